@@ -1,0 +1,178 @@
+"""
+Every error pyconfd raises, and what each one means for what runs. Pure.
+
+    PyconfdError
+      ConfigError            the operator's words: file, line, key, hint
+        SettingsError        options, environment, config file
+        ResourceError        conf.d
+      SourceError            a store could not be read
+        SourceUnavailable    no answer: retry
+        SourceRefused        credentials, permission, TLS: retry slowly, say so
+        RevisionCompacted    the history is gone: list again
+      RenderError            resource, template, line
+        MissingKey           the template asked for a key that is not there
+        TemplateFault        syntax, undefined name, bad value, failing function
+      StageError             path and reason; nothing live has changed
+      CheckBroken            the checker could not judge: absent, timed out
+      SwapError
+        SwapReverted         the originals are back
+        SwapTorn             they are not: needs a person
+      ReloadError            the reload could not be run at all
+      RegistrationError
+        LeaseLost            the lease ended before we did
+        KeyTaken             somebody else's key stands under our name
+      StateError             lock held, journal unreadable
+
+An error says *what* happened, *where*, what was *kept*, and what to do *next*; the last two
+are optional because most steps keep everything and the reader can see what to mend.
+"""
+
+from __future__ import annotations
+
+
+class PyconfdError(Exception):
+    """
+    Base of the tree.
+
+    what: one sentence without a final full stop.
+    where: `file:line`, a path, a key or an address; empty when there is no place.
+    kept: what still runs unchanged; empty when nothing could have changed.
+    hint: what to do next; empty when `what` says it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", kept: str = "", hint: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.kept = kept
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        if self.kept:
+            text += f"; {self.kept}"
+        if self.hint:
+            text += f" ({self.hint})"
+        return text
+
+
+class ConfigError(PyconfdError):
+    """
+    Something the operator wrote is wrong. `faults` holds every fault found, not only the first:
+    each is a ConfigError of its own with `where` as `file:line`. Nothing was done.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        kept: str = "",
+        hint: str = "",
+        faults: tuple[ConfigError, ...] = (),
+    ) -> None:
+        super().__init__(what, where=where, kept=kept, hint=hint)
+        self.faults = faults or (self,)
+
+
+class SettingsError(ConfigError):
+    """An option, an environment variable or the config file."""
+
+
+class ResourceError(ConfigError):
+    """A file below conf.d."""
+
+
+class SourceError(PyconfdError):
+    """A store could not be read or watched. The last snapshot stays valid."""
+
+
+class SourceUnavailable(SourceError):
+    """No answer. Retry."""
+
+
+class SourceRefused(SourceError):
+    """The store answered no: credentials, permission, TLS, version. Retry slowly and say so."""
+
+
+class RevisionCompacted(SourceError):
+    """The history before `revision` is gone: list again and replace what is held."""
+
+    def __init__(self, what: str, *, revision: int, where: str = "") -> None:
+        super().__init__(what, where=where)
+        self.revision = revision
+
+
+class RenderError(PyconfdError):
+    """
+    A template did not render; its destination was not touched.
+
+    resource: name; template: path below the templates folder; line: 1-based, 0 if unknown.
+    """
+
+    def __init__(
+        self, what: str, *, resource: str, template: str, line: int = 0, hint: str = ""
+    ) -> None:
+        where = f"{template}:{line}" if line else template
+        super().__init__(what, where=where, kept="the live file is unchanged", hint=hint)
+        self.resource = resource
+        self.template = template
+        self.line = line
+
+
+class MissingKey(RenderError):
+    """The template asked for `key`, which the store does not have."""
+
+    def __init__(self, *, key: str, resource: str, template: str, line: int = 0) -> None:
+        super().__init__(
+            f"key does not exist: {key} (resource {resource})",
+            resource=resource,
+            template=template,
+            line=line,
+            hint="put the key, or give getv a default",
+        )
+        self.key = key
+
+
+class TemplateFault(RenderError):
+    """Syntax, an undefined name, a value that cannot be text, or a function that failed."""
+
+
+class StageError(PyconfdError):
+    """A staged file could not be written. Nothing live has changed and no stray file is left."""
+
+
+class CheckBroken(PyconfdError):
+    """The checker gave no verdict: it is absent, hung or crashed. Treated as a refusal."""
+
+
+class SwapError(PyconfdError):
+    """The staged files could not all be put in place."""
+
+
+class SwapReverted(SwapError):
+    """The originals are back in place."""
+
+
+class SwapTorn(SwapError):
+    """Some files are new and some old, and the originals could not be put back."""
+
+
+class ReloadError(PyconfdError):
+    """The reload command could not be run at all (a non-zero exit is a value, not an error)."""
+
+
+class RegistrationError(PyconfdError):
+    """A backend could not be published."""
+
+
+class LeaseLost(RegistrationError):
+    """The lease ended; its keys are gone. Grant a new one and put the keys again."""
+
+
+class KeyTaken(RegistrationError):
+    """The key exists and belongs to somebody else."""
+
+
+class StateError(PyconfdError):
+    """The state folder: lock held by another process, journal unreadable."""

@@ -1,0 +1,110 @@
+"""
+What a store says: keys, changes, and the messages a source can send. Pure.
+
+A key path starts with "/", has no empty segment and no trailing slash; "/" is the root.
+Values are bytes as the store holds them; they become text only where a template reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyconfd.errors import SourceError
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValue:
+    """One key. `key` is a key path; `lease` is 0 when the key has none."""
+
+    key: str
+    value: bytes
+    mod_revision: int
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """One key that changed at `mod_revision`; `value` is None when it was deleted."""
+
+    key: str
+    value: bytes | None
+    mod_revision: int
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """
+    Everything below the watched prefixes at one revision. It replaces what was held before.
+
+    cluster_id: identity of the store, 0 where a source has none. keys: in no particular order.
+    reason: why it was listed, for the log ("start", "compacted", "another cluster", ...).
+    """
+
+    source: str
+    cluster_id: int
+    revision: int
+    keys: tuple[KeyValue, ...]
+    reason: str = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """
+    All watched changes of one or more whole revisions, the last being `revision`.
+
+    Order is the store's. A transaction is never split over two messages. Replays (revisions
+    at or below what is held) have been dropped by the source.
+    """
+
+    source: str
+    revision: int
+    changes: tuple[KeyChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A sign of life: the source is reachable and everything up to `revision` was delivered."""
+
+    source: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """
+    The source cannot be read now and keeps trying. The last snapshot stays valid.
+
+    Sent once per outage and again when the cause changes; Listed, Changed or Progressed end it.
+    """
+
+    source: str
+    cause: SourceError
+
+
+SourceMessage = Listed | Changed | Progressed | Lost
+
+
+def key_path(text: str) -> str:
+    """Any spelling of a path as a key path: `a//b/` is `/a/b`, the empty string is `/`."""
+    return "/" + "/".join(part for part in text.split("/") if part)
+
+
+def join_paths(*parts: str) -> str:
+    """Key paths one below the other: ("/prod", "/app") is `/prod/app`."""
+    return key_path("/".join(parts))
+
+
+def is_under(key: str, prefix: str) -> bool:
+    """Whether key path `key` is `prefix` or below it on a path boundary (/apple is not under /app)."""
+    return prefix == "/" or key == prefix or key.startswith(prefix + "/")
+
+
+def covering(prefixes: Iterable[str]) -> tuple[str, ...]:
+    """The fewest prefixes that cover all given ones, sorted: one below another is dropped."""
+    kept: list[str] = []
+    for prefix in sorted(set(prefixes), key=lambda path: path.split("/")):
+        if not kept or not is_under(prefix, kept[-1]):
+            kept.append(prefix)
+    return tuple(kept)

@@ -1,0 +1,90 @@
+"""What the operator declares: resources and the commands that go with them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyconfd.errors import ConfigError
+from pyconfd.model.keys import join_paths
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where something was declared. file: path as the operator knows it; line: 1-based, 0 unknown."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """
+    A shell command line of the operator, run by `/bin/sh -c` as in confd.
+
+    text: as written, with `{{ src }}`, `{{ dest }}` (or confd's `{{.src}}`, `{{.dest}}`) in place.
+    timeout_s: after this long its whole process group is ended and it counts as failed.
+    """
+
+    text: str
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """
+    One template and its destination.
+
+    name: unique; the file's path below conf.d without `.toml`, and `#2`, `#3`, ... for further
+        tables in one file.
+    src: template path below the templates folder. dest: absolute path, symlinks not resolved.
+    prefix: global and resource prefix combined, a key path ("/" for none). Templates do not see it.
+    keys: key paths below `prefix` that the template may read, as trees on path boundaries; empty
+        for a template that reads no keys and is rendered at start and on SIGHUP only.
+    mode: permission bits, None keeps the live file's or 0644. uid, gid: None keeps the live
+        file's or takes our own.
+    hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
+    min_reload_interval_s: least time between two reloads of its service.
+    """
+
+    name: str
+    origin: Origin
+    src: str
+    dest: str
+    prefix: str = "/"
+    keys: tuple[str, ...] = ()
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    make_dirs: bool = False
+    check: Command | None = None
+    reload: Command | None = None
+    hold_min_s: float = 0.0
+    hold_max_s: float = 10.0
+    min_reload_interval_s: float = 0.0
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The key paths in the store that it may read."""
+        return tuple(join_paths(self.prefix, key) for key in self.keys)
+
+    @property
+    def service(self) -> str:
+        """
+        What is reloaded when it changes: resources with the same reload command are one service
+        and share one reload; a resource without one is a service of its own.
+        """
+        return self.reload.text if self.reload else f"resource {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSet:
+    """
+    Everything found below conf.d: the good resources in order of file and table, and one fault
+    for each thing that is wrong. A faulty table yields no resource; its neighbours still do.
+    """
+
+    resources: tuple[Resource, ...]
+    faults: tuple[ConfigError, ...] = ()

@@ -1,0 +1,187 @@
+"""
+What each step of the pipeline makes, in the order of the steps. Pure.
+
+Each step takes the value that the step before it made, so that an unchecked file cannot be
+handed to the swap: `swap` takes a `Checked`, and only `pipeline/check.py` makes one.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from pyconfd.errors import PyconfdError
+from pyconfd.model.resources import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """
+    What a render asked the store for, as absolute key paths.
+
+    keys: single keys, whether they existed or not. trees: paths below which a pattern or a
+    listing looked. Only a change to one of these can change the output.
+    """
+
+    keys: frozenset[str] = frozenset()
+    trees: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The bytes a destination should hold. digest: sha-256 in hex. revision: the store's."""
+
+    resource: Resource
+    content: bytes
+    digest: str
+    reads: Reads
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFile:
+    """
+    A destination as it is now. path: with symlinks followed, so that a link stays a link.
+
+    mode: permission bits; digest: sha-256 in hex. All but `path` are None when it does not exist.
+    """
+
+    path: str
+    digest: str | None = None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """
+    A new version of one destination, complete and synced to disk, beside the live file.
+
+    path: of the staged file; its name starts with a dot and ends in no suffix that an include
+    pattern could match. differs: which of "missing", "content", "mode", "owner" differ; never
+    empty. mode, uid, gid: what the staged file already has.
+    """
+
+    rendered: Rendered
+    path: str
+    live: LiveFile
+    mode: int
+    uid: int
+    gid: int
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandReport:
+    """
+    What a command did. exit_status: None when it was ended by us or by a signal.
+
+    output: both streams as they came, bounded, `truncated` says whether some is missing.
+    problem: empty when it exited by itself; else why not ("timed out after 30 s", "killed by
+    signal 9", "stopped").
+    """
+
+    command: str
+    exit_status: int | None
+    duration_s: float
+    output: str = ""
+    truncated: bool = False
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it exited by itself with status 0."""
+        return self.exit_status == 0 and not self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The permit to swap exactly these files. report: None when nothing was asked to check."""
+
+    staged: Staged
+    report: CommandReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The checker said no. The staged file is gone, the live one was never touched."""
+
+    staged: Staged
+    report: CommandReport
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """The new version is live; whoever runs with it has not been told yet."""
+
+    checked: Checked
+
+
+class Result(enum.StrEnum):
+    """How a resource came out of a pass."""
+
+    UNCHANGED = "unchanged"
+    UPDATED = "updated"
+    WOULD_CHANGE = "would change"
+    RENDER_FAILED = "render failed"
+    STAGE_FAILED = "stage failed"
+    REFUSED = "refused"
+    SWAP_FAILED = "swap failed"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it counts against the exit status."""
+        return self not in (Result.UNCHANGED, Result.UPDATED, Result.WOULD_CHANGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """
+    What became of one resource in one pass.
+
+    reads: what to watch for; None when it is not known (the render never started).
+    digest: of what was rendered, "" when nothing was. differs: as in Staged. error and report:
+    why it failed. diff: unified diff where one was asked for. revision: the store's, rendered from.
+    """
+
+    resource: Resource
+    result: Result
+    reads: Reads | None = None
+    digest: str = ""
+    differs: tuple[str, ...] = ()
+    error: PyconfdError | None = None
+    report: CommandReport | None = None
+    diff: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The service took the new files. report: of the reload command."""
+
+    service: str
+    report: CommandReport
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFailed:
+    """The service did not take the new files; the reload is still owed. error: could not be run."""
+
+    service: str
+    report: CommandReport | None = None
+    error: PyconfdError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneReport:
+    """
+    What one pass over a service did; the only thing that comes back from a lane.
+
+    outcomes: one for each resource of the pass. reload: None when none was due or allowed.
+    """
+
+    service: str
+    generation: int
+    outcomes: tuple[Outcome, ...] = field(default=())
+    reload: Reloaded | ReloadFailed | None = None
