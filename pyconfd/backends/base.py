@@ -1,0 +1,178 @@
+"""
+What the program sees of a backend: sources that list and watch, and registries that keep leases.
+
+Pure: protocols and values only. How a store is spoken to is in the module of that store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from pyconfd.model.keys import KeyValue, Listed, SourceMessage
+
+Put = Callable[[SourceMessage], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """
+    How a store is reached; every field has a default and each source reads only its own.
+
+    nodes: `host:port` or URLs, empty means 127.0.0.1:2379. scheme: for nodes without one,
+    `http` or `https`. client_ca_keys, client_cert, client_key: PEM files, empty means not given;
+    they are read again at every connection. tls_server_name: the name the certificate must
+    carry, when it is not the host's. srv_domain: find the nodes by DNS SRV records of this domain.
+    serializable: reads need no quorum and may be old. refresh_members: ask the cluster for its
+    members and use them too. dial_timeout_s, request_timeout_s: for one attempt on one node.
+    probe_interval_s: how often a watch that says nothing is asked whether it is alive.
+    files, filter: files and folders of the file source, and the names taken from a folder.
+    environ: the variables of the env source. interval_s: pause between two looks at files.
+    """
+
+    nodes: tuple[str, ...] = ()
+    scheme: str = "http"
+    client_ca_keys: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    tls_server_name: str = ""
+    username: str = ""
+    password: str = ""
+    srv_domain: str = ""
+    serializable: bool = False
+    refresh_members: bool = False
+    dial_timeout_s: float = 5.0
+    request_timeout_s: float = 10.0
+    probe_interval_s: float = 5.0
+    files: tuple[str, ...] = ()
+    filter: str = "*"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    interval_s: float = 1.0
+
+    def __repr__(self) -> str:
+        """Without the password and without the environment's values: options end up in logs."""
+        return f"SourceOptions(nodes={self.nodes!r}, files={self.files!r}, ...)"
+
+
+class Watch(Protocol):
+    """A source that is being followed by a thread of its own."""
+
+    def stop(self) -> None:
+        """
+        End the watch: prompt (below a second even when the server hangs), joined, silent.
+
+        Nothing is put after it returns. Calling it twice is harmless.
+        """
+
+    def relist(self) -> None:
+        """Ask for a fresh list now (reload of the configuration, slow resync). Never blocks."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """One store. `name` is for the log and for messages: "etcd", "file", "env"."""
+
+    name: str
+
+    def list(self, prefixes: Sequence[str], *, timeout_s: float) -> Listed:
+        """
+        All prefixes at one revision.
+
+        prefixes: key paths; a prefix means the key itself and everything below it on a path
+        boundary (/app is not /apple), and "/" the whole store.
+        Raises SourceUnavailable after `timeout_s`, naming every endpoint and its error, and
+        SourceRefused at once for what no retry can mend (credentials, permission, TLS).
+        """
+
+    def watch(self, prefixes: Sequence[str], put: Put) -> Watch:
+        """
+        Start following. The first message is Listed with reason "start".
+
+        prefixes: key paths that do not cover one another (model.keys.covering).
+        put: called from the watch's own thread, one message after the other; it must not block.
+        """
+
+    def close(self) -> None:
+        """Give back connections. Watches are stopped by who started them, before this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLife:
+    """
+    What a registry says about a lease: seconds left and seconds granted, 0 left when it is gone.
+
+    keys: the keys that go with it.
+    """
+
+    lease: int
+    ttl_s: int
+    granted_s: int
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """
+    One member of a store as it describes itself. version: the server's. alarms: such as NOSPACE.
+
+    leader: whether this member leads. db_size: bytes on disk. error: why it did not answer, or "".
+    """
+
+    endpoint: str
+    version: str = ""
+    member: str = ""
+    leader: bool = False
+    revision: int = 0
+    db_size: int = 0
+    alarms: tuple[str, ...] = ()
+    error: str = ""
+
+
+# Told about every keep-alive answer: the lease and its seconds left, 0 when it is gone.
+KeptAlive = Callable[[int, int], None]
+# Whether the key that stands there may be replaced by ours.
+Mine = Callable[[KeyValue], bool]
+
+
+class LeaseRegistry(Protocol):
+    """
+    A store that keeps keys alive under leases. Every call is bounded by the options' timeouts.
+
+    Errors are SourceUnavailable and SourceRefused as for a source; a lease that is not there any
+    more is LeaseLost, a key held by somebody else is KeyTaken. Safe to call from any thread.
+    """
+
+    def grant(self, ttl_s: int) -> int:
+        """A new lease of `ttl_s` seconds; its id is never 0."""
+
+    def keep_alive(self, leases: Sequence[int]) -> None:
+        """Send one heartbeat for each lease on the one stream; answers go to the callback."""
+
+    def claim(self, key: str, value: bytes, lease: int, mine: Mine) -> None:
+        """
+        Put the key if it is absent or `mine` says so of what stands there, in one transaction.
+
+        Raises KeyTaken when it is somebody else's, LeaseLost when the lease is gone.
+        """
+
+    def put(self, key: str, value: bytes, lease: int = 0) -> None:
+        """Put the key whatever stands there."""
+
+    def delete(self, key: str) -> bool:
+        """Remove the key; False when there was none."""
+
+    def revoke(self, lease: int) -> None:
+        """End the lease and all its keys; one that is gone already is no error."""
+
+    def get(self, key: str) -> KeyValue | None:
+        """One key with its lease, None when there is none."""
+
+    def list(self, prefix: str) -> tuple[KeyValue, ...]:
+        """All keys at and below a key path, with their leases, in order of key."""
+
+    def life(self, lease: int) -> LeaseLife:
+        """What is left of a lease."""
+
+    def close(self) -> None:
+        """End the stream and the connection. Leases stay: who wants them gone revokes them."""
