@@ -97,7 +97,7 @@ def join_paths(*parts: str) -> str:
 
 
 def is_under(key: str, prefix: str) -> bool:
-    """Whether key path `key` is `prefix` or below it on a path boundary (/apple is not under /app)."""
+    """Whether `key` is `prefix` or below it, on a path boundary: /apple is not under /app."""
     return prefix == "/" or key == prefix or key.startswith(prefix + "/")
 
 

@@ -10,7 +10,7 @@ from pyconfd.model.keys import join_paths
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where something was declared. file: path as the operator knows it; line: 1-based, 0 unknown."""
+    """Where something was declared. file: as the operator knows it; line: 1-based, 0 unknown."""
 
     file: str
     line: int = 0
@@ -73,7 +73,7 @@ class Resource:
     @property
     def service(self) -> str:
         """
-        What is reloaded when it changes: resources with the same reload command are one service
+        What is reloaded when it changes. Resources with the same reload command are one service
         and share one reload; a resource without one is a service of its own.
         """
         return self.reload.text if self.reload else f"resource {self.name}"

@@ -127,6 +127,7 @@ class Result(enum.StrEnum):
     RENDER_FAILED = "render failed"
     STAGE_FAILED = "stage failed"
     REFUSED = "refused"
+    CHECK_BROKEN = "check broken"
     SWAP_FAILED = "swap failed"
 
     @property
@@ -141,14 +142,16 @@ class Outcome:
     What became of one resource in one pass.
 
     reads: what to watch for; None when it is not known (the render never started).
-    digest: of what was rendered, "" when nothing was. differs: as in Staged. error and report:
-    why it failed. diff: unified diff where one was asked for. revision: the store's, rendered from.
+    digest: of what was rendered, "" when nothing was. was: of the live file before, None when there
+    was none. differs: as in Staged. error and report: why it failed. diff: unified diff where one
+    was asked for. revision: the store's, rendered from.
     """
 
     resource: Resource
     result: Result
     reads: Reads | None = None
     digest: str = ""
+    was: str | None = None
     differs: tuple[str, ...] = ()
     error: PyconfdError | None = None
     report: CommandReport | None = None

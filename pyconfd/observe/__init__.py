@@ -1,0 +1,5 @@
+"""
+Telling people and machines what happens, without influencing it.
+
+Read in this order: log (how a line looks), report (which lines there are).
+"""

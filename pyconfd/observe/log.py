@@ -1,0 +1,136 @@
+"""
+How a log line looks: text for people, JSON for machines. Lines go to standard error.
+
+An event is a short sentence and fields; the fields are for searching, the sentence is for reading.
+Values of keys are never logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+#: confd's level names and the standard library's numbers.
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+    "panic": logging.CRITICAL,
+}
+_NAMES = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "FATAL"}
+_COLOURS = {10: "2", 20: "", 30: "33", 40: "31", 50: "31;1"}
+
+LOG = logging.getLogger("pyconfd")
+
+
+def event(level: int, text: str, **fields: object) -> None:
+    """Log one event. Fields with the value None or "" are left out."""
+    if LOG.isEnabledFor(level):
+        kept = {name: value for name, value in fields.items() if value not in (None, "")}
+        LOG.log(level, text, extra={"fields": kept})
+
+
+def debug(text: str, **fields: object) -> None:
+    """Something only a developer of templates or of pyconfd wants to see."""
+    event(logging.DEBUG, text, **fields)
+
+
+def info(text: str, **fields: object) -> None:
+    """Something happened as it should."""
+    event(logging.INFO, text, **fields)
+
+
+def warn(text: str, **fields: object) -> None:
+    """Something is not as it should be and is being dealt with."""
+    event(logging.WARNING, text, **fields)
+
+
+def error(text: str, **fields: object) -> None:
+    """Something failed; what runs was kept."""
+    event(logging.ERROR, text, **fields)
+
+
+def configure(
+    *,
+    level: str,
+    style: str,
+    stream: TextIO | None = None,
+    stamped: bool = True,
+    colour: bool = False,
+) -> None:
+    """
+    Set up the one handler of the program.
+
+    level: a key of LEVELS. style: "text" or "json". stamped: whether text lines begin with the
+    time and show durations; a one-shot run leaves both out so that the same input gives the same
+    output.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_Json() if style == "json" else _Text(stamped, colour))
+    LOG.handlers[:] = [handler]
+    LOG.setLevel(LEVELS[level])
+    LOG.propagate = False
+    logging.raiseExceptions = False  # a closed standard error must not take the daemon down
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    found = getattr(record, "fields", None)
+    return found if isinstance(found, dict) else {}
+
+
+class _Text(logging.Formatter):
+    """`time LEVEL sentence name=value ...`; further lines of a sentence are indented."""
+
+    def __init__(self, stamped: bool, colour: bool) -> None:
+        super().__init__()
+        self._stamped = stamped
+        self._colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        name = f"{_NAMES.get(record.levelno, record.levelname):5}"
+        code = _COLOURS.get(record.levelno, "") if self._colour else ""
+        head = f"\x1b[{code}m{name}\x1b[0m" if code else name
+        if self._stamped:
+            head = f"{_stamp(record)} {head}"
+        first, *rest = record.getMessage().split("\n")
+        tail = "".join(
+            f" {key}={_shown(value)}"
+            for key, value in _fields(record).items()
+            if self._stamped or not key.endswith("_s")
+        )
+        lines = [f"{head} {first}{tail}", *(f"      | {line}" for line in rest)]
+        if record.exc_info:
+            lines.append(self.formatException(record.exc_info))
+        return "\n".join(lines)
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line: time, level, message, then the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": _stamp(record),
+            "level": _NAMES.get(record.levelno, record.levelname).lower(),
+            "message": record.getMessage(),
+        }
+        line.update(_fields(record))
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def _shown(value: object) -> str:
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    plain = text.isprintable() and not any(letter in text for letter in ' "=')
+    return text if plain and text else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,93 @@
+"""Which lines are logged for what happened: one for each outcome and each change of state."""
+
+from __future__ import annotations
+
+from pyconfd.model.keys import Listed, Lost
+from pyconfd.model.steps import (
+    CommandReport,
+    LaneReport,
+    Outcome,
+    Reloaded,
+    ReloadFailed,
+    Result,
+)
+from pyconfd.observe import log
+
+
+def lane(report: LaneReport) -> None:
+    """Everything worth telling about one pass over a service."""
+    for outcome in report.outcomes:
+        outcome_line(outcome)
+    match report.reload:
+        case Reloaded():
+            log.info(
+                "reloaded",
+                command=report.reload.report.command,
+                duration_s=report.reload.report.duration_s,
+            )
+            _output(report.reload.report)
+        case ReloadFailed():
+            reload_failed(report.reload)
+        case None:
+            pass
+
+
+def outcome_line(outcome: Outcome) -> None:
+    """One line for one resource. Unchanged is a debug line: it is what most passes say."""
+    resource = outcome.resource
+    where = {"resource": resource.name, "dest": resource.dest}
+    match outcome.result:
+        case Result.UNCHANGED:
+            log.debug("unchanged", **where)
+        case Result.UPDATED:
+            log.info(
+                "updated", **where, differs=",".join(outcome.differs), revision=outcome.revision
+            )
+        case Result.WOULD_CHANGE:
+            log.warn("would change (noop)", **where, differs=",".join(outcome.differs))
+        case Result.REFUSED:
+            report = outcome.report
+            said = f"\n{report.output.rstrip()}" if report and report.output.strip() else ""
+            log.error(
+                f"the check refused the new version; the live file is unchanged{said}",
+                **where,
+                exit_status=report.exit_status if report else None,
+            )
+        case _:
+            log.error(f"{outcome.result}: {outcome.error}", **where)
+
+
+def reload_failed(failed: ReloadFailed) -> None:
+    """The service did not take the new files."""
+    report = failed.report
+    if report is None:
+        log.error(f"reload failed and stays owed: {failed.error}", service=failed.service)
+        return
+    said = f"\n{report.output.rstrip()}" if report.output.strip() else ""
+    why = report.problem or f"exit status {report.exit_status}"
+    log.error(f"reload failed ({why}) and stays owed{said}", command=report.command)
+
+
+def listed(message: Listed, *, changed: int) -> None:
+    """The store was listed afresh."""
+    text = "listed the store" if message.reason == "start" else f"listed again: {message.reason}"
+    level = log.info if message.reason == "start" else log.warn
+    level(
+        text,
+        source=message.source,
+        revision=message.revision,
+        keys=len(message.keys),
+        changed=changed,
+    )
+
+
+def lost(message: Lost) -> None:
+    """The store is out of reach."""
+    log.error(
+        f"{message.cause}; the live files are kept and it is tried again", source=message.source
+    )
+
+
+def _output(report: CommandReport) -> None:
+    if report.output.strip():
+        log.debug(f"output of the command\n{report.output.rstrip()}", command=report.command)

@@ -1,0 +1,133 @@
+"""
+All services together: which resources belong to which, and which services need a look now. Pure.
+
+Owned by one thread. The states inside are frozen values that `reconcile/service.py` moves on;
+this class only knows where each one is, so that a change costs the same however many unrelated
+services there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import LaneReport
+from pyconfd.reconcile import service as machine
+from pyconfd.reconcile.service import Job, Policy, ServiceState
+
+
+class Fleet:
+    """Every service of the running set."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, tuple[Resource, ...]] = {}
+        self._service_of: dict[str, str] = {}
+        self._states: dict[str, ServiceState] = {}
+        self._active: dict[str, None] = {}  # in order of arrival: a dict is an ordered set
+        self._generation = 0
+
+    @property
+    def states(self) -> Mapping[str, ServiceState]:
+        """Service name -> its state; for the status and for tests."""
+        return self._states
+
+    @property
+    def running(self) -> int:
+        """How many services have a job on a lane."""
+        return sum(1 for name in self._active if self._states[name].running)
+
+    def adopt(self, resources: Sequence[Resource]) -> None:
+        """
+        Take a new set of resources. Services that go on keep their debt and their running job;
+        a service that is gone is forgotten once nothing of it runs and nothing is owed.
+        """
+        members: dict[str, list[Resource]] = {}
+        for resource in resources:
+            members.setdefault(resource.service, []).append(resource)
+        self._members = {name: tuple(found) for name, found in members.items()}
+        self._service_of = {resource.name: resource.service for resource in resources}
+        for name, found in self._members.items():
+            state = self._states.get(name, ServiceState(name=name))
+            names = {resource.name for resource in found}
+            self._states[name] = replace(
+                state,
+                policy=_policy(found),
+                dirty=state.dirty & names,
+                retries={key: value for key, value in state.retries.items() if key in names},
+            )
+        for name in [name for name in self._states if name not in self._members]:
+            self._retire(name)
+
+    def members(self, service: str) -> tuple[Resource, ...]:
+        """The resources of a service in declared order; empty for a service that is gone."""
+        return self._members.get(service, ())
+
+    def dirty(self, names: Iterable[str], now: float) -> None:
+        """Keys that these resources read have changed; unknown names are ignored."""
+        touched: dict[str, list[str]] = {}
+        for name in names:
+            if name in self._service_of:
+                touched.setdefault(self._service_of[name], []).append(name)
+        for service, found in touched.items():
+            self._set(machine.dirtied(self._states[service], found, now))
+
+    def verify(self) -> None:
+        """It is time to compare every live file with what was last written."""
+        for service in self._members:
+            self._set(machine.verify(self._states[service]))
+
+    def owe(self, service: str, now: float) -> bool:
+        """The journal remembers a reload of an earlier run; False if the service is gone."""
+        if service not in self._members:
+            return False
+        self._set(machine.owed_from_before(self._states[service], now))
+        return True
+
+    def due(self, now: float, *, stopping: bool = False) -> list[Job]:
+        """The jobs to run now; each counts as running until its report comes."""
+        jobs = []
+        for service in list(self._active):
+            state, job = machine.start(
+                self._states[service], now, self._generation + 1, stopping=stopping
+            )
+            if job:
+                self._generation += 1
+                self._set(state)
+                jobs.append(job)
+        return jobs
+
+    def finished(self, report: LaneReport, now: float) -> None:
+        """A lane has reported."""
+        if report.service not in self._states:
+            return
+        self._set(machine.finished(self._states[report.service], report, now))
+        if report.service not in self._members:
+            self._retire(report.service)
+
+    def deadline_s(self) -> float | None:
+        """When `due` would next give a job if nothing else happens; None: never."""
+        times = (machine.deadline_s(self._states[service]) for service in self._active)
+        return min((time for time in times if time is not None), default=None)
+
+    def _set(self, state: ServiceState) -> None:
+        self._states[state.name] = state
+        if state.idle:
+            self._active.pop(state.name, None)
+        else:
+            self._active.setdefault(state.name)
+
+    def _retire(self, service: str) -> None:
+        """Forget a service that is no longer declared, unless its job is still on a lane."""
+        if not self._states[service].running:
+            del self._states[service]
+            self._active.pop(service, None)
+
+
+def _policy(resources: Sequence[Resource]) -> Policy:
+    """The numbers of a service: of several resources that differ, the most patient one counts."""
+    return Policy(
+        hold_min_s=max(resource.hold_min_s for resource in resources),
+        hold_max_s=max(resource.hold_max_s for resource in resources),
+        min_reload_interval_s=max(resource.min_reload_interval_s for resource in resources),
+    )

@@ -1,0 +1,37 @@
+"""When something that failed is tried again. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyconfd.model.steps import Result
+
+FIRST_S = 1.0
+LONGEST_S = 60.0
+
+
+def backoff_s(attempts: int) -> float:
+    """Seconds to wait after the n-th failure in a row: 1, 2, 4, ... up to a minute."""
+    return min(FIRST_S * 2.0 ** (min(attempts, 16) - 1), LONGEST_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A resource that failed `attempts` times in a row and is tried again at `at_s`."""
+
+    attempts: int
+    at_s: float
+
+
+def after_failure(retry: Retry | None, result: Result, now: float) -> Retry:
+    """
+    The retry that follows a failure.
+
+    A refusal or a failed render has its cause in keys or templates, and a change of those brings
+    the resource back by itself; it is looked at again once a minute all the same, because a
+    checker also judges things we cannot see (a certificate, a name in DNS). A folder that is full
+    or read-only is nobody's event, so it is tried with back-off.
+    """
+    attempts = (retry.attempts if retry else 0) + 1
+    slow = result in (Result.REFUSED, Result.RENDER_FAILED)
+    return Retry(attempts, now + (LONGEST_S if slow else backoff_s(attempts)))

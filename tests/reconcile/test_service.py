@@ -1,0 +1,218 @@
+"""The machine of one service: hold-off, one job at a time, debt, retry."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.steps import CommandReport, LaneReport, Outcome, Reloaded, ReloadFailed, Result
+from pyconfd.reconcile.service import (
+    Job,
+    Policy,
+    ServiceState,
+    deadline_s,
+    dirtied,
+    finished,
+    owed_from_before,
+    start,
+    verify,
+)
+
+SERVICE = "reload nginx"
+GOOD = Reloaded(SERVICE, CommandReport(SERVICE, 0, 0.01))
+BAD = ReloadFailed(SERVICE, CommandReport(SERVICE, 1, 0.01))
+
+
+def resource(name: str) -> Resource:
+    return Resource(
+        name=name,
+        origin=Origin("conf.d/x.toml", 1),
+        src="x.j2",
+        dest=f"/etc/{name}",
+        keys=("/x",),
+        reload=Command(SERVICE, 1.0),
+    )
+
+
+def outcome(name: str, result: Result, was: str | None = "old", digest: str = "new") -> Outcome:
+    return Outcome(resource=resource(name), result=result, was=was, digest=digest)
+
+
+def report(*outcomes: Outcome, reload: Reloaded | ReloadFailed | None = None) -> LaneReport:
+    return LaneReport(service=SERVICE, generation=1, outcomes=outcomes, reload=reload)
+
+
+def fresh(**policy: float) -> ServiceState:
+    return ServiceState(name=SERVICE, policy=Policy(**policy))
+
+
+def must_start(state: ServiceState, now: float) -> tuple[ServiceState, Job]:
+    state, job = start(state, now, 1)
+    assert job is not None
+    return state, job
+
+
+def test_a_change_after_quiet_time_is_due_at_once() -> None:
+    """Nothing waits by default."""
+    state = dirtied(fresh(), ["a"], 100.0)
+    state, job = must_start(state, 100.0)
+    assert job.resources == {"a"}
+    assert not state.dirty
+
+
+def test_changes_during_a_job_accumulate_and_make_one_more_job() -> None:
+    """Newest wins: two changes of a and one of b while a lane works are one further job."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    for moment, name in ((1.0, "a"), (2.0, "b"), (3.0, "a")):
+        state = dirtied(state, [name], moment)
+        assert start(state, moment, 2)[1] is None
+        assert deadline_s(state) is None
+    state = finished(state, report(outcome("a", Result.UPDATED), reload=GOOD), 4.0)
+    state, job = must_start(state, 4.0)
+    assert job.resources == {"a", "b"}
+
+
+def test_hold_waits_for_quiet_but_not_longer_than_the_maximum() -> None:
+    """hold_min after the last change, hold_max after the first."""
+    state = fresh(hold_min_s=2.0, hold_max_s=5.0)
+    for moment in (0.0, 1.5, 3.0, 4.5):
+        state = dirtied(state, ["a"], moment)
+        assert start(state, moment, 1)[1] is None
+    assert deadline_s(state) == 5.0
+    must_start(state, 5.0)
+
+
+def test_hold_ends_after_the_minimum_of_quiet() -> None:
+    """One change waits exactly hold_min."""
+    state = dirtied(fresh(hold_min_s=2.0), ["a"], 10.0)
+    assert deadline_s(state) == 12.0
+    assert start(state, 11.9, 1)[1] is None
+    must_start(state, 12.0)
+
+
+def test_a_postponed_reload_is_paid_when_the_interval_has_passed() -> None:
+    """Throttling postpones a reload and never drops it."""
+    state, _ = must_start(dirtied(fresh(min_reload_interval_s=10.0), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED), reload=GOOD), 1.0)
+    assert state.idle
+    state, job = must_start(dirtied(state, ["a"], 2.0), 2.0)
+    assert not job.may_reload
+    state = finished(state, report(outcome("a", Result.UPDATED, "new", "newer")), 3.0)
+    assert deadline_s(state) == 11.0
+    assert start(state, 10.9, 1)[1] is None
+    state, job = must_start(state, 11.0)
+    assert job.pay
+    assert not job.resources
+    assert finished(state, report(reload=GOOD), 11.5).idle
+
+
+def test_a_failed_reload_is_tried_again_later_and_later_until_it_succeeds() -> None:
+    """The debt stays through any number of failures."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED), reload=BAD), 0.0)
+    waits = []
+    now = 0.0
+    for _ in range(9):
+        due = deadline_s(state)
+        assert due is not None
+        waits.append(due - now)
+        now = due
+        state, job = must_start(state, now)
+        assert job.pay
+        state = finished(state, report(reload=BAD), now)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    state, _ = must_start(state, now + 60)
+    assert finished(state, report(reload=GOOD), now + 61).idle
+
+
+def test_a_new_swap_is_reloaded_at_once_although_an_old_debt_is_in_back_off() -> None:
+    """A change that mends the fault does not wait for the back-off of the fault."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED), reload=BAD), 0.0)
+    state, job = must_start(dirtied(state, ["a"], 0.1), 0.1)
+    assert job.may_reload
+    assert not job.pay
+
+
+def test_a_postponed_reload_is_called_off_when_the_old_content_is_back() -> None:
+    """Nobody was told of the new file, so nobody needs to be told that it is gone."""
+    state, _ = must_start(dirtied(fresh(min_reload_interval_s=10.0), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED, "0", "A"), reload=GOOD), 0.0)
+    state, _ = must_start(dirtied(state, ["a"], 1.0), 1.0)
+    state = finished(state, report(outcome("a", Result.UPDATED, "A", "B")), 1.0)
+    assert state.debt is not None
+    state, _ = must_start(dirtied(state, ["a"], 2.0), 2.0)
+    state = finished(state, report(outcome("a", Result.UPDATED, "B", "A")), 2.0)
+    assert state.idle
+
+
+def test_a_reload_that_was_tried_is_not_called_off_by_putting_the_old_content_back() -> None:
+    """A reload that failed or hung may have worked in part: only another one makes it certain."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED, "A", "B"), reload=BAD), 0.0)
+    state, _ = must_start(dirtied(state, ["a"], 0.1), 0.1)
+    state = finished(state, report(outcome("a", Result.UPDATED, "B", "A")), 0.2)
+    assert state.debt is not None
+
+
+def test_a_change_of_mode_alone_owes_a_reload() -> None:
+    """The digest is the same, yet the service may read the file with other rights."""
+    state, _ = must_start(dirtied(fresh(min_reload_interval_s=5), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED, "A", "A")), 0.0)
+    assert state.debt is not None
+
+
+@pytest.mark.parametrize(
+    ("result", "wait"),
+    [
+        (Result.RENDER_FAILED, 60.0),
+        (Result.REFUSED, 60.0),
+        (Result.CHECK_BROKEN, 1.0),
+        (Result.STAGE_FAILED, 1.0),
+        (Result.SWAP_FAILED, 1.0),
+    ],
+    ids=lambda value: str(value),
+)
+def test_every_failure_is_tried_again(result: Result, wait: float) -> None:
+    """What the store or the operator must mend slowly, what the machine must mend soon."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", result)), 0.0)
+    assert deadline_s(state) == wait
+    state, job = must_start(state, wait)
+    assert job.resources == {"a"}
+    assert finished(state, report(outcome("a", Result.UNCHANGED)), wait).idle
+
+
+def test_a_debt_from_an_earlier_run_is_paid_even_if_nothing_is_swapped() -> None:
+    """Killed between swap and reload: the next run reloads."""
+    _, job = must_start(owed_from_before(fresh(), 5.0), 5.0)
+    assert job.pay
+    assert job.may_reload
+
+
+def test_stopping_pays_a_postponed_reload_but_starts_nothing_else() -> None:
+    """A stop does not leave the service with files it was never told of."""
+    state, _ = must_start(dirtied(fresh(min_reload_interval_s=60), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED), reload=GOOD), 0.0)
+    state, _ = must_start(dirtied(state, ["a"], 1.0), 1.0)
+    state = finished(state, report(outcome("a", Result.UPDATED, "new", "newer")), 1.0)
+    state = dirtied(state, ["b"], 1.5)
+    _, job = start(state, 2.0, 9, stopping=True)
+    assert job is not None
+    assert job.pay
+    assert not job.resources
+
+
+def test_stopping_does_not_hammer_a_reload_that_fails() -> None:
+    """A debt in back-off stays in the journal for the next start."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    state = finished(state, report(outcome("a", Result.UPDATED), reload=BAD), 0.0)
+    assert start(state, 5.0, 2, stopping=True)[1] is None
+
+
+def test_verify_makes_a_job_of_its_own() -> None:
+    """The slow comparison runs although nothing changed in the store."""
+    state, job = must_start(verify(fresh()), 1.0)
+    assert job.verify
+    assert not job.resources
+    assert finished(state, report(), 2.0).idle
