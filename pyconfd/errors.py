@@ -108,7 +108,11 @@ class RenderError(PyconfdError):
     A template did not render; its destination was not touched.
 
     resource: name; template: path below the templates folder; line: 1-based, 0 if unknown.
+    reads: the model.steps.Reads of what it asked for until then, None when it never started. Only
+    a change to one of these, or to the template, can make it succeed.
     """
+
+    reads: object | None = None
 
     def __init__(
         self, what: str, *, resource: str, template: str, line: int = 0, hint: str = ""
@@ -123,13 +127,15 @@ class RenderError(PyconfdError):
 class MissingKey(RenderError):
     """The template asked for `key`, which the store does not have."""
 
-    def __init__(self, *, key: str, resource: str, template: str, line: int = 0) -> None:
+    def __init__(
+        self, *, key: str, resource: str, template: str, line: int = 0, hint: str = ""
+    ) -> None:
         super().__init__(
             f"key does not exist: {key} (resource {resource})",
             resource=resource,
             template=template,
             line=line,
-            hint="put the key, or give getv a default",
+            hint=hint or "put the key, or give getv a default",
         )
         self.key = key
 

@@ -1,0 +1,34 @@
+"""
+Everything a template can call, by confd's names, free of any template language.
+
+A template language binds `functions(view, environ)` as names that templates call and `FILTERS`
+as what can stand behind a pipe; it turns FunctionFault and its children into its own errors,
+and prints values with `as_text`. The functions themselves live by idea: store_functions (keys),
+value_functions (text, lists, numbers, JSON), world_functions (environment, files, addresses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pyconfd.pipeline.faults import FunctionFault, NoSuchKey, NotText
+from pyconfd.pipeline.store_functions import Pair, store_functions
+from pyconfd.pipeline.value_functions import FILTERS, VALUE_FUNCTIONS, as_text
+from pyconfd.pipeline.view import View
+from pyconfd.pipeline.world_functions import world_functions
+
+__all__ = [
+    "FILTERS",
+    "FunctionFault",
+    "NoSuchKey",
+    "NotText",
+    "Pair",
+    "as_text",
+    "functions",
+]
+
+
+def functions(view: View, environ: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
+    """Name -> function, for one render of one resource; `view` records what they read."""
+    return {**VALUE_FUNCTIONS, **world_functions(environ), **store_functions(view)}

@@ -1,0 +1,75 @@
+"""
+Which resources can a change alter? Only those that asked for it. Pure.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable
+
+from pyconfd.model.steps import Reads
+
+NOTHING = Reads()
+
+
+class ReadIndex:
+    """
+    From key paths to the names of the resources that read them.
+
+    Before its first render a resource counts as reading everything it may: set it to
+    `Reads(trees=frozenset(resource.watched))`. An answer costs the depth of the changed keys
+    and the resources found, however many others there are. One thread owns it.
+    """
+
+    def __init__(self) -> None:
+        self._reads: dict[str, Reads] = {}
+        self._by_key: dict[str, set[str]] = {}
+        self._by_tree: dict[str, set[str]] = {}
+
+    def set(self, name: str, reads: Reads) -> None:
+        """From now on `name` reads this and nothing else."""
+        before = self._reads.get(name, NOTHING)
+        if reads == before:
+            self._reads[name] = before
+            return
+        self._reads[name] = reads
+        _move(self._by_key, name, before.keys, reads.keys)
+        _move(self._by_tree, name, before.trees, reads.trees)
+
+    def drop(self, name: str) -> None:
+        """Forget a resource; nothing happens when it is not known."""
+        self.set(name, NOTHING)
+        del self._reads[name]
+
+    def reads(self, name: str) -> Reads:
+        """What `name` reads; nothing when it is not known."""
+        return self._reads.get(name, NOTHING)
+
+    def affected(self, changed: Iterable[str]) -> builtins.set[str]:
+        """Names of the resources that read any of the changed keys."""
+        names: builtins.set[str] = set()
+        seen: builtins.set[str] = set()
+        for key in changed:
+            names |= self._by_key.get(key, _NOBODY)
+            path = key
+            while path not in seen:  # ten thousand members of one folder walk up once
+                seen.add(path)
+                names |= self._by_tree.get(path, _NOBODY)
+                path = path.rpartition("/")[0] or "/"
+        return names
+
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+def _move(
+    index: dict[str, set[str]], name: str, before: frozenset[str], after: frozenset[str]
+) -> None:
+    """Take `name` out where it no longer reads and put it in where it now does."""
+    for path in before - after:
+        readers = index[path]
+        readers.discard(name)
+        if not readers:
+            del index[path]
+    for path in after - before:
+        index.setdefault(path, set()).add(name)

@@ -1,0 +1,243 @@
+"""
+From a template and a snapshot to the bytes of a destination. The only importer of jinja2.
+
+Importing this module costs what jinja2 costs (docs/benchmarks.md): import it where the first
+render is due. Pure but for reading template files.
+
+Each render has an environment of its own, made from the shared one by copying its fields, whose
+globals are the functions bound to that render's view. So macros see the functions even when
+their file is imported without context, several threads can render at once, and nothing hangs on
+a thread or context variable. What is shared is the compiled code of the templates.
+
+The environment is not Jinja2's sandbox: templates are the operator's code, which also names the
+commands that are run, and can be trusted as much as those; values are never compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from types import CodeType, TracebackType
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+
+from pyconfd.errors import MissingKey, RenderError, TemplateFault
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import Rendered
+from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey, as_text, functions
+from pyconfd.pipeline.store import Snapshot, Store
+from pyconfd.pipeline.template_files import MissingTemplate, TemplateFiles
+from pyconfd.pipeline.view import View
+
+# What template code can raise. Not MemoryError, not KeyboardInterrupt.
+_TEMPLATE_ERRORS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Renderer:
+    """
+    Renders the templates of one folder. Any thread may call it, several at once.
+
+    templates_dir: templates, includes and imports are looked for here and nowhere else. Files
+    that were edited are compiled anew at the next render. environ: what getenv sees.
+    cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
+    """
+
+    def __init__(
+        self, templates_dir: str, environ: Mapping[str, str], *, cache_dir: str | None = None
+    ) -> None:
+        self._environ = environ
+        self._base = Environment(TemplateFiles(templates_dir, cache_dir))
+
+    def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
+        """
+        The resource's bytes at this snapshot, with what they were made from.
+
+        Raises MissingKey and TemplateFault; `reads` of either says what was asked for until then.
+        """
+        view = View(snapshot, resource.prefix, resource.keys)
+        environment = self._base.bound(functions(view, self._environ))
+        try:
+            template = environment.get_template(resource.src)
+            content = "".join(template.root_render_func(template.new_context())).encode()
+        except _TEMPLATE_ERRORS as error:
+            fault = _fault(error, resource, environment.globals)
+            fault.reads = view.reads
+            raise fault from error
+        digest = hashlib.sha256(content).hexdigest()
+        return Rendered(resource, content, digest, view.reads, snapshot.revision)
+
+    def compile(self, resource: Resource) -> None:
+        """
+        Check the template and what it names in include, import and extends, without any key.
+
+        Raises TemplateFault for syntax, a missing file, an unknown filter and a call of a
+        function that does not exist.
+        """
+        view = View(Store().snapshot(), resource.prefix, resource.keys)
+        environment = self._base.bound(functions(view, self._environ))
+        try:
+            environment.check(resource.src)
+        except _TEMPLATE_ERRORS as error:
+            raise _fault(error, resource, environment.globals) from error
+
+
+class Environment(jinja2.Environment):
+    """
+    Jinja2 with confd's functions, strict and for text files: nothing is escaped, a line that
+    holds only a block leaves no line behind, the last line break stays.
+    """
+
+    def __init__(self, files: TemplateFiles) -> None:
+        super().__init__(
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+            finalize=as_text,
+            loader=Loader(files),
+        )
+        self.filters.update(FILTERS)
+
+    def bound(self, functions: Mapping[str, Callable[..., Any]]) -> Environment:
+        """The same environment with these functions, and templates of its own."""
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
+        bound.globals = {**self.globals, **functions}
+        bound.cache = {}
+        return bound
+
+    def make_globals(self, d: Any) -> Any:
+        """Our own globals: nobody passes others, and a chain of maps is slow to copy."""
+        return self.globals if not d else super().make_globals(d)
+
+    def check(self, name: str) -> None:
+        """Compile a template and all that it names, and look for calls of unknown functions."""
+        todo, done = [name], set[str]()
+        while todo:
+            name = todo.pop()
+            if name in done:
+                continue
+            done.add(name)
+            self.get_template(name)
+            tree = self.parse(self._source(name), name)
+            self._check_calls(tree, name)
+            todo += [found for found in _named_templates(tree) if found]
+
+    def _source(self, name: str) -> str:
+        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
+        return self.loader.files.source(name)
+
+    def _check_calls(self, tree: nodes.Template, name: str) -> None:
+        from jinja2.meta import find_undeclared_variables
+
+        unknown = find_undeclared_variables(tree) - self.globals.keys() - {"caller", "varargs"}
+        for call in tree.find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name in unknown:
+                raise jinja2.TemplateSyntaxError(
+                    f"'{call.node.name}' is undefined", call.lineno, name
+                )
+
+
+class Loader(jinja2.BaseLoader):
+    """Templates out of TemplateFiles, whose code is compiled once for all environments."""
+
+    def __init__(self, files: TemplateFiles) -> None:
+        self.files = files
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: Any = None,  # noqa: A002 - Jinja2's
+    ) -> jinja2.Template:
+        """Called by get_template, include, import and extends, once a render for each name."""
+
+        def compiled(source: str, path: str) -> CodeType:
+            code = environment.compile(source, name, path)
+            assert isinstance(code, CodeType)  # noqa: S101 - str only when raw
+            return code
+
+        try:
+            code = self.files.code(name, compiled)
+        except MissingTemplate as error:
+            raise jinja2.TemplateNotFound(name, str(error)) from error
+        return environment.template_class.from_code(environment, code, globals)
+
+
+def _named_templates(tree: nodes.Template) -> list[str | None]:
+    from jinja2.meta import find_referenced_templates
+
+    return list(find_referenced_templates(tree))
+
+
+def _fault(error: Exception, resource: Resource, known: Mapping[str, Any]) -> RenderError:
+    """The error in our words, at the innermost line of a template that it came through."""
+    template, line = _place(error.__traceback__) or (resource.src, 0)
+    if isinstance(error, NoSuchKey):
+        return MissingKey(
+            key=error.key, resource=resource.name, template=template, line=line, hint=error.hint
+        )
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        template, line = error.name or template, error.lineno
+    what, hint = _words(error, known)
+    return TemplateFault(what, resource=resource.name, template=template, line=line, hint=hint)
+
+
+def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
+    """Name and line of the innermost template in a traceback."""
+    place = None
+    while traceback is not None:
+        template = traceback.tb_frame.f_globals.get("__jinja_template__")
+        if isinstance(template, jinja2.Template):
+            place = (template.name or "", template.get_corresponding_lineno(traceback.tb_lineno))
+        traceback = traceback.tb_next
+    return place
+
+
+def _words(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
+    """What went wrong and what to do about it."""
+    text = str(error)
+    if isinstance(error, (FunctionFault, jinja2.TemplateNotFound)):
+        return text, ""
+    if isinstance(error, RecursionError):
+        return "templates or macros call each other without end", ""
+    if isinstance(error, UnicodeEncodeError):
+        return "the output holds a key name that is not UTF-8", ""
+    if isinstance(error, jinja2.TemplateError):
+        text = (error.message or text).removesuffix(".").replace(_PAIR, "pair")
+        return text, _near(text, known)
+    return f"{type(error).__name__}: {text}", ""
+
+
+_PAIR = "pyconfd.pipeline.store_functions.Pair object"
+
+
+def _near(text: str, known: Mapping[str, Any]) -> str:
+    """The known name that an unknown one may stand for."""
+    from difflib import get_close_matches
+
+    from jinja2 import filters
+
+    if match := re.search(r"'pair' has no attribute '(Key|Value)'", text):
+        return f"did you mean .{match[1].lower()}?"
+    if match := re.search(r"^'(\w+)' is undefined", text):
+        near = get_close_matches(match[1], known, n=1)
+        return f"did you mean {near[0]}?" if near else ""
+    if match := re.search(r"^No filter named '(\w+)'", text):
+        near = get_close_matches(match[1], {**FILTERS, **filters.FILTERS}, n=1)
+        return f"did you mean {near[0]}?" if near else ""
+    return ""

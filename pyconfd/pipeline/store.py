@@ -1,0 +1,287 @@
+"""
+Holds what the source said, and hands out snapshots that never change. Pure.
+
+A path trie with transient ownership: a node belongs to the store until a snapshot is taken, and
+is changed in place until then; after that the next change copies the nodes on its way, once.
+So a snapshot costs nothing, and ten thousand changes between two snapshots copy a folder of
+ten thousand members once and not ten thousand times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
+
+
+class Folder:
+    """
+    A place in the trie with at least one child; only the root may be empty.
+
+    item: the key of this very path, None when there is none. children: name -> Folder, or the
+    KeyValue itself where nothing lies below it, which is most of them. Read through `ordered`
+    where order matters. owner: whose edits may change it in place.
+    """
+
+    __slots__ = ("_sorted", "children", "item", "owner")
+
+    def __init__(
+        self, owner: object, item: KeyValue | None, children: dict[str, Child], *, ordered: bool
+    ) -> None:
+        self.owner = owner
+        self.item = item
+        self.children = children
+        self._sorted = ordered
+
+    def ordered(self) -> dict[str, Child]:
+        """
+        The children sorted by name, bytewise (code points sort as their UTF-8 does).
+
+        Any thread may call it: two that sort at once put the same dictionary in its place.
+        """
+        if not self._sorted:
+            children = self.children
+            self.children = {name: children[name] for name in sorted(children)}
+            self._sorted = True
+        return self.children
+
+    def copy(self, owner: object) -> Folder:
+        """The same folder for another owner."""
+        return Folder(owner, self.item, self.children.copy(), ordered=self._sorted)
+
+    def put(self, name: str, child: Child) -> None:
+        """Add or replace a child; order is only lost by a new name that is not the last."""
+        children = self.children
+        if self._sorted and children and name not in children and name < next(reversed(children)):
+            self._sorted = False
+        children[name] = child
+
+
+Child = Folder | KeyValue
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """
+    What a message changed. changed: keys that are new, gone or have other bytes, in no
+    particular order; a key written with the value it had is not among them.
+    """
+
+    revision: int
+    changed: tuple[str, ...]
+    relisted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """
+    Everything the source said, at one revision. Never changes; any thread may read it.
+
+    Paths are key paths. cluster_id: 0 where the source has none.
+    """
+
+    source: str
+    cluster_id: int
+    revision: int
+    root: Folder
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def find(self, path: str) -> Child | None:
+        """The place at `path`: a Folder, a KeyValue with nothing below it, or None."""
+        place: Child = self.root
+        for name in _names(path):
+            if type(place) is not Folder:
+                return None
+            child = place.children.get(name)
+            if child is None:
+                return None
+            place = child
+        return place
+
+    def get(self, key: str) -> KeyValue | None:
+        """The key, None when it does not exist (a folder alone is not a key)."""
+        return item_of(self.find(key))
+
+    def children(self, path: str) -> Sequence[str]:
+        """Names directly below `path`, sorted bytewise; empty when there are none."""
+        place = self.find(path)
+        return tuple(place.ordered()) if type(place) is Folder else ()
+
+    def has_children(self, path: str) -> bool:
+        """Whether any key lies below `path`."""
+        place = self.find(path)
+        return type(place) is Folder and bool(place.children)
+
+    def subtree(self, path: str = "/") -> Iterator[KeyValue]:
+        """Every key at and below `path`, a folder's own key first, names in order."""
+        return keys_below(self.find(path))
+
+
+class Store:
+    """The newest state of one source. One thread owns it; its snapshots go anywhere."""
+
+    def __init__(self) -> None:
+        self.source = ""
+        self.cluster_id = 0
+        self.revision = 0
+        self._owner = object()
+        self._root = Folder(self._owner, None, {}, ordered=True)
+        self._size = 0
+
+    def snapshot(self) -> Snapshot:
+        """What is held now. Costs the same however much that is."""
+        self._owner = object()
+        return Snapshot(self.source, self.cluster_id, self.revision, self._root, self._size)
+
+    def apply(self, message: Listed | Changed) -> Delta:
+        """
+        Take a message in: a listing replaces everything, changes are added to it.
+
+        Changes at or below the held revision are replays and are dropped.
+        """
+        return self._replace(message) if isinstance(message, Listed) else self._change(message)
+
+    def _replace(self, message: Listed) -> Delta:
+        before = self._root
+        self._root = Folder(self._owner, None, {}, ordered=True)
+        self._size = 0
+        self.source = message.source
+        self.cluster_id = message.cluster_id
+        self.revision = message.revision
+        for item in message.keys:
+            self._put(item)
+        return Delta(message.revision, tuple(_differing(before, self._root)), relisted=True)
+
+    def _change(self, message: Changed) -> Delta:
+        held = self.revision
+        # Only the last word on each key counts: a burst costs one update for each key.
+        last = {change.key: change for change in message.changes if change.mod_revision > held}
+        changed = tuple(key for key, change in last.items() if self._take(change))
+        self.revision = max(held, message.revision)
+        return Delta(self.revision, changed, relisted=False)
+
+    def _take(self, change: KeyChange) -> bool:
+        """Apply one change; whether the value differs from what was held."""
+        if change.value is None:
+            return self._delete(change.key)
+        item = KeyValue(change.key, change.value, change.mod_revision, change.lease)
+        before = self._put(item)
+        return before is None or before.value != change.value
+
+    def _put(self, item: KeyValue) -> KeyValue | None:
+        """Set a key; returns what stood there."""
+        *way, name = _names(item.key) or ("",)
+        if not name:
+            return self._put_root(item)
+        folder = self._own_root()
+        for step in way:
+            folder = self._own_child(folder, step)
+        place = folder.children.get(name)
+        before = item_of(place)
+        if type(place) is Folder:
+            self._own_child(folder, name).item = item
+        else:
+            folder.put(name, item)
+        self._size += before is None
+        return before
+
+    def _put_root(self, item: KeyValue) -> KeyValue | None:
+        root = self._own_root()
+        before, root.item = root.item, item
+        self._size += before is None
+        return before
+
+    def _delete(self, key: str) -> bool:
+        """Remove a key and the folders that it leaves empty; False when it was not there."""
+        if self._find(key) is None:
+            return False
+        self._size -= 1
+        names = _names(key)
+        trail = [self._own_root()]
+        for name in names:
+            if type(trail[-1].children[name]) is not Folder:
+                break
+            trail.append(self._own_child(trail[-1], name))
+        if len(trail) > len(names):
+            trail[-1].item = None
+        else:
+            del trail[-1].children[names[-1]]
+        _prune(trail, names)
+        return True
+
+    def _find(self, key: str) -> KeyValue | None:
+        return Snapshot("", 0, 0, self._root, 0).get(key)
+
+    def _own_root(self) -> Folder:
+        if self._root.owner is not self._owner:
+            self._root = self._root.copy(self._owner)
+        return self._root
+
+    def _own_child(self, folder: Folder, name: str) -> Folder:
+        """The folder `name` in `folder`, ours to change; made where nothing or a bare key is."""
+        place = folder.children.get(name)
+        if type(place) is Folder and place.owner is self._owner:
+            return place
+        if type(place) is Folder:
+            made = place.copy(self._owner)
+        else:
+            made = Folder(self._owner, item_of(place), {}, ordered=True)
+        folder.put(name, made)
+        return made
+
+
+def item_of(place: Child | None) -> KeyValue | None:
+    """The key at a place, whether something lies below it or not."""
+    return place.item if type(place) is Folder else place  # type: ignore[return-value]
+
+
+def keys_below(place: Child | None) -> Iterator[KeyValue]:
+    """Every key at and below a place, a folder's own key first, names in order."""
+    if type(place) is Folder:
+        if place.item is not None:
+            yield place.item
+        for child in place.ordered().values():
+            if type(child) is Folder:
+                yield from keys_below(child)
+            else:
+                yield child  # type: ignore[misc]
+    elif place is not None:
+        yield place  # type: ignore[misc]
+
+
+def _names(path: str) -> list[str]:
+    """The names along a key path; none for the root."""
+    return path[1:].split("/") if path != "/" else []
+
+
+def _prune(trail: list[Folder], names: list[str]) -> None:
+    """Turn folders that have no child left into their own key, or into nothing, from below."""
+    for depth in range(len(trail) - 1, 0, -1):
+        folder = trail[depth]
+        if folder.children:
+            return
+        parent = trail[depth - 1]
+        if folder.item is not None:
+            parent.children[names[depth - 1]] = folder.item
+            return
+        del parent.children[names[depth - 1]]
+
+
+def _differing(before: Child | None, after: Child | None) -> Iterator[str]:
+    """Keys whose value is not the same at and below two places."""
+    if before is after:
+        return
+    old, new = item_of(before), item_of(after)
+    if (old and old.value) != (new and new.value):
+        yield (old or new).key  # type: ignore[union-attr]
+    below = before.children if type(before) is Folder else {}
+    above = after.children if type(after) is Folder else {}
+    for name, child in above.items():
+        yield from _differing(below.get(name), child)
+    for name, child in below.items():
+        if name not in above:
+            yield from _differing(child, None)

@@ -1,0 +1,121 @@
+"""
+The functions of templates that read keys: get, gets, getv, getvs, exists, ls, lsdir. Pure.
+
+Semantics are confd's (memkv's store.go), except that ls and lsdir answer for "/" too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pyconfd.model.keys import KeyValue
+from pyconfd.pipeline.faults import FunctionFault, NoSuchKey, NotText
+from pyconfd.pipeline.pattern import BadPattern
+from pyconfd.pipeline.view import View
+
+
+class Pair(NamedTuple):
+    """A key as the template knows it and its value; unpacks as `key, value`."""
+
+    key: str
+    value: str
+
+
+def store_functions(view: View) -> dict[str, Callable[..., Any]]:
+    """Name -> function over one view."""
+    functions = StoreFunctions(view)
+    return {
+        "exists": functions.exists,
+        "get": functions.get,
+        "gets": functions.gets,
+        "getv": functions.getv,
+        "getvs": functions.getvs,
+        "ls": functions.ls,
+        "lsdir": functions.lsdir,
+    }
+
+
+class StoreFunctions:
+    """The functions, bound to what one resource sees."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def exists(self, key: str) -> bool:
+        """Whether a key of exactly this name exists; false for a folder."""
+        return self._view.get(key) is not None
+
+    def get(self, key: str) -> Pair:
+        """The pair of this key. Raises NoSuchKey."""
+        item = self._view.get(key)
+        if item is None:
+            raise self._missing(key)
+        return Pair(self._view.local(item), _text(item))
+
+    def getv(self, key: str, *default: Any) -> Any:
+        """The value; `default` when the key does not exist, not when its value is empty."""
+        item = self._view.get(key)
+        if item is not None:
+            return _text(item)
+        if not default:
+            raise self._missing(key)
+        return default[0]
+
+    def gets(self, pattern: str) -> list[Pair]:
+        """The pairs whose key matches, sorted by key."""
+        items = self._matching(pattern)
+        cut, make = self._view.cut, tuple.__new__
+        try:
+            return [make(Pair, (item.key[cut:] or "/", str(item.value, "utf-8"))) for item in items]
+        except UnicodeDecodeError:
+            raise _not_text(items) from None
+
+    def getvs(self, pattern: str) -> list[str]:
+        """The values of the keys that match, sorted by value."""
+        items = self._matching(pattern)
+        try:
+            return sorted([str(item.value, "utf-8") for item in items])
+        except UnicodeDecodeError:
+            raise _not_text(items) from None
+
+    def ls(self, path: str = "/") -> list[str]:
+        """Names directly below `path`, keys and folders, sorted."""
+        return self._view.names(path)
+
+    def lsdir(self, path: str = "/") -> list[str]:
+        """Names directly below `path` that have something below them, sorted."""
+        return self._view.names(path, folders=True)
+
+    def _matching(self, pattern: str) -> list[KeyValue]:
+        try:
+            return self._view.matching(pattern)
+        except BadPattern as error:
+            raise FunctionFault(str(error)) from error
+
+    def _missing(self, key: str) -> NoSuchKey:
+        """Says the key as the store has it, and whether it could have been read at all."""
+        if not key.startswith("/"):
+            return NoSuchKey(key, 'keys start with "/"')
+        if not self._view.allows(key):
+            return NoSuchKey(self._view.absolute(key), "the resource's keys do not cover it")
+        return NoSuchKey(self._view.absolute(key))
+
+
+def _text(item: KeyValue) -> str:
+    try:
+        return str(item.value, "utf-8")
+    except UnicodeDecodeError:
+        raise NotText(item.key) from None
+
+
+def _not_text(items: list[KeyValue]) -> NotText:
+    """The first of the items that is not UTF-8, as an error."""
+    for item in items:
+        try:
+            _text(item)
+        except NotText as error:
+            return error
+    raise AssertionError("one of them was not text")

@@ -1,0 +1,75 @@
+"""
+Template files and their compiled code, free of any template language.
+
+Shell: reads below one folder; with a cache folder it also keeps code there between runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import CodeType
+
+
+class MissingTemplate(LookupError):
+    """No such template; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """stamp: of the file that the code was made from; another one means it was edited."""
+
+    stamp: tuple[int, int, int]
+    code: CodeType
+
+
+class TemplateFiles:
+    """
+    The templates below one folder by their path in it, such as "nginx/site.conf.j2".
+
+    Any thread may call it; two that miss at once compile twice and keep either.
+    """
+
+    def __init__(self, folder: str, cache_dir: str | None = None) -> None:
+        self._folder = folder
+        self._cache_dir = cache_dir
+        self._compiled: dict[str, _Compiled] = {}
+
+    def code(self, name: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
+        """
+        The code of a template, made by `compiled(source, path)` unless the file is as it was.
+
+        Raises MissingTemplate, UnicodeDecodeError, OSError and whatever `compiled` raises.
+        """
+        path = self._path(name)
+        try:
+            stat = os.stat(path)
+        except OSError as error:
+            raise self._missing(name, error) from error
+        stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        known = self._compiled.get(name)
+        if known is not None and known.stamp == stamp:
+            return known.code
+        code = compiled(self.source(name), path)
+        self._compiled[name] = _Compiled(stamp, code)
+        return code
+
+    def source(self, name: str) -> str:
+        """The text of a template. Raises MissingTemplate and UnicodeDecodeError."""
+        try:
+            with open(self._path(name), encoding="utf-8", newline="") as file:
+                return file.read()
+        except OSError as error:
+            raise self._missing(name, error) from error
+
+    def _path(self, name: str) -> str:
+        """Where a template lies. A path that leaves the folder names none."""
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+            raise MissingTemplate(f"template {name!r} is outside the templates folder")
+        return os.path.join(self._folder, name)
+
+    def _missing(self, name: str, error: OSError) -> MissingTemplate:
+        if isinstance(error, FileNotFoundError):
+            return MissingTemplate(f"template does not exist: {os.path.join(self._folder, name)}")
+        return MissingTemplate(f"template {name!r} cannot be read: {error.strerror}")

@@ -1,0 +1,124 @@
+"""
+The functions of templates that look at the world: environment, clock, files, names, addresses.
+
+Shell. They are asked at render time only: a new DNS answer or a new file renders nothing by
+itself. As in confd, a name that cannot be resolved gives an empty answer and no error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import datetime as datetimes
+
+
+class Service(NamedTuple):
+    """One SRV record. target: a host name with its final dot, as the DNS has it."""
+
+    target: str
+    port: int
+    priority: int
+    weight: int
+
+
+def world_functions(environ: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
+    """Name -> function; `getenv` reads the given environment and no other."""
+
+    def getenv(name: str, default: str = "") -> str:
+        return environ.get(name) or default
+
+    return {"getenv": getenv, **_FUNCTIONS}
+
+
+def datetime() -> datetimes.datetime:
+    """The time now, in local time. What prints it differs in every render."""
+    import datetime as datetimes
+
+    return datetimes.datetime.now().astimezone()
+
+
+def file_exists(path: str) -> bool:
+    """Whether something is at this path."""
+    return os.path.exists(path)
+
+
+def hostname() -> str:
+    """The name of this host."""
+    import socket
+
+    return socket.gethostname()
+
+
+def lookup_ip(host: str) -> list[str]:
+    """All addresses of a host name, sorted as text; empty when it cannot be resolved."""
+    import socket
+
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return sorted({str(address[0]) for *_, address in found})
+
+
+def lookup_ipv4(host: str) -> list[str]:
+    """The IPv4 addresses of a host name."""
+    return [address for address in lookup_ip(host) if "." in address and ":" not in address]
+
+
+def lookup_ipv6(host: str) -> list[str]:
+    """The IPv6 addresses of a host name."""
+    return [address for address in lookup_ip(host) if ":" in address]
+
+
+def lookup_srv(service: str, protocol: str, name: str) -> list[Service]:
+    """
+    The SRV records of _service._protocol.name, or of name alone when both are empty.
+
+    Sorted as confd sorts them; empty when there are none or no server answers.
+    """
+    import pyconfd.system.dns as dns
+
+    full = f"_{service}._{protocol}.{name}" if service or protocol else name
+    try:
+        records = dns.srv(full)
+    except OSError:
+        return []
+    found = [Service(r.target, r.port, r.priority, r.weight) for r in records]
+    return sorted(found, key=lambda s: f"{s.target}{s.port}{s.priority}{s.weight}")
+
+
+def interface_ipv4(interface: str) -> str:
+    """The first IPv4 address of a network interface; empty when it has none."""
+    import socket
+
+    return _interface(interface, socket.AF_INET)
+
+
+def interface_ipv6(interface: str) -> str:
+    """The first IPv6 address of a network interface; empty when it has none."""
+    import socket
+
+    return _interface(interface, socket.AF_INET6).partition("%")[0]
+
+
+def _interface(interface: str, family: int) -> str:
+    import psutil
+
+    addresses = psutil.net_if_addrs().get(interface, [])
+    return next((found.address for found in addresses if found.family == family), "")
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "datetime": datetime,
+    "fileExists": file_exists,
+    "hostname": hostname,
+    "lookupIP": lookup_ip,
+    "lookupIPV4": lookup_ipv4,
+    "lookupIPV6": lookup_ipv6,
+    "lookupIfaceIPV4": interface_ipv4,
+    "lookupIfaceIPV6": interface_ipv6,
+    "lookupSRV": lookup_srv,
+}
