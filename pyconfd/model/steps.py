@@ -70,6 +70,7 @@ class Staged:
     uid: int
     gid: int
     differs: tuple[str, ...]
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

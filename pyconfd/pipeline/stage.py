@@ -1,0 +1,198 @@
+"""
+Stage: write the new version of a destination beside it, when it differs from what is live. Shell.
+
+Content, mode and owner are compared with the live file first; nothing is written when all three
+are as they should be. Whether the new version is any good is for check.py to ask.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TypeVar
+
+from pyconfd.errors import StageError
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import LiveFile, Rendered, Staged
+from pyconfd.system import files
+
+DEFAULT_MODE = 0o644
+
+T = TypeVar("T")
+
+_UNTOUCHED = "the live file is unchanged"
+
+
+def compare(rendered: Rendered) -> tuple[LiveFile, tuple[str, ...]]:
+    """
+    The destination as it is, and in what it differs from `rendered`: "missing", or any of
+    "content", "mode", "owner"; empty when it is as it should be. Nothing is written.
+
+    Raises StageError when the destination cannot be read or is no regular file.
+    """
+    resource = rendered.resource
+    try:
+        live = files.live(resource.dest)
+    except OSError as error:
+        raise _stage_error(error, resource, reading=True) from error
+    if live.digest is None:
+        return live, ("missing",)
+    differs = []
+    if live.digest != rendered.digest:
+        differs.append("content")
+    if live.mode != _or(resource.mode, live.mode):
+        differs.append("mode")
+    if (live.uid, live.gid) != (_or(resource.uid, live.uid), _or(resource.gid, live.gid)):
+        differs.append("owner")
+    return live, tuple(differs)
+
+
+def stage(rendered: Rendered, *, keep: bool = False) -> Staged | None:
+    """
+    The new version, complete beside the live file; None when the live file needs no change.
+
+    keep: it stays for the operator to look at when it is refused, as `.<base>.kept.pyconfd~`.
+    Raises StageError; then nothing live has changed and no staged file is left.
+    """
+    live, differs = compare(rendered)
+    if not differs:
+        return None
+    resource = rendered.resource
+    mode = _or(_or(resource.mode, live.mode), DEFAULT_MODE)
+    try:
+        if resource.make_dirs:
+            os.makedirs(os.path.dirname(live.path) or ".", mode=0o755, exist_ok=True)
+        path = files.staged_name(live.path)
+        uid, gid = _write(path, rendered, live, mode)
+    except OSError as error:
+        raise _stage_error(error, resource) from error
+    return Staged(rendered, path, live, mode, uid, gid, differs, keep)
+
+
+def _write(path: str, rendered: Rendered, live: LiveFile, mode: int) -> tuple[int, int]:
+    """
+    An owner that the operator asked for must be set. One that is only inherited from the live
+    file is set if we may: a pyconfd without root rights can still replace root's file in a
+    folder of its own, as rename allows.
+    """
+    resource = rendered.resource
+    uid, gid = _or(resource.uid, live.uid), _or(resource.gid, live.gid)
+    try:
+        return files.write_new(path, rendered.content, mode=mode, uid=uid, gid=gid)
+    except PermissionError as error:
+        if error.errno != errno.EPERM or (resource.uid, resource.gid) == (uid, gid):
+            raise
+    return files.write_new(path, rendered.content, mode=mode, uid=resource.uid, gid=resource.gid)
+
+
+def discard(staged: Staged) -> None:
+    """
+    Remove the staged file; one that is to be kept moves to its one name beside the destination.
+    """
+    if staged.keep:
+        with contextlib.suppress(OSError):
+            os.rename(staged.path, files.kept_name(staged.live.path))
+    files.remove(staged.path)
+
+
+def strays(dests: tuple[str, ...]) -> tuple[str, ...]:
+    """
+    Staged files beside `dests` (paths as declared) left by runs that were killed.
+
+    Those of another living pyconfd, and those that were kept on purpose, are not among them.
+    """
+    return tuple(files.strays(dests))
+
+
+def diff(rendered: Rendered, live: LiveFile) -> str:
+    """
+    What `stage` would change, as a unified diff that ends in a newline; "" for nothing.
+
+    Mode changes are told as git tells them. Content that is not UTF-8 text is not shown.
+    Raises StageError when the live file cannot be read any more.
+    """
+    dest = rendered.resource.dest
+    try:
+        old = files.read(live.path)[0] if live.digest is not None else b""
+    except OSError as error:
+        raise _stage_error(error, rendered.resource, reading=True) from error
+    return _mode_diff(rendered.resource, live) + _content_diff(
+        old, rendered.content, "/dev/null" if live.digest is None else dest, dest
+    )
+
+
+def _mode_diff(resource: Resource, live: LiveFile) -> str:
+    text = ""
+    if live.mode is not None and resource.mode not in (None, live.mode):
+        text += f"old mode {live.mode:04o}\nnew mode {resource.mode:04o}\n"
+    old = (live.uid, live.gid)
+    new = (_or(resource.uid, live.uid), _or(resource.gid, live.gid))
+    if live.digest is not None and old != new:
+        text += f"old owner {old[0]}:{old[1]}\nnew owner {new[0]}:{new[1]}\n"
+    return text and f"{resource.dest}\n{text}"
+
+
+def _content_diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:
+    if old == new and old_name == new_name:
+        return ""
+    try:
+        old_text, new_text = old.decode(), new.decode()
+        binary = b"\0" in old + new
+    except UnicodeDecodeError:
+        binary = True
+    if binary:
+        return f"Binary files {old_name} and {new_name} differ ({len(old)} -> {len(new)} bytes)\n"
+    from difflib import unified_diff  # only `--noop --diff` needs it
+
+    lines = unified_diff(
+        _lines(old_text), _lines(new_text), fromfile=old_name, tofile=new_name, lineterm="\n"
+    )
+    return "".join(
+        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n" for line in lines
+    )
+
+
+def _lines(text: str) -> list[str]:
+    """Lines with their ends; only "\\n" ends one (str.splitlines knows a dozen others)."""
+    lines = text.split("\n")
+    last = lines.pop()
+    return [line + "\n" for line in lines] + ([last] if last else [])
+
+
+def _or(value: T | None, otherwise: T) -> T:
+    return otherwise if value is None else value
+
+
+def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -> StageError:
+    """What the operating system's answer means, in words about this destination."""
+    folder = os.path.dirname(error.filename if isinstance(error.filename, str) else resource.dest)
+    verb = "read" if reading else "write"
+    what, hint = {
+        errno.ENOENT: (
+            f"the folder {folder} does not exist",
+            "create it, or set make_dirs = true",
+        ),
+        errno.ENOTDIR: (f"a part of {folder} is not a folder", ""),
+        errno.EISDIR: ("the destination is a folder", "dest must be the path of a file"),
+        errno.EINVAL: ("the destination is not a regular file", ""),
+        errno.ELOOP: ("the destination is a loop of symbolic links", ""),
+        errno.EROFS: (f"the file system of {folder} is read-only", "mount it for writing"),
+        errno.ENOSPC: (f"no space is left in {folder}", ""),
+        errno.EDQUOT: (f"the disk quota for {folder} is used up", ""),
+        errno.EFBIG: ("the new file is larger than the limit on file sizes", "see ulimit -f"),
+        errno.ENAMETOOLONG: ("the file name is too long", ""),
+        errno.EPERM: (
+            f"may not set its owner or mode ({_wish(resource)})",
+            "run as root or leave uid, gid, owner and group out",
+        ),
+        errno.EACCES: (f"no permission to {verb} in {folder}", "run as a user who may"),
+    }.get(error.errno or 0, (f"cannot {verb} it: {error.strerror or error}", ""))
+    return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=hint)
+
+
+def _wish(resource: Resource) -> str:
+    uid = "kept" if resource.uid is None else resource.uid
+    gid = "kept" if resource.gid is None else resource.gid
+    mode = "kept" if resource.mode is None else f"{resource.mode:04o}"
+    return f"uid {uid}, gid {gid}, mode {mode}"

@@ -1,0 +1,187 @@
+"""
+Swap: put checked files in the places of the live ones. Shell.
+
+One file is one rename, which is atomic. A set is journalled, its old versions are kept as hard
+links beside the live files until it is live, and on any failure it is put back; what a kill leaves
+half-done is put in order by `Journal.recover`. Telling the service is for reload.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterable, Sequence
+
+from pyconfd.errors import StateError, SwapReverted, SwapTorn
+from pyconfd.model.steps import Checked, Staged, Swapped
+from pyconfd.pipeline import stage
+from pyconfd.pipeline.journal import Entry, Journal, restore
+from pyconfd.system import files
+
+_ONE_KEPT = "the live file is unchanged"
+_SET_KEPT = "all live files of the set are as before"
+
+
+def swap(checked: Checked, *, journal: Journal | None) -> Swapped:
+    """
+    Make one checked file live. journal: None when no reload will be owed (--sync-only).
+
+    Raises SwapReverted; then the live file is untouched and the staged one is discarded.
+    """
+    staged = checked.staged
+    number: int | None = None
+    try:
+        _still_leads_there(staged)
+        if journal is not None and staged.rendered.resource.reload is not None:
+            number = _intend(journal, [staged], [_entry(staged)])
+        os.rename(staged.path, staged.live.path)
+    except (OSError, StateError) as error:
+        if number is None or journal is None or _undo(journal, number):
+            stage.discard(staged)
+        raise _reverted(error, staged, _ONE_KEPT) from error
+    files.sync_folder(staged.live.path)
+    return Swapped(checked)
+
+
+def swap_all(permits: Sequence[Checked], *, journal: Journal) -> tuple[Swapped, ...]:
+    """
+    Make a set of checked files of one service live, in the given order, all or none.
+
+    A reader that opens files between two renames may see a mix, which no file system can prevent;
+    the window holds nothing but the renames.
+    Raises SwapReverted: all live files are as before, the staged ones are discarded. SwapTorn: some
+    could not be put back; staged files, originals and the journal stay for the next start.
+    """
+    staged = [permit.staged for permit in permits]
+    entries: list[Entry] = []
+    try:
+        for each in staged:
+            _still_leads_there(each)
+            entries.append(_with_original(each))
+        _sync_folders(staged)
+        number = _intend(journal, staged, entries)
+    except (OSError, StateError) as error:
+        _clear(staged, entries)
+        raise _reverted(error, staged[len(entries) - 1], _SET_KEPT) from error
+    _rename_all(staged, entries, journal, number)
+    _sync_folders(staged)
+    # Without this line a recovery still sees that no staged file waits: the set is whole.
+    with contextlib.suppress(StateError):
+        journal.swapped(number)
+    _clear((), entries)
+    return tuple(Swapped(permit) for permit in permits)
+
+
+def _rename_all(
+    staged: Sequence[Staged], entries: Sequence[Entry], journal: Journal, number: int
+) -> None:
+    for done, entry in enumerate(entries):
+        try:
+            os.rename(entry.staged, entry.path)
+        except OSError as error:
+            _put_back(entries[:done], error)
+            if _undo(journal, number):
+                _clear(staged, entries)
+            raise _reverted(error, staged[done], _SET_KEPT) from error
+
+
+def _put_back(entries: Sequence[Entry], cause: OSError) -> None:
+    """Raises SwapTorn, and leaves everything as it is, when one cannot be put back."""
+    for entry in reversed(entries):
+        try:
+            restore(entry)
+        except OSError as error:
+            raise SwapTorn(
+                f"the set is half swapped and cannot be put back: {error.strerror or error}",
+                where=entry.dest,
+                kept=f"the old version is {entry.original}" if entry.original else "",
+                hint=f"the swap failed because of: {cause.strerror or cause}; put the file back "
+                "by hand, or mend the cause and restart pyconfd",
+            ) from error
+
+
+def _intend(journal: Journal, staged: Sequence[Staged], entries: Sequence[Entry]) -> int:
+    resource = staged[0].rendered.resource
+    command = resource.reload
+    if command is None:
+        return journal.intend(resource.service, "", 0.0, entries)
+    return journal.intend(resource.service, command.text, command.timeout_s, entries)
+
+
+def _undo(journal: Journal, number: int) -> bool:
+    """
+    False when the journal cannot be written. The staged files must stay then: to a recovery
+    they are the proof that the renames did not happen.
+    """
+    try:
+        journal.undone(number)
+    except StateError:
+        return False
+    return True
+
+
+def _entry(staged: Staged, original: str = "") -> Entry:
+    return Entry(
+        dest=staged.rendered.resource.dest,
+        path=staged.live.path,
+        staged=staged.path,
+        original=original,
+        was=staged.live.digest,
+        digest=staged.rendered.digest,
+    )
+
+
+def _with_original(staged: Staged) -> Entry:
+    """Keep the old version under a second name. Raises OSError."""
+    if staged.live.digest is None:
+        return _entry(staged)
+    original = files.staged_name(staged.live.path)
+    files.link_or_copy(staged.live.path, original)
+    return _entry(staged, original)
+
+
+def _still_leads_there(staged: Staged) -> None:
+    """The judged file goes to the judged place, also when somebody changes links meanwhile."""
+    if files.follow(staged.rendered.resource.dest) != staged.live.path:
+        raise OSError(errno.ESTALE, "the destination leads elsewhere than when it was staged")
+
+
+def _sync_folders(staged: Iterable[Staged]) -> None:
+    for path in {os.path.dirname(each.live.path): each.live.path for each in staged}.values():
+        files.sync_folder(path)
+
+
+def _clear(staged: Iterable[Staged], entries: Iterable[Entry]) -> None:
+    for each in staged:
+        stage.discard(each)
+    for entry in entries:
+        if entry.original:
+            files.remove(entry.original)
+
+
+def _reverted(error: OSError | StateError, staged: Staged, kept: str) -> SwapReverted:
+    dest = staged.rendered.resource.dest
+    if isinstance(error, StateError):
+        return SwapReverted(f"not swapped: {error.what}", where=dest, kept=kept, hint=error.hint)
+    what, hint = _MEANINGS.get(
+        error.errno or 0, (f"cannot put the new file in place: {error.strerror or error}", "")
+    )
+    return SwapReverted(what, where=dest, kept=kept, hint=hint)
+
+
+_MOUNTED = (
+    "the destination is a mount point of its own and cannot be replaced by a rename",
+    "mount its folder instead of the single file",
+)
+_LOCKED = ("no permission to replace the file", "see its folder's rights and lsattr")
+_MEANINGS = {
+    errno.EBUSY: _MOUNTED,
+    errno.EXDEV: _MOUNTED,
+    errno.EPERM: _LOCKED,
+    errno.EACCES: _LOCKED,
+    errno.EISDIR: ("the destination has become a folder", ""),
+    errno.EROFS: ("the file system has become read-only", ""),
+    errno.ENOENT: ("the staged file or the folder has vanished", "it is staged again"),
+    errno.ESTALE: ("the destination leads elsewhere than when it was staged", "it is staged again"),
+}

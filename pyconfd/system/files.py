@@ -1,0 +1,278 @@
+"""
+Files: what stands at a path, and new content that appears there whole or not at all. Shell.
+
+Nothing here decides whether a file should be written; journals and groups are elsewhere.
+
+A staged file stands in the folder of its destination, because a rename is atomic only within a
+file system. Its name is `.<base>.<owner>.pyconfd~`: the leading dot hides it from the globs of
+include statements, and the tilde ends every suffix that a pattern such as `*.conf` asks for.
+`<owner>` says which process made it, so that what a killed run left behind can be told from what
+a living one is working on.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+
+from pyconfd.model.steps import LiveFile
+
+SUFFIX = ".pyconfd~"
+#: Longest part of the base name that a staged name repeats; names end at 255 bytes on Linux.
+_BASE_BYTES = 160
+#: As the kernel: more links than this in a row are a loop.
+_MOST_LINKS = 40
+#: A staged file made in another pid namespace (a container that shares the folder) is a stray
+#: only after this long: whether its maker lives cannot be seen from here.
+_FOREIGN_AGE_S = 3600.0
+
+_counter = itertools.count()
+_owner_of: dict[int, str] = {}
+
+
+def follow(dest: str) -> str:
+    """
+    The path at the end of the chain of symlinks at `dest`, whether or not it exists.
+
+    Links among the folders on the way stay: only the last name matters to a rename.
+    Raises OSError (ELOOP) for links that lead nowhere but in circles.
+    """
+    path = dest
+    for _ in range(_MOST_LINKS):
+        try:
+            link = os.readlink(path)
+        except OSError:  # not a link, or nothing there
+            return path
+        path = os.path.join(os.path.dirname(path), link)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), dest)
+
+
+def read(path: str) -> tuple[bytes, os.stat_result]:
+    """
+    Content and facts of the regular file at `path`, which is not a symlink.
+
+    Raises OSError: FileNotFoundError, IsADirectoryError, EINVAL for a device, socket or FIFO,
+    ELOOP for a symlink.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW  # a FIFO must not block us
+    fd = os.open(path, flags)
+    try:
+        facts = os.fstat(fd)
+        if stat.S_ISDIR(facts.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        return _read_all(fd, facts.st_size), facts
+    finally:
+        os.close(fd)
+
+
+def _read_all(fd: int, size: int) -> bytes:
+    parts = []
+    while part := os.read(fd, max(size + 1, 65536)):
+        parts.append(part)
+        if len(part) == size:
+            break  # all that fstat promised: spare the read that only says "end"
+    return b"".join(parts)
+
+
+def live(dest: str) -> LiveFile:
+    """What stands at `dest` now, links followed. Raises OSError as `read`, but for absence."""
+    path = follow(dest)
+    try:
+        content, facts = read(path)
+    except FileNotFoundError:
+        return LiveFile(path)
+    return LiveFile(
+        path,
+        digest=digest(content),
+        mode=stat.S_IMODE(facts.st_mode),
+        uid=facts.st_uid,
+        gid=facts.st_gid,
+    )
+
+
+def digest(content: bytes) -> str:
+    """sha-256 in hex."""
+    return sha256(content).hexdigest()
+
+
+def write_new(
+    path: str, content: bytes, *, mode: int, uid: int | None, gid: int | None
+) -> tuple[int, int]:
+    """
+    Make the file at `path`, which must not exist, complete and synced to disk.
+
+    Owner and mode are set before the content is written, so that nobody can ever read more than
+    the mode allows. uid, gid: None takes what the file system gives.
+    Returns its (uid, gid). Raises OSError; then no file is left.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            owner = _own(fd, uid, gid)
+            os.fchmod(fd, mode)  # after chown, which clears set-id bits
+            _write_all(fd, content)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except BaseException:
+        remove(path)
+        raise
+    return owner
+
+
+def _own(fd: int, uid: int | None, gid: int | None) -> tuple[int, int]:
+    facts = os.fstat(fd)
+    new_uid = facts.st_uid if uid is None else uid
+    new_gid = facts.st_gid if gid is None else gid
+    if (new_uid, new_gid) != (facts.st_uid, facts.st_gid):
+        os.fchown(fd, new_uid, new_gid)
+    return new_uid, new_gid
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def link_or_copy(path: str, new: str) -> None:
+    """
+    Give the file a second name in its folder, or a copy where the file system has no hard links
+    or forbids them (protected_hardlinks: the file is somebody else's). Raises OSError.
+    """
+    try:
+        os.link(path, new, follow_symlinks=False)
+    except (PermissionError, NotImplementedError):
+        _copy(path, new)
+    except OSError as error:
+        if error.errno not in (errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        _copy(path, new)
+
+
+def _copy(path: str, new: str) -> None:
+    content, facts = read(path)
+    mode = stat.S_IMODE(facts.st_mode)
+    write_new(new, content, mode=mode, uid=facts.st_uid, gid=facts.st_gid)
+
+
+def remove(path: str) -> bool:
+    """Remove the file; False when it was not there or may not be removed."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
+
+
+def sync_folder(path: str) -> None:
+    """
+    Make the names in the folder of `path` durable.
+
+    A file system that cannot (EINVAL) or a disk that fails is not an error here: the content is
+    already on disk, and a name lost in a power cut is found by the comparison at the next start.
+    """
+    try:
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.fsync(fd)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def staged_name(path: str) -> str:
+    """A new name beside `path` that belongs to this process."""
+    folder, base = os.path.split(path)
+    return os.path.join(folder, f"{_stem(base)}{_me()}-{next(_counter):x}{SUFFIX}")
+
+
+def kept_name(path: str) -> str:
+    """The one name beside `path` for a refused file that the operator wants to look at."""
+    folder, base = os.path.split(path)
+    return os.path.join(folder, f"{_stem(base)}kept{SUFFIX}")
+
+
+def _stem(base: str) -> str:
+    return "." + os.fsdecode(os.fsencode(base)[:_BASE_BYTES]) + "."
+
+
+def strays(dests: Iterable[str]) -> Iterator[str]:
+    """
+    Staged files beside `dests` whose maker is dead. Folders that cannot be read have none.
+
+    Process start times tell a maker from a later process with its number.
+    """
+    stems: dict[str, set[str]] = {}
+    for dest in dests:
+        folder, base = os.path.split(follow(dest))
+        stems.setdefault(folder, set()).add(_stem(base))
+    for folder, wanted in stems.items():
+        try:
+            names = sorted(os.listdir(folder or "."))
+        except OSError:
+            continue
+        for name in names:
+            stem, _, owner = name.removesuffix(SUFFIX).rpartition(".")
+            if name.endswith(SUFFIX) and stem + "." in wanted:
+                path = os.path.join(folder, name)
+                if _abandoned(path, owner):
+                    yield path
+
+
+def _abandoned(path: str, owner: str) -> bool:
+    namespace, _, rest = owner.partition("-")
+    pid, _, rest = rest.partition("-")
+    started, _, number = rest.partition("-")
+    if not number:
+        return False  # a kept file, or no name of ours
+    if namespace == _pid_namespace():
+        return _started(pid) != started
+    try:
+        return _age_s(path) > _FOREIGN_AGE_S
+    except OSError:
+        return False
+
+
+def _age_s(path: str) -> float:
+    import time
+
+    return time.time() - os.lstat(path).st_mtime  # wall time, because the stamp is wall time
+
+
+def _me() -> str:
+    """Who makes staged files: pid namespace, pid and start time, as one word."""
+    pid = os.getpid()
+    name = _owner_of.get(pid)
+    if name is None:  # first use, or first after a fork
+        name = f"{_pid_namespace()}-{pid}-{_started(str(pid))}"
+        _owner_of.clear()
+        _owner_of[pid] = name
+    return name
+
+
+def _pid_namespace() -> str:
+    try:
+        link = os.readlink("/proc/self/ns/pid")  # "pid:[4026531836]"
+    except OSError:
+        return "0"
+    return link.strip("pid:[]")
+
+
+def _started(pid: str) -> str:
+    """Start time of a process in clock ticks since boot (proc(5), stat field 22); "" if none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            line = file.read(4096)
+    except OSError:
+        return ""
+    return line.rpartition(b")")[2].split()[19].decode()

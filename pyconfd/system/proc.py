@@ -1,0 +1,312 @@
+"""
+Commands: run with a deadline, in a process group of their own, with bounded output. Shell.
+
+What an exit status means is for the caller. Children are started through `subprocess` in the way
+that uses vfork (no preexec_fn, no user=): a real fork beside gRPC's threads fails now and then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from pyconfd.model.steps import CommandReport
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+#: Between SIGTERM and SIGKILL to a command that has run out of time, in seconds.
+KILL_GRACE_S = 2.0
+#: How long a wait may be deaf to `stop`, in seconds.
+_TICK_S = 0.1
+#: Of a long output the first and the last bytes are kept, this many each.
+_HEAD_BYTES = 32 * 1024
+_TAIL_BYTES = 32 * 1024
+
+
+class Runner(Protocol):
+    """What the steps need to run a command; `Commands.run` in the program, a fake in tests."""
+
+    def __call__(self, command: str | Sequence[str], *, timeout_s: float) -> CommandReport:
+        """Run it to its end. A str is a shell command line, a sequence an argument list."""
+
+
+class Commands:
+    """
+    Runs commands, from any thread, until it is told to stop.
+
+    Standard input is empty; both outputs go into the report. A command is over when the process
+    that was started is: what it left running in the background on purpose (an init script that
+    starts a daemon) is neither waited for nor ended, even when it holds on to the output. At the
+    deadline the whole process group gets SIGTERM, and SIGKILL two seconds later.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._stop_at: float | None = None
+
+    def run(self, command: str | Sequence[str], *, timeout_s: float) -> CommandReport:
+        """
+        Run it to its end. A str is a shell command line for /bin/sh, a sequence an argument list.
+
+        Returns a report also when the command could not be started (`problem` says why), ran out
+        of time, or was ended by `stop`. Does not raise.
+        """
+        text = command if isinstance(command, str) else " ".join(command)
+        argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
+        with self._changed:
+            if self._stop_at is not None:
+                return CommandReport(text, None, 0.0, problem="not started: pyconfd is stopping")
+            self._running += 1
+        try:
+            return self._run(text, argv, timeout_s)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def stop(self, grace_s: float) -> None:
+        """
+        Let running commands end within `grace_s`, then end them; start no new ones.
+
+        Returns when none is running. A second call may shorten the grace.
+        """
+        at = time.monotonic() + grace_s
+        with self._changed:
+            self._stop_at = at if self._stop_at is None else min(at, self._stop_at)
+            while self._running:
+                self._changed.wait(1.0)
+
+    def _run(self, text: str, argv: list[str], timeout_s: float) -> CommandReport:
+        begun = time.monotonic()
+        try:
+            child = _start(argv)
+        except (OSError, ValueError) as error:  # ValueError: a NUL byte among the arguments
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            problem = f"could not be started: {why}"
+            return CommandReport(text, None, time.monotonic() - begun, problem=problem)
+        output = _Output()
+        problem = self._watch(child, output, begun, timeout_s)
+        status = child.returncode
+        if status is not None and status < 0 and not problem:
+            problem = f"killed by signal {-status} ({_signal_name(-status)})"
+        return CommandReport(
+            command=text,
+            exit_status=None if problem else status,
+            duration_s=time.monotonic() - begun,
+            output=output.text(),
+            truncated=output.truncated,
+            problem=problem,
+        )
+
+    def _watch(self, child: Popen[bytes], output: _Output, begun: float, timeout_s: float) -> str:
+        """Collect output until the child is over or out of time. Returns what went wrong or ""."""
+        assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
+        pipe = child.stdout.fileno()
+        os.set_blocking(pipe, False)
+        with _Exit(child) as over:
+            problem = ""
+            while not over.wait(pipe, output, self._left_s(begun + timeout_s)):
+                problem = self._overdue(begun, timeout_s)
+                if problem:
+                    _end(child, over, pipe, output)
+                    break
+            ended = output.drain(pipe)
+        if not _reap(child):
+            problem += f"; process {child.pid} could not be ended"
+        if ended or problem:
+            child.stdout.close()
+        else:
+            _leave(child)
+        return problem
+
+    def _left_s(self, deadline: float) -> float:
+        return max(0.0, min(_TICK_S, deadline - time.monotonic()))
+
+    def _overdue(self, begun: float, timeout_s: float) -> str:
+        now = time.monotonic()
+        if now >= begun + timeout_s:
+            return f"timed out after {timeout_s:g} s"
+        if self._stop_at is not None and now >= self._stop_at:
+            return "stopped"
+        return ""
+
+
+class _Output:
+    """The first and the last part of what a command wrote."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._left_out = 0
+
+    @property
+    def truncated(self) -> bool:
+        return self._left_out > 0
+
+    def drain(self, pipe: int) -> bool:
+        """Take what is there without waiting. True when the other end is closed."""
+        # Bounded, so that a child that floods cannot keep us from looking at the clock.
+        for _ in range(64):
+            try:
+                part = os.read(pipe, 65536)
+            except BlockingIOError:
+                return False
+            if not part:
+                return True
+            self._add(part)
+        return False
+
+    def _add(self, part: bytes) -> None:
+        room = _HEAD_BYTES - len(self._head)
+        if room > 0:
+            self._head += part[:room]
+            part = part[room:]
+        self._tail += part
+        excess = len(self._tail) - _TAIL_BYTES
+        if excess > 0:
+            self._left_out += excess
+            del self._tail[:excess]
+
+    def text(self) -> str:
+        head, tail = (bytes(part).decode(errors="replace") for part in (self._head, self._tail))
+        if self._left_out:
+            return f"{head}\n[... {self._left_out} bytes left out ...]\n{tail}"
+        return head + tail
+
+
+class _Exit:
+    """Tells when a child is over without reaping it, so that its group's number stays ours."""
+
+    def __init__(self, child: Popen[bytes]) -> None:
+        self._child = child
+        try:
+            self._fd: int | None = os.pidfd_open(child.pid)
+        except OSError:  # Linux before 5.3, or forbidden in a sandbox
+            self._fd = None
+
+    def __enter__(self) -> _Exit:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+    def wait(self, pipe: int, output: _Output, timeout_s: float) -> bool:
+        """Take output for up to `timeout_s`, or until the child is over. True when it is."""
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        if self._fd is not None:
+            poll.register(self._fd, select.POLLIN)
+        else:
+            timeout_s = min(timeout_s, 0.01)
+        ready = {fd for fd, _ in poll.poll(timeout_s * 1000)}
+        if pipe in ready and output.drain(pipe) and self._fd is not None:
+            # Closed early: there is nothing left to read, so only the exit can be waited for.
+            poll.unregister(pipe)
+            ready |= {fd for fd, _ in poll.poll(timeout_s * 1000)}
+        return self._over(ready)
+
+    def _over(self, ready: set[int]) -> bool:
+        if self._fd is not None:
+            return self._fd in ready
+        return (
+            os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        )
+
+
+def _start(argv: list[str]) -> Popen[bytes]:
+    import subprocess  # 5 ms: only runs that have something to run pay for it
+
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+def _end(child: Popen[bytes], over: _Exit, pipe: int, output: _Output) -> None:
+    """SIGTERM, then SIGKILL, to the group and to descendants that left it."""
+    strayed = _descendants_elsewhere(child.pid)
+    _signal_all(child.pid, strayed, signal.SIGTERM)
+    deadline = time.monotonic() + KILL_GRACE_S
+    while (left := deadline - time.monotonic()) > 0:
+        if over.wait(pipe, output, min(left, _TICK_S)):
+            break
+    # The shell is over, but members of its group may not be: give them what is left of the grace
+    # for as long as somebody holds the output.
+    while time.monotonic() < deadline and not output.drain(pipe):
+        time.sleep(0.01)
+    _signal_all(child.pid, strayed, signal.SIGKILL)
+
+
+def _reap(child: Popen[bytes]) -> bool:
+    """
+    False when even SIGKILL has not ended it: it runs as another user, or hangs in the kernel.
+    """
+    import subprocess
+
+    try:
+        child.wait(KILL_GRACE_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _descendants_elsewhere(pid: int) -> list[int]:
+    """Descendants that have made a group of their own but still hang below the command."""
+    import psutil  # only a command that has run out of time needs it
+
+    try:
+        children = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+    found = []
+    for each in children:
+        try:
+            if os.getpgid(each.pid) != pid:
+                found.append(each.pid)
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def _signal_all(group: int, others: list[int], number: signal.Signals) -> None:
+    for send, target in [(os.killpg, group), *((os.kill, pid) for pid in others)]:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or another user's
+            send(target, number)
+
+
+def _leave(child: Popen[bytes]) -> None:
+    """
+    Let a background process of the command keep the pipe.
+
+    Closed, it would kill that process with SIGPIPE at its next word; unread, it would block it.
+    """
+    stream = child.stdout
+    assert stream is not None  # noqa: S101 - for the type checker
+    os.set_blocking(stream.fileno(), True)
+
+    def swallow() -> None:
+        with stream:
+            while stream.read(65536):
+                pass
+
+    threading.Thread(target=swallow, name="left-behind", daemon=True).start()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
