@@ -60,18 +60,19 @@ def outcome_line(outcome: Outcome) -> None:
 def reload_failed(failed: ReloadFailed) -> None:
     """The service did not take the new files."""
     report = failed.report
+    why = str(failed.error) if failed.error else ""
     if report is None:
-        log.error(f"reload failed and stays owed: {failed.error}", service=failed.service)
+        log.error(f"reload failed and stays owed: {why}", service=failed.service)
         return
     said = f"\n{report.output.rstrip()}" if report.output.strip() else ""
-    why = report.problem or f"exit status {report.exit_status}"
-    log.error(f"reload failed ({why}) and stays owed{said}", command=report.command)
+    why = why or f"exit status {report.exit_status}"
+    log.error(f"reload failed and stays owed: {why}{said}", command=report.command)
 
 
 def listed(message: Listed, *, changed: int) -> None:
     """The store was listed afresh."""
     text = "listed the store" if message.reason == "start" else f"listed again: {message.reason}"
-    level = log.info if message.reason == "start" else log.warn
+    level = {"start": log.info, "interval": log.debug}.get(message.reason, log.warn)
     level(
         text,
         source=message.source,

@@ -84,12 +84,12 @@ class Fleet:
         self._set(machine.owed_from_before(self._states[service], now))
         return True
 
-    def due(self, now: float, *, stopping: bool = False) -> list[Job]:
-        """The jobs to run now; each counts as running until its report comes."""
+    def due(self, now: float, *, stopping: bool = False, blind: bool = False) -> list[Job]:
+        """The jobs to run now (see service.start); each runs until its report comes."""
         jobs = []
         for service in list(self._active):
             state, job = machine.start(
-                self._states[service], now, self._generation + 1, stopping=stopping
+                self._states[service], now, self._generation + 1, stopping=stopping, blind=blind
             )
             if job:
                 self._generation += 1
@@ -105,9 +105,9 @@ class Fleet:
         if report.service not in self._members:
             self._retire(report.service)
 
-    def deadline_s(self) -> float | None:
+    def deadline_s(self, *, blind: bool = False) -> float | None:
         """When `due` would next give a job if nothing else happens; None: never."""
-        times = (machine.deadline_s(self._states[service]) for service in self._active)
+        times = (machine.deadline_s(self._states[name], blind=blind) for name in self._active)
         return min((time for time in times if time is not None), default=None)
 
     def _set(self, state: ServiceState) -> None:

@@ -83,11 +83,14 @@ def owed_from_before(state: ServiceState, now: float) -> ServiceState:
 
 
 def start(
-    state: ServiceState, now: float, generation: int, *, stopping: bool = False
+    state: ServiceState, now: float, generation: int, *, stopping: bool = False, blind: bool = False
 ) -> tuple[ServiceState, Job | None]:
     """
-    The job that is due now, or None. stopping: only a reload that was merely postponed is still
-    paid, at once; everything else waits for the next start.
+    The job that is due now, or None.
+
+    stopping: only a reload that was merely postponed is still paid, at once; everything else waits
+    for the next start. blind: there is no complete snapshot, so nothing may be rendered; reloads
+    that are owed are still paid.
     """
     if state.running:
         return state, None
@@ -96,12 +99,12 @@ def start(
             return state, None
         job = Job(service=state.name, generation=generation, debt=state.debt, pay=True)
         return replace(state, running=job), job
-    ready = _ready(state, now)
+    ready = frozenset() if blind else _ready(state, now)
     job = Job(
         service=state.name,
         generation=generation,
         resources=ready,
-        verify=state.verify,
+        verify=state.verify and not blind,
         may_reload=now >= _reload_from_s(state),
         debt=state.debt,
         pay=state.debt is not None and now >= _payable_s(state, state.debt),
@@ -115,7 +118,7 @@ def start(
             running=job,
             dirty=held,
             hold=state.hold if held else None,
-            verify=False,
+            verify=state.verify and blind,
         ),
         job,
     )
@@ -142,17 +145,17 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
     return replace(state, running=None, retries=left, debt=owed, reloaded_s=reloaded_s)
 
 
-def deadline_s(state: ServiceState) -> float | None:
+def deadline_s(state: ServiceState, *, blind: bool = False) -> float | None:
     """When `start` would next give a job if nothing else happens; None: never."""
     if state.running:
         return None
-    times = [retry.at_s for retry in state.retries.values()]
-    if state.dirty and state.hold:
-        times.append(state.hold.due_s(state.policy.hold_min_s, state.policy.hold_max_s))
-    if state.verify:
-        times.append(0.0)
-    if state.debt:
-        times.append(_payable_s(state, state.debt))
+    times = [_payable_s(state, state.debt)] if state.debt else []
+    if not blind:
+        times += [retry.at_s for retry in state.retries.values()]
+        if state.dirty and state.hold:
+            times.append(state.hold.due_s(state.policy.hold_min_s, state.policy.hold_max_s))
+        if state.verify:
+            times.append(0.0)
     return min(times, default=None)
 
 

@@ -1,0 +1,149 @@
+"""The one place where things are made from the settings and joined."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyconfd.app.drift import Drift
+from pyconfd.app.lanes import Lanes
+from pyconfd.app.loop import Loop, Message, Pace, Parts
+from pyconfd.app.passes import Tools
+from pyconfd.app.poll import Poll
+from pyconfd.backends import registry
+from pyconfd.backends.base import Put, Source, Watch
+from pyconfd.config.resources import load_resources
+from pyconfd.config.settings import Settings
+from pyconfd.errors import ResourceError
+from pyconfd.model.resources import Resource, ResourceSet
+from pyconfd.observe import log
+from pyconfd.pipeline import stage
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.render import Renderer
+from pyconfd.system import files
+from pyconfd.system.locks import InstanceLock
+from pyconfd.system.proc import Commands
+from pyconfd.system.sdnotify import Notifier
+from pyconfd.system.signals import Signals
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state folder of this confdir, held by us. owed: services with an unpaid reload."""
+
+    journal: Journal
+    owed: frozenset[str]
+
+
+def configure_log(settings: Settings) -> None:
+    """Lines for a daemon carry the time; those of a one-shot run do not, so that they compare."""
+    log.configure(
+        level=settings.log_level,
+        style=settings.log_format,
+        stamped=not settings.one_shot,
+        colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+    )
+
+
+def load(settings: Settings) -> ResourceSet:
+    """conf.d as it is now; raises ConfigError when there is nothing to do at all."""
+    return load_resources(settings.confdir, settings)
+
+
+def renderer(settings: Settings) -> Renderer:
+    """Templates of this confdir."""
+    return Renderer(os.path.join(settings.confdir, "templates"), os.environ)
+
+
+def source(settings: Settings) -> Source:
+    """The store named by --backend."""
+    return registry.open_source(settings.backend, settings.source_options(os.environ))
+
+
+def tools(
+    settings: Settings,
+    state: State,
+    commands: Commands,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Tools:
+    """What a pass works with."""
+    return Tools(
+        renderer=renderer(settings),
+        journal=state.journal,
+        run=commands.run,
+        drift=Drift(),
+        keep_stage=settings.keep_stage_file,
+        sync_only=settings.sync_only,
+        stopping=stopping,
+    )
+
+
+@contextmanager
+def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
+    """
+    The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
+    behind is tidied here, before anything new is staged.
+    """
+    confdir = os.path.realpath(settings.confdir)
+    name = hashlib.sha256(confdir.encode()).hexdigest()[:12]
+    folder = os.path.join(settings.state_dir, name)
+    with InstanceLock(folder):
+        journal = Journal(folder)
+        recovery = journal.recover()
+        for dest in recovery.rolled_back:
+            log.warn("a swap that was cut short has been taken back", dest=dest)
+        for path in stage.strays(tuple(resource.dest for resource in found.resources)):
+            files.remove(path)
+        owed = {debt.service for debt in recovery.owed}
+        if recovery.damaged:
+            log.warn(
+                "the journal is damaged; every service is reloaded once", lines=recovery.damaged
+            )
+            owed = {resource.service for resource in found.resources}
+        yield State(journal, frozenset(owed))
+        journal.close()
+
+
+@contextmanager
+def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loop]:
+    """The loop with everything it joins; signals go to its inbox while it exists."""
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    commands = Commands()
+    store = source(settings)
+
+    def follow(prefixes: Sequence[str], put: Put) -> Watch:
+        if settings.watch:
+            return store.watch(prefixes, put)
+        poll = Poll(
+            store, prefixes, put, interval_s=settings.interval_s, timeout_s=settings.timeout_s
+        )
+        return poll.start()
+
+    def reread() -> tuple[Resource, ...]:
+        fresh = load(settings)
+        if fresh.faults:
+            raise ResourceError("the new conf.d has faults", faults=fresh.faults)
+        return fresh.resources
+
+    loop = Loop(
+        Parts(
+            source=store,
+            follow=follow,
+            load=reread,
+            tools=tools(settings, state, commands, lambda: loop.stopping),
+            lanes=Lanes(inbox.put),
+            inbox=inbox,
+            commands=commands,
+            notify=Notifier(os.environ),
+            pace=Pace(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
+            owed=state.owed,
+        ),
+        found.resources,
+    )
+    with Signals(inbox.put):
+        yield loop

@@ -1,0 +1,292 @@
+"""
+The daemon: one inbox, one thread that decides, lanes that do.
+
+Everything that happens (a message of the source, a lane's report, a signal) is put on the inbox.
+The loop takes all that is there, lets the fleet decide what is due, hands the jobs to the lanes
+and sleeps until the next message or the next deadline. Nothing else changes the state.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pyconfd.app.lanes import Lanes
+from pyconfd.app.passes import Told, Tools
+from pyconfd.backends.base import Put, Source, Watch
+from pyconfd.errors import ConfigError
+from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import LaneReport, Reads
+from pyconfd.observe import log, report
+from pyconfd.pipeline.plan import ReadIndex
+from pyconfd.pipeline.store import Store
+from pyconfd.reconcile.fleet import Fleet
+from pyconfd.system.proc import Commands
+from pyconfd.system.sdnotify import Notifier
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A source's message and the watch it came from: what an older watch still said is ignored."""
+
+    watch: int
+    message: SourceMessage
+
+
+Message = Said | LaneReport | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    The daemon's own times, in seconds.
+
+    resync_s: between two comparisons of all live files with what was written, 0 for never.
+    shutdown_s: how long a running reload may go on after SIGTERM.
+    """
+
+    resync_s: float = 60.0
+    shutdown_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """
+    What the loop joins. follow: starts a watch of these prefixes. load: reads conf.d afresh,
+    raising ConfigError when anything in it is wrong. owed: services that an earlier run swapped
+    files of without living to see the reload.
+    """
+
+    source: Source
+    follow: Callable[[Sequence[str], Put], Watch]
+    load: Callable[[], tuple[Resource, ...]]
+    tools: Tools
+    lanes: Lanes
+    inbox: queue.SimpleQueue[Message]
+    commands: Commands
+    notify: Notifier
+    pace: Pace
+    owed: frozenset[str]
+
+
+class Loop:
+    """The one mutable thing in the program. All methods are the main thread's."""
+
+    def __init__(self, parts: Parts, resources: Sequence[Resource]) -> None:
+        self._parts = parts
+        self._store = Store()
+        self._index = ReadIndex()
+        self._fleet = Fleet()
+        self._resources: dict[str, Resource] = {}
+        self._watch: Watch | None = None
+        self._watched: tuple[str, ...] = ()
+        self._watches = 0
+        self._listed = False
+        self._lost = ""
+        self._unready: set[str] = set()
+        self._stopping_s: float | None = None
+        self._resync_s = time.monotonic() + parts.pace.resync_s
+        self._first = tuple(resources)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has been asked for."""
+        return self._stopping_s is not None
+
+    def run(self) -> None:
+        """Follow the store until a signal says stop; then end what runs, within its bound."""
+        self._adopt(self._first)
+        for service in self._parts.owed:
+            if self._fleet.owe(service, time.monotonic()):
+                log.warn("a reload is owed by an earlier run", service=service)
+        try:
+            while not (self.stopping and not self._fleet.running and not self._last_jobs()):
+                for message in self._wait():
+                    self._take(message)
+                self._act()
+        finally:
+            self._end()
+
+    def _wait(self) -> list[Message]:
+        """Everything on the inbox, waiting for the first until the next deadline."""
+        inbox = self._parts.inbox
+        found: list[Message] = []
+        try:
+            found.append(inbox.get(timeout=self._patience_s()))
+            while True:
+                found.append(inbox.get_nowait())
+        except queue.Empty:
+            return found
+
+    def _patience_s(self) -> float:
+        now = time.monotonic()
+        pace = self._parts.pace
+        times = [now + 60.0]
+        deadline = None if self.stopping else self._fleet.deadline_s(blind=not self._listed)
+        if deadline is not None:
+            times.append(deadline)
+        if pace.resync_s:
+            times.append(self._resync_s)
+        if self._parts.notify.watchdog_s:
+            times.append(now + self._parts.notify.watchdog_s / 2)
+        if self._stopping_s is not None:
+            times.append(self._stopping_s)
+        return max(0.0, min(times) - now)
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Said():
+                if message.watch == self._watches:
+                    self._hear(message.message)
+            case LaneReport():
+                self._finish(message)
+            case int():
+                self._signalled(message)
+
+    def _hear(self, message: SourceMessage) -> None:
+        match message:
+            case Listed() | Changed():
+                self._apply(message)
+            case Progressed():
+                self._found()
+            case Lost():
+                if str(message.cause) != self._lost:
+                    self._lost = str(message.cause)
+                    report.lost(message)
+
+    def _apply(self, message: Listed | Changed) -> None:
+        """Move the mirror on, and mark what reads the keys that really changed."""
+        self._found()
+        now = time.monotonic()
+        delta = self._store.apply(message)
+        if isinstance(message, Listed):
+            report.listed(message, changed=len(delta.changed))
+        if not self._listed:
+            self._listed = True
+            self._fleet.dirty(self._resources, now)
+        elif delta.changed:
+            self._fleet.dirty(self._index.affected(delta.changed), now)
+
+    def _found(self) -> None:
+        if self._lost:
+            self._lost = ""
+            log.info("the store is back", source=self._parts.source.name)
+
+    def _finish(self, message: LaneReport) -> None:
+        for outcome in message.outcomes:
+            name = outcome.resource.name
+            if outcome.reads is not None and self._resources.get(name) is outcome.resource:
+                self._index.set(name, outcome.reads)
+            self._unready.discard(name)
+        self._fleet.finished(message, time.monotonic())
+        report.lane(message)
+        if not self._unready and self._listed:
+            self._parts.notify.ready()
+
+    def _act(self) -> None:
+        """Hand out what is due, and keep the slow clocks."""
+        now = time.monotonic()
+        pace = self._parts.pace
+        if self._parts.notify.watchdog_s:
+            self._parts.notify.watchdog()
+        if pace.resync_s and now >= self._resync_s and not self.stopping:
+            self._resync_s = now + pace.resync_s
+            if self._listed:
+                self._fleet.verify()
+        if self._stopping_s is not None and now >= self._stopping_s:
+            log.warn("a command did not end in time and is ended now")
+            self._parts.commands.stop(0.0)
+            self._stopping_s = now + 1.0
+        self._hand_out(now)
+
+    def _hand_out(self, now: float) -> None:
+        jobs = self._fleet.due(now, stopping=self.stopping, blind=not self._listed)
+        if not jobs:
+            return
+        snapshot = self._store.snapshot()
+        for job in jobs:
+            members = self._fleet.members(job.service)
+            for resource in members:
+                if resource.name in job.resources:
+                    # until its reads are known again, anything it may read makes it dirty
+                    self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
+            self._parts.lanes.submit(self._parts.tools, job, members, self._told(members), snapshot)
+
+    def _told(self, members: Sequence[Resource]) -> Told | None:
+        if self._parts.tools.sync_only or not members or members[0].reload is None:
+            return None
+        return Told(members[0].reload, members[0].dest)
+
+    def _last_jobs(self) -> bool:
+        """While stopping: whether a postponed reload has just been handed out."""
+        self._hand_out(time.monotonic())
+        return self._fleet.running > 0
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload()
+        elif self.stopping:
+            log.warn("asked to stop again; running commands are ended now")
+            self._parts.commands.stop(0.0)
+        else:
+            log.info("stopping", signal=signal.Signals(number).name)
+            self._parts.notify.stopping()
+            self._stopping_s = time.monotonic() + self._parts.pace.shutdown_s
+
+    def _reload(self) -> None:
+        """SIGHUP: take the new conf.d and templates if all of it is right, else keep the old."""
+        self._parts.notify.reloading()
+        try:
+            resources = self._parts.load()
+        except ConfigError as error:
+            for fault in error.faults:
+                log.error(str(fault))
+            log.error("the new configuration is not used; the running one is kept")
+        else:
+            self._adopt(resources)
+            if self._listed:
+                self._fleet.dirty(self._resources, time.monotonic())
+            log.info("configuration read again", resources=len(resources))
+        self._parts.notify.ready()
+
+    def _adopt(self, resources: Sequence[Resource]) -> None:
+        for gone in self._resources.keys() - {resource.name for resource in resources}:
+            self._index.drop(gone)
+        self._resources = {resource.name: resource for resource in resources}
+        for resource in resources:
+            self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
+        self._unready = set(self._resources)
+        self._fleet.adopt(resources)
+        wanted = covering(path for resource in resources for path in resource.watched)
+        if not self._watches or wanted != self._watched:
+            self._rewatch(wanted)
+
+    def _rewatch(self, wanted: tuple[str, ...]) -> None:
+        """Watch other prefixes; until they are listed the mirror is not whole and is not used."""
+        if self._watch:
+            self._watch.stop()
+        self._watches += 1
+        self._watched = wanted
+        self._listed = False
+        number = self._watches
+
+        def put(message: SourceMessage) -> None:
+            self._parts.inbox.put(Said(number, message))
+
+        if wanted:
+            self._watch = self._parts.follow(wanted, put)
+        else:  # templates that read no keys: an empty store is the whole truth
+            self._watch = None
+            put(Listed(self._parts.source.name, 0, 0, ()))
+
+    def _end(self) -> None:
+        """Stop what was started, in reverse order."""
+        if self._watch:
+            self._watch.stop()
+        self._parts.commands.stop(0.0)
+        self._parts.lanes.stop()
+        self._parts.source.close()

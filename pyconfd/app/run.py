@@ -1,0 +1,126 @@
+"""
+The two ways to run: once, for CI and for boot; and as a daemon that follows the store.
+
+Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
+configuration, nothing was done (app/cli.py turns ConfigError into it); 3 `--noop
+--detailed-exitcode` and something would change.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from pyconfd.app import build
+from pyconfd.app.passes import Told, preview, run_pass
+from pyconfd.config.settings import Settings
+from pyconfd.errors import SourceError, StateError
+from pyconfd.model.keys import covering
+from pyconfd.model.resources import ResourceSet
+from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
+from pyconfd.observe import log, report
+from pyconfd.pipeline.store import Snapshot, Store
+from pyconfd.reconcile.fleet import Fleet
+from pyconfd.system.proc import Commands
+
+DONE, FAILED, WOULD_CHANGE = 0, 1, 3
+
+
+def run(settings: Settings) -> int:
+    """Do what the settings ask for and return the exit status. Raises ConfigError for status 2."""
+    build.configure_log(settings)
+    found = build.load(settings)
+    for fault in found.faults:
+        log.error(str(fault))
+    if settings.onetime or settings.noop:
+        return once(settings, found)
+    return follow(settings, found)
+
+
+def once(settings: Settings, found: ResourceSet) -> int:
+    """Read the store once, bring every destination to what it says, and say how it went."""
+    try:
+        snapshot = read(settings, found)
+        if settings.noop:
+            return _preview(settings, found, snapshot)
+        with build.state(settings, found) as state:
+            return _apply(settings, found, snapshot, state)
+    except SourceError as error:
+        log.error(f"{error}; nothing was changed")
+    except StateError as error:
+        log.error(str(error))
+    return FAILED
+
+
+def read(settings: Settings, found: ResourceSet) -> Snapshot:
+    """One snapshot of everything that the resources may read."""
+    store = Store()
+    wanted = covering(path for resource in found.resources for path in resource.watched)
+    if wanted:
+        source = build.source(settings)
+        try:
+            store.apply(source.list(wanted, timeout_s=settings.timeout_s))
+        finally:
+            source.close()
+    return store.snapshot()
+
+
+def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.State) -> int:
+    """One pass over every service, in declared order; reloads owed by an earlier run included."""
+    tools = build.tools(settings, state, Commands())
+    fleet = Fleet()
+    fleet.adopt(found.resources)
+    for service in state.owed:
+        fleet.owe(service, 0.0)
+    fleet.dirty((resource.name for resource in found.resources), 0.0)
+    outcomes: list[Outcome] = []
+    reload_failed = False
+    for job in fleet.due(float("inf")):
+        members = fleet.members(job.service)
+        told = None if settings.sync_only else Told.of(members)
+        done: LaneReport = run_pass(tools, job, members, told, snapshot)
+        report.lane(done)
+        outcomes.extend(done.outcomes)
+        reload_failed |= isinstance(done.reload, ReloadFailed)
+    failed = _summary(outcomes, found)
+    return FAILED if failed or reload_failed else DONE
+
+
+def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
+    """What `_apply` would do, with nothing written."""
+    renderer = build.renderer(settings)
+    outcomes = [
+        preview(renderer, resource, snapshot, diff=settings.diff) for resource in found.resources
+    ]
+    for outcome in outcomes:
+        report.outcome_line(outcome)
+        sys.stdout.write(outcome.diff)
+    sys.stdout.flush()
+    if _summary(outcomes, found):
+        return FAILED
+    pending = any(outcome.result is Result.WOULD_CHANGE for outcome in outcomes)
+    return WOULD_CHANGE if pending and settings.detailed_exitcode else DONE
+
+
+def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:
+    """Log the closing line; the number of what failed, broken resource files included."""
+    results = [outcome.result for outcome in outcomes]
+    failed = sum(result.failed for result in results) + len(found.faults)
+    log.info(
+        "done",
+        rendered=sum(result in (Result.UPDATED, Result.WOULD_CHANGE) for result in results),
+        unchanged=results.count(Result.UNCHANGED),
+        failed=failed,
+    )
+    return failed
+
+
+def follow(settings: Settings, found: ResourceSet) -> int:
+    """Follow the store until a signal says stop."""
+    try:
+        with build.state(settings, found) as state, build.daemon(settings, state, found) as loop:
+            loop.run()
+    except StateError as error:
+        log.error(str(error))
+        return FAILED
+    return DONE
