@@ -1,0 +1,129 @@
+"""
+Where the members of an etcd cluster are: what the operator wrote, as a ring that turns.
+
+An endpoint is `host:port` and whether TLS is spoken there. Pure, but for the shuffle and for
+the look-up of SRV records when a domain was given.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pyconfd.backends.base import SourceOptions
+from pyconfd.errors import SourceRefused, SourceUnavailable
+
+DEFAULT_PORT = 2379
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One member's client address. `address` is host:port, IPv6 hosts in brackets."""
+
+    address: str
+    tls: bool
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def host(self) -> str:
+        """Without brackets."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
+
+def parse_endpoint(text: str, scheme: str = "http") -> Endpoint:
+    """
+    `host`, `host:port`, `[v6]:port` or a URL of these as an endpoint.
+
+    scheme: for nodes that name none. Raises SourceRefused for what is no address.
+    """
+    given, separator, rest = text.strip().partition("://")
+    if not separator:
+        given, rest = scheme, given
+    rest = rest.rstrip("/")
+    if given not in ("http", "https") or not rest or "/" in rest or "@" in rest:
+        raise SourceRefused(
+            f"not the address of an etcd node: {text!r}",
+            hint="host:port, http://host:port or https://host:port",
+        )
+    return Endpoint(_with_port(rest, text), given == "https")
+
+
+def _with_port(rest: str, text: str) -> str:
+    bare = rest.count(":") > 1 and not rest.startswith("[")
+    if bare:
+        rest = f"[{rest}]"
+    host, separator, port = rest.rpartition(":")
+    if not separator or rest.endswith("]"):
+        return f"{rest}:{DEFAULT_PORT}"
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SourceRefused(f"not the address of an etcd node: {text!r}", hint="host:port")
+    return rest
+
+
+def find_endpoints(options: SourceOptions) -> list[Endpoint]:
+    """
+    The endpoints that the options name, in the order given, without duplicates.
+
+    Raises SourceUnavailable when the SRV domain has no answer, SourceRefused for bad nodes.
+    """
+    tls_given = bool(options.client_ca_keys or options.client_cert)
+    scheme = "https" if tls_given else options.scheme
+    if options.srv_domain:
+        return _from_srv(options.srv_domain, scheme)
+    nodes = options.nodes or (f"127.0.0.1:{DEFAULT_PORT}",)
+    return list(dict.fromkeys(parse_endpoint(node, scheme) for node in nodes))
+
+
+def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
+    """
+    etcd's own names: _etcd-client-ssl._tcp and _etcd-client._tcp below the domain.
+
+    With scheme https only the first is asked, so that TLS cannot be lost on the way.
+    """
+    from pyconfd.backends.srv import lookup_srv
+
+    kinds = [("_etcd-client-ssl._tcp", True), ("_etcd-client._tcp", False)]
+    found: list[Endpoint] = []
+    for service, tls in kinds[:1] if scheme == "https" else kinds:
+        records = lookup_srv(f"{service}.{domain}")
+        found += [Endpoint(f"{each.host}:{each.port}", tls) for each in records]
+        if found:
+            return found
+    raise SourceUnavailable(
+        f"no etcd nodes in DNS for the domain {domain}",
+        hint="SRV records of _etcd-client._tcp or _etcd-client-ssl._tcp",
+    )
+
+
+class Ring:
+    """The endpoints in an order of our own, so that many programs spread over the members."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._all = list(endpoints)
+        random.shuffle(self._all)
+
+    @property
+    def current(self) -> Endpoint:
+        return self._all[0]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __contains__(self, endpoint: object) -> bool:
+        return endpoint in self._all
+
+    def turn(self, failed: Endpoint) -> None:
+        """Move on, unless somebody has moved on from `failed` already."""
+        if self._all[0] == failed:
+            self._all.append(self._all.pop(0))
+
+    def add(self, endpoints: Iterable[Endpoint]) -> None:
+        """Take in members that were not known; those that are stay where they are."""
+        self._all += [each for each in endpoints if each not in self._all]

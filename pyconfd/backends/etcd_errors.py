@@ -1,0 +1,141 @@
+"""
+What etcd and grpc say, in our words: from a status code and its text to an error of our tree.
+
+Pure over text. The texts are those of etcd's api/v3rpc/rpctypes/error.go (3.4 to 3.6).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pyconfd.errors import (
+    LeaseLost,
+    PyconfdError,
+    RevisionCompacted,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+)
+
+KEPT = "what runs is unchanged"
+
+
+class Remedy(Enum):
+    """What the channel does about a failed call."""
+
+    ELSEWHERE = auto()  # another endpoint, after a pause when all have failed
+    LOG_IN = auto()  # a new token, then the same call
+    NONE = auto()  # tell the caller
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A failed call: what to do about it and the error to raise if that does not help."""
+
+    remedy: Remedy
+    error: PyconfdError
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked what of whom, for the message. what: a key path or a range of them."""
+
+    endpoint: str
+    user: str = ""
+    what: str = ""
+
+
+# Text of the server -> it wants a new token.
+_TOKEN = ("invalid auth token", "revision of auth store is old", "user name is empty")
+
+
+def translate(code: str, details: str, asked: Asked) -> Fault:
+    """
+    code: name of the grpc status code. details: its text, never empty of meaning for etcd.
+
+    An unknown code is treated as trouble of that one endpoint.
+    """
+    text = details.removeprefix("etcdserver: ")
+    if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"):
+        return _elsewhere(code, details, asked)
+    if any(sign in text for sign in _TOKEN):
+        return Fault(Remedy.LOG_IN, no_login(asked))
+    if code == "PERMISSION_DENIED" or "permission denied" in text:
+        return Fault(Remedy.NONE, no_permission(asked))
+    if "authentication failed" in text:
+        return Fault(Remedy.NONE, wrong_password(asked))
+    if "compacted" in text:
+        error = RevisionCompacted("the history asked for is compacted", revision=0)
+        return Fault(Remedy.NONE, error)
+    if "lease not found" in text:
+        return Fault(Remedy.NONE, LeaseLost("the lease is gone", where=asked.endpoint))
+    if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):
+        return Fault(Remedy.NONE, SourceRefused(f"etcd refused: {text}", where=asked.endpoint))
+    return _elsewhere(code, details, asked)
+
+
+def _elsewhere(code: str, details: str, asked: Asked) -> Fault:
+    said = "no answer in time" if code == "DEADLINE_EXCEEDED" else shorten(details)
+    return Fault(Remedy.ELSEWHERE, SourceUnavailable(said, where=asked.endpoint))
+
+
+def no_permission(asked: Asked) -> SourceRefused:
+    who = f"user {asked.user}" if asked.user else "the given certificate's user"
+    return SourceRefused(
+        f"{who} has no permission on {asked.what or 'this'}",
+        where=f"etcd {asked.endpoint}",
+        kept=KEPT,
+        hint=f"etcdctl role grant-permission ROLE read --prefix {asked.what or 'KEY'}",
+    )
+
+
+def wrong_password(asked: Asked) -> SourceRefused:
+    return SourceRefused(
+        f"wrong password for user {asked.user}, or there is no such user",
+        where=f"etcd {asked.endpoint}",
+        kept=KEPT,
+        hint="--username and --password",
+    )
+
+
+def no_login(asked: Asked) -> SourceRefused:
+    if asked.user:
+        what = f"the token of user {asked.user} was refused again after a fresh login"
+    else:
+        what = "authentication is enabled and no user was given"
+    return SourceRefused(
+        what, where=f"etcd {asked.endpoint}", kept=KEPT, hint="--username and --password"
+    )
+
+
+def shorten(details: str) -> str:
+    """grpc's text without its layers: the innermost reason."""
+    text = details.removeprefix("etcdserver: ")
+    text = text.rpartition("last error: ")[2]
+    text = re.sub(r"^[A-Z_]+: ", "", text)
+    text = re.sub(r"^ipv[46]:\S+?: ", "", text)
+    text = text.removeprefix("Failed to connect to remote host: ")
+    if "address lookup failed" in text or "DNS resolution failed" in text:
+        return "the host name is not known"
+    return text.strip() or "no answer"
+
+
+def summary(failures: Mapping[str, SourceError]) -> SourceError:
+    """
+    One error for a round in which every endpoint failed, naming each; in order of address.
+
+    SourceRefused when all refused, otherwise SourceUnavailable: a retry may help.
+    """
+    told = [f"{address}: {failures[address].what}" for address in sorted(failures)]
+    refused = bool(failures) and all(isinstance(each, SourceRefused) for each in failures.values())
+    if refused:
+        hints = {each.hint: None for each in failures.values() if each.hint}
+        return SourceRefused(
+            f"etcd refused the connection: {', '.join(told)}", kept=KEPT, hint="; ".join(hints)
+        )
+    return SourceUnavailable(
+        f"no etcd node answers: {', '.join(told) or 'none was tried in time'}", kept=KEPT
+    )

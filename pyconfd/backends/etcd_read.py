@@ -1,0 +1,241 @@
+"""
+Reading etcd: key paths as ranges, and many ranges at one revision, in pages.
+
+Shell over the channel; which ranges and when is the caller's.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyconfd.backends.etcd_channel import EtcdChannel
+from pyconfd.backends.etcd_stubs import message
+from pyconfd.errors import RevisionCompacted, SourceRefused, SourceUnavailable
+from pyconfd.model.keys import KeyValue, is_under, key_path
+
+# A first page that is small even when values are at etcd's limit of some MiB; from then on
+# pages hold about PAGE_BYTES, so that no message grows without bound.
+FIRST_PAGE = 512
+LARGEST_PAGE = 100_000
+PAGE_BYTES = 8 << 20
+# Ranges asked for in one transaction (etcd's default limit of operations is 128).
+TXN_RANGES = 100
+PROGRESS_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """
+    One etcd range [start, end) for a prefix.
+
+    It also holds siblings such as /app-x beside /app; they are dropped at the door. below:
+    only what is below the prefix, for users who may not read the key of the prefix itself.
+    """
+
+    prefix: str
+    below: bool = False
+
+    @property
+    def start(self) -> bytes:
+        raw = encode(self.prefix)
+        return raw + b"/" if self.below else raw
+
+    @property
+    def end(self) -> bytes:
+        # "0" follows "/", so [/app, /app0) is /app and all of /app/...
+        return b"0" if self.prefix == "/" else encode(self.prefix) + b"0"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What listing gives: which store, at which revision, what."""
+
+    cluster_id: int
+    revision: int
+    keys: tuple[KeyValue, ...]
+
+
+def encode(key: str) -> bytes:
+    """A key as etcd holds it; bytes that are not UTF-8 come back as they were."""
+    return key.encode("utf-8", "surrogateescape")
+
+
+def decode(raw: bytes) -> str:
+    """A key path from etcd's bytes: cleaned only where it is not clean already."""
+    key = raw.decode("utf-8", "surrogateescape")
+    if "//" in key or key[-1:] == "/":
+        return key_path(key)
+    return key
+
+
+def list_spans(
+    channel: EtcdChannel,
+    spans: Sequence[Span],
+    *,
+    timeout_s: float,
+    serializable: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Page:
+    """
+    Every key of the spans at one revision.
+
+    progress: told the number of keys so far, about once a second, when it takes longer.
+    Raises SourceRefused naming prefix and user when one may not be read, SourceUnavailable.
+    """
+    reader = _Reader(channel, time.monotonic() + timeout_s, serializable, progress)
+    for _ in range(3):
+        try:
+            return reader.read(spans)
+        except RevisionCompacted:
+            reader.start_over()  # compacted between two pages: another revision, all again
+    raise SourceUnavailable("the store is compacted faster than it can be read")
+
+
+class _Reader:
+    """One listing: the revision that all pages share, and what was read so far."""
+
+    def __init__(
+        self,
+        channel: EtcdChannel,
+        deadline: float,
+        serializable: bool,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self._channel = channel
+        self._deadline = deadline
+        self._serializable = serializable
+        self._progress = progress
+        self._told = time.monotonic()
+        self.start_over()
+
+    def start_over(self) -> None:
+        self._revision = 0
+        self._cluster = 0
+        self._keys: list[KeyValue] = []
+
+    def read(self, spans: Sequence[Span]) -> Page:
+        for first in range(0, len(spans), TXN_RANGES):
+            part = spans[first : first + TXN_RANGES]
+            for span, answer in zip(part, self._first_pages(part), strict=True):
+                self._take(span, answer.kvs)
+                self._rest(span, answer)
+        return Page(self._cluster, self._revision, tuple(self._keys))
+
+    def _first_pages(self, spans: Sequence[Span]) -> Sequence[Any]:
+        """The first page of each span, in one call and so at one revision."""
+        requests = [self._request(span, span.start, FIRST_PAGE) for span in spans]
+        if len(requests) == 1:
+            return [self._call("KV/Range", requests[0], spans[0].prefix)]
+        operation = message("RequestOp")
+        transaction = message("TxnRequest")(
+            success=[operation(request_range=request) for request in requests]
+        )
+        try:
+            answer = self._call("KV/Txn", transaction, "")
+        except SourceRefused:
+            # The store does not say which one it refused: ask for each.
+            return [
+                self._call("KV/Range", request, span.prefix)
+                for span, request in zip(spans, requests, strict=True)
+            ]
+        return [each.response_range for each in answer.responses]
+
+    def _rest(self, span: Span, answer: Any) -> None:
+        limit = FIRST_PAGE
+        while answer.more:
+            size = answer.ByteSize()
+            limit = _next_limit(limit, size)
+            start = answer.kvs[len(answer.kvs) - 1].key + b"\0"
+            answer = self._call("KV/Range", self._request(span, start, limit), span.prefix)
+            self._take(span, answer.kvs)
+            self._tell()
+
+    def _request(self, span: Span, start: bytes, limit: int) -> Any:
+        return message("RangeRequest")(
+            key=start,
+            range_end=span.end,
+            limit=limit,
+            revision=self._revision,
+            serializable=self._serializable,
+        )
+
+    def _call(self, name: str, request: Any, what: str) -> Any:
+        left_s = self._deadline - time.monotonic()
+        answer = self._channel.unary(name, request, timeout_s=left_s, what=what)
+        header = answer.header
+        if not self._revision:
+            self._revision = header.revision
+            self._cluster = header.cluster_id
+        elif header.cluster_id != self._cluster:
+            raise RevisionCompacted("another cluster answered between two pages", revision=0)
+        return answer
+
+    def _take(self, span: Span, kvs: Any) -> None:
+        self._keys += key_values(span, kvs)
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self._progress is not None and now - self._told >= PROGRESS_AFTER_S:
+            self._told = now
+            self._progress(len(self._keys))
+
+
+def _next_limit(limit: int, size_bytes: int) -> int:
+    """How many keys the next page may have, given the last page's size."""
+    per_key = max(1, size_bytes // limit)
+    return max(1, min(LARGEST_PAGE, PAGE_BYTES // per_key))
+
+
+def key_values(span: Span, kvs: Any) -> list[KeyValue]:
+    """The page's keys that are under the span's prefix."""
+    if not kvs:
+        return []
+    below = encode(span.prefix.rstrip("/")) + b"/"
+    found = _made([kv.key for kv in kvs], kvs)
+    # Keys come sorted: if the first and the last are below the prefix, all between them are.
+    if kvs[0].key.startswith(below) and kvs[len(kvs) - 1].key.startswith(below):
+        return found
+    prefix = span.prefix
+    return [each for each in found if is_under(each.key, prefix)]
+
+
+def _made(raws: list[bytes], kvs: Any) -> list[KeyValue]:
+    """
+    One KeyValue for each of etcd's.
+
+    The hot loop of a large listing: all keys are decoded in one go, and the slots are set
+    without the frozen class's __init__ and without the collector looking at what is new and
+    stays (100,000 keys: 125 ms of CPU instead of 200).
+    """
+    new, make = object.__new__, KeyValue
+    set_key, set_value, set_revision, set_lease = _SLOTS
+    made = []
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for key, kv in zip(_decode_all(raws), kvs, strict=True):
+            each = new(make)
+            set_key(each, key)
+            set_value(each, kv.value)
+            set_revision(each, kv.mod_revision)
+            set_lease(each, kv.lease)
+            made.append(each)
+    finally:
+        if collecting:
+            gc.enable()
+    return made
+
+
+_SLOTS = tuple(vars(KeyValue)[name].__set__ for name in ("key", "value", "mod_revision", "lease"))
+
+
+def _decode_all(raws: list[bytes]) -> list[str]:
+    """`decode` for many keys at once where all are clean and free of NUL, as nearly all are."""
+    joined = b"\0".join(raws) + b"\0"
+    if b"//" in joined or b"/\0" in joined or joined.count(b"\0") != len(raws):
+        return [decode(raw) for raw in raws]
+    return joined[:-1].decode("utf-8", "surrogateescape").split("\0")
