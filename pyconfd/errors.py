@@ -29,6 +29,11 @@ are optional because most steps keep everything and the reader can see what to m
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyconfd.model.steps import Reads
+
 
 class PyconfdError(Exception):
     """
@@ -112,7 +117,7 @@ class RenderError(PyconfdError):
     a change to one of these, or to the template, can make it succeed.
     """
 
-    reads: object | None = None
+    reads: Reads | None = None
 
     def __init__(
         self, what: str, *, resource: str, template: str, line: int = 0, hint: str = ""
