@@ -162,22 +162,32 @@ class Journal:
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             self._open.pop(number, None)
-        if not self._open and self._fd is not None:
-            os.ftruncate(self._fd, 0)
-            self._bytes = 0
+        if not self._open:
+            self._empty()
         elif self._bytes > _COMPACT_BYTES:
             self._rewrite(self._open.values())
 
     def _append(self, line: bytes, *, sync: bool = False) -> None:
         try:
-            if self._fd is None:
-                self._fd = _open(self._path)
-            os.write(self._fd, line)
+            fd = self._file()
+            os.write(fd, line)
             if sync:
-                os.fsync(self._fd)
+                os.fsync(fd)
         except OSError as error:
             raise self._unusable("written", error) from error
         self._bytes += len(line)
+
+    def _empty(self) -> None:
+        try:
+            os.ftruncate(self._file(), 0)
+        except OSError as error:
+            raise self._unusable("written", error) from error
+        self._bytes = 0
+
+    def _file(self) -> int:
+        if self._fd is None:
+            self._fd = _open(self._path)
+        return self._fd
 
     def _read(self) -> bytes:
         try:

@@ -63,7 +63,8 @@ def swap_all(permits: Sequence[Checked], *, journal: Journal) -> tuple[Swapped, 
         number = _intend(journal, staged, entries)
     except (OSError, StateError) as error:
         _clear(staged, entries)
-        raise _reverted(error, staged[len(entries) - 1], _SET_KEPT) from error
+        at = min(len(entries), len(staged) - 1)
+        raise _reverted(error, staged[at], _SET_KEPT) from error
     _rename_all(staged, entries, journal, number)
     _sync_folders(staged)
     # Without this line a recovery still sees that no staged file waits: the set is whole.

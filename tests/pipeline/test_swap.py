@@ -1,0 +1,230 @@
+"""Swapping one file, and a set of files all or none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pyconfd.errors import StateError, SwapReverted, SwapTorn
+from pyconfd.model.steps import Checked
+from pyconfd.pipeline import check, stage, swap
+from pyconfd.pipeline.journal import Journal
+from tests.support_steps import (
+    RELOAD,
+    before_call,
+    in_child,
+    mount,
+    may_mount,
+    private_mounts,
+    rendered,
+    strays_in,
+)
+
+
+def permit(dest: Path, content: bytes = b"new") -> Checked:
+    """A staged file that may be swapped."""
+    staged = stage.stage(rendered(dest, content))
+    assert staged is not None
+    return check.unchecked(staged)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """A journal in a folder of its own."""
+    made = Journal(str(tmp_path / "state"))
+    made.recover()
+    return made
+
+
+def open_lines(tmp_path: Path) -> list[str]:
+    """What the journal holds."""
+    path = tmp_path / "state/journal"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_the_new_version_is_live_and_the_reload_is_on_record(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """One intent stays open until the service has confirmed."""
+    swap.swap(permit(tmp_path / "a"), journal=journal)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert len(open_lines(tmp_path)) == 1
+    journal.settle(RELOAD.text)
+    assert open_lines(tmp_path) == []
+    assert strays_in(tmp_path) == []
+
+
+def test_without_a_journal_nothing_is_recorded(tmp_path: Path) -> None:
+    """--sync-only: nobody will be told, so nothing is owed."""
+    swap.swap(permit(tmp_path / "a"), journal=None)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_symlinked_destination_stays_a_link(tmp_path: Path, journal: Journal) -> None:
+    """The target is what is replaced; a dangling link gets its target."""
+    (tmp_path / "target").write_bytes(b"old")
+    for name, target in [("link", "target"), ("dangling", "fresh")]:
+        (tmp_path / name).symlink_to(target)
+        swap.swap(permit(tmp_path / name), journal=journal)
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / target).read_bytes() == b"new"
+
+
+def test_a_destination_replaced_by_hand_meanwhile_is_overwritten(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """What the store says wins over an edit made while the check ran."""
+    dest = tmp_path / "a"
+    dest.write_bytes(b"old")
+    made = permit(dest)
+    dest.unlink()
+    dest.write_bytes(b"by hand")
+    swap.swap(made, journal=journal)
+    assert dest.read_bytes() == b"new"
+
+
+def test_a_destination_that_leads_elsewhere_by_now_is_left_alone(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """The judged file goes to the judged place or nowhere."""
+    dest = tmp_path / "a"
+    dest.write_bytes(b"old")
+    made = permit(dest)
+    dest.unlink()
+    dest.symlink_to("other")
+    with pytest.raises(SwapReverted, match="leads elsewhere.*live file is unchanged"):
+        swap.swap(made, journal=journal)
+    assert dest.is_symlink()
+    assert strays_in(tmp_path) == []
+    assert open_lines(tmp_path) == []
+
+
+def test_a_destination_that_became_a_folder_is_left_alone(tmp_path: Path, journal: Journal) -> None:
+    """A failed rename leaves no debt and no staged file."""
+    made = permit(tmp_path / "a")
+    (tmp_path / "a").mkdir()
+    with pytest.raises(SwapReverted, match="has become a folder"):
+        swap.swap(made, journal=journal)
+    assert strays_in(tmp_path) == []
+    assert open_lines(tmp_path) == []
+
+
+def test_a_staged_file_that_vanished_is_said(tmp_path: Path, journal: Journal) -> None:
+    """Somebody tidied up too eagerly."""
+    made = permit(tmp_path / "a")
+    os.unlink(made.staged.path)
+    with pytest.raises(SwapReverted, match="vanished"):
+        swap.swap(made, journal=journal)
+
+
+def test_without_a_writable_journal_nothing_is_swapped(tmp_path: Path) -> None:
+    """A reload that could be forgotten is not risked."""
+    (tmp_path / "state").write_bytes(b"a file where the folder should be")
+    dest = tmp_path / "a"
+    dest.write_bytes(b"old")
+    with pytest.raises(SwapReverted, match="journal cannot be written.*state_dir"):
+        swap.swap(permit(dest), journal=Journal(str(tmp_path / "state")))
+    assert dest.read_bytes() == b"old"
+    assert strays_in(tmp_path) == []
+
+
+def test_a_single_file_mount_is_explained(tmp_path: Path) -> None:
+    """As containers mount single files: the error says what to mount instead."""
+    if not may_mount():
+        pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "source").write_bytes(b"old")
+
+    def work() -> None:
+        private_mounts()
+        mount(str(tmp_path / "source"), tmp_path / "a", "", 0x1000)
+        with pytest.raises(SwapReverted, match=r"mount point of its own.*mount its folder"):
+            swap.swap(permit(tmp_path / "a"), journal=None)
+        assert (tmp_path / "a").read_bytes() == b"old"
+
+    assert in_child(work) == 0
+    assert strays_in(tmp_path) == []
+
+
+def test_a_set_is_live_whole(tmp_path: Path, journal: Journal) -> None:
+    """Old and new files together; one line stays open for the reload."""
+    (tmp_path / "a").write_bytes(b"old")
+    swap.swap_all([permit(tmp_path / "a"), permit(tmp_path / "b")], journal=journal)
+    assert [(tmp_path / name).read_bytes() for name in "ab"] == [b"new", b"new"]
+    assert strays_in(tmp_path) == []
+    journal.settle(RELOAD.text)
+    assert open_lines(tmp_path) == []
+
+
+def test_a_set_that_fails_half_way_is_taken_back(tmp_path: Path, journal: Journal) -> None:
+    """The old file is the very same inode again, the new one is gone."""
+    (tmp_path / "a").write_bytes(b"old")
+    inode = (tmp_path / "a").stat().st_ino
+    permits = [permit(tmp_path / name) for name in "abc"]
+    (tmp_path / "c").mkdir()
+    with pytest.raises(SwapReverted, match=r"c: the destination has become a folder.*as before"):
+        swap.swap_all(permits, journal=journal)
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert (tmp_path / "a").stat().st_ino == inode
+    assert not (tmp_path / "b").exists()
+    assert strays_in(tmp_path) == []
+    assert open_lines(tmp_path) == []
+
+
+def test_a_set_with_a_file_that_changed_its_place_does_not_begin(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Found before the first rename."""
+    (tmp_path / "a").write_bytes(b"old")
+    permits = [permit(tmp_path / "a"), permit(tmp_path / "b")]
+    (tmp_path / "b").symlink_to("elsewhere")
+    with pytest.raises(SwapReverted, match="b: the destination leads elsewhere"):
+        swap.swap_all(permits, journal=journal)
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert strays_in(tmp_path) == []
+
+
+def test_a_set_that_cannot_be_taken_back_is_torn_and_mended_at_the_next_start(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Everything needed stays; once the cause is gone, recovery puts the old version back."""
+    (tmp_path / "a").write_bytes(b"old")
+    permits = [permit(tmp_path / "a"), permit(tmp_path / "b")]
+    saved = tmp_path / "saved"
+
+    def spoil() -> None:
+        (tmp_path / "b").mkdir()
+        original = next(path for path in tmp_path.glob(".a.*") if path.read_bytes() == b"old")
+        original.rename(saved)
+        original.mkdir()  # a folder cannot be renamed over a file
+        spoiled.append(original)
+
+    spoiled: list[Path] = []
+    with (
+        before_call("rename", 2, spoil),
+        pytest.raises(SwapTorn, match="half swapped.*old version is .*because of: Is a directory"),
+    ):
+        swap.swap_all(permits, journal=journal)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    with pytest.raises(StateError, match="cannot be taken back.*put it back by hand"):
+        Journal(str(tmp_path / "state")).recover()
+    spoiled[0].rmdir()
+    saved.rename(spoiled[0])
+    recovery = Journal(str(tmp_path / "state")).recover()
+    assert recovery.rolled_back == (str(tmp_path / "a"),)
+    assert recovery.owed == ()
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert strays_in(tmp_path) == []
+
+
+def test_journal_errors_keep_a_set_from_beginning(tmp_path: Path) -> None:
+    """As for one file."""
+    (tmp_path / "state").write_bytes(b"")
+    with pytest.raises(SwapReverted, match="journal cannot be written"):
+        swap.swap_all([permit(tmp_path / "a")], journal=Journal(str(tmp_path / "state")))
+    assert strays_in(tmp_path) == []
+    with pytest.raises(StateError):
+        Journal(str(tmp_path / "state")).recover()
