@@ -1,0 +1,46 @@
+"""How a store is reached. Pure; what the operator gave is in config, who uses it in backends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """
+    How a store is reached; every field has a default and each source reads only its own.
+
+    nodes: `host:port` or URLs, empty means 127.0.0.1:2379. scheme: for nodes without one,
+    `http` or `https`. client_ca_keys, client_cert, client_key: PEM files, empty means not given;
+    they are read again at every connection. tls_server_name: the name the certificate must
+    carry, when it is not the host's. srv_domain: find the nodes by DNS SRV records of this domain.
+    serializable: reads need no quorum and may be old. refresh_members: ask the cluster for its
+    members and use them too. dial_timeout_s, request_timeout_s: for one attempt on one node.
+    probe_interval_s: how often a watch that says nothing is asked whether it is alive.
+    files, filter: files and folders of the file source, and the names taken from a folder.
+    environ: the variables of the env source. interval_s: pause between two looks at files.
+    """
+
+    nodes: tuple[str, ...] = ()
+    scheme: str = "http"
+    client_ca_keys: str = ""
+    client_cert: str = ""
+    client_key: str = ""
+    tls_server_name: str = ""
+    username: str = ""
+    password: str = ""
+    srv_domain: str = ""
+    serializable: bool = False
+    refresh_members: bool = False
+    dial_timeout_s: float = 5.0
+    request_timeout_s: float = 10.0
+    probe_interval_s: float = 5.0
+    files: tuple[str, ...] = ()
+    filter: str = "*"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    interval_s: float = 1.0
+
+    def __repr__(self) -> str:
+        """Without the password and without the environment's values: options end up in logs."""
+        return f"SourceOptions(nodes={self.nodes!r}, files={self.files!r}, ...)"
