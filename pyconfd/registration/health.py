@@ -1,0 +1,92 @@
+"""
+Is it well: the rise and fall machine. Pure; probing is elsewhere, this only counts.
+
+    verdict   probe    streak reached   next
+    starting  passed   rise             healthy
+    starting  failed   any, in period   starting (failures do not count yet)
+    starting  failed   fall, later      failing
+    healthy   failed   fall             failing
+    failing   passed   rise             healthy
+    any       other    -                unchanged, the streak grows or starts again
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+# Until the first verdict it is asked more often than the interval: a start-up should not cost
+# `rise` whole intervals.
+STARTING_INTERVAL_S = 0.25
+
+
+class Verdict(enum.StrEnum):
+    """What the probes say so far."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    FAILING = "failing"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRule:
+    """
+    How often to ask and how much agreement is needed. Times in seconds.
+
+    rise: passes in a row that make it healthy; fall: failures in a row that make it fail.
+    start_period_s: failures this long after the start are not held against it.
+    """
+
+    interval_s: float = 2.0
+    timeout_s: float = 1.0
+    rise: int = 2
+    fall: int = 3
+    start_period_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """
+    One check's history. started_at, since: seconds of the same clock as `now`.
+
+    streak: results in a row that speak against the verdict. reason: of the last result.
+    """
+
+    started_at: float
+    verdict: Verdict = Verdict.STARTING
+    streak: int = 0
+    last_passed: bool | None = None
+    reason: str = "not checked yet"
+
+
+def probed(health: Health, rule: HealthRule, passed: bool, reason: str, now: float) -> Health:
+    """The history with one more result. reason: what the probe saw, for people."""
+    excused = (
+        not passed
+        and health.verdict is Verdict.STARTING
+        and now - health.started_at < rule.start_period_s
+    )
+    same = passed == health.last_passed
+    streak = 0 if excused else (health.streak + 1 if same else 1)
+    verdict = health.verdict
+    if passed and streak >= rule.rise:
+        verdict = Verdict.HEALTHY
+    elif not passed and not excused and streak >= rule.fall:
+        verdict = Verdict.FAILING
+    return replace(health, verdict=verdict, streak=streak, last_passed=passed, reason=reason)
+
+
+def next_probe_in(health: Health, rule: HealthRule) -> float:
+    """Seconds from the start of one probe to the start of the next."""
+    if health.verdict is Verdict.STARTING:
+        return min(rule.interval_s, STARTING_INTERVAL_S)
+    return rule.interval_s
+
+
+def all_healthy(checks: Iterable[Health]) -> tuple[bool, str]:
+    """Whether every check is healthy, and if not the reason of the first that is not."""
+    for health in checks:
+        if health.verdict is not Verdict.HEALTHY:
+            return False, health.reason
+    return True, ""

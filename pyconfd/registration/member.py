@@ -1,0 +1,340 @@
+"""
+Is the key there: the machine of one member. Pure.
+
+    phase        message                next         command
+    waiting      wanted, lease, due     preparing    Prepare (only with a `before` command)
+    waiting      wanted, lease, due     claiming     Claim
+    preparing    prepared               claiming     Claim
+    preparing    not prepared           waiting      again later
+    claiming     claimed                registered   -
+    claiming     refused, unreachable   waiting      again soon
+    claiming     taken                  taken        again later: the other may go away
+    registered   value changed          claiming     Claim (the key never disappears)
+    registered   key gone or taken      waiting      Claim again
+    registered   lease down             waiting      -
+    any          unwanted               withdrawing  Withdraw, when a key may be there
+    withdrawing  withdrawn, lease down  cleaning     Clean (only with an `after_withdraw` command)
+
+A command that has been given is always waited for: whatever happens meanwhile is judged when its
+outcome comes, so that a claim under way is never overtaken by a withdrawal.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+CLAIM_RETRY_S = 0.25
+MAX_CLAIM_RETRY_S = 0.5
+TAKEN_RETRY_S = 2.0
+PREPARE_RETRY_S = 1.0
+MAX_PREPARE_RETRY_S = 30.0
+
+
+class Phase(enum.StrEnum):
+    """Where a member stands."""
+
+    WAITING = "waiting"
+    PREPARING = "preparing"
+    CLAIMING = "claiming"
+    REGISTERED = "registered"
+    TAKEN = "taken"
+    WITHDRAWING = "withdrawing"
+    CLEANING = "cleaning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """
+    One member and what we know of its key.
+
+    before, after: whether it has such commands. wanted: healthy and not in maintenance.
+    lease: what keys can be put under now, 0 for none. held: the lease under which our key stands
+    or may stand, 0 for none. prepared: `before` has succeeded since the key was last there.
+    seen: our key has stood here since the start. stale: the value has changed since it was put.
+    dirty: `after_withdraw` is owed. why: reason of the phase, for people.
+    """
+
+    before: bool = False
+    after: bool = False
+    phase: Phase = Phase.WAITING
+    wanted: bool = False
+    lease: int = 0
+    held: int = 0
+    prepared: bool = False
+    seen: bool = False
+    stale: bool = False
+    dirty: bool = False
+    due_at: float | None = None
+    failures: int = 0
+    why: str = ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the outcome of a command is still to come."""
+        return self.phase in BUSY
+
+
+BUSY = frozenset({Phase.PREPARING, Phase.CLAIMING, Phase.WITHDRAWING, Phase.CLEANING})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """It is well and should be in rotation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """It should not be in rotation."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseUp:
+    """Keys can be put under this lease."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDown:
+    """The lease and all its keys are gone."""
+
+    lease: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`before` ended; problem is empty when it succeeded."""
+
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Our key stands under this lease."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFailed:
+    """The key was not put, or we do not know. taken: somebody else's stands there."""
+
+    problem: str
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGone:
+    """Our key is no longer under our lease."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChanged:
+    """The value to publish is another one now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Our key is not there any more; problem is empty unless that failed."""
+
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """`after_withdraw` ended, well or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Message = (
+    Wanted
+    | Unwanted
+    | LeaseUp
+    | LeaseDown
+    | Prepared
+    | Claimed
+    | ClaimFailed
+    | KeyGone
+    | ValueChanged
+    | Withdrawn
+    | Cleaned
+    | Tick
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Run `before`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    Put the key under the lease.
+
+    again: our key has stood here before, so that another process which has put the same address
+    since then is newer than we are and must be left alone.
+    """
+
+    lease: int
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Remove the key."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Run `after_withdraw`."""
+
+
+Command = Prepare | Claim | Withdraw | Clean
+Step = tuple[Member, Command | None]
+
+
+def step(member: Member, message: Message, now: float, luck: float) -> Step:
+    """What the member becomes and what is to be done. luck: 0 to 1, spreads many at once."""
+    return _settle(_noted(member, message, now, luck), now)
+
+
+def _noted(member: Member, message: Message, now: float, luck: float) -> Member:
+    """The member with the message taken in; nothing is decided yet."""
+    match message:
+        case Wanted():
+            return member if member.wanted else replace(member, wanted=True, due_at=None)
+        case Unwanted(why):
+            return replace(member, wanted=False, prepared=False, why=why)
+        case LeaseUp(lease):
+            return replace(member, lease=lease, due_at=None)
+        case LeaseDown(lease, why):
+            return _lease_down(member, lease, why)
+        case ValueChanged():
+            return replace(member, stale=True)
+        case KeyGone(lease):
+            return _key_gone(member, lease)
+        case Tick():
+            return member
+        case _:
+            return _outcome(member, message, now, luck)
+
+
+def _outcome(member: Member, message: Message, now: float, luck: float) -> Member:
+    """The member with the outcome of its command; one that nobody waits for is ignored."""
+    match message, member.phase:
+        case Prepared(problem), Phase.PREPARING:
+            return _prepared(member, problem, now, luck)
+        case Claimed(lease), Phase.CLAIMING:
+            return _claimed(member, lease)
+        case ClaimFailed(problem, taken), Phase.CLAIMING:
+            return _claim_failed(member, problem, taken, now, luck)
+        case Withdrawn(problem), Phase.WITHDRAWING:
+            return _withdrawn(member, problem, now, luck)
+        case Cleaned(), Phase.CLEANING:
+            return replace(member, phase=Phase.WAITING)
+    return member
+
+
+def _settle(member: Member, now: float) -> Step:
+    """The next command, if one is due."""
+    if member.busy or (member.due_at is not None and now < member.due_at):
+        return member, None
+    member = replace(member, due_at=None)
+    if member.dirty:
+        return replace(member, phase=Phase.CLEANING, dirty=False), Clean()
+    if not member.wanted:
+        return _towards_absence(member)
+    if not member.lease:
+        return (replace(member, phase=Phase.WAITING) if not member.held else member), None
+    if member.phase is Phase.REGISTERED and member.held == member.lease and not member.stale:
+        return member, None
+    # A key that stands is only refreshed: `before` is for coming back.
+    if member.before and not member.prepared and not member.held:
+        return replace(member, phase=Phase.PREPARING), Prepare()
+    member = replace(member, phase=Phase.CLAIMING, stale=False)
+    return member, Claim(member.lease, member.seen)
+
+
+def _towards_absence(member: Member) -> Step:
+    if member.held:
+        return replace(member, phase=Phase.WITHDRAWING), Withdraw(member.held)
+    return replace(member, phase=Phase.WAITING), None
+
+
+def _lease_down(member: Member, lease: int, why: str) -> Member:
+    if member.lease == lease:
+        member = replace(member, lease=0)
+    if member.held != lease:
+        return member
+    if member.wanted:
+        member = replace(member, held=0, due_at=None, why=why)
+    else:  # it could not be withdrawn before the lease ended: that is a withdrawal too
+        owed = member.after and member.phase is not Phase.WITHDRAWING
+        member = replace(member, held=0, due_at=None, dirty=owed)
+    if member.phase is Phase.REGISTERED:
+        return replace(member, phase=Phase.WAITING)
+    return member
+
+
+def _key_gone(member: Member, lease: int) -> Member:
+    if member.phase is not Phase.REGISTERED or member.held != lease:
+        return member
+    # It was there a moment ago and may have been removed by hand: no `before` for that.
+    return replace(member, phase=Phase.WAITING, held=0, prepared=True, why="the key was removed")
+
+
+def _claimed(member: Member, lease: int) -> Member:
+    member = replace(member, held=lease, seen=True, prepared=False, failures=0)
+    if lease != member.lease:  # the lease ended while the answer was on its way
+        return replace(member, phase=Phase.WAITING)
+    return replace(member, phase=Phase.REGISTERED, why="" if member.wanted else member.why)
+
+
+def _prepared(member: Member, problem: str, now: float, luck: float) -> Member:
+    if not problem:
+        return replace(member, phase=Phase.WAITING, prepared=member.wanted, failures=0, why="")
+    wait_s = min(MAX_PREPARE_RETRY_S, PREPARE_RETRY_S * 2 ** min(member.failures, 8))
+    return replace(
+        member,
+        phase=Phase.WAITING,
+        due_at=now + wait_s * (0.75 + luck / 2),
+        failures=member.failures + 1,
+        why=problem,
+    )
+
+
+def _claim_failed(member: Member, problem: str, taken: bool, now: float, luck: float) -> Member:
+    if taken:
+        wait_s = TAKEN_RETRY_S * (0.75 + luck / 2)
+        return replace(member, phase=Phase.TAKEN, held=0, due_at=now + wait_s, why=problem)
+    wait_s = min(MAX_CLAIM_RETRY_S, CLAIM_RETRY_S * 2 ** min(member.failures, 4))
+    return replace(
+        member,
+        phase=Phase.REGISTERED if member.held else Phase.WAITING,
+        # An unanswered put may have been carried out: the key may stand under the lease.
+        held=member.held or member.lease,
+        stale=True,
+        due_at=now + wait_s * (0.5 + luck / 2),
+        failures=member.failures + 1,
+        why=problem,
+    )
+
+
+def _withdrawn(member: Member, problem: str, now: float, luck: float) -> Member:
+    if problem and member.held:
+        wait_s = CLAIM_RETRY_S * (0.5 + luck / 2)
+        return replace(member, phase=Phase.REGISTERED, due_at=now + wait_s, why=problem)
+    return replace(member, phase=Phase.WAITING, held=0, prepared=False, dirty=member.after)

@@ -1,0 +1,347 @@
+"""
+Is the lease held: the lease session machine. Pure; own clock and luck are passed in.
+
+    phase      message                    next       command
+    idle       wanted, or retry due       granting   Grant
+    granting   granted                    held       LeaseUp; heartbeats from now on
+    granting   failed                     idle       retry soon, with luck
+    held       heartbeat due              held       KeepAlive
+    held       kept alive, seconds left   held       -
+    held       gone                       idle       LeaseDown; grant again
+    held       silent for 2/3 of the TTL  suspect    keep trying
+    suspect    kept alive                 held       -
+    suspect    silent for the whole TTL   idle       LeaseDown; grant when reachable
+    any        unwanted                   revoking   Revoke, again until done or expired
+    revoking   revoked, or TTL over       idle       LeaseDown
+
+The server counts from when it saw a heartbeat, so we count from when we sent it: our clock never
+believes in a lease longer than the server does. The clock must go on while the machine sleeps.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+FIRST_RETRY_S = 0.1
+MAX_RETRY_S = 0.5  # a store that is back must see us within a second
+BROKEN_PAUSE_S = 0.2  # a stream that breaks at each heartbeat must not make a tight loop
+VERIFY_BEATS = 3  # once per TTL the keys under the lease are compared with ours
+
+
+class Phase(enum.StrEnum):
+    """Where a lease stands."""
+
+    IDLE = "idle"
+    GRANTING = "granting"
+    HELD = "held"
+    SUSPECT = "suspect"
+    REVOKING = "revoking"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """
+    One lease and what we know of it.
+
+    asked_ttl_s: what we ask for; ttl_s: what the server gave. lease: its id, 0 when there is none.
+    renewed_at: when the last heartbeat that was answered was sent. beat_sent_at: when the oldest
+    unanswered heartbeat was sent. due_at: when to act next (beat, grant or revoke again), None for
+    when there is nothing to do.
+    """
+
+    asked_ttl_s: int
+    phase: Phase = Phase.IDLE
+    wanted: bool = False
+    lease: int = 0
+    ttl_s: float = 0.0
+    renewed_at: float = 0.0
+    beat_sent_at: float | None = None
+    due_at: float | None = None
+    failures: int = 0
+    beats: int = 0
+    problem: str = ""
+
+    @property
+    def expires_at(self) -> float:
+        """When it must be assumed gone."""
+        return self.renewed_at + self.ttl_s
+
+    @property
+    def usable(self) -> bool:
+        """Whether keys may be put under it."""
+        return self.phase in (Phase.HELD, Phase.SUSPECT)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Somebody wants to put a key under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Nobody has a key under it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The server gave a lease; asked_at is when the request was sent."""
+
+    lease: int
+    ttl_s: float
+    asked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A grant or a revocation was not answered, or refused."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAlive:
+    """The answer to a heartbeat; 0 seconds left means that the lease is gone."""
+
+    lease: int
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The server does not know the lease (a put under it was refused)."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """The server ended the lease at our wish."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The heartbeat stream broke: ask again at once, the store may come back with other leases."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+Message = Wanted | Unwanted | Granted | Failed | KeptAlive | Gone | Revoked | Broken | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Ask for a lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """Send one heartbeat; verify: also compare the keys under the lease with ours."""
+
+    lease: int
+    verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """End the lease."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseUp:
+    """Tell the members: keys can be put under this lease."""
+
+    lease: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDown:
+    """Tell the members: the lease and every key under it are gone."""
+
+    lease: int
+    why: str
+
+
+Command = Grant | KeepAlive | Revoke | LeaseUp | LeaseDown
+Step = tuple[Lease, tuple[Command, ...]]
+
+
+def step(lease: Lease, message: Message, now: float, luck: float) -> Step:
+    """What the lease becomes and what is to be done. luck: 0 to 1, spreads many processes."""
+    match message:
+        case Wanted():
+            return _wanted(lease, now)
+        case Unwanted():
+            return _unwanted(lease)
+        case Granted():
+            return _granted(lease, message, now, luck)
+        case Failed(problem):
+            return _failed(lease, problem, now, luck)
+        case KeptAlive(ident, left_s):
+            return _kept_alive(lease, ident, left_s, now, luck)
+        case Gone(ident):
+            return _lost(lease, ident, "the store no longer knows the lease", now, luck)
+        case Revoked(ident):
+            return _revoked(lease, ident)
+        case Broken():
+            return _broken(lease, now)
+        case Tick():
+            return _tick(lease, now, luck)
+
+
+def next_due(lease: Lease) -> float | None:
+    """When the machine wants its next Tick; None when only a message can move it."""
+    if not lease.lease:
+        return lease.due_at
+    turns = [lease.expires_at]
+    if lease.phase is Phase.HELD:
+        turns.append(_suspect_at(lease))
+    if lease.due_at is not None:
+        turns.append(lease.due_at)
+    return min(turns)
+
+
+def _suspect_at(lease: Lease) -> float:
+    return lease.renewed_at + lease.ttl_s * 2 / 3
+
+
+def _beat_in(lease: Lease, luck: float) -> float:
+    """
+    Seconds to the next heartbeat: a third of the TTL, a tenth more or less.
+
+    While an answer is missing it asks four times as often, but never in a tight loop.
+    """
+    if lease.beat_sent_at is None:
+        return lease.ttl_s / 3 * (0.9 + 0.2 * luck)
+    return max(0.2, min(MAX_RETRY_S, lease.ttl_s / 12)) * (0.9 + 0.2 * luck)
+
+
+def _retry_in(failures: int, luck: float) -> float:
+    return float(min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(failures, 8))) * (0.5 + luck / 2)
+
+
+def _empty(lease: Lease, problem: str) -> Lease:
+    """Without a lease, wanted or not as before."""
+    return Lease(asked_ttl_s=lease.asked_ttl_s, wanted=lease.wanted, problem=problem)
+
+
+def _grant(lease: Lease) -> Step:
+    return replace(lease, phase=Phase.GRANTING, due_at=None), (Grant(),)
+
+
+def _wanted(lease: Lease, now: float) -> Step:
+    lease = replace(lease, wanted=True)
+    if lease.phase is Phase.IDLE and (lease.due_at is None or lease.due_at <= now):
+        return _grant(lease)
+    return lease, ()
+
+
+def _unwanted(lease: Lease) -> Step:
+    lease = replace(lease, wanted=False)
+    if lease.usable:
+        return replace(lease, phase=Phase.REVOKING, due_at=None, failures=0), (Revoke(lease.lease),)
+    if lease.phase is Phase.IDLE:
+        return replace(lease, due_at=None, failures=0), ()
+    return lease, ()
+
+
+def _granted(lease: Lease, message: Granted, now: float, luck: float) -> Step:
+    if lease.phase is not Phase.GRANTING:
+        return lease, (Revoke(message.lease),)
+    lease = Lease(
+        asked_ttl_s=lease.asked_ttl_s,
+        phase=Phase.HELD,
+        wanted=lease.wanted,
+        lease=message.lease,
+        ttl_s=message.ttl_s,
+        renewed_at=message.asked_at,
+    )
+    lease = replace(lease, due_at=now + _beat_in(lease, luck))
+    if not lease.wanted:
+        return _unwanted(lease)
+    if lease.expires_at <= now:  # the answer was older than the lease: the machine slept
+        return _lost(lease, lease.lease, "expired before it was known", now, luck)
+    return lease, (LeaseUp(lease.lease),)
+
+
+def _failed(lease: Lease, problem: str, now: float, luck: float) -> Step:
+    due_at = now + _retry_in(lease.failures, luck)
+    lease = replace(lease, failures=lease.failures + 1, problem=problem)
+    if lease.phase is Phase.GRANTING:
+        return replace(lease, phase=Phase.IDLE, due_at=due_at if lease.wanted else None), ()
+    if lease.phase is Phase.REVOKING:
+        return replace(lease, due_at=due_at), ()
+    return lease, ()
+
+
+def _kept_alive(lease: Lease, ident: int, left_s: float, now: float, luck: float) -> Step:
+    if ident != lease.lease or not lease.usable:
+        return lease, ()
+    if left_s <= 0:
+        return _lost(lease, ident, "the store no longer knows the lease", now, luck)
+    if lease.beat_sent_at is None:  # a second answer to what was counted already
+        return lease, ()
+    lease = replace(
+        lease, phase=Phase.HELD, renewed_at=lease.beat_sent_at, beat_sent_at=None, problem=""
+    )
+    return replace(lease, due_at=now + _beat_in(lease, luck)), ()
+
+
+def _lost(lease: Lease, ident: int, why: str, now: float, luck: float) -> Step:
+    if not ident or ident != lease.lease:
+        return lease, ()
+    gone = _empty(lease, why)
+    if gone.wanted:
+        gone = replace(gone, due_at=now + FIRST_RETRY_S * luck)
+    return gone, (LeaseDown(ident, why),)
+
+
+def _revoked(lease: Lease, ident: int) -> Step:
+    if ident != lease.lease or lease.phase is not Phase.REVOKING:
+        return lease, ()
+    gone = _empty(lease, "")
+    down = LeaseDown(ident, "revoked")
+    if not gone.wanted:
+        return gone, (down,)
+    gone, commands = _grant(gone)
+    return gone, (down, *commands)
+
+
+def _broken(lease: Lease, now: float) -> Step:
+    if not lease.usable:
+        return lease, ()
+    soon = now + BROKEN_PAUSE_S
+    return replace(lease, due_at=soon if lease.due_at is None else min(lease.due_at, soon)), ()
+
+
+def _tick(lease: Lease, now: float, luck: float) -> Step:
+    if lease.lease and now >= lease.expires_at:
+        why = "no answer for a whole TTL: the lease must be assumed gone"
+        return _lost(lease, lease.lease, why, now, luck)
+    if lease.phase is Phase.HELD and now >= _suspect_at(lease):
+        lease = replace(lease, phase=Phase.SUSPECT, problem="no answer from the store")
+    if lease.due_at is None or now < lease.due_at:
+        return lease, ()
+    match lease.phase:
+        case Phase.IDLE:
+            return _grant(lease) if lease.wanted else (replace(lease, due_at=None), ())
+        case Phase.HELD | Phase.SUSPECT:
+            return _beat(lease, now, luck)
+        case Phase.REVOKING:
+            return replace(lease, due_at=None), (Revoke(lease.lease),)
+        case Phase.GRANTING:
+            return replace(lease, due_at=None), ()
+
+
+def _beat(lease: Lease, now: float, luck: float) -> Step:
+    sent_at = now if lease.beat_sent_at is None else lease.beat_sent_at
+    lease = replace(lease, beat_sent_at=sent_at, beats=lease.beats + 1)
+    verify = lease.beats % VERIFY_BEATS == 0
+    return replace(lease, due_at=now + _beat_in(lease, luck)), (KeepAlive(lease.lease, verify),)

@@ -1,0 +1,89 @@
+"""The rise and fall machine: when a member counts as well."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyconfd.registration.health import (
+    STARTING_INTERVAL_S,
+    Health,
+    HealthRule,
+    Verdict,
+    all_healthy,
+    next_probe_in,
+    probed,
+)
+
+RULE = HealthRule(interval_s=2, rise=2, fall=3)
+
+
+def after(results: str, rule: HealthRule = RULE, start: Health | None = None) -> Health:
+    """The health after results at one second's distance: `+` passed, `-` failed."""
+    health = start or Health(started_at=0.0)
+    for now, result in enumerate(results):
+        health = probed(health, rule, result == "+", f"result {now}", float(now))
+    return health
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [
+        ("", Verdict.STARTING),
+        ("+", Verdict.STARTING),
+        ("++", Verdict.HEALTHY),
+        ("+-+", Verdict.STARTING),
+        ("+-++", Verdict.HEALTHY),
+        ("--", Verdict.STARTING),
+        ("---", Verdict.FAILING),
+        ("++--", Verdict.HEALTHY),
+        ("++--+--", Verdict.HEALTHY),
+        ("++---", Verdict.FAILING),
+        ("++---+", Verdict.FAILING),
+        ("++---++", Verdict.HEALTHY),
+        ("++---+-+", Verdict.FAILING),
+    ],
+)
+def test_verdict_needs_agreement(results: str, verdict: Verdict) -> None:
+    """Rise passes in a row make it healthy, fall failures in a row make it fail."""
+    assert after(results).verdict is verdict
+
+
+def test_failures_in_the_start_period_do_not_count() -> None:
+    """A slow starter is not failing before its start period is over, and then it may be."""
+    rule = HealthRule(rise=1, fall=2, start_period_s=5)
+    assert after("-----", rule).verdict is Verdict.STARTING
+    assert after("-------", rule).verdict is Verdict.FAILING
+    assert after("---+", rule).verdict is Verdict.HEALTHY
+
+
+def test_the_start_period_ends_with_the_first_verdict() -> None:
+    """Once healthy, failures count even within the start period."""
+    assert after("+--", HealthRule(rise=1, fall=2, start_period_s=60)).verdict is Verdict.FAILING
+
+
+def test_it_is_asked_more_often_until_the_first_verdict() -> None:
+    """A start does not cost `rise` whole intervals."""
+    assert next_probe_in(after(""), RULE) == STARTING_INTERVAL_S
+    assert next_probe_in(after("++"), RULE) == 2
+    assert next_probe_in(after("---"), RULE) == 2
+
+
+def test_all_checks_must_be_healthy_and_the_first_reason_is_told() -> None:
+    """One failing check is enough; without checks there is nothing against it."""
+    assert all_healthy(()) == (True, "")
+    assert all_healthy((after("++"), after("---"))) == (False, "result 2")
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5))
+def test_verdict_agrees_with_a_model(results: list[bool], rise: int, fall: int) -> None:
+    """It is what the last run of at least rise passes or fall failures said."""
+    rule = HealthRule(rise=rise, fall=fall)
+    health, expected, run = Health(started_at=0.0), Verdict.STARTING, 0
+    last: bool | None = None
+    for now, passed in enumerate(results):
+        health = probed(health, rule, passed, "", float(now))
+        run = run + 1 if passed == last else 1
+        last = passed
+        if run >= (rise if passed else fall):
+            expected = Verdict.HEALTHY if passed else Verdict.FAILING
+        assert health.verdict is expected
