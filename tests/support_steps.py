@@ -48,7 +48,7 @@ def in_child(work: Callable[[], object], *, timeout_s: float = 20.0) -> int:
         try:
             work()
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the top of the child
             traceback.print_exc()
             sys.stderr.flush()
         finally:

@@ -21,6 +21,7 @@ only the journal tells how to make it whole again. When nothing is open the file
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -170,7 +171,7 @@ class Journal:
     def _append(self, line: bytes, *, sync: bool = False) -> None:
         try:
             fd = self._file()
-            os.write(fd, line)
+            _write_whole(fd, line)
             if sync:
                 os.fsync(fd)
         except OSError as error:
@@ -228,6 +229,14 @@ def _open(path: str) -> int:
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     return os.open(path, flags, 0o600)
+
+
+def _write_whole(fd: int, line: bytes) -> None:
+    """A line that fits only in part, because the disk is full, is taken back. Raises OSError."""
+    written = os.write(fd, line)
+    if written < len(line):
+        os.ftruncate(fd, os.fstat(fd).st_size - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _line(**fields: object) -> bytes:

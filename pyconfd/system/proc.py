@@ -44,10 +44,11 @@ class Commands:
     Standard input is empty; both outputs go into the report. A command is over when the process
     that was started is: what it left running in the background on purpose (an init script that
     starts a daemon) is neither waited for nor ended, even when it holds on to the output. At the
-    deadline the whole process group gets SIGTERM, and SIGKILL two seconds later.
+    deadline the whole process group gets SIGTERM, and SIGKILL `kill_grace_s` later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, kill_grace_s: float = KILL_GRACE_S) -> None:
+        self._kill_grace_s = kill_grace_s
         self._changed = threading.Condition()
         self._running = 0
         self._stop_at: float | None = None
@@ -71,6 +72,11 @@ class Commands:
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
+
+    @property
+    def running(self) -> int:
+        """How many commands run now."""
+        return self._running
 
     def stop(self, grace_s: float) -> None:
         """
@@ -116,7 +122,7 @@ class Commands:
             while not over.wait(pipe, output, self._left_s(begun + timeout_s)):
                 problem = self._overdue(begun, timeout_s)
                 if problem:
-                    _end(child, over, pipe, output)
+                    _end(child, over, pipe, output, self._kill_grace_s)
                     break
             ended = output.drain(pipe)
         if not _reap(child):
@@ -235,11 +241,11 @@ def _start(argv: list[str]) -> Popen[bytes]:
     )
 
 
-def _end(child: Popen[bytes], over: _Exit, pipe: int, output: _Output) -> None:
+def _end(child: Popen[bytes], over: _Exit, pipe: int, output: _Output, grace_s: float) -> None:
     """SIGTERM, then SIGKILL, to the group and to descendants that left it."""
     strayed = _descendants_elsewhere(child.pid)
     _signal_all(child.pid, strayed, signal.SIGTERM)
-    deadline = time.monotonic() + KILL_GRACE_S
+    deadline = time.monotonic() + grace_s
     while (left := deadline - time.monotonic()) > 0:
         if over.wait(pipe, output, min(left, _TICK_S)):
             break

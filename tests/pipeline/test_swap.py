@@ -15,8 +15,8 @@ from tests.support_steps import (
     RELOAD,
     before_call,
     in_child,
-    mount,
     may_mount,
+    mount,
     private_mounts,
     rendered,
     strays_in,
@@ -95,7 +95,7 @@ def test_a_destination_that_leads_elsewhere_by_now_is_left_alone(
     made = permit(dest)
     dest.unlink()
     dest.symlink_to("other")
-    with pytest.raises(SwapReverted, match="leads elsewhere.*live file is unchanged"):
+    with pytest.raises(SwapReverted, match=r"leads elsewhere.*live file is unchanged"):
         swap.swap(made, journal=journal)
     assert dest.is_symlink()
     assert strays_in(tmp_path) == []
@@ -125,7 +125,7 @@ def test_without_a_writable_journal_nothing_is_swapped(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"a file where the folder should be")
     dest = tmp_path / "a"
     dest.write_bytes(b"old")
-    with pytest.raises(SwapReverted, match="journal cannot be written.*state_dir"):
+    with pytest.raises(SwapReverted, match=r"journal cannot be written.*state_dir"):
         swap.swap(permit(dest), journal=Journal(str(tmp_path / "state")))
     assert dest.read_bytes() == b"old"
     assert strays_in(tmp_path) == []
@@ -205,11 +205,11 @@ def test_a_set_that_cannot_be_taken_back_is_torn_and_mended_at_the_next_start(
     spoiled: list[Path] = []
     with (
         before_call("rename", 2, spoil),
-        pytest.raises(SwapTorn, match="half swapped.*old version is .*because of: Is a directory"),
+        pytest.raises(SwapTorn, match=r"half swapped.*old version is .*because of: Is a directory"),
     ):
         swap.swap_all(permits, journal=journal)
     assert (tmp_path / "a").read_bytes() == b"new"
-    with pytest.raises(StateError, match="cannot be taken back.*put it back by hand"):
+    with pytest.raises(StateError, match=r"cannot be taken back.*put it back by hand"):
         Journal(str(tmp_path / "state")).recover()
     spoiled[0].rmdir()
     saved.rename(spoiled[0])
