@@ -58,7 +58,7 @@ def key_pattern(text: str) -> KeyPattern | None:
     levels = _levels(tokens)
     if crossing:
         return _crossing(text, whole)
-    if levels[0] or not all(levels[1:]):
+    if len(levels) == 1 or levels[0] or not all(levels[1:]):
         return KeyPattern((), (), whole, False) if text == _SLASH else None
     places = [_level(level) for level in levels[1:]]
     at = next((i for i, place in enumerate(places) if not isinstance(place, str)), len(places))

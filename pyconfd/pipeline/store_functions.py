@@ -69,7 +69,9 @@ class StoreFunctions:
         items = self._matching(pattern)
         cut, make = self._view.cut, tuple.__new__
         try:
-            return [make(Pair, (item.key[cut:] or "/", str(item.value, "utf-8"))) for item in items]
+            if not cut:
+                return [make(Pair, (item.key, item.value.decode())) for item in items]
+            return [make(Pair, (item.key[cut:] or "/", item.value.decode())) for item in items]
         except UnicodeDecodeError:
             raise _not_text(items) from None
 
@@ -77,7 +79,7 @@ class StoreFunctions:
         """The values of the keys that match, sorted by value."""
         items = self._matching(pattern)
         try:
-            return sorted([str(item.value, "utf-8") for item in items])
+            return sorted([item.value.decode() for item in items])
         except UnicodeDecodeError:
             raise _not_text(items) from None
 
@@ -106,7 +108,7 @@ class StoreFunctions:
 
 def _text(item: KeyValue) -> str:
     try:
-        return str(item.value, "utf-8")
+        return item.value.decode()
     except UnicodeDecodeError:
         raise NotText(item.key) from None
 

@@ -30,7 +30,18 @@ class View:
     Not to be shared between threads, because it records.
     """
 
-    __slots__ = ("_cut", "_keys", "_prefix", "_scope", "_trees", "snapshot")
+    __slots__ = (
+        "_below",
+        "_cut",
+        "_folder",
+        "_keys",
+        "_parent",
+        "_paths",
+        "_prefix",
+        "_scope",
+        "_trees",
+        "snapshot",
+    )
 
     def __init__(self, snapshot: Snapshot, prefix: str, keys: Iterable[str]) -> None:
         self.snapshot = snapshot
@@ -38,6 +49,11 @@ class View:
         self._cut = 0 if prefix == "/" else len(prefix)
         paths = covering(map(key_path, keys))
         self._scope = _scope(paths)
+        self._paths = frozenset(paths)
+        self._below = tuple(path if path == "/" else path + "/" for path in paths)
+        # Where the last single key was looked for: loops ask for neighbours.
+        self._parent = ""
+        self._folder: Child | None = snapshot.root
         self._keys: set[str] = set()
         self._trees: set[str] = set()
 
@@ -63,7 +79,7 @@ class View:
 
     def allows(self, key: str) -> bool:
         """Whether the resource may read this key, be it there or not."""
-        return _scope_at(self._scope, _steps(key)) is None
+        return key.startswith(self._below) or key in self._paths
 
     def get(self, key: str) -> KeyValue | None:
         """
@@ -71,13 +87,18 @@ class View:
 
         As in confd, "app/x" and "/app//x" are not spellings of "/app/x".
         """
-        if key != "/" and (not key.startswith("/") or key.endswith("/") or "//" in key):
-            return None
         if not self.allows(key):
             return None
         absolute = self.absolute(key)
         self._keys.add(absolute)
-        return self.snapshot.get(absolute)
+        parent, _, name = absolute.rpartition("/")
+        if not name:
+            return self.snapshot.get(absolute) if absolute == "/" else None
+        if parent != self._parent:
+            self._folder = self.snapshot.find(parent or "/")
+            self._parent = parent
+        folder = self._folder
+        return item_of(folder.children.get(name)) if type(folder) is Folder else None
 
     def matching(self, pattern: str) -> list[KeyValue]:
         """Keys that match a pattern as Go's path.Match has it, sorted by key. Raises BadPattern."""

@@ -1,0 +1,153 @@
+"""The store: what a message changes, and that snapshots never do."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
+from pyconfd.pipeline.store import Delta, Snapshot, Store
+
+
+def listed(keys: dict[str, str], revision: int = 10, cluster_id: int = 7) -> Listed:
+    items = tuple(KeyValue(key, value.encode(), 5) for key, value in keys.items())
+    return Listed("fake", cluster_id, revision, items)
+
+
+def changed(revision: int, **keys: str | None) -> Changed:
+    """Keys are given as keyword names with `_` for the slash."""
+    changes = tuple(
+        KeyChange(key.replace("_", "/"), None if value is None else value.encode(), revision)
+        for key, value in keys.items()
+    )
+    return Changed("fake", revision, changes)
+
+
+def held(snapshot: Snapshot) -> dict[str, str]:
+    return {item.key: item.value.decode() for item in snapshot.subtree()}
+
+
+@pytest.fixture
+def store() -> Store:
+    store = Store()
+    store.apply(listed({"/a/x": "1", "/a/y": "2", "/b": "3"}))
+    return store
+
+
+def test_first_listing_changes_every_key() -> None:
+    """A new store has nothing, so all that is listed is new."""
+    delta = Store().apply(listed({"/a/x": "1", "/b": "3"}))
+    assert (delta.revision, sorted(delta.changed), delta.relisted) == (10, ["/a/x", "/b"], True)
+
+
+def test_listing_replaces_and_tells_the_difference(store: Store) -> None:
+    """Keys that are new, gone or have other bytes are told; the rest is not."""
+    delta = store.apply(listed({"/a/x": "1", "/a/y": "changed", "/c/d/e": "new"}, 20, 8))
+    assert sorted(delta.changed) == ["/a/y", "/b", "/c/d/e"]
+    snapshot = store.snapshot()
+    assert held(snapshot) == {"/a/x": "1", "/a/y": "changed", "/c/d/e": "new"}
+    assert (snapshot.revision, snapshot.cluster_id, len(snapshot)) == (20, 8, 3)
+
+
+def test_listing_may_go_back_in_time(store: Store) -> None:
+    """Another cluster, or one from a backup, starts at a lower revision."""
+    store.apply(listed({"/a/x": "1"}, 2))
+    assert store.revision == 2
+
+
+def test_change_of_value_is_told_once(store: Store) -> None:
+    """Only the last of several writes in one message counts."""
+    changes = tuple(KeyChange("/a/x", value, 11 + i) for i, value in enumerate((b"8", b"9")))
+    assert store.apply(Changed("fake", 12, changes)) == Delta(12, ("/a/x",), False)
+    assert held(store.snapshot())["/a/x"] == "9"
+
+
+def test_write_of_the_same_value_is_no_change(store: Store) -> None:
+    """A heartbeat moves the revision and nothing else."""
+    assert store.apply(changed(11, _a_x="1")) == Delta(11, (), False)
+    item = store.snapshot().get("/a/x")
+    assert item is not None
+    assert item.mod_revision == 11
+
+
+def test_there_and_back_in_one_message_is_no_change(store: Store) -> None:
+    """The value is what it was before the message."""
+    changes = (KeyChange("/a/x", b"9", 11), KeyChange("/a/x", b"1", 12))
+    assert store.apply(Changed("fake", 12, changes)).changed == ()
+
+
+def test_replay_is_dropped(store: Store) -> None:
+    """Changes at or below the held revision are ignored, also next to newer ones."""
+    assert store.apply(changed(10, _a_x="old")).changed == ()
+    mixed = (KeyChange("/a/x", b"old", 9), KeyChange("/b", b"new", 11))
+    assert store.apply(Changed("fake", 11, mixed)).changed == ("/b",)
+
+
+def test_deletion_prunes_empty_folders(store: Store) -> None:
+    """A folder ends with its last key."""
+    assert sorted(store.apply(changed(11, _a_x=None, _a_y=None)).changed) == ["/a/x", "/a/y"]
+    snapshot = store.snapshot()
+    assert snapshot.children("/") == ("b",)
+    assert not snapshot.has_children("/a")
+
+
+def test_deletion_of_an_absent_key_is_no_change(store: Store) -> None:
+    """Neither a key that never was nor a folder can be deleted."""
+    assert store.apply(changed(11, _a=None, _nope=None, _b_c=None)).changed == ()
+
+
+def test_key_can_also_be_a_folder(store: Store) -> None:
+    """A key and keys below it live together, and each goes without the other."""
+    store.apply(changed(11, _b_c="4"))
+    both = store.snapshot()
+    assert held(both) == {"/a/x": "1", "/a/y": "2", "/b": "3", "/b/c": "4"}
+    store.apply(changed(12, _b_c=None))
+    assert store.snapshot().get("/b") is not None
+    assert not store.snapshot().has_children("/b")
+    store.apply(changed(13, _a="5", _b_c="6"))
+    store.apply(changed(14, _a=None, _b=None))
+    assert held(store.snapshot()) == {"/a/x": "1", "/a/y": "2", "/b/c": "6"}
+
+
+def test_root_can_be_a_key() -> None:
+    """A source may hold the key "/"."""
+    store = Store()
+    assert store.apply(listed({"/": "top", "/a": "1"})).changed == ("/", "/a")
+    assert store.apply(Changed("fake", 11, (KeyChange("/", None, 11),))).changed == ("/",)
+    assert held(store.snapshot()) == {"/a": "1"}
+
+
+def test_snapshot_is_not_moved_by_later_changes(store: Store) -> None:
+    """A snapshot shows its own moment for ever."""
+    before = store.snapshot()
+    store.apply(changed(11, _a_x="9", _a_z="new", _b=None))
+    assert held(before) == {"/a/x": "1", "/a/y": "2", "/b": "3"}
+    assert (before.revision, len(before)) == (10, 3)
+
+
+def test_untouched_folders_are_shared_between_snapshots(store: Store) -> None:
+    """One change copies the way to it and nothing beside it."""
+    store.apply(changed(11, _c_d="1"))
+    before = store.snapshot()
+    store.apply(changed(12, _c_d="2"))
+    after = store.snapshot()
+    assert before.find("/a") is after.find("/a")
+    assert before.find("/c") is not after.find("/c")
+
+
+def test_folder_is_copied_once_between_snapshots(store: Store) -> None:
+    """After the first change the folder is the store's own and changed in place."""
+    store.snapshot()
+    store.apply(changed(11, _a_x="2"))
+    owned = store._root.children["a"]
+    store.apply(changed(12, _a_x="3"))
+    assert store._root.children["a"] is owned
+
+
+def test_children_are_sorted_bytewise() -> None:
+    """Also when they came in another order, and again after an insert between them."""
+    store = Store()
+    store.apply(listed({"/n/b": "", "/n/a": "", "/n/é": "", "/n/Z": "", "/n/a-b": ""}))
+    assert store.snapshot().children("/n") == ("Z", "a", "a-b", "b", "é")
+    store.apply(changed(11, _n_aa=""))
+    assert store.snapshot().children("/n") == ("Z", "a", "a-b", "aa", "b", "é")
+    assert store.snapshot().children("/n/a") == store.snapshot().children("/nope") == ()
