@@ -1,0 +1,123 @@
+"""
+Reads a command line against a table of options. Pure.
+
+Long options take one dash or two (`-onetime`, `--onetime`), as confd's do, and are never
+abbreviated. Flags: `--watch`, `--watch=false`, `--no-watch`. Others: `--node X`, `--node=X`.
+`--` ends the options. The standard argparse is not used: it guesses abbreviations for one dash,
+reads `-noop` as `-n -o -o -p`, and costs several milliseconds of every start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyconfd.config.options import BadValue, Given, Option, did_you_mean, from_text
+from pyconfd.errors import SettingsError
+
+_HELP = frozenset(("-h", "-help", "--help"))
+
+
+@dataclass(slots=True)
+class Arguments:
+    """
+    A command line that was read. given: by name of option; a repeatable option has a tuple.
+
+    words: what is no option. rest: what follows `--`, None when there was none. help, version:
+    asked for; faults are to be ignored then. faults: everything that is wrong.
+    """
+
+    given: dict[str, Given] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+    rest: list[str] | None = None
+    help: bool = False
+    version: bool = False
+    faults: list[SettingsError] = field(default_factory=list)
+
+
+def read_arguments(
+    argv: Sequence[str], options: Sequence[Option], refused: Mapping[str, str] | None = None
+) -> Arguments:
+    """
+    The options and words of a command line.
+
+    refused: options of other programs that users may try, with what to say to them.
+    """
+    known = {name: option for option in options for name in (option.name, *option.aliases)}
+    read = Arguments()
+    todo = list(reversed(argv))
+    while todo:
+        word = todo.pop()
+        if word == "--":
+            read.rest = todo[::-1]
+            break
+        if word in _HELP:
+            read.help = True
+        elif word in ("-version", "--version"):
+            read.version = True
+        elif word.startswith("-") and len(word) > 1:
+            _option(read, word, todo, known, refused or {})
+        else:
+            read.words.append(word)
+    return read
+
+
+def _option(
+    read: Arguments,
+    word: str,
+    todo: list[str],
+    known: Mapping[str, Option],
+    refused: Mapping[str, str],
+) -> None:
+    """Read one option, with its value from behind the `=` or from the next word."""
+    name, equals, text = _bare(word).partition("=")
+    option = known.get(name)
+    if option is None and not equals and name.startswith("no-"):
+        option = known.get(name[3:])
+        if option is not None and option.kind == "flag":
+            read.given[option.name] = Given(False, f"--{name}")
+            return
+    if option is None or (name.startswith("no-") and name not in known):
+        _unknown(read, word.partition("=")[0], known, refused)
+        return
+    if not equals:
+        if option.kind == "flag":
+            text = "true"
+        elif not todo or (todo[-1].startswith("-") and _bare(todo[-1]) in known):
+            follows = f", but {todo[-1]} follows" if todo else ""
+            read.faults.append(SettingsError(f"needs a value{follows}", where=f"--{option.name}"))
+            return
+        else:
+            text = todo.pop()
+    _keep(read, option, text)
+
+
+def _bare(word: str) -> str:
+    return word[2:] if word.startswith("--") else word[1:]
+
+
+def _keep(read: Arguments, option: Option, text: str) -> None:
+    where = f"--{option.name}"
+    try:
+        value = from_text(option, text)
+    except BadValue as error:
+        read.faults.append(SettingsError(str(error), where=where))
+        return
+    if option.repeatable:
+        before = read.given.get(option.name)
+        earlier = before.value if before else ()
+        value = (*earlier, value) if isinstance(earlier, tuple) else (value,)
+    read.given[option.name] = Given(value, where)
+
+
+def _unknown(
+    read: Arguments, word: str, known: Mapping[str, Option], refused: Mapping[str, str]
+) -> None:
+    name = _bare(word)
+    if name in refused:
+        read.faults.append(
+            SettingsError("not an option of pyconfd", where=word, hint=refused[name])
+        )
+        return
+    hint = did_you_mean(f"--{name}", [f"--{option.name}" for option in known.values()])
+    read.faults.append(SettingsError("unknown option", where=word, hint=hint or "see --help"))

@@ -1,0 +1,157 @@
+"""
+One table of a TOML file being read: typed access that notes faults instead of stopping at one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pyconfd.config.options import BadValue, did_you_mean, seconds
+from pyconfd.errors import ConfigError, ResourceError
+from pyconfd.model.resources import Origin
+
+_MODE = re.compile(r"[0-7]{3,4}")
+# An id of -1 means "leave it" to the system call; above this nothing is an id.
+_LARGEST_ID = 2**32 - 2
+
+# Keys of other programs in this place, and what to do instead.
+_ELSEWHERE = {
+    "check_command": "did you mean check_cmd?",
+    "reload_command": "did you mean reload_cmd?",
+    "output_format": "judge the staged file with check_cmd",
+    "backend": "one store for all resources: --backend",
+}
+
+
+class Table:
+    """
+    A table with its place. Reading a bad value notes a fault and returns the default.
+
+    lines: key -> line, the table's own under "". faults: what was wrong, in order.
+    """
+
+    def __init__(self, file: str, values: Mapping[str, object], lines: Mapping[str, int]) -> None:
+        self.file = file
+        self.values = values
+        self.faults: list[ConfigError] = []
+        self._lines = lines
+
+    def line(self, key: str = "") -> int:
+        """Where the key stands, or the table when it is not found."""
+        return self._lines.get(key) or self._lines.get("", 0)
+
+    def fault(self, key: str, what: str, hint: str = "") -> None:
+        """Note a fault of `key` ("" for the table)."""
+        where = str(Origin(self.file, self.line(key)))
+        self.faults.append(ResourceError(what, where=where, hint=hint))
+
+    def has(self, key: str) -> bool:
+        """Whether the key is given."""
+        return key in self.values
+
+    def only(self, known: Sequence[str]) -> None:
+        """Note every key that is not known."""
+        for key in self.values:
+            if key not in known:
+                hint = _ELSEWHERE.get(key) or did_you_mean(key, known)
+                self.fault(key, f"unknown key: {key}", hint)
+
+    def text(self, key: str) -> str:
+        """A string, "" when it is not given."""
+        raw = self.values.get(key, "")
+        if not isinstance(raw, str):
+            self.fault(key, f"{key} is not text", f'write {key} = "..."')
+            return ""
+        if "\0" in raw:
+            self.fault(key, f"{key} holds a NUL character")
+        return raw
+
+    def required_text(self, key: str) -> str:
+        """A string that must be there and not be empty."""
+        if key not in self.values:
+            self.fault("", f"{key} is missing")
+            return ""
+        text = self.text(key)
+        if self.values[key] == "":
+            self.fault(key, f"{key} is empty")
+        return text
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of strings."""
+        raw = self.values.get(key, [])
+        if not isinstance(raw, list) or any(not isinstance(item, str) for item in raw):
+            self.fault(key, f"{key} is not a list of strings", f'write {key} = ["/..."]')
+            return ()
+        return tuple(raw)
+
+    def flag(self, key: str) -> bool:
+        """true or false; false when it is not given."""
+        raw = self.values.get(key, False)
+        if not isinstance(raw, bool):
+            self.fault(key, f"{key} is not true or false")
+            return False
+        return raw
+
+    def seconds(self, key: str, default: float, *, above: float | None = None) -> float:
+        """A duration. above: what it must be more than."""
+        if key not in self.values:
+            return default
+        try:
+            value = seconds(self.values[key])
+        except BadValue as error:
+            self.fault(key, f"{key}: {error}")
+            return default
+        if above is not None and value <= above:
+            self.fault(key, f"{key}: must be above {above:g}")
+            return default
+        return value
+
+    def mode(self) -> int | None:
+        """Permission bits, written as octal digits in quotes; None when not given."""
+        raw = self.values.get("mode", "")
+        if raw == "":
+            return None
+        if not isinstance(raw, str):
+            self.fault("mode", "mode is a number", 'write the octal digits in quotes: "0644"')
+            return None
+        if not _MODE.fullmatch(raw):
+            self.fault("mode", f"mode {raw!r} is not octal", 'write three digits 0 to 7: "0644"')
+            return None
+        if len(raw) == 4 and raw[0] != "0":
+            self.fault(
+                "mode", f"mode {raw!r} sets setuid, setgid or sticky", "use the last three digits"
+            )
+            return None
+        return int(raw, 8)
+
+    def account(self, number: str, name: str) -> int | None:
+        """A user or group by number or by name; None when neither is given."""
+        if self.has(number) and self.has(name):
+            self.fault(name, f"{name} and {number} are both given", "leave one out")
+            return None
+        if name_text := self.text(name):
+            return self._id_of(name, name_text)
+        raw = self.values.get(number)
+        if raw is None:
+            return None
+        if isinstance(raw, bool) or not isinstance(raw, int) or not 0 <= raw <= _LARGEST_ID:
+            self.fault(number, f"{number} is not a number of 0 or more", f"names go into {name}")
+            return None
+        return raw
+
+    def _id_of(self, key: str, name: str) -> int | None:
+        try:
+            if key == "owner":
+                import pwd
+
+                return pwd.getpwnam(name).pw_uid
+            import grp
+
+            return grp.getgrnam(name).gr_gid
+        except KeyError:
+            what = "user" if key == "owner" else "group"
+            number = "uid" if key == "owner" else "gid"
+            hint = f"numbers go into {number}" if name.isdigit() else ""
+            self.fault(key, f"there is no {what} called {name}", hint)
+            return None

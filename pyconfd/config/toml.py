@@ -1,0 +1,128 @@
+"""
+Reads TOML files and remembers the lines, so that every fault can be shown with its place.
+
+Shell: reads files. What the keys mean is for the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+
+import tomli
+
+from pyconfd.errors import ConfigError
+
+# A configuration larger than this is a mistaken file name (a log, a device), not a configuration.
+MAX_BYTES = 4 * 2**20
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]#]+?)\s*\]")
+_KEY = re.compile(r"""\s*(?:"([^"]+)"|'([^']+)'|([\w-]+))\s*=""")
+_FENCE = re.compile(r'"""|\'\'\'')
+_AT = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+_LEADING_ZERO = re.compile(r"=\s*0\d")
+
+
+@dataclass(frozen=True, slots=True)
+class TomlFile:
+    """
+    A file that was read. path: as the operator knows it. data: tables and keys as TOML has them.
+
+    text: the whole file, for finding lines.
+    """
+
+    path: str
+    data: dict[str, object]
+    text: str
+
+    def lines(self) -> dict[tuple[str, int], dict[str, int]]:
+        """
+        The line of every `key =` by table: (name, index) -> key -> line, all counted from 1 but
+        the index, which counts tables of one name from 0. The table's own line is under "".
+        Keys before the first table are in ("", 0). Inline tables and dotted keys are not found.
+        """
+        table: dict[str, int] = {"": 1}
+        found = {("", 0): table}
+        counts: dict[str, int] = {}
+        fence = ""
+        for number, line in enumerate(self.text.splitlines(), start=1):
+            inside, fence = fence, _fence_after(line, fence)
+            if inside:
+                continue
+            if header := _HEADER.match(line):
+                name = header[2]
+                index = counts.get(name, 0)
+                counts[name] = index + 1
+                table = found[(name, index)] = {"": number}
+            elif key := _KEY.match(line):
+                table.setdefault(key[1] or key[2] or key[3], number)
+        return found
+
+
+def _fence_after(line: str, fence: str) -> str:
+    """Which multi-line string is open after this line; "" for none."""
+    for mark in _FENCE.findall(line):
+        if not fence:
+            fence = mark
+        elif mark == fence:
+            fence = ""
+    return fence
+
+
+def read_toml(path: str, error: type[ConfigError]) -> TomlFile:
+    """
+    Read one file. Raises `error` with the place: for a file that is not there or not readable, a
+    folder, a broken link, one that is not UTF-8 or is no TOML.
+    """
+    raw = _read(path, error)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as fault:
+        line = raw.count(b"\n", 0, fault.start) + 1
+        raise error(
+            f"byte 0x{raw[fault.start]:02x} is not UTF-8",
+            where=f"{path}:{line}",
+            hint="save the file as UTF-8",
+        ) from fault
+    try:
+        data: dict[str, object] = tomli.loads(text)
+    except tomli.TOMLDecodeError as fault:
+        raise _malformed(path, text, str(fault), error) from fault
+    except RecursionError as fault:
+        raise error("nested too deeply", where=path) from fault
+    return TomlFile(path, data, text)
+
+
+def _read(path: str, error: type[ConfigError]) -> bytes:
+    try:
+        # O_NONBLOCK: opening a FIFO must not hang before we can see that it is one.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise error("is not a regular file", where=path)
+            raw = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError as fault:
+        if os.path.islink(path):
+            target = os.readlink(path)
+            raise error(f"is a link to {target}, which does not exist", where=path) from fault
+        raise error("does not exist", where=path) from fault
+    except IsADirectoryError as fault:
+        raise error("is a folder, not a file", where=path) from fault
+    except OSError as fault:
+        raise error(f"cannot be read: {fault.strerror}", where=path) from fault
+    if len(raw) > MAX_BYTES:
+        raise error(f"is larger than {MAX_BYTES} bytes", where=path)
+    return raw
+
+
+def _malformed(path: str, text: str, message: str, error: type[ConfigError]) -> ConfigError:
+    found = _AT.fullmatch(message)
+    lines = text.splitlines()
+    number = int(found[2]) if found and found[2] else len(lines)
+    column = f", column {found[3]}" if found and found[3] else ""
+    hint = ""
+    if 0 < number <= len(lines) and _LEADING_ZERO.search(lines[number - 1]):
+        hint = 'a number cannot begin with 0; write it in quotes: "0644"'
+    what = found[1] if found else message
+    return error(f"is no TOML: {what}{column}", where=f"{path}:{number}", hint=hint)
