@@ -175,7 +175,7 @@ class EtcdChannel:
 
     def _explain(self, link: Link, error: SourceError) -> SourceError:
         """A better reason for a connection that was never made."""
-        if link.proven or error.what == "Connection refused" or self._closed.is_set():
+        if link.proven or self._closed.is_set() or error.what in _KNOWN:
             return error
         from pyconfd.backends.etcd_diagnose import diagnose
 
@@ -271,10 +271,10 @@ class EtcdChannel:
                     self._token = self._log_in(link)
         return (("token", self._token),) if self._token != _NO_AUTH else ()
 
-    def forget_token(self, used: str) -> None:
+    def forget_token(self, used: str = "") -> None:
         """Log in again at the next call, unless another thread has done so since `used`."""
         with self._login_lock:
-            if self._token == used:
+            if used in ("", self._token):
                 self._token = ""
 
     def _log_in(self, link: Link) -> str:
@@ -289,6 +289,9 @@ class EtcdChannel:
             raise self.translate(link, error).error from None
         return str(answer.token)
 
+
+# Reasons that a second look would not make clearer.
+_KNOWN = ("Connection refused", "no answer in time", "the host name is not known")
 
 # In the place of a token while the store has authentication switched off.
 _NO_AUTH = "-"

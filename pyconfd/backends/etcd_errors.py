@@ -68,8 +68,11 @@ def translate(code: str, details: str, asked: Asked) -> Fault:
     if "authentication failed" in text:
         return Fault(Remedy.NONE, wrong_password(asked))
     if "compacted" in text:
-        error = RevisionCompacted("the history asked for is compacted", revision=0)
+        error = RevisionCompacted("the history was compacted", revision=0)
         return Fault(Remedy.NONE, error)
+    if "future revision" in text:
+        went_back = "the store's revision went back (wiped or restored)"
+        return Fault(Remedy.NONE, RevisionCompacted(went_back, revision=0))
     if "lease not found" in text:
         return Fault(Remedy.NONE, LeaseLost("the lease is gone", where=asked.endpoint))
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):

@@ -1,0 +1,260 @@
+"""
+Where a watch stands in a store's history, and when to resume and when to list again.
+
+Pure: `step(cursor, message)` gives the next cursor and what to do. No clock is read; messages
+that depend on time carry it (seconds monotonic).
+
+    Unsynced  listed at r                 Synced(r)    follow from r + 1
+    Synced    batch at r' > r             Synced(r')   deliver
+    Synced    batch at r' <= r            Synced(r)    nothing: a replay
+    Synced    progress notice             Synced(r)    nothing: a sign of life, never a
+                                                       position: it may run ahead of events
+                                                       (etcd issue 15220)
+    Synced    compacted                   Unsynced     list, which replaces what is held
+    Synced    stream ended                Suspect(r)   verify, then follow from r + 1
+    Suspect   the same store at r         Synced(r)    follow from r + 1
+    Suspect   not the same store          Unsynced     list
+    Synced    probe saw more than the stream showed, for longer than the grace
+                                          Suspect(r)   the first time; the second time: list
+    any       another cluster, or the store's revision is below r
+                                          Unsynced     list: wiped, restored, or another store
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+# How long a stream may lag behind what a probe saw; doubled at each strike so that a server
+# that never answers for its progress is not listed again and again.
+GRACE_S = 5.0
+LONGEST_GRACE_S = 300.0
+
+
+class Phase(Enum):
+    """What is known of the position."""
+
+    UNSYNCED = "unsynced"
+    SYNCED = "synced"
+    SUSPECT = "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """
+    revision: everything up to it was delivered. cluster_id: of the store it counts in.
+
+    shown: the newest revision the stream has spoken of, >= revision.
+    behind_since, behind_at: since when a probe knows of a revision that the stream did not
+    show, and which; None and 0 when it is not behind. strikes: how often that was so in a row.
+    """
+
+    phase: Phase = Phase.UNSYNCED
+    revision: int = 0
+    cluster_id: int = 0
+    shown: int = 0
+    behind_since: float | None = None
+    behind_at: int = 0
+    strikes: int = 0
+
+
+# Messages
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAt:
+    """A listing was delivered."""
+
+    cluster_id: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The stream brought whole revisions, the last being `revision`."""
+
+    cluster_id: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The stream spoke without events: created, or a progress notice."""
+
+    cluster_id: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The stream cannot start where it should: the history is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The stream is over, whatever the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """
+    Whether the store, asked as of our revision, is the one whose history we hold.
+
+    reason: for the log when it is not.
+    """
+
+    same: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A linearizable read beside the stream: the store is at `revision`, at `now_s`."""
+
+    cluster_id: int
+    revision: int
+    now_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody wants a fresh list."""
+
+    reason: str
+
+
+Message = ListedAt | Batch | Notice | Compacted | Ended | Verified | Probed | Asked
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """List everything and deliver it as a replacement."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Drop the stream, and ask the store whether it still has our history at `revision`."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Open a stream that starts with `start`."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """The batch is new: hand it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskProgress:
+    """Ask the stream how far it is."""
+
+
+Command = List | Verify | Follow | Deliver | AskProgress
+
+
+def step(cursor: Cursor, message: Message) -> tuple[Cursor, Command | None]:
+    """The next cursor, and the one thing to do, if any."""
+    match message:
+        case ListedAt(cluster_id, revision):
+            listed = Cursor(Phase.SYNCED, revision, cluster_id, revision, strikes=cursor.strikes)
+            return listed, Follow(revision + 1)
+        case Batch():
+            return _batch(cursor, message)
+        case Notice():
+            return _notice(cursor, message)
+        case Probed():
+            return _probed(cursor, message)
+        case Compacted():
+            return _unsynced(cursor, "the history was compacted")
+        case Asked(reason):
+            return _unsynced(cursor, reason)
+        case Ended():
+            return _ended(cursor)
+        case Verified():
+            return _verified(cursor, message)
+
+
+def _unsynced(cursor: Cursor, reason: str) -> tuple[Cursor, Command | None]:
+    return Cursor(strikes=cursor.strikes), List(reason)
+
+
+def _batch(cursor: Cursor, batch: Batch) -> tuple[Cursor, Command | None]:
+    if cursor.phase is not Phase.SYNCED:
+        return cursor, None
+    if batch.cluster_id != cursor.cluster_id:
+        return _unsynced(cursor, "another cluster answers")
+    if batch.revision <= cursor.revision:
+        return cursor, None
+    moved = replace(cursor, revision=batch.revision)
+    return _show(moved, batch.revision), Deliver()
+
+
+def _notice(cursor: Cursor, notice: Notice) -> tuple[Cursor, Command | None]:
+    if cursor.phase is not Phase.SYNCED:
+        return cursor, None
+    if notice.cluster_id != cursor.cluster_id:
+        return _unsynced(cursor, "another cluster answers")
+    # A revision below ours is a member that lags, not a store that went back: only a
+    # linearizable read can tell that.
+    return _show(cursor, notice.revision), None
+
+
+def _show(cursor: Cursor, revision: int) -> Cursor:
+    shown = max(cursor.shown, revision)
+    if cursor.behind_since is not None and shown >= cursor.behind_at:
+        return replace(cursor, shown=shown, behind_since=None, behind_at=0, strikes=0)
+    return replace(cursor, shown=shown)
+
+
+def _probed(cursor: Cursor, probed: Probed) -> tuple[Cursor, Command | None]:
+    if cursor.phase is not Phase.SYNCED:
+        return cursor, None
+    if probed.cluster_id != cursor.cluster_id:
+        return _unsynced(cursor, "another cluster answers")
+    if probed.revision < cursor.revision:
+        return _unsynced(cursor, "the store's revision went back (wiped or restored)")
+    if probed.revision <= cursor.shown:
+        return replace(cursor, behind_since=None, behind_at=0, strikes=0), None
+    if cursor.behind_since is None:
+        behind = replace(cursor, behind_since=probed.now_s, behind_at=probed.revision)
+        return behind, AskProgress()
+    grace_s = min(GRACE_S * 2**cursor.strikes, LONGEST_GRACE_S)
+    if probed.now_s - cursor.behind_since < grace_s:
+        return cursor, AskProgress()
+    return _silent(cursor)
+
+
+def _silent(cursor: Cursor) -> tuple[Cursor, Command | None]:
+    """The store moves and the stream does not show it."""
+    strikes = cursor.strikes + 1
+    if cursor.strikes % 2:
+        return Cursor(strikes=strikes), List("the stream stayed silent while the store moved on")
+    suspect = replace(cursor, phase=Phase.SUSPECT, behind_since=None, behind_at=0, strikes=strikes)
+    return suspect, Verify(cursor.revision)
+
+
+def _ended(cursor: Cursor) -> tuple[Cursor, Command | None]:
+    if cursor.phase is not Phase.SYNCED:
+        return cursor, None
+    suspect = replace(cursor, phase=Phase.SUSPECT, behind_since=None, behind_at=0)
+    return suspect, Verify(cursor.revision)
+
+
+def _verified(cursor: Cursor, verified: Verified) -> tuple[Cursor, Command | None]:
+    if cursor.phase is not Phase.SUSPECT:
+        return cursor, None
+    if not verified.same:
+        return _unsynced(cursor, verified.reason)
+    synced = replace(cursor, phase=Phase.SYNCED, shown=cursor.revision)
+    return synced, Follow(cursor.revision + 1)

@@ -1,0 +1,296 @@
+"""
+One stream being followed, until the cursor wants something else.
+
+Turns what the stream and the probes say into messages for the cursor, and delivers batches.
+Runs in the watch's thread; shell without policy.
+"""
+
+from __future__ import annotations
+
+import time
+from queue import Empty
+from typing import Any
+
+from pyconfd.backends import cursor as at
+from pyconfd.backends.etcd_batches import Assembler, Fenced, Single, Whole, covering_range
+from pyconfd.backends.etcd_channel import Link
+from pyconfd.backends.etcd_errors import Remedy
+from pyconfd.backends.etcd_session import Item, Seen, Session
+from pyconfd.backends.etcd_stream import Over, Said, Stream
+from pyconfd.backends.etcd_stubs import load_grpc, message
+from pyconfd.errors import PyconfdError, SourceError
+from pyconfd.model.keys import Changed
+
+# An answer that a healthy member gives in milliseconds is waited for this long.
+ANSWER_S = 3.0
+# Several watches: how long to hold a revision for the server's word that it is whole.
+FENCE_S = 0.25
+# Responses that are merged into one message when they wait already.
+MERGE = 500
+# A probe that found the stream behind looks again after this.
+LOOK_AGAIN_S = 1.0
+# Events of others between two probes that make one watch over everything too dear.
+STRANGERS_PER_PROBE = 5_000
+
+
+class Follower:
+    """`clean`: the stream was left for a reason that says nothing against its connection."""
+
+    def __init__(self, session: Session, link: Link) -> None:
+        self._session = session
+        self.stream = Stream(session.channel, link, session.inbox.put)
+        self.clean = False
+        self._assembler, self._ranges = _plan(session)
+        self._missing = len(self._ranges)  # watches that the server has not confirmed yet
+        self._cluster_id = 0
+        self._next: at.Command | None = None
+        self._done = False
+        now = time.monotonic()
+        self._open_until = now + ANSWER_S
+        self._probe_at = now + session.options.probe_interval_s
+        self._probing = False
+        self._fence_until = 0.0
+        self._strangers = 0
+
+    def run(self, start: int) -> at.Command | None:
+        """Follow from revision `start` on; what to do next, None when stopped."""
+        session = self._session
+        self.stream.open(self._ranges, start)
+        while not self._done and not session.stopping:
+            if session.wished:
+                self._tell(at.Asked(session.take_wish()))
+                break
+            try:
+                item = session.inbox.get(timeout=max(0.0, self._deadline() - time.monotonic()))
+            except Empty:
+                self._on_time()
+            else:
+                self._on_item(item)
+        return self._next
+
+    def _deadline(self) -> float:
+        if self._missing:
+            return self._open_until
+        return min(self._fence_until or self._probe_at, self._probe_at)
+
+    def _leave(self, command: at.Command | None, *, clean: bool) -> None:
+        self._done, self._next, self.clean = True, command, clean
+
+    def _tell(self, said: at.Message) -> at.Command | None:
+        """Step the cursor; a command that ends this stream does so."""
+        command = self._session.step(said)
+        if isinstance(command, at.AskProgress):
+            self.stream.ask_progress()
+        elif command is not None and not isinstance(command, at.Deliver):
+            self._leave(command, clean=isinstance(command, at.List))
+        return command
+
+    # Items
+
+    def _on_item(self, item: Item) -> None:
+        """Words of an earlier stream and wake-ups fall through."""
+        match item:
+            case Said(stream, response) if stream is self.stream:
+                self._on_said(response)
+            case Over(stream, error) if stream is self.stream:
+                if error is not None:
+                    self._fault_of(error)
+                self._leave(self._session.step(at.Ended()), clean=False)
+            case Seen(stream, answer, error) if stream is self.stream:
+                self._probing = False
+                if error is not None:
+                    self._on_probe_failed(error)
+                else:
+                    self._on_seen(answer.header)
+
+    def _fault_of(self, error: Any) -> Any:
+        """What a grpc error means; a refused token is forgotten on the way."""
+        channel = self._session.channel
+        fault = channel.translate(self.stream.link, error)
+        if fault.remedy is Remedy.LOG_IN:
+            channel.forget_token()
+        return fault
+
+    def _on_said(self, response: Any) -> None:
+        """
+        One response, and those that wait already: one message instead of many in a burst.
+        """
+        ready: list[Whole] = []
+        while response is not None and not self._done:
+            self._cluster_id = response.header.cluster_id
+            if response.events:
+                self._hold(self._assembler.take(response), ready)
+            else:
+                self._deliver(ready)
+                ready = []
+                self._on_word(response)
+            response = self._waiting() if len(ready) < MERGE else None
+        self._deliver(ready)
+
+    def _waiting(self) -> Any:
+        """The next response of this stream, if it waits in the inbox already."""
+        try:
+            item = self._session.inbox.get_nowait()
+        except Empty:
+            return None
+        if isinstance(item, Said) and item.stream is self.stream:
+            return item.response
+        # Nothing of this stream can come after its Over, so going to the back changes no order.
+        self._session.inbox.put(item)
+        return None
+
+    def _hold(self, whole: Whole | None, ready: list[Whole]) -> None:
+        if whole is not None:
+            ready.append(whole)
+        elif self._assembler.waiting and not self._fence_until:
+            self._fence_until = time.monotonic() + FENCE_S
+            self.stream.ask_progress()
+
+    def _on_word(self, response: Any) -> None:
+        """A response without events."""
+        if response.canceled:
+            self._on_canceled(response)
+            return
+        if response.created:
+            self._missing -= 1
+            if not self._missing:
+                self._opened()
+        elif self._fence_until:
+            self._fence_until = 0.0
+            ready: list[Whole] = []
+            self._hold(self._assembler.fenced(response.header.revision), ready)
+            self._deliver(ready)
+            if self._assembler.waiting:
+                self._hold(None, ready)
+        self._tell(at.Notice(response.header.cluster_id, response.header.revision))
+
+    def _opened(self) -> None:
+        """All watches stand."""
+        self.stream.link.proven = True
+        self._session.refusals = 0
+        self._session.alive()
+
+    def _deliver(self, ready: list[Whole]) -> None:
+        if not ready or self._done:
+            return
+        session, last = self._session, ready[-1]
+        held = session.cursor.revision
+        if not isinstance(self._tell(at.Batch(self._cluster_id, last.revision)), at.Deliver):
+            return
+        session.landmark = last.landmark
+        self._strangers += sum(each.strangers for each in ready)
+        changes = tuple(
+            change for each in ready for change in each.changes if change.mod_revision > held
+        )
+        if changes:
+            session.well()
+            session.say(Changed(session.name, last.revision, changes))
+
+    def _on_canceled(self, response: Any) -> None:
+        """
+        The server ended a watch that it had taken.
+
+        etcd 3.4 says "permission denied" also when the token is too old, so the first time is
+        answered with a new login, the second with one watch for each prefix (one over
+        everything may be more than this user may see), and the third is told.
+        """
+        if response.compact_revision:
+            self._tell(at.Compacted())
+            return
+        session = self._session
+        session.channel.forget_token()
+        session.refusals += 1
+        denied = "permission denied" in response.cancel_reason
+        if denied and session.options.username and session.refusals == 1:
+            pass
+        elif denied and not session.separate and len(session.spans) > 1:
+            session.separate = True
+        else:
+            self._complain(response.cancel_reason)
+        self._leave(session.step(at.Ended()), clean=True)
+
+    def _complain(self, reason: str) -> None:
+        from pyconfd.backends.etcd_errors import Asked, translate
+
+        session = self._session
+        prefixes = ", ".join(span.prefix for span in session.spans)
+        asked = Asked(str(self.stream.link.endpoint), session.options.username, prefixes)
+        error = translate("UNKNOWN", reason or "the server ended the watch", asked).error
+        if isinstance(error, SourceError):
+            session.lose(error)
+            session.pause_after(error)
+
+    # Time
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        if self._missing:
+            if now >= self._open_until:  # the member takes the call and does not answer
+                self._leave(self._session.step(at.Ended()), clean=False)
+            return
+        if self._fence_until and now >= self._fence_until:
+            self._fence_until = 0.0
+            whole = self._assembler.release()
+            self._deliver([whole] if whole else [])
+        if now >= self._probe_at and not self._done:
+            self._probe_at = now + self._session.options.probe_interval_s
+            self._probe()
+
+    def _probe(self) -> None:
+        """Ask the member for the store's revision, beside the stream; the answer comes as Seen."""
+        if self._too_many_strangers() or self._probing:
+            return
+        session, stream, grpc = self._session, self.stream, load_grpc()
+        key = session.landmark.key if session.landmark else session.spans[0].start
+
+        def seen(future: Any) -> None:
+            error = future if future.cancelled() else future.exception()
+            session.inbox.put(Seen(stream, None if error else future.result(), error))
+
+        try:
+            future = stream.link.unary("KV/Range").future(
+                message("RangeRequest")(key=key, keys_only=True),
+                timeout=ANSWER_S,
+                metadata=session.channel.metadata(stream.link),
+            )
+        except (grpc.RpcError, ValueError, PyconfdError):
+            self._leave(session.step(at.Ended()), clean=False)
+            return
+        self._probing = True
+        future.add_done_callback(seen)
+
+    def _too_many_strangers(self) -> bool:
+        """Leave the one watch over everything when most of what it brings is not ours."""
+        session, strangers = self._session, self._strangers
+        self._strangers = 0
+        if strangers < STRANGERS_PER_PROBE or session.separate or len(session.spans) == 1:
+            return False
+        session.separate = True
+        self._leave(session.step(at.Ended()), clean=True)
+        return True
+
+    def _on_seen(self, header: Any) -> None:
+        now = time.monotonic()
+        command = self._tell(at.Probed(header.cluster_id, header.revision, now))
+        if self._done:
+            return
+        if isinstance(command, at.AskProgress):
+            self._probe_at = min(self._probe_at, now + LOOK_AGAIN_S)
+        else:
+            self._session.alive()
+
+    def _on_probe_failed(self, error: Any) -> None:
+        fault = self._fault_of(error)
+        if fault.remedy is Remedy.ELSEWHERE:
+            self._leave(self._session.step(at.Ended()), clean=False)
+        elif fault.remedy is Remedy.NONE and isinstance(fault.error, SourceError):
+            # Such as a permission that was taken away: told, but no reason to leave the member.
+            self._session.lose(fault.error)
+
+
+def _plan(session: Session) -> tuple[Assembler, list[tuple[bytes, bytes]]]:
+    """The ranges to watch, and how their responses become whole revisions."""
+    spans = session.spans
+    if session.separate and len(spans) > 1:
+        return Fenced(session.door), [(span.start, span.end) for span in spans]
+    return Single(session.door), [covering_range(spans)]

@@ -1,0 +1,143 @@
+"""
+What a watch of etcd remembers and how it speaks: shared by its commands and its stream.
+
+Used by the watch's thread alone, but for the inbox and the two wishes (stop, list) that any
+thread may put.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from pyconfd.backends import cursor as at
+from pyconfd.backends.backoff import Backoff
+from pyconfd.backends.base import Put, SourceOptions
+from pyconfd.backends.etcd_batches import Door, Landmark
+from pyconfd.backends.etcd_channel import EtcdChannel
+from pyconfd.backends.etcd_read import Span
+from pyconfd.backends.etcd_stream import Over, Said, Stream
+from pyconfd.errors import SourceError, SourceRefused
+from pyconfd.model.keys import Lost, Progressed, SourceMessage
+
+REFUSED_FIRST_S, REFUSED_CAP_S = 2.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A probe's answer, or grpc's error."""
+
+    stream: Stream
+    answer: Any
+    error: Any
+
+
+class Wake:
+    """Somebody wants attention: stop, or a fresh list."""
+
+
+Item = Said | Over | Seen | Wake
+
+
+class Session:
+    """
+    cursor: where the watch stands. landmark: the last change known, None when there was none.
+    separate: one watch for each span, because one over everything is refused or too dear.
+    refusals: how often in a row the server ended a watch that it had taken.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channel: EtcdChannel,
+        prefixes: Sequence[str],
+        put: Put,
+        options: SourceOptions,
+    ) -> None:
+        self.name = name
+        self.channel = channel
+        self.options = options
+        self.door = Door(prefixes)
+        self.spans: Sequence[Span] = [Span(prefix) for prefix in prefixes]
+        self.separate = False
+        self.refusals = 0
+        self.inbox: SimpleQueue[Item] = SimpleQueue()
+        self.cursor = at.Cursor()
+        self.landmark: Landmark | None = None
+        self._put = put
+        self._stopping = threading.Event()
+        self._wish = ""
+        self._lost = ""
+        self._backoff = Backoff()
+        self._slow = Backoff(REFUSED_FIRST_S, REFUSED_CAP_S)
+
+    # Wishes, from any thread
+
+    def wish_stop(self) -> None:
+        self._stopping.set()
+        self.inbox.put(Wake())
+
+    def wish_list(self, reason: str) -> None:
+        self._wish = reason
+        self.inbox.put(Wake())
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
+    def wished(self) -> bool:
+        """Whether somebody waits for a fresh list."""
+        return bool(self._wish)
+
+    def take_wish(self) -> str:
+        wish, self._wish = self._wish, ""
+        return wish
+
+    # The cursor
+
+    def step(self, said: at.Message) -> at.Command | None:
+        self.cursor, command = at.step(self.cursor, said)
+        return command
+
+    # Speaking
+
+    def say(self, said: SourceMessage) -> None:
+        if not self._stopping.is_set():
+            self._put(said)
+
+    def alive(self) -> None:
+        """Everything up to the cursor was delivered, and the store answers."""
+        self.well()
+        self.say(Progressed(self.name, self.cursor.revision))
+
+    def lose(self, error: SourceError) -> None:
+        """Say that the store cannot be read: once for each cause."""
+        if str(error) != self._lost:
+            self._lost = str(error)
+            self.say(Lost(self.name, error))
+
+    def well(self) -> None:
+        """An answer came: the outage, if there was one, is over."""
+        self._lost = ""
+        self._backoff.reset()
+        self._slow.reset()
+
+    # Waiting
+
+    def pause_after(self, error: SourceError) -> None:
+        """The back-off that fits the failure; slower when the store refuses."""
+        curve = self._slow if isinstance(error, SourceRefused) else self._backoff
+        until = time.monotonic() + curve.next_s()
+        while not self.stopping and not self.wished:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return
+            try:
+                self.inbox.get(timeout=left_s)
+            except Empty:
+                return

@@ -1,0 +1,55 @@
+"""
+From the name of a backend to an open source.
+
+The table holds import strings, so that a backend costs nothing until it is asked for. Others add
+theirs through the entry-point group `pyconfd.backends`: a callable taking SourceOptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from pyconfd.backends.base import Source, SourceOptions
+from pyconfd.errors import SettingsError
+
+ENTRY_POINTS = "pyconfd.backends"
+
+_BUILT_IN = {
+    "etcd": "pyconfd.backends.etcd:EtcdSource",
+    "etcdv3": "pyconfd.backends.etcd:EtcdSource",
+    "file": "pyconfd.backends.file:FileSource",
+    "env": "pyconfd.backends.env:EnvSource",
+}
+
+
+def known_backends() -> tuple[str, ...]:
+    """Every name that `open_source` takes, sorted."""
+    return tuple(sorted({*_BUILT_IN, *_added()}))
+
+
+def open_source(name: str, options: SourceOptions) -> Source:
+    """
+    The source `name`; nothing is connected or read yet.
+
+    Raises SettingsError with the nearest known name when there is no such backend.
+    """
+    place = _BUILT_IN.get(name) or _added().get(name)
+    if place is None:
+        import difflib
+
+        known = known_backends()
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        raise SettingsError(f"unknown backend {name!r}", hint=hint)
+    module, _, attribute = place.partition(":")
+    opener = cast("Callable[[SourceOptions], Source]", getattr(import_module(module), attribute))
+    return opener(options)
+
+
+def _added() -> dict[str, str]:
+    """What installed packages add: name to `module:attribute`."""
+    from importlib.metadata import entry_points
+
+    return {each.name: each.value for each in entry_points(group=ENTRY_POINTS)}
