@@ -79,6 +79,8 @@ def _option(
             return
     if option is None or (name.startswith("no-") and name not in known):
         _unknown(read, word.partition("=")[0], known, refused)
+        if todo and not equals and not todo[-1].startswith("-"):
+            todo.pop()  # most likely its value; a second fault about it would only confuse
         return
     if not equals:
         if option.kind == "flag":

@@ -296,10 +296,23 @@ def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
 def settings_from(arguments: Arguments, environ: Mapping[str, str]) -> Settings:
     """The settings for a command line that was read against OPTIONS (and maybe more)."""
-    values = resolve(OPTIONS, arguments, environ)
+    settings, faults = settings_and_faults(arguments, environ)
+    _raise(faults)
+    return settings
+
+
+def settings_and_faults(
+    arguments: Arguments, environ: Mapping[str, str], known: Sequence[Option] = OPTIONS
+) -> tuple[Settings, list[SettingsError]]:
+    """
+    The settings and everything that is wrong; a faulty value is as if it had not been given.
+
+    known: all options of the command, OPTIONS among them.
+    """
+    values, faults = _resolve(OPTIONS, arguments, environ, known)
     values["prefix"] = key_path(values["prefix"])
     values["state_dir"] = values["state_dir"] or default_state_dir(environ, os.geteuid())
-    return Settings(**values)
+    return Settings(**values), faults
 
 
 def resolve(
@@ -315,6 +328,23 @@ def resolve(
     known: what the config file and the environment may also hold without being asked for here.
     Raises SettingsError with every fault as `faults`. Words that are no option are the caller's.
     """
+    values, faults = _resolve(options, arguments, environ, known)
+    _raise(faults)
+    return values
+
+
+def _raise(faults: Sequence[SettingsError]) -> None:
+    if faults:
+        what = str(faults[0]) if len(faults) == 1 else f"{len(faults)} faults"
+        raise SettingsError(what, faults=tuple(faults))
+
+
+def _resolve(
+    options: Sequence[Option],
+    arguments: Arguments,
+    environ: Mapping[str, str],
+    known: Sequence[Option],
+) -> tuple[dict[str, Any], list[SettingsError]]:
     faults = list(arguments.faults)
     everything = tuple({option.name: option for option in (*known, *options)}.values())
     variables = from_environment(everything, environ, faults)
@@ -322,11 +352,7 @@ def resolve(
     stored = _config_file(place, everything, faults) if place else {}
     found = layered(options, arguments.given, variables, stored)
     _together(found, (arguments.given, variables, stored), faults)
-    if faults:
-        raise SettingsError(
-            str(faults[0]) if len(faults) == 1 else f"{len(faults)} faults", faults=tuple(faults)
-        )
-    return {option.field: found[option.name].value for option in options}
+    return {option.field: found[option.name].value for option in options}, faults
 
 
 def default_state_dir(environ: Mapping[str, str], uid: int) -> str:

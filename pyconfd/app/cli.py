@@ -1,0 +1,120 @@
+"""
+The command line: which command is meant, how errors are said, the exit status.
+
+Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
+configuration, nothing was done; 3 `--noop --detailed-exitcode` and something would change;
+130 ended by Ctrl-C before it was done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from pyconfd.config.arguments import Arguments, read_arguments
+from pyconfd.config.options import did_you_mean
+from pyconfd.config.settings import OPTIONS, REFUSED, settings_from
+from pyconfd.errors import ConfigError, PyconfdError, SettingsError
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class SubCommand(NamedTuple):
+    """
+    module: has `main(argv, environ) -> int`, which may raise errors of our tree. help: one line.
+    """
+
+    module: str
+    help: str
+
+
+COMMANDS: Mapping[str, SubCommand] = {
+    "check": SubCommand("pyconfd.app.check", "validate settings, resources and templates"),
+    "register": SubCommand(
+        "pyconfd.app.register_command", "publish a service in etcd under a lease"
+    ),
+    "members": SubCommand("pyconfd.app.members_command", "list and steer registered members"),
+    "demo": SubCommand("pyconfd.app.demo", "see it work: a private etcd, nginx and backends"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the arguments (default: the process's own) ask for; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(arguments, os.environ)
+    except ConfigError as error:
+        say_faults(error)
+        return WRONG_USAGE
+    except PyconfdError as error:
+        say_error(str(error))
+        return FAILED
+    except BrokenPipeError:
+        _forget_stdout()
+        return FAILED
+    except KeyboardInterrupt:
+        say_error("interrupted")
+        return INTERRUPTED
+
+
+def say_error(text: str) -> None:
+    """One line on standard error; lost without complaint when nobody listens."""
+    with suppress(OSError):
+        sys.stderr.write(f"pyconfd: error: {text}\n")
+
+
+def say_faults(error: ConfigError) -> None:
+    """Every fault on a line of its own, then what they led to when that says more."""
+    for fault in error.faults:
+        say_error(str(fault))
+    if error.where and error not in error.faults:
+        say_error(str(error))
+
+
+def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    if argv and argv[0] in COMMANDS:
+        from importlib import import_module
+
+        module = import_module(COMMANDS[argv[0]].module)
+        status: int = module.main(list(argv[1:]), environ)
+        return status
+    arguments = read_arguments(argv, OPTIONS, REFUSED)
+    if arguments.help or arguments.version:
+        sys.stdout.write(_help() if arguments.help else version())
+        return DONE
+    _refuse_words(arguments)
+    settings = settings_from(arguments, environ)
+    from pyconfd.app.run import run
+
+    return run(settings)
+
+
+def _refuse_words(arguments: Arguments) -> None:
+    """A word that is no option is a command in the wrong place, or one that does not exist."""
+    for word in [*arguments.words, *(arguments.rest or ())]:
+        if word in COMMANDS:
+            what, hint = "the command comes first", f"pyconfd {word} ..."
+        else:
+            what, hint = "unknown command", did_you_mean(word, COMMANDS) or "see --help"
+        arguments.faults.append(SettingsError(what, where=word, hint=hint))
+
+
+def version() -> str:
+    """What --version prints."""
+    from pyconfd import __version__
+
+    return f"pyconfd {__version__}\n"
+
+
+def _help() -> str:
+    from pyconfd.app.help import main_page
+
+    return main_page({name: command.help for name, command in COMMANDS.items()})
+
+
+def _forget_stdout() -> None:
+    """The reader of standard output has gone; keep the exit from failing over it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

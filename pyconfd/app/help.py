@@ -1,0 +1,83 @@
+"""The pages that --help prints, made from the tables of options."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+
+from pyconfd.config.options import Option
+from pyconfd.config.settings import OPTIONS
+
+_COLUMN = 30
+
+_USAGE = """\
+usage: pyconfd [OPTIONS]
+       pyconfd COMMAND [OPTIONS]
+
+Keeps configuration files true to a live store: reads its keys, renders templates, checks the
+result, swaps it in atomically and reloads what runs with it.
+"""
+
+_EXAMPLES = """\
+Examples
+  pyconfd --onetime --node 10.0.0.5:2379      bring every file up to date once
+  pyconfd --watch --node 10.0.0.5:2379        follow the store
+  pyconfd --noop --diff                       show what would change
+  pyconfd check --values keys.yaml            try the templates without a store
+"""
+
+_REST = """\
+Every option can also be given as a variable of the environment (in brackets) or, with "_" for "-",
+as a key of the config file. The command line comes before the environment, that before the file.
+Long options take one dash or two; flags can be switched off with --no-NAME.
+
+Exit status
+  0  done
+  1  at least one resource failed; the others were done
+  2  wrong usage or configuration; nothing was done
+  3  --noop --detailed-exitcode, and something would change
+"""
+
+
+def main_page(commands: Mapping[str, str]) -> str:
+    """The help of pyconfd itself. commands: name -> one line."""
+    listed = "".join(f"  {name:<10}{line}\n" for name, line in commands.items())
+    head = f"{_USAGE}\nCommands (pyconfd COMMAND --help)\n{listed}"
+    return "\n".join([head, *grouped(OPTIONS), _EXAMPLES, _REST])
+
+
+def grouped(options: Sequence[Option]) -> list[str]:
+    """One paragraph for each group of options, in order of first appearance."""
+    groups: dict[str, list[Option]] = {}
+    for option in options:
+        groups.setdefault(option.group, []).append(option)
+    return [f"{name}\n{_lines(members)}" for name, members in groups.items()]
+
+
+def default_of(option: Option) -> str:
+    """The default in words; "" for flags and for options that are not given by default."""
+    if option.default_text:
+        return option.default_text
+    if option.kind in ("duration", "wait"):
+        return f"{option.default:g}"
+    return str(option.default) if option.default else ""
+
+
+def _lines(options: Iterable[Option]) -> str:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    lines: list[str] = []
+    for option in options:
+        left = f"  --{option.name}"
+        if option.kind != "flag":
+            word = "|".join(option.choices) if 0 < len(option.choices) < 4 else option.metavar
+            left += f" {word or ('TIME' if option.kind != 'text' else 'WORD')}"
+        default = default_of(option)
+        note = f"{'default ' + default + '; ' if default else ''}{option.variable}"
+        text = textwrap.wrap(f"{option.help} [{note}]", max(width - _COLUMN, 30))
+        if len(left) > _COLUMN - 2:
+            lines.append(left)
+            left = ""
+        lines.append(f"{left:<{_COLUMN}}{text[0]}")
+        lines += [" " * _COLUMN + line for line in text[1:]]
+    return "\n".join(lines) + "\n"
