@@ -12,6 +12,7 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
       RenderError            resource, template, line
         MissingKey           the template asked for a key that is not there
         TemplateFault        syntax, undefined name, bad value, failing function
+      HeldBack               a guard finds the change too suspicious to act on
       StageError             path and reason; nothing live has changed
       CheckBroken            the checker could not judge: absent, timed out
       SwapError
@@ -147,6 +148,14 @@ class MissingKey(RenderError):
 
 class TemplateFault(RenderError):
     """Syntax, an undefined name, a value that cannot be text, or a function that failed."""
+
+
+class HeldBack(PyconfdError):
+    """
+    The keys changed in a way that a guard does not let through by itself. The last good files
+    stay; the change goes through when the keys return, when an operator releases it, or after
+    the guard's timeout.
+    """
 
 
 class StageError(PyconfdError):

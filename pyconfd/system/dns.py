@@ -31,9 +31,12 @@ def srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
     The records of `name`, lowest priority first, then highest weight; empty when there are none.
 
     servers: `address` or `address:port` (IPv6 without port), default those of /etc/resolv.conf.
-    Raises OSError that says why when no server answers.
+    Raises OSError that says why when no server answers, or the name is none.
     """
-    question = _question(name)
+    try:
+        question = _question(name)
+    except UnicodeError as error:
+        raise OSError(f"{name} is no host name: {error}") from error
     last = "there is no name server in /etc/resolv.conf"
     for server in servers or _system_servers():
         try:
