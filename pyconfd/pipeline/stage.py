@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterable
 from typing import TypeVar
 
 from pyconfd.errors import StageError
@@ -96,13 +97,18 @@ def discard(staged: Staged) -> None:
     files.remove(staged.path)
 
 
-def strays(dests: tuple[str, ...]) -> tuple[str, ...]:
+def strays(dests: Iterable[str]) -> tuple[str, ...]:
     """
-    Staged files beside `dests` (paths as declared) left by runs that were killed.
+    Staged files beside `dests` (paths as declared) that killed runs have left.
 
-    Those of another living pyconfd, and those that were kept on purpose, are not among them.
+    Those of another living pyconfd, and those kept on purpose, are not among them.
     """
     return tuple(files.strays(dests))
+
+
+def sweep(dests: Iterable[str]) -> tuple[str, ...]:
+    """Remove the strays beside `dests`. Returns the paths of those that are gone."""
+    return tuple(path for path in files.strays(dests) if files.remove(path))
 
 
 def diff(rendered: Rendered, live: LiveFile) -> str:

@@ -230,10 +230,10 @@ def test_discard_leaves_nothing_but_a_kept_file(tmp_path: Path) -> None:
     stage.discard(staged)
     assert strays_in(tmp_path) == [".a.conf.kept.pyconfd~"]
     assert (tmp_path / ".a.conf.kept.pyconfd~").read_bytes() == b"two"
-    assert stage.strays((str(dest),)) == ()
+    assert stage.sweep((str(dest),)) == ()
 
 
-def test_strays_are_those_of_dead_processes(tmp_path: Path) -> None:
+def test_what_dead_processes_left_is_swept_away(tmp_path: Path) -> None:
     """What a killed run left is found; what this process works on is not."""
     dest = tmp_path / "a.conf"
     other = tmp_path / "b.conf"
@@ -243,11 +243,14 @@ def test_strays_are_those_of_dead_processes(tmp_path: Path) -> None:
     )
     mine = stage.stage(rendered(dest, b"y"))
     assert mine is not None
-    found = stage.strays((str(dest),))
+    found = stage.sweep((str(dest),))
     assert len(found) == 1
     assert found[0] != mine.path
     assert os.path.basename(found[0]).startswith(".a.conf.")
-    assert stage.strays((str(tmp_path / "no/such"),)) == ()
+    assert not os.path.exists(found[0])
+    assert os.path.exists(mine.path)
+    assert len([name for name in strays_in(tmp_path) if name.startswith(".b.conf.")]) == 1
+    assert stage.sweep((str(tmp_path / "no/such"),)) == ()
 
 
 def test_strays_of_another_pid_namespace_are_left_until_they_are_old(tmp_path: Path) -> None:
@@ -255,9 +258,9 @@ def test_strays_of_another_pid_namespace_are_left_until_they_are_old(tmp_path: P
     stray = tmp_path / ".a.conf.1-77-1234-0.pyconfd~"
     stray.write_bytes(b"")
     dests = (str(tmp_path / "a.conf"),)
-    assert stage.strays(dests) == ()
+    assert stage.sweep(dests) == ()
     os.utime(stray, (0, 0))
-    assert stage.strays(dests) == (str(stray),)
+    assert stage.sweep(dests) == (str(stray),)
 
 
 def test_compare_writes_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,196 @@
+"""
+Killed at every system call: nothing is half, nothing is left lying about, no reload is forgotten.
+
+Each run happens in a forked child that kills itself with SIGKILL right before or right after its
+n-th call into the operating system (seen by the interpreter's profile hook, so that the product
+needs no seam for it), for n = 1, 2, ... until a run gets through.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pyconfd.model.steps import CommandReport
+from pyconfd.pipeline import check, reload, stage, swap
+from pyconfd.pipeline.journal import Journal, Recovery
+from tests.support_steps import RELOAD, in_child, rendered, strays_in
+
+OLD, NEW, NEWEST = b"old\n", b"new\n", b"newest\n"
+
+
+def killed_at(number: int, work: Callable[[], object]) -> bool:
+    """Run `work` in a child that dies at its `number`-th boundary. False when it got through."""
+
+    def until_then() -> None:
+        seen = 0
+
+        def profile(_frame: object, event: str, function: object) -> None:
+            nonlocal seen
+            if event in ("c_call", "c_return") and _is_system_call(function):
+                seen += 1
+                if seen == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(profile)
+        work()
+
+    status = in_child(until_then)
+    assert status in (0, -signal.SIGKILL)
+    return status != 0
+
+
+def _is_system_call(function: object) -> bool:
+    return getattr(function, "__module__", "") in ("posix", "fcntl")
+
+
+@dataclass
+class World:
+    """A service, the files it reads, and what it has read: `told` is its copy of each."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    @property
+    def dests(self) -> list[Path]:
+        return [self.folder / name for name in self.names]
+
+    def live(self) -> list[bytes | None]:
+        return [dest.read_bytes() if dest.exists() else None for dest in self.dests]
+
+    def told(self) -> list[bytes | None]:
+        paths = [self.folder / f"told-{name}" for name in self.names]
+        return [path.read_bytes() if path.exists() else None for path in paths]
+
+    def tell(self, text: str = "", *, timeout_s: float = 0.0) -> CommandReport:
+        """The reload: the service reads its files. Its own doing is one boundary, not many."""
+        profile = sys.getprofile()
+        sys.setprofile(None)
+        for name, content in zip(self.names, self.live(), strict=True):
+            if content is not None:
+                (self.folder / f"told-{name}").write_bytes(content)
+        sys.setprofile(profile)
+        os.getpid()  # a boundary after the reload
+        return CommandReport(text, 0, 0.0)
+
+    def change(self, content: bytes, *, confirm: bool = True) -> None:
+        """A whole pass: stage, swap, reload, settle."""
+        journal = Journal(str(self.folder / "state"))
+        journal.recover()
+        permits = []
+        for dest in self.dests:
+            staged = stage.stage(rendered(dest, content, reload=RELOAD))
+            assert staged is not None
+            permits.append(check.unchecked(staged))
+        if len(permits) == 1:
+            swap.swap(permits[0], journal=journal)
+        else:
+            swap.swap_all(permits, journal=journal)
+        if confirm:
+            reload.reload(RELOAD.text, RELOAD, dest=str(self.dests[-1]), run=self.tell)
+            journal.settle(RELOAD.text)
+
+    def recover(self) -> Recovery:
+        recovery = Journal(str(self.folder / "state")).recover()
+        stage.sweep(str(dest) for dest in self.dests)
+        return recovery
+
+    def check_recovered(self, recovery: Recovery, *allowed: list[bytes | None]) -> None:
+        assert self.live() in allowed
+        assert strays_in(self.folder) == []
+        assert not recovery.damaged
+        if self.told() != self.live():
+            assert [owed.service for owed in recovery.owed] == [RELOAD.text], "a forgotten reload"
+        if self.live() == allowed[0] == self.told():
+            assert not recovery.owed, "nothing has changed, so nothing is owed"
+        journal = Journal(str(self.folder / "state"))
+        assert journal.recover().owed == recovery.owed, "a debt stays until it is settled"
+
+
+def a_world(folder: Path, kind: str) -> World:
+    """Files of a service that runs with what is live."""
+    folder.mkdir()
+    match kind:
+        case "one":
+            world = World(folder, ("a.conf",))
+        case "new":
+            return World(folder, ("a.conf",))
+        case "link":
+            (folder / "there").mkdir()
+            (folder / "a.conf").symlink_to("there/b.conf")
+            world = World(folder, ("a.conf",))
+        case _:
+            world = World(folder, ("a.conf", "b.conf", "c.conf"))
+            (folder / "a.conf").write_bytes(OLD)
+            (folder / "c.conf").write_bytes(OLD)
+            world.tell()
+            return world
+    world.dests[0].write_bytes(OLD)
+    world.tell()
+    return world
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder where fsync costs nothing, if there is one."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("kind", ["one", "new", "link", "set"])
+def test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(tmp_path: Path, kind: str) -> None:
+    """The whole way from staging to the settled reload; a set is whole as well."""
+    number = killed = 1
+    while killed:
+        world = a_world(tmp_path / str(number), kind)
+        before = world.live()
+        after: list[bytes | None] = [NEW for _ in before]
+        killed = killed_at(number, lambda world=world: world.change(NEW))
+        recovery = world.recover()
+        world.check_recovered(recovery, before, after)
+        if recovery.owed:
+            assert world.live() == after, "a reload is owed only for what is live"
+        number += 1
+    assert number > 40, "the profile hook saw the system calls"
+    assert world.live() == world.told() == after
+    assert not recovery.owed
+
+
+def test_an_older_debt_survives_a_kill_at_any_instant_of_the_next_change(tmp_path: Path) -> None:
+    """Swapped but never told; then killed while the next version is put in place."""
+    number = killed = 1
+    while killed:
+        world = a_world(tmp_path / str(number), "one")
+        assert in_child(lambda world=world: world.change(NEW, confirm=False)) == 0
+        killed = killed_at(number, lambda world=world: world.change(NEWEST))
+        world.check_recovered(world.recover(), [NEW], [NEWEST])
+        number += 1
+
+
+@pytest.mark.slow
+def test_recovery_itself_may_be_killed_at_any_instant(memory: Path) -> None:
+    """From every place where a set can be cut short, at every place of its recovery."""
+    number = killed = 1
+    recoveries = 0
+    while killed:
+        at = inner = 1
+        while inner:
+            world = a_world(memory / f"{number}-{at}", "set")
+            before = world.live()
+            killed = killed_at(number, lambda world=world: world.change(NEW))
+            inner = killed_at(at, world.recover)
+            world.check_recovered(world.recover(), before, [NEW, NEW, NEW])
+            recoveries += 1
+            at += 3
+        number += 4
+    assert recoveries > 80
