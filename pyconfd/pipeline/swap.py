@@ -16,7 +16,9 @@ from collections.abc import Iterable, Sequence
 from pyconfd.errors import StateError, SwapReverted, SwapTorn
 from pyconfd.model.steps import Checked, Staged, Swapped
 from pyconfd.pipeline import stage
-from pyconfd.pipeline.journal import Entry, Journal, restore
+from pyconfd.pipeline.intents import Entry
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.recovery import restore
 from pyconfd.system import files
 
 _ONE_KEPT = "the live file is unchanged"

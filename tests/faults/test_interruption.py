@@ -20,7 +20,8 @@ import pytest
 
 from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline import check, reload, stage, swap
-from pyconfd.pipeline.journal import Journal, Recovery
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.recovery import Recovery
 from tests.support_steps import RELOAD, in_child, rendered, strays_in
 
 OLD, NEW, NEWEST = b"old\n", b"new\n", b"newest\n"

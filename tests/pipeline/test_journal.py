@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.journal import Entry, Journal, Recovery
+from pyconfd.pipeline.intents import Entry
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.recovery import Recovery
 
 
 def entry(tmp_path: Path, name: str = "a", *, staged: bool = False, digest: str = "new") -> Entry:

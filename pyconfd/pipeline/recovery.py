@@ -1,0 +1,122 @@
+"""
+Recovery: what a killed run left half-done, judged and put in order. Shell.
+
+Whether a rename happened needs no record: the staged file is there before it and gone after it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pyconfd.errors import StateError
+from pyconfd.pipeline.intents import Entry, Intent
+from pyconfd.system import files
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A reload that must still happen. dest: of the newest swap; digests: dest -> what is live."""
+
+    service: str
+    reload: str
+    timeout_s: float
+    dest: str
+    digests: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """
+    What a killed run left behind, after it was put in order.
+
+    owed: one for each service. rolled_back: destinations of which the old version was put back,
+    because their set was half swapped. removed: staged files and links taken away. damaged: lines
+    that could not be read; then any service may be owed a reload.
+    """
+
+    owed: tuple[Owed, ...] = ()
+    rolled_back: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    damaged: int = 0
+
+
+def judge(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
+    """
+    Which swaps happened, and which stopped half-way; the rest did not begin.
+
+    A half-done set whose files a later swap replaced is not to be taken back any more; it counts
+    as happened.
+    """
+    happened: list[Intent] = []
+    torn: list[Intent] = []
+    replaced: set[str] = set()
+    for intent in reversed(intents):
+        waiting = [each for each in intent.files if os.path.lexists(each.staged)]
+        if intent.whole or not waiting:
+            happened.append(intent)
+            replaced.update(each.path for each in intent.files)
+        elif len(waiting) == len(intent.files):
+            continue
+        elif replaced.issuperset(each.path for each in intent.files):
+            happened.append(intent)
+        else:
+            torn.append(intent)
+    return happened[::-1], torn
+
+
+def roll_back(intent: Intent) -> Iterator[str]:
+    """
+    Put the old versions back where the new ones are live already, last first.
+
+    May itself be cut short and done again: a file that is back has neither a staged version nor
+    an original any more. Raises StateError when a file cannot be put back.
+    """
+    for each in reversed(intent.files):
+        if os.path.lexists(each.staged):
+            continue
+        try:
+            restore(each)
+        except OSError as error:
+            raise StateError(
+                f"a half-done swap cannot be taken back: {error.strerror or error}",
+                where=each.path,
+                kept=f"the old version is {each.original}" if each.original else "",
+                hint="put it back by hand, then start again",
+            ) from error
+        yield each.dest
+
+
+def restore(entry: Entry) -> None:
+    """Make the old version live again; harmless when it is already. Raises OSError."""
+    if entry.was is None:
+        files.remove(entry.path)
+    elif entry.original and os.path.lexists(entry.original):
+        os.rename(entry.original, entry.path)
+    files.sync_folder(entry.path)
+
+
+def clean(intents: Iterable[Intent]) -> Iterator[str]:
+    """Remove staged files and links to old versions. Yields the paths of those that were there."""
+    for intent in intents:
+        for each in intent.files:
+            for path in (each.staged, each.original):
+                if path and files.remove(path):
+                    yield path
+
+
+def owed_for(happened: Iterable[Intent]) -> tuple[Owed, ...]:
+    """One debt for each service that has somebody to tell."""
+    owed: dict[str, Owed] = {}
+    for intent in happened:
+        if not intent.reload:
+            continue
+        before = owed.get(intent.service)
+        digests = dict(before.digests) if before else {}
+        digests.update((each.dest, each.digest) for each in intent.files)
+        dest = intent.files[-1].dest
+        owed[intent.service] = Owed(
+            intent.service, intent.reload, intent.timeout_s, dest, tuple(digests.items())
+        )
+    return tuple(owed.values())
