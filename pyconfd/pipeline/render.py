@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, TracebackType
 from typing import Any
 
@@ -31,7 +31,7 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey, as_text, functions
 from pyconfd.pipeline.store import Snapshot, Store
-from pyconfd.pipeline.template_files import MissingTemplate, TemplateFiles
+from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, TemplateFiles
 from pyconfd.pipeline.view import View
 
 # What template code can raise. Not MemoryError, not KeyboardInterrupt.
@@ -159,30 +159,45 @@ class Environment(jinja2.Environment):
 
     def check(self, name: str) -> None:
         """Compile a template and all that it names, and look for calls of unknown functions."""
+        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
         todo, done = [name], set[str]()
+        self.get_template(name)
         while todo:
             name = todo.pop()
-            if name in done:
-                continue
             done.add(name)
-            self.get_template(name)
-            tree = self.parse(self._source(name), name)
-            self._check_calls(tree, name)
-            todo += [found for found in _named_templates(tree) if found]
+            tree = self.parse(self.loader.files.source(name), name)
+            self._check_names(tree, name)
+            todo += [found for found in self._named(tree, name) if found not in done]
 
-    def _source(self, name: str) -> str:
-        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
-        return self.loader.files.source(name)
-
-    def _check_calls(self, tree: nodes.Template, name: str) -> None:
+    def _check_names(self, tree: nodes.Template, name: str) -> None:
+        """What Jinja2 itself only tells when the line is reached."""
         from jinja2.meta import find_undeclared_variables
 
-        unknown = find_undeclared_variables(tree) - self.globals.keys() - {"caller", "varargs"}
+        unknown = find_undeclared_variables(tree) - self.globals.keys() - {"caller"}
         for call in tree.find_all(nodes.Call):
             if isinstance(call.node, nodes.Name) and call.node.name in unknown:
                 raise jinja2.TemplateSyntaxError(
                     f"'{call.node.name}' is undefined", call.lineno, name
                 )
+        for used in tree.find_all(nodes.Filter):
+            if used.name is not None and used.name not in self.filters:
+                raise jinja2.TemplateSyntaxError(
+                    f"No filter named '{used.name}'", used.lineno, name
+                )
+
+    def _named(self, tree: nodes.Template, name: str) -> Iterator[str]:
+        """The templates that one includes, imports or extends by a plain name, compiled."""
+        for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            target = getattr(node, "template", None)
+            if not isinstance(target, nodes.Const) or not isinstance(target.value, str):
+                continue
+            try:
+                self.get_template(target.value)
+            except jinja2.TemplateNotFound as error:
+                if not getattr(node, "ignore_missing", False):
+                    raise jinja2.TemplateSyntaxError(str(error), node.lineno, name) from error
+                continue
+            yield target.value
 
 
 class Loader(jinja2.BaseLoader):
@@ -209,12 +224,6 @@ class Loader(jinja2.BaseLoader):
         except MissingTemplate as error:
             raise jinja2.TemplateNotFound(name, str(error)) from error
         return environment.template_class.from_code(environment, code, globals)
-
-
-def _named_templates(tree: nodes.Template) -> list[str | None]:
-    from jinja2.meta import find_referenced_templates
-
-    return list(find_referenced_templates(tree))
 
 
 def _fault(error: Exception, resource: Resource, known: Mapping[str, Any]) -> RenderError:
@@ -244,7 +253,7 @@ def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
 def _words(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
     """What went wrong and what to do about it."""
     text = str(error)
-    if isinstance(error, (FunctionFault, jinja2.TemplateNotFound)):
+    if isinstance(error, (FunctionFault, BadTemplate, jinja2.TemplateNotFound)):
         return text, ""
     if isinstance(error, RecursionError):
         return "templates or macros call each other without end", ""

@@ -16,6 +16,10 @@ class MissingTemplate(LookupError):
     """No such template; the text says which and why."""
 
 
+class BadTemplate(ValueError):
+    """The file is no text; the text says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     """stamp: of the file that the code was made from; another one means it was edited."""
@@ -40,7 +44,7 @@ class TemplateFiles:
         """
         The code of a template, made by `compiled(source, path)` unless the file is as it was.
 
-        Raises MissingTemplate, UnicodeDecodeError, OSError and whatever `compiled` raises.
+        Raises MissingTemplate, BadTemplate and whatever `compiled` raises.
         """
         path = self._path(name)
         try:
@@ -56,12 +60,15 @@ class TemplateFiles:
         return code
 
     def source(self, name: str) -> str:
-        """The text of a template. Raises MissingTemplate and UnicodeDecodeError."""
+        """The text of a template. Raises MissingTemplate and BadTemplate."""
         try:
             with open(self._path(name), encoding="utf-8", newline="") as file:
                 return file.read()
         except OSError as error:
             raise self._missing(name, error) from error
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise BadTemplate(f"template {name!r} is not UTF-8 text in line {line}") from error
 
     def _path(self, name: str) -> str:
         """Where a template lies. A path that leaves the folder names none."""

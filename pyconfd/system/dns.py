@@ -63,6 +63,8 @@ def _question(name: str) -> bytes:
     labels = b""
     for part in name.rstrip(".").split("."):
         label = part.encode("ascii") if part.startswith("_") else part.encode("idna")
+        if not label:
+            raise UnicodeError("it has an empty label")
         labels += bytes([len(label)]) + label
     # A fresh number, recursion desired, one question.
     header = os.urandom(2) + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0)
