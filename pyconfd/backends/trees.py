@@ -1,0 +1,160 @@
+"""
+Files as keys: a JSON, TOML or YAML tree becomes paths, a plain file becomes one key.
+
+The forms are those of confd's file backend (backends/file/client.go, nodeWalk): maps become path
+parts, lists are numbered from 0, strings stay, whole numbers and true/false are written out,
+other numbers without exponent, null is left out. Pure over bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from pyconfd.errors import SourceRefused
+from pyconfd.model.keys import key_path
+
+_BROKEN_HINT = "the last good contents stay in force until it can be read again"
+
+
+def read_tree(path: str, raw: bytes) -> dict[str, bytes]:
+    """
+    The keys of a tree file, by its suffix; what is neither .json nor .toml is YAML, as in confd.
+
+    Raises SourceRefused with file and line for what does not parse, and for a file that holds no
+    tree at all.
+    """
+    suffix = path.rpartition(".")[2].lower()
+    parse: Callable[[str, str], Any] = {"json": _json, "toml": _toml}.get(suffix, _yaml)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise broken(path, line, "not UTF-8") from None
+    tree = parse(path, text)
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict | list):
+        raise broken(path, 1, "neither a map nor a list")
+    return dict(_walk(tree, ""))
+
+
+def is_tree(path: str) -> bool:
+    """Whether a file in a folder is a tree, by its suffix; others are plain values."""
+    return path.rpartition(".")[2].lower() in ("json", "toml", "yaml", "yml")
+
+
+def plain_value(raw: bytes) -> bytes:
+    """The value in a plain file: its bytes, without the newline that editors put at the end."""
+    return raw.removesuffix(b"\n")
+
+
+def broken(path: str, line: int, what: str) -> SourceRefused:
+    return SourceRefused(what, where=f"{path}:{line}" if line else path, hint=_BROKEN_HINT)
+
+
+def _walk(node: Any, path: str) -> Iterator[tuple[str, bytes]]:
+    if isinstance(node, dict):
+        for name, child in node.items():
+            yield from _walk(child, f"{path}/{scalar(name)}")
+    elif isinstance(node, list):
+        for number, child in enumerate(node):
+            yield from _walk(child, f"{path}/{number}")
+    elif node is not None:
+        yield key_path(path), scalar(node).encode()
+
+
+def scalar(value: Any) -> str:
+    """A value as confd prints it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        if value in (float("inf"), float("-inf")) or value != value:
+            return {"inf": "+Inf", "-inf": "-Inf"}.get(str(value), "NaN")
+        text = format(Decimal(repr(value)), "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return str(value)
+
+
+def _json(path: str, text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise broken(path, error.lineno, f"not JSON: {error.msg.lower()}") from None
+
+
+def _toml(path: str, text: str) -> Any:
+    import re
+
+    import tomli
+
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        at = re.search(r"line (\d+)", str(error))
+        said = str(error).partition(" (at ")[0].lower()
+        line = int(at[1]) if at else text.count("\n") + 1
+        raise broken(path, line, f"not TOML: {said}") from None
+
+
+def _yaml(path: str, text: str) -> Any:
+    import yaml
+
+    try:
+        # A safe loader: _yaml_loader is made from SafeLoader.
+        return yaml.load(text, _yaml_loader())  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 0
+        raise broken(path, line, f"not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise broken(path, 0, f"not YAML: {error}") from None
+
+
+@cache
+def _yaml_loader() -> Any:
+    """
+    YAML as Go's reader takes it: dates stay text, and 22:22 is no number of base 60.
+    """
+    import re
+
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(base):  # type: ignore[misc, valid-type]
+        """Resolvers of its own; PyYAML copies them on the first change."""
+
+    unwanted = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in unwanted]
+        for first, resolvers in base.yaml_implicit_resolvers.items()
+    }
+    whole = r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)"
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:int", re.compile(f"^{whole}$"), list("-+0123456789")
+    )
+    floats = [
+        each
+        for each in Loader.yaml_implicit_resolvers.get("1", [])
+        if each[0] == "tag:yaml.org,2002:float"
+    ]
+    for resolvers in Loader.yaml_implicit_resolvers.values():
+        for each in floats:
+            if each in resolvers:
+                resolvers.remove(each)
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(
+            r"^(?:[-+]?(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?"
+            r"|[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+"
+            r"|[-+]?[0-9][0-9_]*\."
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+        ),
+        list("-+.0123456789"),
+    )
+    return Loader
