@@ -31,6 +31,7 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey, as_text, functions
 from pyconfd.pipeline.store import Snapshot, Store
+from pyconfd.pipeline.template_cache import TemplateCache
 from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, TemplateFiles
 from pyconfd.pipeline.view import View
 
@@ -61,7 +62,10 @@ class Renderer:
         self, templates_dir: str, environ: Mapping[str, str], *, cache_dir: str | None = None
     ) -> None:
         self._environ = environ
-        self._base = Environment(TemplateFiles(templates_dir, cache_dir))
+        cache = (
+            TemplateCache(cache_dir, (jinja2.compiler.__file__, __file__)) if cache_dir else None
+        )
+        self._base = Environment(TemplateFiles(templates_dir, cache))
 
     def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
         """
@@ -180,7 +184,7 @@ class Environment(jinja2.Environment):
                     f"'{call.node.name}' is undefined", call.lineno, name
                 )
         for used in tree.find_all(nodes.Filter):
-            if used.name is not None and used.name not in self.filters:
+            if used.name not in self.filters:
                 raise jinja2.TemplateSyntaxError(
                     f"No filter named '{used.name}'", used.lineno, name
                 )

@@ -1,7 +1,7 @@
 """
 Template files and their compiled code, free of any template language.
 
-Shell: reads below one folder; with a cache folder it also keeps code there between runs.
+Shell: reads below one folder; with a cache it also keeps code there between runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType
+
+from pyconfd.pipeline.template_cache import TemplateCache
 
 
 class MissingTemplate(LookupError):
@@ -35,9 +37,9 @@ class TemplateFiles:
     Any thread may call it; two that miss at once compile twice and keep either.
     """
 
-    def __init__(self, folder: str, cache_dir: str | None = None) -> None:
+    def __init__(self, folder: str, cache: TemplateCache | None = None) -> None:
         self._folder = folder
-        self._cache_dir = cache_dir
+        self._cache = cache
         self._compiled: dict[str, _Compiled] = {}
 
     def code(self, name: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
@@ -55,7 +57,12 @@ class TemplateFiles:
         known = self._compiled.get(name)
         if known is not None and known.stamp == stamp:
             return known.code
-        code = compiled(self.source(name), path)
+        source = self.source(name)
+        code = self._cache.load(path, source) if self._cache else None
+        if code is None:
+            code = compiled(source, path)
+            if self._cache:
+                self._cache.save(path, source, code)
         self._compiled[name] = _Compiled(stamp, code)
         return code
 

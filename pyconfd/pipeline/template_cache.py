@@ -1,0 +1,85 @@
+"""
+Compiled templates kept between runs. Shell.
+
+What it saves: about 1.5 ms a template (a hundred templates of ten lines: 0.15 s of a start), and
+2 ms once for the lexer. One file a template, overwritten when it was edited. Loading code is
+running code, so the folder must be ours and closed to others; else nothing is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import marshal
+import os
+import sys
+from types import CodeType
+
+_DIGEST = 32
+
+
+class TemplateCache:
+    """
+    A folder of compiled code. Whatever is wrong with it, templates are compiled as without it.
+
+    made_by: files of the compiler; when one of them is another, so is the code.
+    """
+
+    def __init__(self, folder: str, made_by: tuple[str, ...]) -> None:
+        self._folder = folder
+        self._made_by = made_by
+        self._maker = ""
+        self._usable: bool | None = None
+
+    def load(self, path: str, source: str) -> CodeType | None:
+        """The code of the template at `path`, None when it is not held for this very source."""
+        if not self._open():
+            return None
+        try:
+            with open(self._place(path), "rb") as file:
+                data = file.read()
+            key, seal, body = data[:_DIGEST], data[_DIGEST : 2 * _DIGEST], data[2 * _DIGEST :]
+            if key != self._key(path, source) or seal != hashlib.sha256(body).digest():
+                return None
+            code = marshal.loads(body)  # noqa: S302 - from a folder that only we can write
+        except (OSError, ValueError, EOFError, TypeError):
+            return None
+        return code if isinstance(code, CodeType) else None
+
+    def save(self, path: str, source: str, code: CodeType) -> None:
+        """Keep the code, if it can be."""
+        if not self._open():
+            return
+        body = marshal.dumps(code)
+        place = self._place(path)
+        staged = f"{place}.{os.getpid()}~"
+        with contextlib.suppress(OSError):
+            with open(staged, "wb") as file:
+                file.write(self._key(path, source) + hashlib.sha256(body).digest() + body)
+            os.replace(staged, place)
+
+    def _open(self) -> bool:
+        """Make the folder, once; whether it is ours alone."""
+        if self._usable is None:
+            try:
+                os.makedirs(self._folder, mode=0o700, exist_ok=True)
+                stat = os.stat(self._folder)
+                self._usable = stat.st_uid == os.geteuid() and not stat.st_mode & 0o022
+                self._maker = _versions(self._made_by)
+            except OSError:
+                self._usable = False
+        return self._usable
+
+    def _place(self, path: str) -> str:
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:_DIGEST]
+        return os.path.join(self._folder, name + ".template")
+
+    def _key(self, path: str, source: str) -> bytes:
+        return hashlib.sha256("\0".join((self._maker, path, source)).encode()).digest()
+
+
+def _versions(files: tuple[str, ...]) -> str:
+    """What tells this Python and these files from others, without opening them."""
+    stats = [os.stat(file) for file in files]
+    marks = [f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats]
+    return " ".join([str(sys.implementation.cache_tag), *marks])
