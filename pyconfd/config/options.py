@@ -88,7 +88,11 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     import difflib
 
     by_lower = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=cutoff)
+    word = word.lower()
+    begun = [name for name in by_lower if name.startswith(word)]
+    if len(begun) == 1 and len(word) > 2:
+        return by_lower[begun[0]]
+    found = difflib.get_close_matches(word, by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else ""
 
 
@@ -143,7 +147,7 @@ def from_toml(option: Option, raw: object) -> object:
     if option.repeatable:
         items = raw if isinstance(raw, list) else [raw]
         return tuple(_checked(option, item) for item in items)
-    if raw == "" and option.kind != "text":
+    if raw == "" and (option.kind != "text" or option.choices):
         return None
     if option.kind != "flag":
         return _checked(option, raw)
