@@ -96,9 +96,9 @@ def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return by_lower[found[0]] if found else ""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The hint of an error about an unknown name; "" when nothing is near."""
-    name = nearest(word, known)
+    name = nearest(word, known, cutoff)
     return f"did you mean {name}?" if name else ""
 
 

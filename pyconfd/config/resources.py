@@ -232,7 +232,13 @@ class _Templates:
         if os.path.isfile(path):
             return
         what = "is a folder" if os.path.isdir(path) else "does not exist"
-        table.fault("src", f"template {what}: {path}", did_you_mean(src, self._names()))
+        table.fault("src", f"template {what}: {path}", self._meant(src))
+
+    def _meant(self, src: str) -> str:
+        """The template of this name in another folder, else the nearest name."""
+        names = list(self._names())
+        same = [name for name in names if os.path.basename(name) == os.path.basename(src)]
+        return did_you_mean(src, same, 0.0) or did_you_mean(src, names)
 
     def _names(self) -> Iterator[str]:
         for folder, _, names in os.walk(self._folder):
