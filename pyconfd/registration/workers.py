@@ -1,0 +1,50 @@
+"""
+A few threads that do what may take time: probes and the operator's commands. Shell.
+
+Threads are started when there is something to do and none is idle, are daemons, and are never
+waited for: everything they do has a deadline of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+
+class Workers:
+    """At most `limit` threads; what is more waits its turn."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self._limit = limit
+        self._todo: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._idle = 0
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Have it done. It must not raise: nobody could be told."""
+        with self._lock:
+            start = self._idle <= self._todo.qsize() and self._threads < self._limit
+            if start:
+                self._threads += 1
+        self._todo.put(task)
+        if start:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Take nothing new; threads end after what they do now."""
+        for _ in range(self._limit):
+            self._todo.put(None)
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            task = self._todo.get()
+            with self._lock:
+                self._idle -= 1
+            if task is None:
+                return
+            task()
