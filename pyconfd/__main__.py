@@ -14,6 +14,7 @@ def main() -> None:
     of every one-shot run and does nothing that the kernel does not do too. Whatever must be
     finished (locks, journals, children, threads) is finished by the commands before they return.
     """
+    _open_streams()
     from pyconfd.app.cli import main as command_line
 
     status = command_line()
@@ -23,6 +24,17 @@ def main() -> None:
         except (OSError, ValueError):  # the reader has gone, or it was closed at start
             status = status or 1
     os._exit(status)
+
+
+def _open_streams() -> None:
+    """
+    Standard streams that were closed lead to nowhere: Python has None for them, and the first file
+    that is opened (a lock, a live configuration) would take their number and get our messages.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
 
 
 if __name__ == "__main__":
