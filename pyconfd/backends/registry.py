@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
-from pyconfd.backends.base import Source, SourceOptions
+from pyconfd.backends.base import KeptAlive, LeaseRegistry, Source, SourceOptions
 from pyconfd.errors import SettingsError
 
 ENTRY_POINTS = "pyconfd.backends"
@@ -46,6 +46,22 @@ def open_source(name: str, options: SourceOptions) -> Source:
     module, _, attribute = place.partition(":")
     opener = cast("Callable[[SourceOptions], Source]", getattr(import_module(module), attribute))
     return opener(options)
+
+
+def open_leases(name: str, options: SourceOptions, kept_alive: KeptAlive) -> LeaseRegistry:
+    """
+    The registry of the backend `name`; nothing is connected yet. kept_alive is told every answer
+    to a heartbeat, from a thread of the registry.
+
+    Raises SettingsError for backends that keep no leases.
+    """
+    if name not in ("etcd", "etcdv3"):
+        raise SettingsError(
+            f"the backend {name!r} keeps no leases", hint="registration needs --backend etcd"
+        )
+    from pyconfd.backends.etcd_lease import EtcdLeases
+
+    return EtcdLeases(options, kept_alive)
 
 
 def _added() -> dict[str, str]:
