@@ -6,12 +6,19 @@ The only place that makes a `Checked`, which is the permit to swap.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Command
 from pyconfd.model.steps import Checked, CommandReport, Refused, Staged
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.command import fill
 from pyconfd.system.proc import Runner
+
+if TYPE_CHECKING:
+    from pyconfd.pipeline.shadow import Finding, Nginx
 
 #: What a POSIX shell exits with when it could not execute the command (XCU 2.8.2).
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
@@ -53,6 +60,102 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
             hint=_hint(command, report),
         )
     return Refused(staged, report)
+
+
+def check_in_nginx(
+    staged: Sequence[Staged],
+    nginx: Nginx,
+    run: Runner,
+    *,
+    timeout_s: float,
+    work_dir: str,
+    removed: Collection[str] = (),
+) -> tuple[Checked, ...] | Refused:
+    """
+    Let nginx judge these files together, in the places where its configuration reads them, and
+    with the `removed` destinations left out. work_dir: for the shadow tree, below the state folder.
+
+    A refusal holds the staged file that nginx named, or the first. All staged files are
+    discarded when it is no yes.
+    Raises CheckBroken when there was no verdict: nginx is absent or hangs, nothing leads to one of
+    the files, or the live configuration is refused already without them.
+    """
+    try:
+        report, finding = _ask_nginx(staged, nginx, run, timeout_s, work_dir, removed)
+    except CheckBroken:
+        _discard_all(staged)
+        raise
+    if report.ok:
+        return tuple(Checked(each, report) for each in staged)
+    _discard_all(staged)
+    offender = _named(staged, finding)
+    if offender is None:
+        _complain_about_live(nginx, run, timeout_s, work_dir, finding)
+    return Refused(offender or staged[0], report)
+
+
+def _ask_nginx(
+    staged: Sequence[Staged],
+    nginx: Nginx,
+    run: Runner,
+    timeout_s: float,
+    work_dir: str,
+    removed: Collection[str],
+) -> tuple[CommandReport, Finding | None]:
+    """The verdict and its reason. Raises CheckBroken when it is none, or cannot be trusted."""
+    from pyconfd.pipeline import shadow  # only a check of nginx in context needs it
+
+    new = {each.rendered.resource.dest: each.path for each in staged}
+    with shadow.build(nginx, new, removed=removed, work_dir=work_dir) as tree:
+        raw = run(tree.argv, timeout_s=timeout_s)
+        report, findings = tree.report(raw), tree.findings(raw)
+        what = _no_verdict(report) or (tree.unproven() if report.ok else "")
+    if what:
+        lines = report.output.strip().splitlines()
+        raise CheckBroken(
+            f"nginx gave no verdict: {what}",
+            where=staged[0].rendered.resource.dest if staged else nginx.conf,
+            kept="the live files are unchanged",
+            hint=f"it said: {lines[-1]}" if lines else "",
+        )
+    return report, next((finding for finding in findings if finding.refuses), None)
+
+
+def _named(staged: Sequence[Staged], finding: Finding | None) -> Staged | None:
+    """The staged file that the finding is about."""
+    if finding is None:
+        return None
+    for each in staged:
+        if os.path.realpath(finding.path) == os.path.realpath(each.live.path):
+            return each
+    return None
+
+
+def _complain_about_live(
+    nginx: Nginx, run: Runner, timeout_s: float, work_dir: str, finding: Finding | None
+) -> None:
+    """
+    A refusal that names none of the new files may have nothing to do with them.
+
+    Raises CheckBroken when the live configuration is refused for the same reason.
+    """
+    try:
+        report, live = _ask_nginx((), nginx, run, timeout_s, work_dir, ())
+    except CheckBroken:
+        return
+    if report.ok or live is None or live != finding:
+        return
+    raise CheckBroken(
+        f"the live nginx configuration is refused already, without this change: {live.text}",
+        where=f"{live.path}:{live.line}" if live.path else nginx.conf,
+        kept="the live files are unchanged",
+        hint="mend it first; what is rendered here does not touch it",
+    )
+
+
+def _discard_all(staged: Sequence[Staged]) -> None:
+    for each in staged:
+        stage.discard(each)
 
 
 def _no_verdict(report: CommandReport) -> str:

@@ -1,0 +1,112 @@
+"""
+Nginx configuration text: where the words of a statement stand, and edits that keep its lines. Pure.
+
+Which statements there are is found by a parser (shadow.py); here they are only located, so that a
+single argument can be replaced without touching another byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+#: Between two words: spaces, line ends, comments.
+_GAP = re.compile(r"(?:\s+|#[^\n]*(?:\n|\Z))*")
+_WORD = re.compile(
+    r"""
+    "(?P<double>(?:\\.|[^"\\])*)"
+    | '(?P<single>(?:\\.|[^'\\])*)'
+    | (?P<bare>(?:\\.|\$\{[^}]*\}|[^\s;{}"'\\\#])(?:\\.|\$\{[^}]*\}|[^\s;{}\\])*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A directive as a parser saw it. line: 1-based, of its name; depth: 0 outside of blocks."""
+
+    name: str
+    line: int
+    args: tuple[str, ...]
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Offsets into the text. start, end: of the whole statement without its ";"; args: of each."""
+
+    start: int
+    end: int
+    args: tuple[tuple[int, int], ...]
+
+
+class NotFound(Exception):
+    """The text does not hold the statement in the form in which it was parsed."""
+
+
+class Text:
+    """One file's text, in which statements are located in the order in which they stand."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = [0] + [found.end() for found in re.finditer("\n", text)]
+        self._from = 0
+
+    def locate(self, statement: Statement) -> Place:
+        """Where it stands, at or after the last one located. Raises NotFound."""
+        if statement.line > len(self._lines):
+            raise NotFound
+        begin = max(self._from, self._lines[statement.line - 1])
+        name = re.compile(rf"(?<![^\s;{{}}]){re.escape(statement.name)}(?![^\s;{{}}\"'])")
+        for found in name.finditer(self._text, begin):
+            args = self._words(found.end(), statement.args)
+            if args is not None:
+                end = args[-1][1] if args else found.end()
+                self._from = end
+                return Place(found.start(), end, tuple(args))
+        raise NotFound
+
+    def _words(self, at: int, expected: Sequence[str]) -> list[tuple[int, int]] | None:
+        """The places of exactly these words, which end the statement; None for other words."""
+        places = []
+        for word in expected:
+            gap = _GAP.match(self._text, at)
+            found = _WORD.match(self._text, gap.end() if gap else at)
+            if found is None or _meaning(found) != word:
+                return None
+            places.append(found.span())
+            at = found.end()
+        gap = _GAP.match(self._text, at)
+        ended = self._text[gap.end() if gap else at :][:1] in (";", "{")
+        return places if ended else None
+
+
+def _meaning(found: re.Match[str]) -> str:
+    """The word without its quotes, as crossplane gives it."""
+    double, single = found["double"], found["single"]
+    if double is not None:
+        return double.replace('\\"', '"')
+    if single is not None:
+        return single.replace("\\'", "'")
+    return found[0]
+
+
+def edited(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
+    """
+    The text with each (start, end, new) replaced. Line ends inside a replaced part are kept after
+    it, so that the lines that follow have the numbers they had.
+    """
+    parts: list[str] = []
+    done = 0
+    for start, end, new in sorted(edits):
+        parts += (text[done:start], new, "\n" * text.count("\n", start, end))
+        done = end
+    return "".join(parts) + text[done:]
+
+
+def quoted(path: str) -> str:
+    """A path as one word of an nginx configuration."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
