@@ -28,6 +28,8 @@ def as_text(value: Any) -> str:
     if value is False:
         return "false"
     text = str(value)
+    if not text:
+        return text  # also what an inline `if` without `else` leaves, which is nothing by intent
     if value is None:
         raise FunctionFault("nothing (none) cannot be printed: give it a default")
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -424,6 +426,11 @@ def seq(first: int, last: int) -> list[int]:
     return list(range(first, last + 1))
 
 
+def fail(message: str) -> str:
+    """Ends the render with this message. Name the key in it, never its value."""
+    raise FunctionFault(message)
+
+
 def _divisor(name: str, a: int, b: int) -> None:
     _whole(name, a, b)
     if b == 0:
@@ -452,6 +459,7 @@ VALUE_FUNCTIONS: dict[str, Callable[..., Any]] = {
     "dir": directory,
     "div": div,
     "empty": empty,
+    "fail": fail,
     "fromJson": from_json,
     "hasKey": has_key,
     "indent": indent,

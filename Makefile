@@ -1,0 +1,50 @@
+# What people run. Everything that is missing is installed first, into $(VENV) and through
+# apt-get; nothing running on this machine is touched.
+#
+#   make demo [KEEP=1]        the main job on a private etcd and a private nginx, as a timeline
+#   make test                 style, types, layers, then all tests; make test-fast: no services
+#   make bench [PEER="confd=/path other=/path"]
+#   make soak [MINUTES=10]    a broken cluster for as long as you like
+#   make lint                 style, types, layers
+
+VENV ?= .venv
+BIN = $(VENV)/bin
+MINUTES ?= 10
+PYTEST_ARGS ?=
+
+.PHONY: demo test test-fast bench soak lint lock venv clean
+
+demo: venv
+	@packaging/install-missing.sh demo
+	@$(BIN)/pyconfd demo $(if $(KEEP),--keep)
+
+test: venv lint
+	@packaging/install-missing.sh test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-fast: venv
+	$(BIN)/python -m pytest -m "not integration and not slow" $(PYTEST_ARGS)
+
+bench: venv
+	@packaging/install-missing.sh bench
+	$(BIN)/python -m bench $(foreach peer,$(PEER),--peer $(peer)) $(BENCH_ARGS)
+
+soak: venv
+	@packaging/install-missing.sh test
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+venv:
+	@packaging/make-venv.sh $(VENV)
+
+# The newest releases of everything; commit the result when `make test` passes on it.
+lock:
+	packaging/lock.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
