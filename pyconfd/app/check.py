@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from pyconfd.app.cli import DONE, FAILED, WRONG_USAGE, say_error
 from pyconfd.config.arguments import read_arguments
+from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Given, Option
 from pyconfd.config.resources import load_resources
-from pyconfd.config.settings import OPTIONS, REFUSED, Settings, settings_and_faults
+from pyconfd.config.settings import Settings, settings_and_faults
 from pyconfd.errors import ConfigError, PyconfdError, RenderError, SettingsError, SourceError
 from pyconfd.model.keys import covering
 from pyconfd.model.resources import Resource, ResourceSet

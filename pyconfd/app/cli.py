@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from pyconfd.config.arguments import Arguments, read_arguments
+from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import did_you_mean
-from pyconfd.config.settings import OPTIONS, REFUSED, settings_from
+from pyconfd.config.settings import settings_from
 from pyconfd.errors import ConfigError, PyconfdError, SettingsError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130

@@ -6,8 +6,8 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
+from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import Option
-from pyconfd.config.settings import OPTIONS
 
 _COLUMN = 30
 

@@ -1,7 +1,8 @@
 """
 What the operator declares: options, the config file, resources. Nothing of the running state.
 
-Read in this order: options (what an option is and how its words become values), arguments (the
-command line), settings (the one table, and the layers over one another), toml (a file with its
-lines), resources (conf.d).
+Read in this order: options (what an option is and how its words become values), option_table
+(the one table of them), arguments (the command line), layers (command line over environment over
+file over default), settings (the result), toml (a file with its lines), table (one table of it),
+guards and resources (conf.d).
 """

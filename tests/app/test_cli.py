@@ -14,7 +14,7 @@ import pytest
 from pyconfd import __version__
 from pyconfd.app import cli
 from pyconfd.app.help import main_page
-from pyconfd.config.settings import OPTIONS
+from pyconfd.config.option_table import OPTIONS
 
 
 def run(

@@ -9,14 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Option
-from pyconfd.config.settings import (
-    OPTIONS,
-    REFUSED,
-    Settings,
-    default_state_dir,
-    load_settings,
-)
+from pyconfd.config.settings import Settings, default_state_dir, load_settings
 from pyconfd.errors import SettingsError
 
 # What must be given as well so that an option makes sense.

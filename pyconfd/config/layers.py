@@ -1,0 +1,162 @@
+"""
+The layers over one another: command line, environment, config file, defaults.
+
+Shell: reads the config file and the password file. The environment is passed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pyconfd.config.arguments import Arguments
+from pyconfd.config.option_table import OPTIONS, REFUSED
+from pyconfd.config.options import (
+    BadValue,
+    Given,
+    Layer,
+    Option,
+    did_you_mean,
+    from_environment,
+    from_toml,
+    layered,
+    squash,
+)
+from pyconfd.errors import SettingsError
+
+
+def resolve(
+    options: Sequence[Option],
+    arguments: Arguments,
+    environ: Mapping[str, str],
+    *,
+    known: Sequence[Option] = OPTIONS,
+) -> dict[str, Any]:
+    """
+    The value of each of `options` by field, over all layers and checked together.
+
+    known: what the config file and the environment may also hold without being asked for here.
+    Raises SettingsError with every fault as `faults`. Words that are no option are the caller's.
+    """
+    values, faults = resolve_all(options, arguments, environ, known)
+    raise_faults(faults)
+    return values
+
+
+def raise_faults(faults: Sequence[SettingsError]) -> None:
+    """Raise them as one SettingsError, if there are any."""
+    if faults:
+        what = str(faults[0]) if len(faults) == 1 else f"{len(faults)} faults"
+        raise SettingsError(what, faults=tuple(faults))
+
+
+def resolve_all(
+    options: Sequence[Option],
+    arguments: Arguments,
+    environ: Mapping[str, str],
+    known: Sequence[Option],
+) -> tuple[dict[str, Any], list[SettingsError]]:
+    """As `resolve`, with the faults beside the values; a faulty value was not given."""
+    faults = list(arguments.faults)
+    everything = tuple({option.name: option for option in (*known, *options)}.values())
+    variables = from_environment(everything, environ, faults)
+    place = layered(everything, arguments.given, variables).get("config-file")
+    stored = _config_file(place, everything, faults) if place else {}
+    found = layered(options, arguments.given, variables, stored)
+    _together(found, (arguments.given, variables, stored), faults)
+    return {option.field: found[option.name].value for option in options}, faults
+
+
+def _config_file(place: Given, known: Sequence[Option], faults: list[SettingsError]) -> Layer:
+    """What the config file says, by name of option; it may be absent only when nobody named it."""
+    path = str(place.value)
+    if not place.where and not os.path.lexists(path):
+        return {}
+    from pyconfd.config.toml import read_toml
+
+    try:
+        file = read_toml(path, SettingsError)
+    except SettingsError as error:
+        faults.append(error)
+        return {}
+    spelt = {
+        squash(name): option
+        for option in known
+        if option.in_file
+        for name in (option.name, *option.aliases)
+    }
+    lines = file.lines()
+    layer: dict[str, Given] = {}
+    for key, raw in file.data.items():
+        number = lines[("", 0)].get(key) or lines.get((key, 0), {}).get("", 0)
+        where = f"{path}:{number}" if number else path
+        option = spelt.get(squash(key))
+        try:
+            if option is None:
+                raise BadValue("unknown key")
+            if option.name in layer:
+                raise BadValue(f"is given twice; see {layer[option.name].where}")
+            value = from_toml(option, raw)
+        except BadValue as error:
+            hint = "" if option else _key_hint(key, spelt.values())
+            faults.append(SettingsError(f"{key}: {error}", where=where, hint=hint))
+        else:
+            if value is not None and option is not None:
+                layer[option.name] = Given(value, f"{where}: {key}")
+    return layer
+
+
+def _key_hint(key: str, known: Iterable[Option]) -> str:
+    for name, hint in REFUSED.items():
+        if squash(name) == squash(key):
+            return hint
+    if squash(key) == "configfile":
+        return "name it with --config-file or PYCONFD_CONFIG_FILE"
+    return did_you_mean(key.lower(), [option.name.replace("-", "_") for option in known])
+
+
+def _together(
+    found: dict[str, Given], layers: Sequence[Layer], faults: list[SettingsError]
+) -> None:
+    """Faults of values that are each good but do not go together; reads the password file."""
+    for one, other in (("client-cert", "client-key"), ("client-key", "client-cert")):
+        if one in found and found[one].value and not found[other].value:
+            faults.append(SettingsError(f"needs --{other} too", where=found[one].where))
+    for name in ("diff", "detailed-exitcode"):
+        if name in layers[0] and found[name].value and not found["noop"].value:
+            faults.append(SettingsError("works with --noop only", where=found[name].where))
+    if "backend" in found and found["backend"].value == "file" and not found["file"].value:
+        faults.append(
+            SettingsError("needs a file to read", where=found["backend"].where, hint="give --file")
+        )
+    if "password" in found:
+        _password(found, layers, faults)
+
+
+def _password(
+    found: dict[str, Given], layers: Sequence[Layer], faults: list[SettingsError]
+) -> None:
+    """The password from whichever of --password and --password-file was given closer to us."""
+    for layer in layers:
+        if "password" in layer and "password-file" in layer:
+            where = layer["password-file"].where
+            faults.append(SettingsError("is given together with a password", where=where))
+            return
+        if "password" in layer:
+            break
+        if "password-file" in layer:
+            found["password"] = _read_password(layer["password-file"], faults)
+            break
+    if found["password"].value and not found["username"].value:
+        faults.append(SettingsError("needs --username too", where=found["password"].where))
+
+
+def _read_password(place: Given, faults: list[SettingsError]) -> Given:
+    try:
+        with open(str(place.value), encoding="utf-8") as stream:
+            return Given(stream.readline().rstrip("\r\n"), place.where)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        faults.append(SettingsError(f"{place.value} cannot be read: {reason}", where=place.where))
+        return Given("", place.where)

@@ -1,0 +1,121 @@
+"""
+The one table of options: command line, environment, config file, help and documentation. Pure.
+
+CONNECTION and SAYING are shared with the other commands. Fields of a row: name, kind, default,
+help, group, word for the value; the rest by name (see config/options.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyconfd.config.options import Option
+
+MODE = "What to do"
+FILES = "Folders"
+SOURCE = "Where the keys come from"
+ETCD = "Connection to etcd"
+TIME = "Times (seconds, or 500ms, 10s, 5m)"
+SAY = "What is said"
+
+_LEVELS = ("debug", "info", "warn", "warning", "error", "fatal", "panic")
+
+# fmt: off
+# How the store is reached; `pyconfd register` takes the same ones.
+CONNECTION = (
+    Option("node", "text", (), "a member of the store, host:port or URL; may be repeated", ETCD,
+           "ADDRESS", repeatable=True, aliases=("nodes",), default_text="127.0.0.1:2379"),
+    Option("scheme", "text", "http", "for nodes given without one", ETCD,
+           choices=("http", "https")),
+    Option("srv-domain", "text", "", "find the nodes in the DNS SRV records of this domain", ETCD,
+           "DOMAIN"),
+    Option("client-ca-keys", "text", "", "CA certificates (PEM) that the store must be signed by",
+           ETCD, "FILE", aliases=("client-cakeys",)),
+    Option("client-cert", "text", "", "our certificate (PEM), together with --client-key", ETCD,
+           "FILE"),
+    Option("client-key", "text", "", "our private key (PEM), together with --client-cert", ETCD,
+           "FILE"),
+    Option("tls-server-name", "text", "", "the name the store's certificate carries, if not the "
+           "node's", ETCD, "NAME"),
+    Option("username", "text", "", "log in as this user", ETCD, "NAME"),
+    Option("password", "text", "", "its password; better: --password-file", ETCD, "WORD"),
+    Option("password-file", "text", "", "read the password from the first line of a file", ETCD,
+           "FILE"),
+    Option("serializable", "flag", False, "read from one member without asking the others; may be "
+           "old", ETCD),
+    Option("refresh-members", "flag", False, "ask the cluster for its members and use them too",
+           ETCD),
+    Option("dial-timeout", "wait", 5.0, "for reaching one node", ETCD),
+    Option("timeout", "wait", 10.0, "for reading the store once, over all nodes", ETCD,
+           aliases=("backend-timeout",)),
+)
+
+# What is said, the same for every command.
+SAYING = (
+    Option("log-level", "text", "info", "least level that is logged", SAY, choices=_LEVELS),
+    Option("log-format", "text", "text", "text for people, json for machines", SAY,
+           choices=("text", "json")),
+)
+
+OPTIONS = (
+    Option("onetime", "flag", False, "bring every file up to date once, then exit", MODE),
+    Option("watch", "flag", False, "follow the store and act on every change", MODE),
+    Option("interval", "wait", 600.0, "without --watch: read the store this often", MODE),
+    Option("noop", "flag", False, "say what would change, write nothing, then exit", MODE),
+    Option("diff", "flag", False, "with --noop: show it as a unified diff", MODE),
+    Option("detailed-exitcode", "flag", False, "with --noop: exit 3 if something would change",
+           MODE),
+    Option("sync-only", "flag", False, "write files without check_cmd and reload_cmd", MODE),
+    Option("keep-stage-file", "flag", False, "keep the staged files", MODE),
+    Option("resource", "text", (), "do only this resource; may be repeated", MODE, "NAME",
+           repeatable=True),
+    Option("prefix", "text", "", "put in front of the prefix of every resource", MODE, "PATH"),
+    Option("confdir", "text", "/etc/pyconfd", "holds conf.d and templates", FILES, "FOLDER"),
+    Option("config-file", "text", "/etc/pyconfd/pyconfd.toml", "settings as TOML", FILES, "FILE",
+           in_file=False),
+    Option("state-dir", "text", None, "keeps what must survive a restart", FILES, "FOLDER",
+           default_text="$STATE_DIRECTORY, else /var/lib/pyconfd as root, else "
+           "$XDG_STATE_HOME/pyconfd or ~/.local/state/pyconfd"),
+    Option("backend", "text", "etcd", "etcd (also called etcdv3), file, env, or one that a package "
+           "adds", SOURCE, "NAME"),
+    Option("file", "text", (), "for the file backend: JSON, TOML or YAML, or a folder of files; "
+           "may be repeated", SOURCE, "PATH", repeatable=True),
+    Option("filter", "text", "*", "for the file backend: the names taken from a folder", SOURCE,
+           "PATTERN"),
+    *CONNECTION,
+    Option("resync", "duration", 60.0, "with --watch: compare live files this often; 0 never",
+           TIME),
+    Option("check-cmd-timeout", "wait", 30.0, "for a check_cmd that names no other", TIME),
+    Option("reload-cmd-timeout", "wait", 60.0, "for a reload_cmd that names no other", TIME),
+    Option("shutdown-timeout", "duration", 30.0, "how long SIGTERM waits for a running reload",
+           TIME),
+    *SAYING,
+)
+
+_OTHER_BACKEND = "it belongs to a backend that pyconfd does not have"
+_AUTOMATIC = "it happens by itself"
+_CHECK = "see pyconfd check"
+
+# Options of confd and of its fork that have no equivalent here, and what to do instead.
+REFUSED: Mapping[str, str] = {
+    "basic-auth": "leave it out: --username is used whenever it is given",
+    "client-insecure": "it has no effect in confd; give --client-ca-keys",
+    "srv-record": "give --srv-domain",
+    **dict.fromkeys(
+        ("app-id", "auth-token", "auth-type", "path", "role-id", "secret-id", "separator", "table",
+         "user-id", "secret-keyring", "read-timeout", "write-timeout"),
+        _OTHER_BACKEND,
+    ),
+    **dict.fromkeys(("check-config", "validate", "preflight"), _CHECK),
+    "mock-data": "see pyconfd check --values FILE",
+    "failure-mode": "every good resource is always done",
+    **dict.fromkeys(("debounce", "batch-interval"), "set hold_min in the resource"),
+    **dict.fromkeys(("systemd-notify", "watchdog-interval", "template-cache"), _AUTOMATIC),
+    "stat-cache-ttl": "templates are compared by their time at every render",
+    **dict.fromkeys(
+        ("retry-max-attempts", "retry-base-delay", "retry-max-delay", "watch-error-backoff"),
+        "it retries with back-off until --timeout, and for ever with --watch",
+    ),
+    "color": "colour follows the terminal and NO_COLOR",
+}
+# fmt: on
