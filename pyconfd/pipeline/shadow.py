@@ -13,12 +13,12 @@ when the staged files were among them and the live ones they replace were not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pyconfd.errors import CheckBroken
 from pyconfd.model.steps import CommandReport
@@ -26,9 +26,11 @@ from pyconfd.pipeline.nginx_text import Statement, quoted
 from pyconfd.pipeline.shadow_tree import KEPT, Tree
 from pyconfd.system import files
 
-#: `nginx: [emerg] unexpected "}" in /etc/nginx/nginx.conf:12` (ngx_log.c, ngx_conf_file.c).
+#: `nginx: [emerg] unexpected "}" in /etc/nginx/nginx.conf:12` (ngx_log.c, ngx_conf_file.c); where
+#: the built-in error log is stderr, as with Debian, date, time and pid instead of `nginx:`.
 _FINDING = re.compile(
-    r"^nginx: \[(?P<severity>\w+)\] (?P<text>.*?)(?: in (?P<path>/.*):(?P<line>\d+))?$",
+    r"^(?:nginx:|[\d/]+ [\d:]+) \[(?P<severity>\w+)\] (?:\d+#\d+: )?"
+    r"(?P<text>.*?)(?: in (?P<path>/.*):(?P<line>\d+))?$",
     re.MULTILINE,
 )
 
@@ -183,17 +185,23 @@ def _shadow(nginx: Nginx, tree: Tree) -> Shadow:
 
 def _statements(path: str) -> Iterator[Statement]:
     """
-    The directives of one file in the order of their names. None for a file with a syntax error:
-    nginx will refuse it, and if not, its list of files read shows what was missed.
+    The directives of one file in the order of their names, as far as crossplane can follow.
+
+    Its lexer alone is used, because its parser gives nothing of a file with a syntax error. What
+    it stumbles over nginx will refuse, and if not, the list of files read shows what was missed.
     """
     import crossplane  # only a check of nginx in context needs it
 
-    parsed = crossplane.parse(path, single=True, check_ctx=False, check_args=False)
-    for each in parsed["config"]:
-        yield from _flat(each["parsed"], 0)
-
-
-def _flat(block: Iterable[dict[str, Any]], depth: int) -> Iterator[Statement]:
-    for each in block:
-        yield Statement(each["directive"], each["line"], tuple(each["args"]), depth)
-        yield from _flat(each.get("block", ()), depth + 1)
+    words: list[tuple[str, int]] = []
+    depth = 0
+    with contextlib.suppress(crossplane.errors.NgxParserBaseException, OSError):
+        for word, line, in_quotes in crossplane.lex(path):
+            if in_quotes or word not in (";", "{", "}"):
+                if in_quotes or not word.startswith("#"):
+                    words.append((word, line))
+                continue
+            if words:
+                name, first = words[0]
+                yield Statement(name, first, tuple(arg for arg, _ in words[1:]), depth)
+                words = []
+            depth += {"{": 1, "}": -1}.get(word, 0)

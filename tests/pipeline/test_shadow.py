@@ -1,0 +1,276 @@
+"""nginx judges staged files in their context: every include style, on the real nginx."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pyconfd.errors import CheckBroken
+from pyconfd.model.steps import Checked, Refused, Staged
+from pyconfd.pipeline import check, shadow
+from pyconfd.system.proc import Commands
+from pyconfd.testing.fake_runner import FakeRunner, problem
+from tests.support_nginx import Tree, certificate, plant, trees
+
+pytestmark = pytest.mark.integration
+
+
+def judge(tree: Tree, *staged: Staged, removed: tuple[Path, ...] = ()) -> object:
+    """Let nginx judge; everything else must stay as it was."""
+    before = tree.everything()
+    try:
+        return check.check_in_nginx(
+            staged,
+            tree.nginx,
+            Commands().run,
+            timeout_s=30,
+            work_dir=str(tree.root.parent / "work"),
+            removed=tuple(str(path) for path in removed),
+        )
+    finally:
+        assert tree.everything() == before, "a check must leave nothing and change nothing"
+        assert list((tree.root.parent / "work").iterdir()) == []
+
+
+@pytest.fixture(params=trees())
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
+    """Each tree of the corpus."""
+    (tmp_path / "root").mkdir()
+    made = plant(request.param, tmp_path / "root")
+    if made.missing:
+        pytest.skip(f"nginx module not installed: {', '.join(made.missing)}")
+    return made
+
+
+def a_tree(name: str, tmp_path: Path) -> Tree:
+    """One tree of the corpus."""
+    (tmp_path / "root").mkdir()
+    return plant(name, tmp_path / "root")
+
+
+def test_a_harmless_change_passes_in_every_place(tree: Tree) -> None:
+    """Each destination for itself, then all of them together."""
+    for dest in tree.dests:
+        judged = judge(tree, tree.stage(dest, dest.read_text() + "# changed\n"))
+        assert isinstance(judged, tuple), (dest, judged)
+        os.unlink(judged[0].staged.path)
+    together = [tree.stage(dest, dest.read_text() + "# changed\n") for dest in tree.dests]
+    judged = judge(tree, *together)
+    assert isinstance(judged, tuple)
+    assert [each.staged for each in judged] == together
+    assert all(isinstance(each, Checked) for each in judged)
+
+
+def test_a_canary_is_found_in_every_place_with_its_real_path_and_line(tree: Tree) -> None:
+    """A planted fault proves that the staged file was judged and not the live one."""
+    for dest in tree.dests:
+        content = dest.read_text() + "canary }\n"
+        judged = judge(tree, tree.stage(dest, content))
+        assert isinstance(judged, Refused), dest
+        assert judged.staged.rendered.resource.dest == str(dest)
+        output = judged.report.output
+        where = [line for line in output.splitlines() if "[emerg]" in line]
+        assert len(where) == 1, output
+        path, _, line = where[0].rpartition(" in ")[2].rpartition(":")
+        assert os.path.samefile(path, dest), output
+        assert int(line) == content.count("\n"), output
+        assert "pyconfd~" not in output
+        assert str(tree.root.parent / "work") not in output
+
+
+def test_a_fault_in_the_live_version_of_a_file_that_is_replaced_does_not_count(tree: Tree) -> None:
+    """A broken live file is mended by a good new version."""
+    for dest in tree.dests:
+        good = dest.read_text()
+        dest.write_text(good + "canary }\n")
+        judged = judge(tree, tree.stage(dest, good))
+        assert isinstance(judged, tuple), dest
+        os.unlink(judged[0].staged.path)
+        dest.write_text(good)
+
+
+def test_files_that_are_valid_only_together_pass_together(tmp_path: Path) -> None:
+    """A new upstream and the server that uses it; each alone is told apart."""
+    tree = a_tree("fragments", tmp_path)
+    conf_d = tree.root / "etc/nginx/conf.d"
+    servers = (conf_d / "servers.conf").read_text().replace("http://www_example_com", "http://new")
+
+    def user() -> Staged:
+        return tree.stage(conf_d / "servers.conf", servers)
+
+    def provider() -> Staged:
+        return tree.stage(conf_d / "zz-new.conf", "upstream new { server 127.0.0.1:8003; }\n")
+
+    alone = judge(tree, user())
+    assert isinstance(alone, Refused)
+    assert 'host not found in upstream "new"' in alone.report.output
+    both = judge(tree, user(), provider())
+    assert isinstance(both, tuple), both
+    assert len(both) == 2
+
+
+def test_a_file_that_appears_is_judged_where_a_pattern_will_find_it(tmp_path: Path) -> None:
+    """Good and bad; beside a folder that is a link as well."""
+    tree = a_tree("symlinked-tree", tmp_path)
+    for dest in (tree.root / "srv/config/new.conf", tree.root / "etc/nginx/conf.d/new.conf"):
+        good = judge(tree, tree.stage(dest, "map $uri $x { default 1; }\n"))
+        assert isinstance(good, tuple)
+        os.unlink(good[0].staged.path)
+        bad = judge(tree, tree.stage(dest, "upstream x { }\n"))
+        assert isinstance(bad, Refused)
+        assert "no servers are inside upstream" in bad.report.output
+        assert "new.conf:1" in bad.report.output
+
+
+def test_a_file_that_disappears_is_left_out(tmp_path: Path) -> None:
+    """The server that needs the removed upstream is refused; both gone together pass."""
+    tree = a_tree("fragments", tmp_path)
+    upstreams = tree.root / "etc/nginx/conf.d/upstreams.conf"
+    servers = tree.root / "etc/nginx/conf.d/servers.conf"
+    changed = tree.stage(servers, servers.read_text() + "# changed\n")
+    judged = judge(tree, changed, removed=(upstreams,))
+    assert isinstance(judged, Refused)
+    assert "host not found in upstream" in judged.report.output
+    instead = tree.stage(servers, "server { listen 127.0.0.1:18094; return 503; }\n")
+    assert isinstance(judge(tree, instead, removed=(upstreams,)), tuple)
+
+
+def test_a_file_that_disappears_though_it_is_included_by_name_is_missed(tmp_path: Path) -> None:
+    """nginx names the real path."""
+    tree = a_tree("included-twice", tmp_path)
+    main = Path(tree.nginx.conf)
+    gone = tree.root / "etc/snippets/common.conf"
+    judged = judge(tree, tree.stage(main, main.read_text() + "#\n"), removed=(gone,))
+    assert isinstance(judged, Refused)
+    assert f'open() "{gone}" failed (2: No such file or directory)' in judged.report.output
+
+
+def test_a_certificate_is_judged_with_its_key(tmp_path: Path) -> None:
+    """A pair that belongs together passes, a certificate of another key is refused."""
+    tree = a_tree("certificates", tmp_path)
+    certs = tree.root / "etc/nginx/certs"
+    certificate(tmp_path / "other", "other")
+    new = (tmp_path / "other.pem").read_text()
+    key = (tmp_path / "other.key").read_text()
+    alone = judge(tree, tree.stage(certs / "site.pem", new))
+    assert isinstance(alone, Refused)
+    assert "key values mismatch" in alone.report.output
+    pair = judge(tree, tree.stage(certs / "site.pem", new), tree.stage(certs / "site.key", key))
+    assert isinstance(pair, tuple)
+
+
+def test_a_destination_that_nothing_leads_to_is_said(tmp_path: Path) -> None:
+    """Instead of a yes that means nothing."""
+    tree = a_tree("fragments", tmp_path)
+    dest = tree.root / "etc/nginx/conf.d/ignored.txt"
+    with pytest.raises(CheckBroken, match=r"ignored.txt: nothing in .*nginx.conf leads to it"):
+        judge(tree, tree.stage(dest, "x"))
+
+
+def test_a_live_configuration_that_is_refused_already_is_told_apart(tmp_path: Path) -> None:
+    """The fault is not in our file, and was there before."""
+    tree = a_tree("fragments", tmp_path)
+    broken = tree.root / "etc/nginx/conf.d/aa-broken.conf"
+    broken.write_text("\nbogus on;\n")
+    servers = tree.root / "etc/nginx/conf.d/servers.conf"
+    says = rf"{broken}:2: the live nginx configuration is refused already, without this change"
+    with pytest.raises(CheckBroken, match=says):
+        judge(tree, tree.stage(servers, servers.read_text() + "# changed\n"))
+    own = judge(tree, tree.stage(tree.root / "etc/nginx/conf.d/a.conf", "our own fault;\n"))
+    assert isinstance(own, Refused), "our file comes first, and its fault is ours"
+
+
+def test_our_change_is_blamed_for_what_it_breaks_elsewhere(tmp_path: Path) -> None:
+    """The upstream is gone from ours, nginx complains about the server in another file."""
+    tree = a_tree("fragments", tmp_path)
+    upstreams = tree.root / "etc/nginx/conf.d/upstreams.conf"
+    judged = judge(tree, tree.stage(upstreams, "# nobody left\n"))
+    assert isinstance(judged, Refused)
+    assert judged.staged.rendered.resource.dest == str(upstreams)
+    assert "servers.conf:4" in judged.report.output
+
+
+def test_no_log_and_no_pid_file_is_made(tmp_path: Path) -> None:
+    """Also not by a staged file that names a new log; a missing log folder is still refused."""
+    tree = a_tree("fragments", tmp_path)
+    dest = tree.root / "etc/nginx/conf.d/new.conf"
+    log = tree.root / "log/made-by-a-check.log"
+    good = judge(
+        tree, tree.stage(dest, f"access_log {log} combined buffer=4k;\nerror_log {log};\n")
+    )
+    assert isinstance(good, tuple), good
+    assert not log.exists()
+    assert not (tree.root / "run/nginx.pid").exists()
+    bad = judge(tree, tree.stage(dest, f"access_log {tree.root}/no/such.log;\n"))
+    assert isinstance(bad, Refused)
+    assert "no/such.log" in bad.report.output
+
+
+def test_a_main_file_in_a_folder_that_may_not_be_written_is_shadowed_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """As in a container whose root is read-only; relative includes still mean the same."""
+    from tests.support_steps import in_child, may_mount, mount, private_mounts
+
+    if not may_mount():
+        pytest.skip("a read-only folder for root needs a mount of one's own (CAP_SYS_ADMIN)")
+    tree = a_tree("relative-includes", tmp_path)
+    folder, dests = tree.root / "nginx", tree.root / "nginx/conf.d"
+    good = (dests / "a.conf").read_text()
+
+    def work() -> None:
+        private_mounts()
+        mount(str(folder), folder, "", 0x1000)
+        mount("", folder, "", 0x1000 | 32 | 1)
+        mount("tmpfs", dests, "tmpfs")
+        (dests / "a.conf").write_text(good)
+        assert isinstance(judge(tree, tree.stage(dests / "a.conf", good + "#\n")), tuple)
+        refused = judge(tree, tree.stage(dests / "a.conf", good + "canary }\n"))
+        assert isinstance(refused, Refused)
+        assert f"{dests}/a.conf:6" in refused.report.output
+
+    assert in_child(work) == 0
+
+
+@pytest.mark.parametrize("answer", [127, problem("timed out after 3 s")], ids=["absent", "hangs"])
+def test_an_nginx_that_does_not_answer_gives_no_verdict(tmp_path: Path, answer: object) -> None:
+    """Absent or hanging; the staged file is gone."""
+    tree = a_tree("fragments", tmp_path)
+    staged = tree.stage(tree.root / "etc/nginx/conf.d/new.conf", "# new\n")
+    with pytest.raises(CheckBroken, match="nginx gave no verdict"):
+        check.check_in_nginx(
+            [staged],
+            tree.nginx,
+            FakeRunner(default=answer),  # type: ignore[arg-type]
+            timeout_s=3,
+            work_dir=str(tmp_path / "work"),
+        )
+    assert not os.path.exists(staged.path)
+
+
+def test_a_yes_that_judged_the_live_file_does_not_count(tmp_path: Path) -> None:
+    """The proof is nginx's own list of the files it read; a checker without one is not believed."""
+    tree = a_tree("fragments", tmp_path)
+    staged = tree.stage(tree.root / "etc/nginx/conf.d/servers.conf", "broken")
+    with pytest.raises(CheckBroken, match="did not list the files it read"):
+        check.check_in_nginx(
+            [staged], tree.nginx, FakeRunner(), timeout_s=3, work_dir=str(tmp_path / "work")
+        )
+
+
+def test_a_statement_that_cannot_be_followed_is_named(tmp_path: Path) -> None:
+    """A comment inside an include statement is fine; a name put together by escapes is not."""
+    tree = a_tree("fragments", tmp_path)
+    main = Path(tree.nginx.conf)
+    main.write_text(main.read_text().replace("include ", "include # why\n  "))
+    dest = tree.root / "etc/nginx/conf.d/servers.conf"
+    assert isinstance(judge(tree, tree.stage(dest, dest.read_text() + "#\n")), tuple)
+
+
+def test_a_missing_main_file_is_named(tmp_path: Path) -> None:
+    """The shadow cannot be made."""
+    nginx = shadow.Nginx(str(tmp_path / "nginx.conf"))
+    with pytest.raises(CheckBroken, match=r"nginx.conf: cannot make the shadow.*No such file"):
+        shadow.build(nginx, {}, work_dir=str(tmp_path / "work"))
