@@ -70,9 +70,10 @@ def _look_tls(
     except ssl.SSLCertVerificationError as error:
         return _distrusted(error, name, options)
     except ssl.SSLError as error:
-        return _tls_failed(error, options)
+        return _speaks_plain(endpoint) or _tls_failed(error, options)
     except ConnectionError:
-        return SourceUnavailable("the connection was closed during the TLS handshake")
+        closed = SourceUnavailable("the connection was closed during the TLS handshake")
+        return _speaks_plain(endpoint) or closed
     return None
 
 
@@ -117,8 +118,6 @@ def _distrusted(
 
 def _tls_failed(error: ssl.SSLError, options: SourceOptions) -> SourceError:
     reason = (error.reason or str(error)).upper()
-    if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER" in reason:
-        return SourceRefused("TLS was spoken to a port that speaks plain HTTP", hint="http://")
     if "ALERT" in reason or "CERTIFICATE" in reason:
         given = f"refused {options.client_cert}" if options.client_cert else "demands one"
         return SourceRefused(
@@ -126,6 +125,23 @@ def _tls_failed(error: ssl.SSLError, options: SourceOptions) -> SourceError:
             hint="--client-cert and --client-key",
         )
     return SourceUnavailable(f"TLS failed: {reason.lower()}")
+
+
+def _speaks_plain(endpoint: Endpoint) -> SourceRefused | None:
+    """The refusal if a question in plain HTTP gets a plain answer."""
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
+            plain.settimeout(TIMEOUT_S)
+            plain.sendall(_ASK_VERSION)
+            answer = _read(plain)
+    except OSError:
+        return None
+    if not answer.startswith(b"HTTP/") or b"HTTPS server" in answer:
+        return None
+    return SourceRefused(
+        "TLS was spoken to a port that speaks plain HTTP",
+        hint="http:// without --client-ca-keys, or give the server a certificate",
+    )
 
 
 def _tls_wanted() -> SourceRefused:
