@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -30,11 +30,20 @@ _EQUAL, _CREATE, _MOD = 0, 1, 2
 
 
 class EtcdLeases:
-    """A LeaseRegistry over etcd. kept_alive: called from the stream's thread; must not block."""
+    """
+    A LeaseRegistry over etcd. kept_alive and broken (the heartbeat stream ended by itself: the
+    store may come back without the leases) are called from the stream's thread; must not block.
+    """
 
-    def __init__(self, options: SourceOptions, kept_alive: KeptAlive) -> None:
+    def __init__(
+        self,
+        options: SourceOptions,
+        kept_alive: KeptAlive,
+        broken: Callable[[], None] = lambda: None,
+    ) -> None:
         self._channel = EtcdChannel(options)
         self._kept_alive = kept_alive
+        self._broken = broken
         self._lock = threading.Lock()
         self._heart: _Heart | None = None
 
@@ -55,7 +64,7 @@ class EtcdLeases:
                 self._channel.drop(heart.link)
                 heart = self._heart = None
             if heart is None:
-                heart = self._heart = _Heart(self._channel, self._kept_alive)
+                heart = self._heart = _Heart(self._channel, self._kept_alive, self._broken)
             heart.beat(leases)
 
     def claim(self, key: str, value: bytes, lease: int, mine: Mine) -> None:
@@ -146,7 +155,10 @@ def _key_value(kv: Any) -> KeyValue:
 class _Heart:
     """One keep-alive stream for all leases, with a thread that reads the answers."""
 
-    def __init__(self, channel: EtcdChannel, kept_alive: KeptAlive) -> None:
+    def __init__(
+        self, channel: EtcdChannel, kept_alive: KeptAlive, broken: Callable[[], None]
+    ) -> None:
+        self._broken = broken
         self.link: Link = channel.link()
         self._channel = channel
         self._kept_alive = kept_alive
@@ -195,3 +207,5 @@ class _Heart:
                 self._channel.forget_token()
         self._ended = True
         self._requests.put(None)
+        if not self._closing:
+            self._broken()

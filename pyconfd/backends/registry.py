@@ -48,10 +48,15 @@ def open_source(name: str, options: SourceOptions) -> Source:
     return opener(options)
 
 
-def open_leases(name: str, options: SourceOptions, kept_alive: KeptAlive) -> LeaseRegistry:
+def open_leases(
+    name: str,
+    options: SourceOptions,
+    kept_alive: KeptAlive,
+    broken: Callable[[], None] = lambda: None,
+) -> LeaseRegistry:
     """
     The registry of the backend `name`; nothing is connected yet. kept_alive is told every answer
-    to a heartbeat, from a thread of the registry.
+    to a heartbeat, broken every loss of the connection, from a thread of the registry.
 
     Raises SettingsError for backends that keep no leases.
     """
@@ -61,7 +66,7 @@ def open_leases(name: str, options: SourceOptions, kept_alive: KeptAlive) -> Lea
         )
     from pyconfd.backends.etcd_lease import EtcdLeases
 
-    return EtcdLeases(options, kept_alive)
+    return EtcdLeases(options, kept_alive, broken)
 
 
 def _added() -> dict[str, str]:

@@ -108,6 +108,16 @@ class Carrier:
             return None
         return frozenset(life.keys) if life.ttl_s > 0 else None
 
+    def answers(self, key: str) -> bool:
+        """Whether the store answers a question about this key now."""
+        try:
+            self._store().get(key)
+        except SourceError as error:
+            self._failed(error)
+            return False
+        self._answered()
+        return True
+
     def close(self) -> None:
         if self._registry is not None:
             self._registry.close()

@@ -20,6 +20,9 @@ from dataclasses import dataclass, replace
 # `rise` whole intervals.
 STARTING_INTERVAL_S = 0.25
 
+UNCHECKED = "not checked yet"
+PASSING = "passes, but not often enough yet"
+
 
 class Verdict(enum.StrEnum):
     """What the probes say so far."""
@@ -57,7 +60,7 @@ class Health:
     verdict: Verdict = Verdict.STARTING
     streak: int = 0
     last_passed: bool | None = None
-    reason: str = "not checked yet"
+    reason: str = UNCHECKED
 
 
 def probed(health: Health, rule: HealthRule, passed: bool, reason: str, now: float) -> Health:
@@ -88,5 +91,5 @@ def all_healthy(checks: Iterable[Health]) -> tuple[bool, str]:
     """Whether every check is healthy, and if not the reason of the first that is not."""
     for health in checks:
         if health.verdict is not Verdict.HEALTHY:
-            return False, health.reason
+            return False, PASSING if health.last_passed else health.reason
     return True, ""

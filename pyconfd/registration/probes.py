@@ -95,7 +95,7 @@ class Prober:
         """Whether the member passes, and what was seen. Takes hardly longer than `timeout_s`."""
         target = check.target.replace(ADDRESS, _host_port(address))
         unix = address[5:] if address.startswith("unix:") and ADDRESS in check.target else ""
-        name = f"{check.kind}:{check.target}" if check.kind not in ("http", "https") else target
+        name = target if check.kind in ("http", "https") else f"{check.kind}:{target}"
         deadline = time.monotonic() + timeout_s
         try:
             passed, why = self._ask(check.kind, target, unix, deadline, timeout_s)

@@ -28,6 +28,7 @@ from pyconfd.system.proc import Runner
 
 MAX_PROBES = 32  # at a time; a probe waits on others, so more than there are processors
 MAX_HOOKS = 8
+ASK_AGAIN_S = 0.3
 STOPPING = "stopping"
 
 
@@ -97,6 +98,7 @@ class Registrar:
         self._stop_at: float | None = None
         self._waiting: list[tuple[frozenset[str] | None, threading.Event]] = []
         self._told_problem = ""
+        self._turned_at = clock()
 
     # From any thread
 
@@ -117,6 +119,12 @@ class Registrar:
         """Take this member out of rotation, whatever its health; an empty `why` ends that."""
         self._inbox.put(lambda: self._exclude(key, why))
 
+    def await_store(self, key: str) -> threading.Event:
+        """An event that is set once the store has answered a question about this key."""
+        done = threading.Event()
+        self._inbox.put(lambda: self._ask_store(key, done))
+        return done
+
     def withdraw_all(self, why: str, timeout_s: float) -> bool:
         """Take all members out of rotation for good and wait; False when it takes too long."""
         done = threading.Event()
@@ -135,6 +143,17 @@ class Registrar:
     def alive(self) -> bool:
         """Whether its thread runs."""
         return self._thread is not None and self._thread.is_alive()
+
+    def idle_s(self) -> float:
+        """Seconds since the thread last got to a `turn`."""
+        return self._clock() - self._turned_at
+
+    def turn(self) -> None:
+        """Have the thread show a sign of life."""
+        self._inbox.put(self._turned)
+
+    def _turned(self) -> None:
+        self._turned_at = self._clock()
 
     def statuses(self) -> tuple[MemberStatus, ...]:
         """All members as they are now."""
@@ -195,6 +214,8 @@ class Registrar:
             case "member":
                 if (entry := self._entries.get(str(due.key))) and not entry.removed:
                     self._feed(entry, member.Tick())
+            case "store":
+                self._ask_store(*due.key)  # type: ignore[misc]
             case "watching":
                 if entry := self._entries.get(str(due.key)):
                     self._watch(entry, now)
@@ -246,6 +267,13 @@ class Registrar:
         for key in group.holding - there:
             if self._entries[key].state.held == lease:
                 self._later(key, member.KeyGone(lease))
+
+    def _ask_store(self, key: str, done: threading.Event) -> None:
+        if self._carrier.answers(key):
+            done.set()
+        else:
+            self._agenda.add(self._clock() + ASK_AGAIN_S, "store", (key, done))
+        self._tell_problem(self._carrier.problem)
 
     def _beat_answered(self, lease: int, left_s: int) -> None:
         for ttl_s, group in self._groups.items():

@@ -1,0 +1,185 @@
+"""
+From an address as written to the `host:port` that others can reach. Shell; psutil when needed.
+
+    host:port        as it is
+    :port            this machine's address on the route to the store, or of an interface
+    unix:/path       as it is
+    pid:N            the port that process N listens on
+    port:auto        the port that the started command, or one of its children, listens on
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyconfd.errors import RegistrationError
+
+_ANY = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, never bound
+
+
+class NotYet(RegistrationError):
+    """The address cannot be known now but may be soon: no route yet, nobody listens yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """
+    An address as the operator wrote it, taken apart.
+
+    kind: host, port, unix, pid or auto. port: 0 when it has yet to be found. host: also the path
+    of a UNIX socket. pid: of whom to ask for the port.
+    """
+
+    kind: str
+    host: str = ""
+    port: int = 0
+    pid: int = 0
+
+
+def parse_address(text: str) -> Written:
+    """Take an address apart. Raises RegistrationError that says how to write one."""
+    if text.startswith("unix:"):
+        if not text.startswith("unix:/"):
+            raise _wrong(text, "a UNIX socket needs an absolute path")
+        return Written("unix", host=text[5:])
+    if text == "port:auto":
+        return Written("auto")
+    if text.startswith("pid:"):
+        if not text[4:].isdigit():
+            raise _wrong(text, "pid: takes a process id")
+        return Written("pid", pid=int(text[4:]))
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise _wrong(text, "no port between 1 and 65535")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise _wrong(text, f"an IPv6 address goes in brackets: [{host}]:{port}")
+    if any(letter.isspace() or letter in "/{}\"'" for letter in host):
+        raise _wrong(text, "the host holds a character that no host has")
+    return Written("host" if host else "port", host=host, port=int(port))
+
+
+def _wrong(text: str, why: str) -> RegistrationError:
+    return RegistrationError(
+        f"{text!r} is no address: {why}",
+        where="address",
+        hint="host:port, :port, unix:/path, pid:N or port:auto",
+    )
+
+
+def join(host: str, port: int) -> str:
+    """`host:port`, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def resolve(written: Written, *, nodes: Sequence[str], interface: str = "", child: int = 0) -> str:
+    """
+    The address to publish. nodes: of the store, `host:port` or URLs. child: pid of the started
+    command, 0 for none. Raises NotYet when it may be asked again later.
+    """
+    match written.kind:
+        case "host":
+            return join(written.host, written.port)
+        case "unix":
+            return f"unix:{written.host}"
+        case "port":
+            return join(_own_host(nodes, interface), written.port)
+    pid = written.pid or child
+    if not pid:
+        raise RegistrationError(
+            "port:auto needs a command", where="address", hint="... port:auto -- COMMAND"
+        )
+    host, port = _listening(pid)
+    return join(_own_host(nodes, interface) if host in _ANY else host, port)
+
+
+def _own_host(nodes: Sequence[str], interface: str) -> str:
+    return _interface_host(interface) if interface else _route_host(nodes)
+
+
+def _route_host(nodes: Sequence[str]) -> str:
+    """
+    Our address as the store would see it. Connecting a datagram socket sends nothing: the kernel
+    only chooses the route.
+    """
+    why = ""
+    for node in nodes or ("127.0.0.1:2379",):
+        host, port = _node(node)
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            family, kind, protocol, _, target = found[0]
+            with socket.socket(family, kind, protocol) as probe:
+                probe.connect(target)
+                return str(probe.getsockname()[0])
+        except OSError as error:
+            why = f"{node}: {error.strerror or error}"
+    raise NotYet(
+        f"this machine's own address is not known, there is no route to the store: {why}",
+        where="address",
+        hint="name it, or --interface",
+    )
+
+
+def _node(node: str) -> tuple[str, int]:
+    bare = node.partition("://")[2] or node
+    host, _, port = bare.rstrip("/").rpartition(":")
+    if not host or not port.isdigit():
+        host, port = bare.rstrip("/"), "2379"
+    return host.strip("[]"), int(port)
+
+
+def _interface_host(interface: str) -> str:
+    import psutil
+
+    found: dict[str, list[Any]] = psutil.net_if_addrs()
+    if interface not in found:
+        from pyconfd.config.options import did_you_mean
+
+        hint = did_you_mean(interface, found) or f"there are {', '.join(sorted(found))}"
+        raise NotYet(f"no interface {interface}", where="address", hint=hint)
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for each in found[interface]:
+            if each.family == family and not str(each.address).startswith("fe80:"):
+                return str(each.address).partition("%")[0]
+    raise NotYet(f"the interface {interface} has no address", where="address")
+
+
+def _listening(pid: int) -> tuple[str, int]:
+    """Where a process or one of its descendants listens; all must agree on one port."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        raise NotYet(f"process {pid} does not run", where="address") from None
+    found = sorted(set(_sockets(family)))
+    ports = {port for _, port in found}
+    if not ports:
+        raise NotYet(f"process {pid} listens on no TCP port yet", where="address")
+    if len(ports) > 1:
+        listed = ", ".join(str(port) for port in sorted(ports))
+        raise NotYet(
+            f"process {pid} listens on several ports: {listed}",
+            where="address",
+            hint="say which: :port",
+        )
+    return found[0]
+
+
+def _sockets(family: Iterable[Any]) -> Iterable[tuple[str, int]]:
+    import psutil
+
+    for process in family:
+        try:
+            ask = getattr(process, "net_connections", None) or process.connections
+            sockets = ask(kind="tcp")
+        except psutil.Error:
+            continue
+        for each in sockets:
+            if each.status == psutil.CONN_LISTEN:
+                yield str(each.laddr.ip), int(each.laddr.port)
