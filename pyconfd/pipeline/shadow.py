@@ -14,6 +14,7 @@ when the staged files were among them and the live ones they replace were not.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -183,13 +184,23 @@ def _shadow(nginx: Nginx, tree: Tree) -> Shadow:
     )
 
 
-def _statements(path: str) -> Iterator[Statement]:
+def _statements(path: str, facts: os.stat_result) -> tuple[Statement, ...]:
+    return _found(path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _found(path: str, *_identity: int) -> tuple[Statement, ...]:
     """
     The directives of one file in the order of their names, as far as crossplane can follow.
 
     Its lexer alone is used, because its parser gives nothing of a file with a syntax error. What
     it stumbles over nginx will refuse, and if not, the list of files read shows what was missed.
+    Remembered for as long as the file is the same: to lex is what a check of a large tree costs.
     """
+    return tuple(_lexed(path))
+
+
+def _lexed(path: str) -> Iterator[Statement]:
     import crossplane  # only a check of nginx in context needs it
 
     words: list[tuple[str, int]] = []

@@ -35,7 +35,8 @@ class Tree:
     A shadow tree while it grows.
 
     conf: the real main file; prefix: of relative logs; staged, removed, work_dir: as in
-    shadow.build; statements: finds the directives of a file.
+    shadow.build; statements: finds the directives of a file with
+    these facts.
     names: shadow path -> real path. expected: shadow paths that nginx has to read. reached: real
     paths of destinations that something leads to. has_pid: the pid file is taken care of.
     """
@@ -45,7 +46,7 @@ class Tree:
     staged: Mapping[str, str]
     removed: Collection[str]
     work_dir: str
-    statements: Callable[[str], Iterable[Statement]]
+    statements: Callable[[str, os.stat_result], Iterable[Statement]]
     names: dict[str, str] = field(default_factory=dict)
     expected: set[str] = field(default_factory=set)
     reached: set[str] = field(default_factory=set)
@@ -53,6 +54,7 @@ class Tree:
     main: str = ""
     folder: str = ""
     _done: dict[str, str] = field(default_factory=dict)
+    _folders: dict[str, str] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -131,7 +133,7 @@ class Tree:
         return shadow
 
     def _shadow_of(self, path: str) -> str:
-        real = os.path.realpath(path)
+        real = self._real(path)
         if real in self.gone:
             return self._gone(path)
         new = self.by_real.get(real)
@@ -160,21 +162,32 @@ class Tree:
 
     def _rewritten(self, path: str) -> str | None:
         """The text of `path`, or of its new version, with its paths rewritten; None if as it is."""
-        real = os.path.realpath(path)
+        real = self._real(path)
         new = self.by_real.get(real)
         if new is not None:
             self.reached.add(real)
-        raw = files.read(new or real)[0]
+        raw, facts = files.read(new or real)
         if not any(word in raw for word in (*_INTERESTING, *self.basenames)):
             return None
         text = raw.decode(errors="surrogateescape")
-        edits = list(self._edits(path, new or real, text))
+        statements = self.statements(new or real, facts)
+        changed = new is not None or path == self.conf
+        edits = list(self._edits(path, text, statements, changed))
         return edited(text, edits) if edits else None
 
-    def _edits(self, path: str, source: str, text: str) -> Iterator[tuple[int, int, str]]:
-        changed = source != os.path.realpath(path) or path == self.conf
+    def _real(self, path: str) -> str:
+        """os.path.realpath, which takes a system call for each folder, once for each folder."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self._folders[folder], name)
+        return os.path.realpath(real) if os.path.islink(real) else real
+
+    def _edits(
+        self, path: str, text: str, statements: Iterable[Statement], changed: bool
+    ) -> Iterator[tuple[int, int, str]]:
         located = Text(text)
-        for statement in self.statements(source):
+        for statement in statements:
             whole, words = self._wishes(statement, changed)
             if not whole and not words:
                 continue
@@ -211,7 +224,7 @@ class Tree:
         if glob.has_magic(pattern):
             live = sorted(glob.glob(pattern), key=os.fsencode)
             wanted = sorted({*live, *self._appearing(pattern)}, key=os.fsencode)
-            wanted = [path for path in wanted if os.path.realpath(path) not in self.gone]
+            wanted = [path for path in wanted if self._real(path) not in self.gone]
         else:
             live = wanted = [pattern]
         shadows = [self._file(path) for path in wanted]
@@ -238,7 +251,7 @@ class Tree:
         if os.fsencode(os.path.basename(arg)) not in self.basenames:
             return arg
         path = os.path.join(self.conf_dir, arg)
-        real = os.path.realpath(path)
+        real = self._real(path)
         if real in self.gone:
             return self._gone(path)
         new = self.by_real.get(real)
