@@ -58,8 +58,8 @@ class Assembler(Protocol):
     """Turns responses with events into whole revisions."""
 
     @property
-    def waiting(self) -> bool:
-        """Whether some are held back."""
+    def newest(self) -> int:
+        """The newest revision that is held back, 0 when none is."""
 
     def take(self, response: Any) -> Whole | None:
         """A response with events, or a part of one."""
@@ -74,7 +74,7 @@ class Assembler(Protocol):
 class Single:
     """One watch: each response holds whole revisions, if need be in fragments."""
 
-    waiting = False
+    newest = 0
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -105,8 +105,8 @@ class Fenced:
         self._unfinished: set[int] = set()
 
     @property
-    def waiting(self) -> bool:
-        return bool(self._held)
+    def newest(self) -> int:
+        return max((each.kv.mod_revision for each in self._held), default=0)
 
     def take(self, response: Any) -> Whole | None:
         self._held.extend(response.events)
@@ -127,8 +127,7 @@ class Fenced:
         return whole(passed, self._door)
 
     def release(self) -> Whole | None:
-        last = max((each.kv.mod_revision for each in self._held), default=0)
-        return self.fenced(last)
+        return self.fenced(self.newest)
 
 
 def whole(events: Sequence[Any], door: Door) -> Whole:

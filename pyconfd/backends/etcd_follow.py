@@ -24,7 +24,10 @@ from pyconfd.model.keys import Changed
 # An answer that a healthy member gives in milliseconds is waited for this long.
 ANSWER_S = 3.0
 # Several watches: how long to hold a revision for the server's word that it is whole.
-FENCE_S = 0.25
+FENCE_S = 0.5
+# Answers to wait for. etcd before 3.4.25 and 3.5.8 answers beside the events, so that one answer
+# may overtake an event that was there before it (issue 15220); a second one does not.
+FENCES = 2
 # Responses that are merged into one message when they wait already.
 MERGE = 500
 # A probe that found the stream behind looks again after this.
@@ -49,7 +52,9 @@ class Follower:
         self._open_until = now + ANSWER_S
         self._probe_at = now + session.options.probe_interval_s
         self._probing = False
-        self._fence_until = 0.0
+        self._fence_until = 0.0  # 0 when no fence is under way
+        self._fence_target = 0
+        self._fences_left = 0
         self._strangers = 0
 
     def run(self, start: int) -> at.Command | None:
@@ -142,7 +147,11 @@ class Follower:
     def _hold(self, whole: Whole | None, ready: list[Whole]) -> None:
         if whole is not None:
             ready.append(whole)
-        elif self._assembler.waiting and not self._fence_until:
+        elif not self._fence_until and self._assembler.newest:
+            # Only what is held now is fenced: an answer counts for nothing that came after the
+            # question, whatever revision it names.
+            self._fence_target = self._assembler.newest
+            self._fences_left = FENCES
             self._fence_until = time.monotonic() + FENCE_S
             self.stream.ask_progress()
 
@@ -155,14 +164,22 @@ class Follower:
             self._missing -= 1
             if not self._missing:
                 self._opened()
-        elif self._fence_until:
-            self._fence_until = 0.0
-            ready: list[Whole] = []
-            self._hold(self._assembler.fenced(response.header.revision), ready)
-            self._deliver(ready)
-            if self._assembler.waiting:
-                self._hold(None, ready)
+        elif response.watch_id < 0 and self._fence_until:
+            self._on_fence(response.header.revision)
         self._tell(at.Notice(response.header.cluster_id, response.header.revision))
+
+    def _on_fence(self, revision: int) -> None:
+        """The server has answered for all watches (a watch's own notice has its number)."""
+        if revision >= self._fence_target:
+            self._fences_left -= 1
+        if self._fences_left:
+            self.stream.ask_progress()
+            return
+        self._fence_until = 0.0
+        ready: list[Whole] = []
+        self._hold(self._assembler.fenced(self._fence_target), ready)
+        self._deliver(ready)
+        self._hold(None, ready)
 
     def _opened(self) -> None:
         """All watches stand."""
