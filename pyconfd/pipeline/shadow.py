@@ -149,7 +149,7 @@ def build(
     Raises CheckBroken when nothing in the configuration leads to one of the destinations, when a
     statement on the way cannot be rewritten safely, or when the shadow cannot be written.
     """
-    tree = Tree(nginx.conf, nginx.prefix, staged, removed, work_dir, _statements)
+    tree = Tree(nginx.conf, nginx.prefix, staged, removed, work_dir, statements)
     try:
         tree.grow()
     except BaseException as error:
@@ -184,7 +184,8 @@ def _shadow(nginx: Nginx, tree: Tree) -> Shadow:
     )
 
 
-def _statements(path: str, facts: os.stat_result) -> tuple[Statement, ...]:
+def statements(path: str, facts: os.stat_result) -> tuple[Statement, ...]:
+    """The directives of one file with these facts, in the order of their names."""
     return _found(path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
