@@ -10,7 +10,6 @@ reads `-noop` as `-n -o -o -p`, and costs several milliseconds of every start.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from pyconfd.config.options import BadValue, Given, Option, did_you_mean, from_text
 from pyconfd.errors import SettingsError
@@ -18,7 +17,6 @@ from pyconfd.errors import SettingsError
 _HELP = frozenset(("-h", "-help", "--help"))
 
 
-@dataclass(slots=True)
 class Arguments:
     """
     A command line that was read. given: by name of option; a repeatable option has a tuple.
@@ -27,12 +25,13 @@ class Arguments:
     asked for; faults are to be ignored then. faults: everything that is wrong.
     """
 
-    given: dict[str, Given] = field(default_factory=dict)
-    words: list[str] = field(default_factory=list)
-    rest: list[str] | None = None
-    help: bool = False
-    version: bool = False
-    faults: list[SettingsError] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.given: dict[str, Given] = {}
+        self.words: list[str] = []
+        self.rest: list[str] | None = None
+        self.help = False
+        self.version = False
+        self.faults: list[SettingsError] = []
 
 
 def read_arguments(

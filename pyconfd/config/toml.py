@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import tomli
 
@@ -25,8 +25,7 @@ _AT = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re
 _LEADING_ZERO = re.compile(r"=\s*0\d")
 
 
-@dataclass(frozen=True, slots=True)
-class TomlFile:
+class TomlFile(NamedTuple):
     """
     A file that was read. path: as the operator knows it. data: tables and keys as TOML has them.
 
