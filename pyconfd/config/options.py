@@ -17,8 +17,9 @@ from pyconfd.errors import SettingsError
 ENVIRONMENT_PREFIX = "PYCONFD_"
 
 # A variable that is not ours may begin with our prefix: orchestrators inject some for every
-# service (PYCONFD_SERVICE_HOST for one that is called pyconfd). Only near misses are faults.
-_NEAR_VARIABLE = 0.85
+# service (PYCONFD_SERVICE_HOST for one that is called pyconfd), and the commands share one file of
+# variables (CHECK_TIMEOUT is one of `register`). Only very near misses are faults.
+_NEAR_VARIABLE = 0.9
 
 _TRUE = frozenset(("true", "1", "yes", "on", "t"))
 _FALSE = frozenset(("false", "0", "no", "off", "f"))
@@ -206,7 +207,7 @@ def from_environment(
             continue
         option = by_variable.get(variable)
         if option is None:
-            meant = nearest(variable, by_variable, _NEAR_VARIABLE)
+            meant = _meant_variable(variable, options)
             if meant and meant not in environ:
                 faults.append(
                     SettingsError("unknown variable", where=variable, hint=f"did you mean {meant}?")
@@ -217,6 +218,19 @@ def from_environment(
         except BadValue as error:
             faults.append(SettingsError(str(error), where=variable))
     return layer
+
+
+def _meant_variable(variable: str, options: Sequence[Option]) -> str:
+    """The variable that was meant: another spelling, a plural, or a slip of a letter; or ""."""
+    word = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+    for option in options:
+        if squash(word) in (squash(name) for name in (f"{option.name}s", *option.aliases)):
+            return option.variable
+    import difflib
+
+    names = {option.name.replace("-", "_"): option for option in options}
+    found = difflib.get_close_matches(word, names, n=1, cutoff=_NEAR_VARIABLE)
+    return names[found[0]].variable if found else ""
 
 
 def _variable_value(option: Option, text: str) -> object:

@@ -13,6 +13,7 @@ from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Option
 from pyconfd.config.settings import Settings, default_state_dir, load_settings
 from pyconfd.errors import SettingsError
+from pyconfd.registration.options import MEMBER_OPTIONS
 
 # What must be given as well so that an option makes sense.
 COMPANIONS: Mapping[str, tuple[str, ...]] = {
@@ -212,9 +213,22 @@ def test_variables_of_others_below_our_name_are_left_alone() -> None:
     environ = {
         "PYCONFD_SERVICE_HOST": "10.0.0.1",
         "PYCONFD_PORT_80_TCP": "tcp://10.0.0.1:80",
-        "PYCONFD_TTL": "10",
+        **{option.variable: "x" for option in MEMBER_OPTIONS if option not in OPTIONS},
     }
+    for option in OPTIONS:
+        environ.pop(option.variable, None)
     assert load_settings([], environ).watch is False
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [("NODES", "NODE"), ("INTERVALL", "INTERVAL"), ("LOGLEVEL", "LOG_LEVEL"), ("FILES", "FILE")],
+)
+def test_near_misses_of_variables_are_named(variable: str, meant: str) -> None:
+    """Plurals, other spellings and slips."""
+    assert faults_of([], {f"PYCONFD_{variable}": "1"}) == [
+        f"PYCONFD_{variable}: unknown variable (did you mean PYCONFD_{meant}?)"
+    ]
 
 
 @pytest.mark.parametrize(
