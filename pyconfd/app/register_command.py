@@ -120,10 +120,13 @@ def opener(
     return open_registry
 
 
-def store_options(values: Mapping[str, Any], environ: Mapping[str, str]) -> SourceOptions:
-    """How the store is reached; a call that hangs must not outlast a short TTL."""
-    limit_s = min(5.0, values["dial_timeout_s"])
-    return source_options({**values, "timeout_s": limit_s, "dial_timeout_s": limit_s}, environ)
+def store_options(
+    values: Mapping[str, Any], environ: Mapping[str, str], ttl_s: float
+) -> SourceOptions:
+    """How the store is reached. ttl_s: the shortest; a call that hangs must not outlast it."""
+    limit_s = max(0.5, min(3.0, ttl_s / 3))
+    dial_s = min(limit_s, values["dial_timeout_s"])
+    return source_options({**values, "timeout_s": limit_s, "dial_timeout_s": dial_s}, environ)
 
 
 def _run(
@@ -145,9 +148,10 @@ def _run(
 
     log.configure(level=values["log_level"], style=values["log_format"])
     commands = Commands()
+    ttl_s = min(declared.ttl_s for declared in declarations)
 
     def make_registrar(tell: Tell) -> Registrar:
-        return Registrar(opener(store_options(values, environ)), commands.run, tell)
+        return Registrar(opener(store_options(values, environ, ttl_s)), commands.run, tell)
 
     plan = Plan(
         declarations=declarations,

@@ -2,7 +2,7 @@
 Keys kept alive under etcd leases: granted, refreshed over one stream, claimed, revoked.
 
 Shell over the channel; when to grant, to put and to give up is decided in registration. Every
-call is bounded by CALL_S however many endpoints there are. A call that was not answered is made
+call is bounded by CALL_S, or the options' request timeout if that is less, however many endpoints there are. A call that was not answered is made
 again, which is safe here: granting twice leaves a lease that runs out, the other writes are
 guarded by a compare or do the same thing twice.
 """
@@ -42,6 +42,7 @@ class EtcdLeases:
         broken: Callable[[], None] = lambda: None,
     ) -> None:
         self._channel = EtcdChannel(options)
+        self._call_s = min(CALL_S, options.request_timeout_s)
         self._kept_alive = kept_alive
         self._broken = broken
         self._lock = threading.Lock()
@@ -114,7 +115,7 @@ class EtcdLeases:
         return LeaseLife(lease, max(0, int(answer.TTL)), int(answer.grantedTTL), keys)
 
     def list(self, prefix: str) -> tuple[KeyValue, ...]:
-        return list_spans(self._channel, [Span(prefix)], timeout_s=CALL_S).keys
+        return list_spans(self._channel, [Span(prefix)], timeout_s=self._call_s).keys
 
     def close(self) -> None:
         self._channel.close()
@@ -145,7 +146,7 @@ class EtcdLeases:
         return False, _key_value(found[0]) if found else None
 
     def _call(self, name: str, request: Any, what: str = "") -> Any:
-        return self._channel.unary(name, request, timeout_s=CALL_S, what=what)
+        return self._channel.unary(name, request, timeout_s=self._call_s, what=what)
 
 
 def _key_value(kv: Any) -> KeyValue:

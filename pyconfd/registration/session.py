@@ -263,7 +263,9 @@ def _granted(lease: Lease, message: Granted, now: float, luck: float) -> Step:
         ttl_s=message.ttl_s,
         renewed_at=message.asked_at,
     )
-    lease = replace(lease, due_at=now + _beat_in(lease, luck))
+    # The first heartbeat goes at once: only an open stream can break and tell us of a store
+    # that comes back without the lease.
+    lease = replace(lease, due_at=now)
     if not lease.wanted:
         return _unwanted(lease)
     if lease.expires_at <= now:  # the answer was older than the lease: the machine slept
@@ -341,7 +343,8 @@ def _tick(lease: Lease, now: float, luck: float) -> Step:
 
 
 def _beat(lease: Lease, now: float, luck: float) -> Step:
+    calm = lease.beat_sent_at is None
     sent_at = now if lease.beat_sent_at is None else lease.beat_sent_at
     lease = replace(lease, beat_sent_at=sent_at, beats=lease.beats + 1)
-    verify = lease.beats % VERIFY_BEATS == 0
+    verify = calm and lease.beats % VERIFY_BEATS == 0
     return replace(lease, due_at=now + _beat_in(lease, luck)), (KeepAlive(lease.lease, verify),)
