@@ -106,10 +106,15 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The checker said no. The staged file is gone, the live one was never touched."""
+    """
+    The checker said no; the live file was never touched.
+
+    named: whether the checker named this file; False where it judged a set and named none of it.
+    """
 
     staged: Staged
     report: CommandReport
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ class Result(enum.StrEnum):
     UNCHANGED = "unchanged"
     UPDATED = "updated"
     WOULD_CHANGE = "would change"
+    HELD = "held"
     RENDER_FAILED = "render failed"
     STAGE_FAILED = "stage failed"
     REFUSED = "refused"

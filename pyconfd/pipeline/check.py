@@ -7,7 +7,7 @@ The only place that makes a `Checked`, which is the permit to swap.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import CheckBroken
@@ -75,23 +75,18 @@ def check_in_nginx(
     Let nginx judge these files together, in the places where its configuration reads them, and
     with the `removed` destinations left out. work_dir: for the shadow tree, below the state folder.
 
-    A refusal holds the staged file that nginx named, or the first. All staged files are
-    discarded when it is no yes.
+    A refusal holds the staged file that nginx named, or the first (`named` is False then).
+    The staged files stay, so that others can be judged without the offender: `discard_all`.
     Raises CheckBroken when there was no verdict: nginx is absent or hangs, nothing leads to one of
     the files, or the live configuration is refused already without them.
     """
-    try:
-        report, finding = _ask_nginx(staged, nginx, run, timeout_s, work_dir, removed)
-    except CheckBroken:
-        _discard_all(staged)
-        raise
+    report, finding = _ask_nginx(staged, nginx, run, timeout_s, work_dir, removed)
     if report.ok:
         return tuple(Checked(each, report) for each in staged)
-    _discard_all(staged)
     offender = _named(staged, finding)
     if offender is None:
         _complain_about_live(nginx, run, timeout_s, work_dir, finding)
-    return Refused(offender or staged[0], report)
+    return Refused(offender or staged[0], report, named=offender is not None)
 
 
 def _ask_nginx(
@@ -153,7 +148,8 @@ def _complain_about_live(
     )
 
 
-def _discard_all(staged: Sequence[Staged]) -> None:
+def discard_all(staged: Iterable[Staged]) -> None:
+    """Remove the staged files of a set that is not swapped."""
     for each in staged:
         stage.discard(each)
 

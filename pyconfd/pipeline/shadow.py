@@ -164,6 +164,15 @@ def build(
     return _shadow(nginx, tree)
 
 
+def sweep(nginx: Nginx, *, work_dir: str) -> tuple[str, ...]:
+    """Take away the shadows that killed runs have left. Returns their paths."""
+    left = tuple(files.strays((nginx.conf, os.path.join(work_dir, "shadow"))))
+    for path in left:
+        if not files.remove(path):
+            shutil.rmtree(path, ignore_errors=True)
+    return left
+
+
 def _shadow(nginx: Nginx, tree: Tree) -> Shadow:
     argv = [nginx.binary, "-T", "-c", tree.main]
     if nginx.prefix:

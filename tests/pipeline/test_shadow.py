@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pyconfd.errors import CheckBroken
 from pyconfd.model.steps import Checked, Refused, Staged
-from pyconfd.pipeline import check, shadow
+from pyconfd.pipeline import check, shadow, stage
+from pyconfd.pipeline.together import sort_out
 from pyconfd.system.proc import Commands
 from pyconfd.testing.fake_runner import FakeRunner, problem
 from tests.support_nginx import Tree, certificate, plant, trees
+from tests.support_steps import in_child, may_mount, mount, private_mounts
 
 pytestmark = pytest.mark.integration
 
@@ -189,6 +192,7 @@ def test_our_change_is_blamed_for_what_it_breaks_elsewhere(tmp_path: Path) -> No
     judged = judge(tree, tree.stage(upstreams, "# nobody left\n"))
     assert isinstance(judged, Refused)
     assert judged.staged.rendered.resource.dest == str(upstreams)
+    assert not judged.named
     assert "servers.conf:4" in judged.report.output
 
 
@@ -212,8 +216,6 @@ def test_a_main_file_in_a_folder_that_may_not_be_written_is_shadowed_elsewhere(
     tmp_path: Path,
 ) -> None:
     """As in a container whose root is read-only; relative includes still mean the same."""
-    from tests.support_steps import in_child, may_mount, mount, private_mounts
-
     if not may_mount():
         pytest.skip("a read-only folder for root needs a mount of one's own (CAP_SYS_ADMIN)")
     tree = a_tree("relative-includes", tmp_path)
@@ -236,7 +238,7 @@ def test_a_main_file_in_a_folder_that_may_not_be_written_is_shadowed_elsewhere(
 
 @pytest.mark.parametrize("answer", [127, problem("timed out after 3 s")], ids=["absent", "hangs"])
 def test_an_nginx_that_does_not_answer_gives_no_verdict(tmp_path: Path, answer: object) -> None:
-    """Absent or hanging; the staged file is gone."""
+    """Absent or hanging."""
     tree = a_tree("fragments", tmp_path)
     staged = tree.stage(tree.root / "etc/nginx/conf.d/new.conf", "# new\n")
     with pytest.raises(CheckBroken, match="nginx gave no verdict"):
@@ -247,7 +249,6 @@ def test_an_nginx_that_does_not_answer_gives_no_verdict(tmp_path: Path, answer: 
             timeout_s=3,
             work_dir=str(tmp_path / "work"),
         )
-    assert not os.path.exists(staged.path)
 
 
 def test_a_yes_that_judged_the_live_file_does_not_count(tmp_path: Path) -> None:
@@ -267,6 +268,49 @@ def test_a_statement_that_cannot_be_followed_is_named(tmp_path: Path) -> None:
     main.write_text(main.read_text().replace("include ", "include # why\n  "))
     dest = tree.root / "etc/nginx/conf.d/servers.conf"
     assert isinstance(judge(tree, tree.stage(dest, dest.read_text() + "#\n")), tuple)
+
+
+def test_groups_of_one_nginx_do_not_hold_up_each_other(tmp_path: Path) -> None:
+    """One with a fault of its own, two that clash, one that breaks another file, one good."""
+    tree = a_tree("fragments", tmp_path)
+    conf_d = tree.root / "etc/nginx/conf.d"
+    groups = {
+        "faulty": [tree.stage(conf_d / "faulty.conf", "nonsense;\n")],
+        "first": [tree.stage(conf_d / "first.conf", "upstream same { server 127.0.0.1:1; }\n")],
+        "second": [tree.stage(conf_d / "second.conf", "upstream same { server 127.0.0.1:2; }\n")],
+        "breaks": [tree.stage(conf_d / "upstreams.conf", "# empty\n")],
+        "good": [tree.stage(conf_d / "good.conf", "keepalive_timeout 60;\n")],
+    }
+
+    def judge_set(staged: Sequence[Staged]) -> tuple[Checked, ...] | Refused:
+        verdict = judge(tree, *staged)
+        assert isinstance(verdict, tuple | Refused)
+        return verdict
+
+    result = sort_out(groups, judge_set)
+    assert list(result.passed) == ["first", "good"]
+    assert list(result.refused) == ["faulty", "second", "breaks"]
+    check.discard_all(staged for group in groups.values() for staged in group)
+
+
+def test_a_shadow_left_by_a_killed_check_is_swept_away(tmp_path: Path) -> None:
+    """The main file's shadow beside it, and the copies; those of a living process stay."""
+    tree = a_tree("included-twice", tmp_path)
+    dest, work = tree.dests[0], str(tmp_path / "work")
+    before = tree.everything()
+
+    def build() -> shadow.Shadow:
+        staged = tree.stage(dest, "client_max_body_size 9m;\n")
+        return shadow.build(tree.nginx, {str(dest): staged.path}, work_dir=work)
+
+    assert in_child(build) == 0
+    living = build()
+    assert len(shadow.sweep(tree.nginx, work_dir=work)) == 2
+    assert os.path.exists(living.main)
+    living.close()
+    assert os.listdir(work) == []
+    stage.sweep([str(dest)])
+    assert tree.everything() == before
 
 
 def test_a_missing_main_file_is_named(tmp_path: Path) -> None:

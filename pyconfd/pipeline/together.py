@@ -1,0 +1,96 @@
+"""
+Together: several groups of one service are due, and one of them must not hold up the others. Pure.
+
+The judge is handed in. What is kept is always a set that was judged as a set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pyconfd.errors import CheckBroken
+from pyconfd.model.steps import Checked, Refused, Staged
+
+#: Judges a set of staged files; may raise CheckBroken.
+Judge = Callable[[Sequence[Staged]], tuple[Checked, ...] | Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """
+    What came of each group, by name. passed: the permits of those that pass together, judged in
+    one set; refused: why each of the others is left out. Both in declared order.
+    """
+
+    passed: Mapping[str, tuple[Checked, ...]]
+    refused: Mapping[str, Refused | CheckBroken]
+
+
+def sort_out(groups: Mapping[str, Sequence[Staged]], judge: Judge) -> Sorted:
+    """
+    Find the groups that pass together. groups: name -> its staged files, in declared order.
+
+    The usual case costs one judgement. After a refusal the group that the checker named is left
+    out and the rest is judged again; when it named none of them, the set is built up one group
+    at a time, which is slower and always tells who is to blame.
+    """
+    left = dict(groups)
+    refused: dict[str, Refused | CheckBroken] = {}
+    while left:
+        verdict = _judged(left, judge)
+        if isinstance(verdict, tuple):
+            return Sorted(_by_group(left, verdict), _in_order(groups, refused))
+        name = _group_of(left, verdict)
+        if name is None:
+            return _one_by_one(groups, judge)
+        refused[name] = verdict
+        del left[name]
+    return Sorted({}, _in_order(groups, refused))
+
+
+def _one_by_one(groups: Mapping[str, Sequence[Staged]], judge: Judge) -> Sorted:
+    kept: dict[str, Sequence[Staged]] = {}
+    permits: tuple[Checked, ...] = ()
+    refused: dict[str, Refused | CheckBroken] = {}
+    for name, staged in groups.items():
+        verdict = _judged({**kept, name: staged}, judge)
+        if isinstance(verdict, tuple):
+            kept[name] = staged
+            permits = verdict
+        else:
+            refused[name] = verdict
+    return Sorted(_by_group(kept, permits), refused)
+
+
+def _judged(
+    groups: Mapping[str, Sequence[Staged]], judge: Judge
+) -> tuple[Checked, ...] | Refused | CheckBroken:
+    try:
+        return judge([staged for group in groups.values() for staged in group])
+    except CheckBroken as broken:
+        return broken
+
+
+def _group_of(groups: Mapping[str, Sequence[Staged]], verdict: Refused | CheckBroken) -> str | None:
+    """The group that the verdict is about, if it says."""
+    if isinstance(verdict, CheckBroken):
+        return next(iter(groups)) if len(groups) == 1 else None
+    if not verdict.named and len(groups) > 1:
+        return None
+    return next(name for name, staged in groups.items() if verdict.staged in staged)
+
+
+def _by_group(
+    groups: Mapping[str, Sequence[Staged]], permits: tuple[Checked, ...]
+) -> dict[str, tuple[Checked, ...]]:
+    return {
+        name: tuple(permit for permit in permits if permit.staged in staged)
+        for name, staged in groups.items()
+    }
+
+
+def _in_order(
+    groups: Mapping[str, Sequence[Staged]], refused: Mapping[str, Refused | CheckBroken]
+) -> dict[str, Refused | CheckBroken]:
+    return {name: refused[name] for name in groups if name in refused}

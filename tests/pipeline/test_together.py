@@ -1,0 +1,98 @@
+"""Groups due together: what is kept was judged as a set, and one does not hold up the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyconfd.errors import CheckBroken
+from pyconfd.model.steps import Checked, CommandReport, LiveFile, Refused, Staged
+from pyconfd.pipeline.together import Judge, sort_out
+from tests.support_steps import rendered
+
+REPORT = CommandReport("judge", 1, 0.0)
+
+
+def a_file(name: str) -> Staged:
+    """A staged file that exists on paper."""
+    live = LiveFile(f"/{name}")
+    return Staged(rendered(Path(f"/{name}"), b""), f"/.{name}", live, 0o644, 0, 0, ("missing",))
+
+
+def a_judge(
+    bad: set[str], clashes: set[frozenset[str]], named: bool, asked: list[frozenset[str]]
+) -> Judge:
+    """Refuses sets that hold a bad file or two that clash; names the offender, or nobody."""
+
+    def judge(staged: Sequence[Staged]) -> tuple[Checked, ...] | Refused:
+        names = [each.path[2:] for each in staged]
+        asked.append(frozenset(names))
+        for number, name in enumerate(names):
+            earlier = {frozenset((name, other)) for other in names[:number]}
+            if name in bad or earlier & clashes:
+                return Refused(staged[number if named else 0], REPORT, named=named)
+        return tuple(Checked(each, None) for each in staged)
+
+    return judge
+
+
+def test_what_passes_together_costs_one_judgement() -> None:
+    """The usual case."""
+    asked: list[frozenset[str]] = []
+    groups = {"one": [a_file("a"), a_file("b")], "two": [a_file("c")]}
+    result = sort_out(groups, a_judge(set(), set(), True, asked))
+    assert {name: len(permits) for name, permits in result.passed.items()} == {"one": 2, "two": 1}
+    assert result.refused == {}
+    assert len(asked) == 1
+
+
+def test_a_named_offender_costs_one_judgement_more() -> None:
+    """Not one for each group."""
+    asked: list[frozenset[str]] = []
+    groups = {name: [a_file(name)] for name in "abcdefgh"}
+    result = sort_out(groups, a_judge({"e"}, set(), True, asked))
+    assert list(result.refused) == ["e"]
+    assert len(asked) == 2
+
+
+def test_a_checker_without_an_answer_refuses_only_the_group_it_fails_on() -> None:
+    """Such as a destination that nothing leads to."""
+
+    def judge(staged: Sequence[Staged]) -> tuple[Checked, ...] | Refused:
+        if any(each.path == "/.b" for each in staged):
+            raise CheckBroken("nothing leads to it")
+        return tuple(Checked(each, None) for each in staged)
+
+    result = sort_out({name: [a_file(name)] for name in "abc"}, judge)
+    assert list(result.passed) == ["a", "c"]
+    assert isinstance(result.refused["b"], CheckBroken)
+
+
+def test_nothing_due_is_nothing_judged() -> None:
+    """No call at all."""
+    asked: list[frozenset[str]] = []
+    assert sort_out({}, a_judge(set(), set(), True, asked)).passed == {}
+    assert asked == []
+
+
+@given(
+    names=st.lists(st.sampled_from("abcdefg"), unique=True, min_size=1),
+    bad=st.sets(st.sampled_from("abcdefg")),
+    pairs=st.sets(st.frozensets(st.sampled_from("abcdefg"), min_size=2, max_size=2), max_size=4),
+    named=st.booleans(),
+)
+def test_the_kept_set_was_judged_and_no_innocent_group_is_left_out(
+    names: list[str], bad: set[str], pairs: set[frozenset[str]], named: bool
+) -> None:
+    """Whatever is bad, whatever clashes, and whether the checker names it or not."""
+    asked: list[frozenset[str]] = []
+    result = sort_out({name: [a_file(name)] for name in names}, a_judge(bad, pairs, named, asked))
+    kept = set(result.passed)
+    assert kept | set(result.refused) == set(names)
+    assert not kept & bad
+    assert not kept or frozenset(kept) in asked
+    for name in set(names) - kept - bad:
+        assert any(frozenset((name, other)) in pairs for other in names), "left out for nothing"
