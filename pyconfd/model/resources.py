@@ -45,6 +45,8 @@ class Resource:
         for a template that reads no keys and is rendered at start and on SIGHUP only.
     mode: permission bits, None keeps the live file's or 0644. uid, gid: None keeps the live
         file's or takes our own.
+    format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
+        values that it would read as more than data are refused. Empty: values are not judged.
     hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
     min_reload_interval_s: least time between two reloads of its service.
     """
@@ -61,6 +63,7 @@ class Resource:
     make_dirs: bool = False
     check: Command | None = None
     reload: Command | None = None
+    format: str = ""
     hold_min_s: float = 0.0
     hold_max_s: float = 10.0
     min_reload_interval_s: float = 0.0

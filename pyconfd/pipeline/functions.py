@@ -14,7 +14,9 @@ from typing import Any
 
 from pyconfd.pipeline.faults import FunctionFault, NoSuchKey, NotText
 from pyconfd.pipeline.store_functions import Pair, store_functions
+from pyconfd.pipeline.traced_functions import TracedFunctions
 from pyconfd.pipeline.value_functions import FILTERS, VALUE_FUNCTIONS, as_text
+from pyconfd.pipeline.values import Judge
 from pyconfd.pipeline.view import View
 from pyconfd.pipeline.world_functions import world_functions
 
@@ -29,6 +31,15 @@ __all__ = [
 ]
 
 
-def functions(view: View, environ: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
-    """Name -> function, for one render of one resource; `view` records what they read."""
-    return {**VALUE_FUNCTIONS, **world_functions(environ), **store_functions(view)}
+def functions(
+    view: View, environ: Mapping[str, str], judge: Judge | None = None
+) -> dict[str, Callable[..., Any]]:
+    """
+    Name -> function, for one render of one resource; `view` records what they read.
+
+    judge: of the resource's format, where it has one; then texts remember their keys.
+    """
+    table = {**VALUE_FUNCTIONS, **world_functions(environ)}
+    if judge is None:
+        return {**table, **store_functions(view)}
+    return {**table, **judge.functions(), **TracedFunctions(view).table()}

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, TracebackType
 from typing import Any
 
@@ -29,11 +29,17 @@ from jinja2 import nodes
 from pyconfd.errors import MissingKey, RenderError, TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
+from pyconfd.pipeline.formats import load_format
 from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey, as_text, functions
 from pyconfd.pipeline.store import Snapshot, Store
+from pyconfd.pipeline.structure import compare
 from pyconfd.pipeline.template_cache import TemplateCache
 from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, TemplateFiles
+from pyconfd.pipeline.values import PLAIN_FILTERS, Judge, formed, neutral
 from pyconfd.pipeline.view import View
+
+# Filters that only lay out a text: what was fit for the format before them still is.
+_LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
 
 # What template code can raise. Not MemoryError, not KeyboardInterrupt.
 _TEMPLATE_ERRORS = (
@@ -65,7 +71,8 @@ class Renderer:
         cache = (
             TemplateCache(cache_dir, (jinja2.compiler.__file__, __file__)) if cache_dir else None
         )
-        self._base = Environment(TemplateFiles(templates_dir, cache))
+        self._plain = Environment(TemplateFiles(templates_dir, cache))
+        self._judged: dict[str, tuple[Environment, Judge]] = {}
 
     def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
         """
@@ -74,10 +81,12 @@ class Renderer:
         Raises MissingKey and TemplateFault; `reads` of either says what was asked for until then.
         """
         view = View(snapshot, resource.prefix, resource.keys)
-        environment = self._base.bound(functions(view, self._environ))
+        environment: Environment = self._plain
         try:
+            environment = self._bound(resource, view)
             template = environment.get_template(resource.src)
-            content = "".join(template.root_render_func(template.new_context())).encode()
+            pieces = list(template.root_render_func(template.new_context()))
+            content = self._whole(resource, pieces).encode()
         except _TEMPLATE_ERRORS as error:
             fault = _fault(error, resource, environment.globals)
             fault.reads = view.reads
@@ -89,30 +98,119 @@ class Renderer:
         """
         Check the template and what it names in include, import and extends, without any key.
 
-        Raises TemplateFault for syntax, a missing file, an unknown filter and a call of a
-        function that does not exist.
+        Raises TemplateFault for syntax, a missing file, an unknown filter, a call of a function
+        that does not exist and an unknown format.
         """
         view = View(Store().snapshot(), resource.prefix, resource.keys)
-        environment = self._base.bound(functions(view, self._environ))
+        environment: Environment = self._plain
         try:
+            environment = self._bound(resource, view)
             environment.check(resource.src)
         except _TEMPLATE_ERRORS as error:
             raise _fault(error, resource, environment.globals) from error
 
+    def _bound(self, resource: Resource, view: View) -> Environment:
+        """An environment for one render."""
+        if not resource.format:
+            return self._plain.bound(functions(view, self._environ))
+        if resource.format not in self._judged:
+            judge = Judge(load_format(resource.format))
+            self._judged[resource.format] = (self._plain.judged(resource.format, judge), judge)
+        environment, judge = self._judged[resource.format]
+        return environment.bound(functions(view, self._environ, judge))
+
+    def _whole(self, resource: Resource, pieces: list[str]) -> str:
+        """The output as one text; with a format, of the shape that it has without values."""
+        text = "".join(pieces)
+        if resource.format:
+            compare(text, neutral(pieces), load_format(resource.format))
+        return text
+
 
 class CodeGenerator(jinja2.compiler.CodeGenerator):
-    """Jinja2's, but the text of an expression is made by one call instead of three."""
+    """
+    Jinja2's, with three differences: the text of an expression is made by one call instead of
+    three, also where a filter or call block prints; texts that the author wrote are marked; and
+    `~` joins part by part. What the calls do is the environment's affair, so that one code
+    serves with and without a format.
+    """
 
     def write_commons(self) -> None:
         """Names that every generated function uses."""
         super().write_commons()
+        for name in ("formed", "joined"):
+            self.writeline(f"{name} = environment.{name}")
         self.writeline("as_text = environment.finalize")
+
+    def visit_Const(self, node: nodes.Const, frame: Any) -> None:  # noqa: N802 - Jinja2's name
+        """A constant."""
+        self.write(_constant(node.as_const(frame.eval_ctx)))
+
+    def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:  # noqa: N802
+        """The `~` operator."""
+        self.write("joined((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+    def visit_FilterBlock(self, node: nodes.FilterBlock, frame: Any) -> None:  # noqa: N802
+        """As in Jinja2, but what comes out of the filter is text of an expression."""
+        inner = frame.inner()
+        inner.symbols.analyze_node(node)
+        self.enter_frame(inner)
+        self.buffer(inner)
+        self.blockvisit(node.body, inner)
+        self.start_write(frame, node)
+        self.write("as_text(")
+        self.visit_Filter(node.filter, inner)
+        self.write(")")
+        self.end_write(frame)
+        self.leave_frame(inner)
+
+    def visit_CallBlock(self, node: nodes.CallBlock, frame: Any) -> None:  # noqa: N802
+        """As in Jinja2, but what comes out of the call is text of an expression."""
+        inner, macro = self.macro_body(node, frame)
+        self.writeline("caller = ")
+        self.macro_def(macro, inner)
+        self.start_write(frame, node)
+        self.write("as_text(")
+        self.visit_Call(node.call, frame, forward_caller=True)
+        self.write(")")
+        self.end_write(frame)
+
+    def _make_finalize(self) -> Any:
+        # Constants are the author's: printed, never judged.
+        return self._FinalizeInfo(as_text, None)
 
     def _output_child_pre(self, *_: Any) -> None:
         self.write("as_text(")
 
     def _output_child_post(self, *_: Any) -> None:
         self.write(")")
+
+
+def _constant(value: Any) -> str:
+    """The source of a constant, with every text in it marked as the author's."""
+    if isinstance(value, str):
+        return f"formed({str(value)!r})"
+    if isinstance(value, (list, tuple)):
+        items = "".join(_constant(item) + ", " for item in value)
+        return f"[{items}]" if isinstance(value, list) else f"({items})"
+    if isinstance(value, dict):
+        pairs = (f"{_constant(name)}: {_constant(item)}, " for name, item in value.items())
+        return "{" + "".join(pairs) + "}"
+    return str(value) if isinstance(value, float) else repr(value)
+
+
+def _as_written(text: str) -> str:
+    """A constant where nothing is judged."""
+    return text
+
+
+def _joined(parts: Iterable[Any]) -> str:
+    """The `~` operator where nothing is judged."""
+    return "".join(map(as_text, parts))
 
 
 class Context(jinja2.runtime.Context):
@@ -135,6 +233,10 @@ class Environment(jinja2.Environment):
     """
 
     code_generator_class = CodeGenerator
+    # What the code of templates calls, beside finalize and concat; a format has its own.
+    formed: Callable[[str], str] = staticmethod(_as_written)
+    joined: Callable[[Iterable[Any]], str] = staticmethod(_joined)
+    format: str = ""
     context_class = Context
 
     def __init__(self, files: TemplateFiles) -> None:
@@ -147,7 +249,22 @@ class Environment(jinja2.Environment):
             finalize=as_text,
             loader=Loader(files),
         )
-        self.filters.update(FILTERS)
+        self.filters.update({**FILTERS, **PLAIN_FILTERS})
+
+    def judged(self, format: str, judge: Judge) -> Environment:  # noqa: A002 - the field's word
+        """The same environment for resources with a format."""
+        judged = object.__new__(type(self))
+        layout = {name: judge.keeping(self.filters[name]) for name in _LAYOUT}
+        judged.__dict__.update(
+            self.__dict__,
+            format=format,
+            finalize=judge.text,
+            concat=judge.concat,
+            formed=formed,
+            joined=judge.joined,
+            filters={**self.filters, **layout, **judge.filters()},
+        )
+        return judged
 
     def bound(self, functions: Mapping[str, Callable[..., Any]]) -> Environment:
         """The same environment with these functions, and templates of its own."""
@@ -224,7 +341,8 @@ class Loader(jinja2.BaseLoader):
             return code
 
         try:
-            code = self.files.code(name, compiled)
+            variant = getattr(environment, "format", "")
+            code = self.files.code(name, variant, compiled)
         except MissingTemplate as error:
             raise jinja2.TemplateNotFound(name, str(error)) from error
         return environment.template_class.from_code(environment, code, globals)
@@ -258,7 +376,7 @@ def _words(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
     """What went wrong and what to do about it."""
     text = str(error)
     if isinstance(error, (FunctionFault, BadTemplate, jinja2.TemplateNotFound)):
-        return text, ""
+        return text, getattr(error, "hint", "")
     if isinstance(error, RecursionError):
         return "templates or macros call each other without end", ""
     if isinstance(error, UnicodeEncodeError):

@@ -24,16 +24,7 @@ class Pair(NamedTuple):
 
 def store_functions(view: View) -> dict[str, Callable[..., Any]]:
     """Name -> function over one view."""
-    functions = StoreFunctions(view)
-    return {
-        "exists": functions.exists,
-        "get": functions.get,
-        "gets": functions.gets,
-        "getv": functions.getv,
-        "getvs": functions.getvs,
-        "ls": functions.ls,
-        "lsdir": functions.lsdir,
-    }
+    return StoreFunctions(view).table()
 
 
 class StoreFunctions:
@@ -43,6 +34,18 @@ class StoreFunctions:
 
     def __init__(self, view: View) -> None:
         self._view = view
+
+    def table(self) -> dict[str, Callable[..., Any]]:
+        """Name -> function."""
+        return {
+            "exists": self.exists,
+            "get": self.get,
+            "gets": self.gets,
+            "getv": self.getv,
+            "getvs": self.getvs,
+            "ls": self.ls,
+            "lsdir": self.lsdir,
+        }
 
     def exists(self, key: str) -> bool:
         """Whether a key of exactly this name exists; false for a folder."""

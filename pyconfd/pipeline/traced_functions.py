@@ -1,0 +1,54 @@
+"""
+The functions that read keys, with answers that remember which key they came from. Pure.
+
+For resources with a format, whose refusals name the key.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyconfd.model.keys import join_paths
+from pyconfd.pipeline.store_functions import Pair, StoreFunctions
+from pyconfd.pipeline.values import key_text, name_text
+
+
+class TracedFunctions(StoreFunctions):
+    """As StoreFunctions, but every value is a KeyText and every name a NameText."""
+
+    __slots__ = ()
+
+    def get(self, key: str) -> Pair:
+        """The pair of this key."""
+        return self._pair(super().get(key))
+
+    def getv(self, key: str, *default: Any) -> Any:
+        """The value, or the default as it was given."""
+        value = super().getv(key, *default)
+        if default and value is default[0]:
+            return value
+        return key_text(value, self._view.absolute(key))
+
+    def gets(self, pattern: str) -> list[Pair]:
+        """The pairs whose key matches."""
+        return [self._pair(pair) for pair in super().gets(pattern)]
+
+    def getvs(self, pattern: str) -> list[str]:
+        """The values of the keys that match, sorted by value."""
+        return [pair.value for pair in sorted(self.gets(pattern), key=lambda pair: pair.value)]
+
+    def ls(self, path: str = "/") -> list[str]:
+        """Names directly below `path`."""
+        return self._names(path, super().ls(path))
+
+    def lsdir(self, path: str = "/") -> list[str]:
+        """Names directly below `path` that have something below them."""
+        return self._names(path, super().lsdir(path))
+
+    def _pair(self, pair: Pair) -> Pair:
+        key = self._view.absolute(pair.key)
+        return Pair(name_text(pair.key, key), key_text(pair.value, key))
+
+    def _names(self, path: str, names: list[str]) -> list[str]:
+        folder = self._view.absolute(join_paths(path))
+        return [name_text(name, join_paths(folder, name)) for name in names]
