@@ -13,40 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.app.cli import DONE, say_error
-from pyconfd.config.arguments import Arguments, read_arguments
-from pyconfd.config.layers import resolve
-from pyconfd.config.option_table import CONNECTION, OPTIONS, SAYING
-from pyconfd.config.options import Option
 from pyconfd.config.settings import source_options
-from pyconfd.errors import RegistrationError, SettingsError
-from pyconfd.registration.options import MEMBER_OPTIONS, declaration
-from pyconfd.registration.service import Declaration
+from pyconfd.errors import SettingsError
+from pyconfd.registration.arguments import ALL_OPTIONS, read_declarations, read_register_arguments
 
 if TYPE_CHECKING:
     from pyconfd.backends.base import KeptAlive, LeaseRegistry
+    from pyconfd.config.arguments import Arguments
     from pyconfd.model.source import SourceOptions
     from pyconfd.registration.registrar import Registrar
+    from pyconfd.registration.service import Declaration
     from pyconfd.registration.status import Tell
-
-RUN = "Running a command"
-
-RUN_OPTIONS = (
-    Option("services-file", "text", "", "register every [[service]] of this TOML file", RUN, "FILE",
-           aliases=("file",), in_file=False),
-    Option("drain", "duration", 3.0, "from the withdrawal to the stop of the command", RUN,
-           in_file=False),
-    Option("stop-timeout", "wait", 30.0, "for the command to stop; then it is killed", RUN,
-           in_file=False),
-    Option("start-anyway", "flag", False, "start the command before the store answers", RUN,
-           in_file=False),
-)  # fmt: skip
-
-# `--timeout` is that of a check here; calls to the store are bounded by the lease client.
-STORE_OPTIONS = (
-    *(option for option in CONNECTION if option.name != "timeout"),
-    *(option for option in OPTIONS if option.name in ("prefix", "config-file")),
-)
-ALL_OPTIONS = (*RUN_OPTIONS, *MEMBER_OPTIONS, *STORE_OPTIONS, *SAYING)
 
 _HELP = """\
 usage: pyconfd register SERVICE ADDRESS [OPTIONS] [-- COMMAND ARGUMENT...]
@@ -64,13 +41,12 @@ port:auto (the port on which COMMAND listens).
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Register until stopped; returns the exit status. Raises SettingsError for wrong usage."""
-    arguments = read_arguments(argv, ALL_OPTIONS)
+    arguments, values = read_register_arguments(argv, environ)
     if arguments.help:
         from pyconfd.app.help import grouped
 
         sys.stdout.write("\n".join([_HELP, *grouped(ALL_OPTIONS)]))
         return DONE
-    values = resolve(ALL_OPTIONS, arguments, environ)
     declarations = read_declarations(values, arguments)
     if os.getpid() == 1:
         from pyconfd.registration.supervise import become_init
@@ -79,32 +55,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return _run(values, declarations, arguments, environ)
 
 
-def read_declarations(values: Mapping[str, Any], arguments: Arguments) -> Sequence[Declaration]:
-    """What is to be registered: one member from the words, or those of a services file."""
-    words = arguments.words
-    file = str(values["services_file"])
-    if file:
-        if words:
-            raise SettingsError("comes with --file, which names its own", where=words[0])
-        if arguments.rest:
-            raise SettingsError("a command is one member; it cannot come with --file", where="--")
-        from pyconfd.registration.services_file import read_services
-
-        return read_services(file, values)
-    if len(words) != 2:
-        wanted = "SERVICE and ADDRESS are needed" if len(words) < 2 else "too many words"
-        hint = "options of the command come after --" if len(words) > 2 else "see --help"
-        raise SettingsError(wanted, where="pyconfd register", hint=hint)
-    if arguments.rest is not None and not arguments.rest:
-        raise SettingsError("no command follows", where="--")
-    from pyconfd.registration.address import parse_address
-
+def _descriptor(name: str, text: str) -> int | None:
+    if not text:
+        return None
     try:
-        if parse_address(words[1]).kind == "auto" and not arguments.rest:
-            raise RegistrationError("port:auto needs a command", hint="port:auto -- COMMAND")
-        return (declaration(words[0], words[1], values, values["prefix"]),)
-    except RegistrationError as error:
-        raise SettingsError(error.what, where=error.where, hint=error.hint) from error
+        os.fstat(int(text))
+    except (ValueError, OverflowError, OSError):
+        raise SettingsError(f"{text!r} is no open file", where=f"--{name}") from None
+    return int(text)
 
 
 def opener(
@@ -160,6 +118,8 @@ def _run(
         drain_s=values["drain_s"],
         stop_timeout_s=values["stop_timeout_s"],
         start_anyway=values["start_anyway"],
+        control_fd=_descriptor("control-fd", values["control_fd"]),
+        status_fd=_descriptor("status-fd", values["status_fd"]),
         read_again=(lambda: read_declarations(values, arguments))
         if values["services_file"]
         else None,

@@ -9,7 +9,9 @@ One run of `pyconfd register`: beside a backend, or around the command that is o
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from pyconfd.observe import log
 from pyconfd.registration import address as addresses
 from pyconfd.registration.registrar import Registrar
 from pyconfd.registration.service import Announcement, Declaration, announce
-from pyconfd.registration.status import Died, Notice, Tell
+from pyconfd.registration.status import Changed, Died, MemberStatus, Notice, Tell
 from pyconfd.registration.supervise import Child
 from pyconfd.system.sdnotify import Notifier
 from pyconfd.system.signals import Signals
@@ -38,7 +40,9 @@ class Plan:
     What a run was asked to do. Times in seconds.
 
     nodes: of the store, for finding the route to it. command: argument list, empty for none.
-    read_again: gives the declarations anew on SIGHUP, None when they cannot change.
+    control_fd: orders come from it, one on a line, and its end is the end of the run.
+    status_fd: one JSON line goes to it for each change. read_again: gives the declarations anew
+    on SIGHUP, None when they cannot change.
     """
 
     declarations: Sequence[Declaration]
@@ -47,6 +51,8 @@ class Plan:
     drain_s: float = 3.0
     stop_timeout_s: float = 30.0
     start_anyway: bool = False
+    control_fd: int | None = None
+    status_fd: int | None = None
     read_again: Callable[[], Sequence[Declaration]] | None = None
 
 
@@ -55,6 +61,13 @@ class _Exited:
     """The command is over."""
 
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """A line from the control file."""
+
+    line: str
 
 
 class Companion:
@@ -80,7 +93,7 @@ class Companion:
         self._notifier = notifier
         self._host = host
         self._started = started
-        self._inbox: SimpleQueue[int | _Exited | Notice] = SimpleQueue()
+        self._inbox: SimpleQueue[_Message] = SimpleQueue()
         self._child = Child(plan.command, lambda status: self._inbox.put(_Exited(status)))
         self._pending: list[Declaration] = list(plan.declarations)
         self._known: dict[str, Announcement] = {}
@@ -96,6 +109,8 @@ class Companion:
         handled = Signals(self._inbox.put, STOP + PASSED_ON)
         handled.install()
         self._registrar.start()
+        if self._plan.control_fd is not None:
+            threading.Thread(target=self._listen, name="control", daemon=True).start()
         try:
             if self._plan.command and self._store_answered():
                 self._child.start()
@@ -138,8 +153,38 @@ class Companion:
         except Empty:
             return
 
-    def _act(self, message: int | _Exited | Notice) -> None:
+    def _listen(self) -> None:
+        """Orders until their file ends; who gave them has ended then, or closed it."""
+        assert self._plan.control_fd is not None  # noqa: S101 - for the type checker
+        with open(self._plan.control_fd, encoding="utf-8", errors="replace") as orders:
+            for line in orders:
+                self._inbox.put(_Ordered(line.strip()))
+        self._inbox.put(int(signal.SIGTERM))
+
+    def _order(self, line: str) -> None:
+        """`exclude REASON` takes everything out of rotation, `include` ends that."""
+        word, _, why = line.partition(" ")
+        for key in self._known:
+            self._registrar.exclude(key, (why or "maintenance") if word == "exclude" else "")
+
+    def _write_status(self, status: MemberStatus) -> None:
+        if self._plan.status_fd is None:
+            return
+        import json
+
+        fields = ("service", "member_id", "key", "phase", "why")
+        line = json.dumps({name: getattr(status, name) for name in fields})
+        try:
+            os.write(self._plan.status_fd, f"{line}\n".encode())
+        except OSError:  # nobody listens any more
+            return
+
+    def _act(self, message: _Message) -> None:
         match message:
+            case Changed(status, _):
+                self._write_status(status)
+            case _Ordered(line):
+                self._order(line)
             case _Exited(status):
                 self._exit_status = status
                 log.info(f"the command ended with exit status {status}")
@@ -274,3 +319,6 @@ class Companion:
                 break
             self._take(left_s)
         return self._exit_status is not None
+
+
+_Message = int | _Exited | _Ordered | Notice
