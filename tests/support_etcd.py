@@ -72,9 +72,20 @@ def _wheel_program() -> str | None:
 
 
 def servers() -> list[str]:
-    """Every server program found here, the default one first."""
-    found = [etcd_program(), os.environ.get("PYCONFD_ETCD_SECOND") or _wheel_program()]
-    return [each for each in found if each]
+    """
+    Every server program found here, the default one first.
+
+    Never empty, so that without a server its tests fail with the reason instead of vanishing:
+    "" is a program that cannot be found.
+    """
+    first = os.environ.get("PYCONFD_ETCD") or shutil.which("etcd") or ""
+    second = os.environ.get("PYCONFD_ETCD_SECOND") or _wheel_program()
+    return [first, second] if second else [first]
+
+
+def server_id(program: str) -> str:
+    """Its version, for the names of tests."""
+    return ".".join(map(str, version_of(program))) if program else "missing"
 
 
 @functools.cache

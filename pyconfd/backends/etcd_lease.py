@@ -2,9 +2,10 @@
 Keys kept alive under etcd leases: granted, refreshed over one stream, claimed, revoked.
 
 Shell over the channel; when to grant, to put and to give up is decided in registration. Every
-call is bounded by CALL_S, or the options' request timeout if that is less, however many endpoints there are. A call that was not answered is made
-again, which is safe here: granting twice leaves a lease that runs out, the other writes are
-guarded by a compare or do the same thing twice.
+call is bounded by CALL_S, or the options' request timeout if that is less, however many
+endpoints there are. A call that was not answered is made again, which is safe here: granting
+twice leaves a lease that runs out, the other writes are guarded by a compare or do the same
+thing twice.
 """
 
 from __future__ import annotations

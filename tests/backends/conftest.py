@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd, servers, version_of
+from tests.support_etcd import PrivateEtcd, server_id, servers
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def etcd(tmp_path: Path) -> Iterator[PrivateEtcd]:
         yield server
 
 
-@pytest.fixture(params=[pytest.param(p, id=".".join(map(str, version_of(p)))) for p in servers()])
+@pytest.fixture(params=servers(), ids=server_id)
 def each_etcd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrivateEtcd]:
     """A server of the test's own, of every release found here."""
     with PrivateEtcd(tmp_path, program=request.param) as server:

@@ -17,7 +17,7 @@ from pyconfd.backends.registry import open_source
 from pyconfd.errors import SourceError
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed
 from pyconfd.testing.fake_source import FakeSource
-from tests.support_etcd import PrivateEtcd, servers, version_of
+from tests.support_etcd import PrivateEtcd, server_id, servers
 from tests.support_source import Inbox
 
 START = {"/app/a": b"1", "/app/sub/b": b"2", "/web": b"3"}
@@ -179,9 +179,7 @@ class EnvRig(Rig):
 def _etcd_rigs() -> list[Any]:
     integration = pytest.mark.integration
     return [
-        pytest.param(
-            program, marks=integration, id="etcd-" + ".".join(map(str, version_of(program)))
-        )
+        pytest.param(program, marks=integration, id="etcd-" + server_id(program))
         for program in servers()
     ]
 
