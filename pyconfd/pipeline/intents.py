@@ -4,7 +4,7 @@ Intents: what a swap is about to do, as values and as lines of the journal. Pure
 The file `journal` in the state folder has one JSON object on each line:
 
     {"do": "swap", "id": 7, "service": ..., "reload": ..., "timeout_s": ..., "files": [...]}
-    {"do": "swapped", "id": 7}      a set of several files is live, whole
+    {"do": "swapped", "id": 7}      it happened: the set is live, whole
     {"do": "undone", "id": 7}       the swap did not happen, or was taken back
     {"do": "settled", "service": ...}    the service runs with what is live
 """
@@ -23,6 +23,7 @@ class Entry:
 
     original: a hard link to the old version, "" when there is none (a single file, or a new one).
     was: digest of the old version, None when the file is new. digest: of the new version.
+    A file that is to disappear has no `staged` and no `digest`; it is moved to `original`.
     """
 
     dest: str
@@ -31,6 +32,10 @@ class Entry:
     original: str
     was: str | None
     digest: str
+
+    def carry_out(self) -> tuple[str, str]:
+        """The rename that makes it so, as (from, to)."""
+        return (self.staged, self.path) if self.staged else (self.path, self.original)
 
 
 @dataclass(frozen=True, slots=True)

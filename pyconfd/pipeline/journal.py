@@ -50,7 +50,10 @@ class Journal:
             intent = Intent(self._next, service, reload, timeout_s, tuple(entries))
             self._next += 1
             self._append(swap_line(intent), sync=len(intent.files) > 1)
+            self._forget_before(intent)
             self._open[intent.id] = intent
+            if self._bytes > _COMPACT_BYTES:
+                self._rewrite(self._open.values())
             return intent.id
 
     def swapped(self, number: int) -> None:
@@ -96,6 +99,20 @@ class Journal:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
+
+    def _forget_before(self, new: Intent) -> None:
+        """
+        Of older swaps of the same files only the last is needed, for as long as it is not known
+        that the new one will happen. A service is swapped by one thread at a time.
+        """
+        paths = [each.path for each in new.files]
+        older = [
+            each.id
+            for each in self._open.values()
+            if each.service == new.service and [one.path for one in each.files] == paths
+        ]
+        for number in older[:-1]:
+            del self._open[number]
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:

@@ -1,7 +1,8 @@
 """
 Recovery: what a killed run left half-done, judged and put in order. Shell.
 
-Whether a rename happened needs no record: the staged file is there before it and gone after it.
+Whether a rename happened needs no record: the staged file is there before it and gone after it;
+a file that was to disappear is at its new place after it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.intents import Entry, Intent
+from pyconfd.pipeline.intents import Entry, Intent, made_whole
 from pyconfd.system import files
 
 
@@ -47,23 +48,31 @@ def judge(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
     Which swaps happened, and which stopped half-way; the rest did not begin.
 
     A half-done set whose files a later swap replaced is not to be taken back any more; it counts
-    as happened.
+    as happened. What happened is marked whole, so that it need not be told again from files that
+    the recovery takes away.
     """
     happened: list[Intent] = []
     torn: list[Intent] = []
     replaced: set[str] = set()
     for intent in reversed(intents):
-        waiting = [each for each in intent.files if os.path.lexists(each.staged)]
+        waiting = [each for each in intent.files if _waits(each)]
         if intent.whole or not waiting:
-            happened.append(intent)
+            happened.append(made_whole(intent))
             replaced.update(each.path for each in intent.files)
         elif len(waiting) == len(intent.files):
             continue
         elif replaced.issuperset(each.path for each in intent.files):
-            happened.append(intent)
+            happened.append(made_whole(intent))
         else:
             torn.append(intent)
     return happened[::-1], torn
+
+
+def _waits(entry: Entry) -> bool:
+    """Whether its rename has not happened, or has been taken back."""
+    if entry.staged:
+        return os.path.lexists(entry.staged)
+    return not os.path.lexists(entry.original)
 
 
 def roll_back(intent: Intent) -> Iterator[str]:
@@ -74,7 +83,7 @@ def roll_back(intent: Intent) -> Iterator[str]:
     an original any more. Raises StateError when a file cannot be put back.
     """
     for each in reversed(intent.files):
-        if os.path.lexists(each.staged):
+        if _waits(each):
             continue
         try:
             restore(each)

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Sequence
 
 from pyconfd.errors import StateError, SwapReverted, SwapTorn
+from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Checked, Staged, Swapped
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.intents import Entry
@@ -36,43 +37,50 @@ def swap(checked: Checked, *, journal: Journal | None) -> Swapped:
     try:
         _still_leads_there(staged)
         if journal is not None and staged.rendered.resource.reload is not None:
-            number = _intend(journal, [staged], [_entry(staged)])
+            number = _intend(journal, staged.rendered.resource, [_entry(staged)])
         os.rename(staged.path, staged.live.path)
     except (OSError, StateError) as error:
         if number is None or journal is None or _undo(journal, number):
             stage.discard(staged)
-        raise _reverted(error, staged, _ONE_KEPT) from error
+        raise _reverted(error, staged.rendered.resource.dest, _ONE_KEPT) from error
     files.sync_folder(staged.live.path)
     return Swapped(checked)
 
 
-def swap_all(permits: Sequence[Checked], *, journal: Journal) -> tuple[Swapped, ...]:
+def swap_all(
+    permits: Sequence[Checked], *, journal: Journal, removals: Sequence[Resource] = ()
+) -> tuple[Swapped, ...]:
     """
     Make a set of checked files of one service live, in the given order, all or none.
 
+    removals: resources of which the destinations disappear after that, as part of the set; the
+    check has to have left them out. A link goes, what it leads to stays.
     A reader that opens files between two renames may see a mix, which no file system can prevent;
     the window holds nothing but the renames.
     Raises SwapReverted: all live files are as before, the staged ones are discarded. SwapTorn: some
     could not be put back; staged files, originals and the journal stay for the next start.
     """
     staged = [permit.staged for permit in permits]
+    resources = [*(each.rendered.resource for each in staged), *removals]
     entries: list[Entry] = []
     try:
         for each in staged:
             _still_leads_there(each)
             entries.append(_with_original(each))
-        _sync_folders(staged)
-        number = _intend(journal, staged, entries)
+        entries.extend(_removal(each) for each in removals)
+        _sync_folders(entries)
+        number = _intend(journal, resources[0], entries)
     except (OSError, StateError) as error:
         _clear(staged, entries)
-        at = min(len(entries), len(staged) - 1)
-        raise _reverted(error, staged[at], _SET_KEPT) from error
+        at = resources[min(len(entries), len(resources) - 1)]
+        raise _reverted(error, at.dest, _SET_KEPT) from error
     _rename_all(staged, entries, journal, number)
-    _sync_folders(staged)
-    # Without this line a recovery still sees that no staged file waits: the set is whole.
+    _sync_folders(entries)
+    # Without this line a recovery still sees that nothing waits: the set is whole. It needs the
+    # originals for that.
     with contextlib.suppress(StateError):
         journal.swapped(number)
-    _clear((), entries)
+        _clear((), entries)
     return tuple(Swapped(permit) for permit in permits)
 
 
@@ -81,12 +89,12 @@ def _rename_all(
 ) -> None:
     for done, entry in enumerate(entries):
         try:
-            os.rename(entry.staged, entry.path)
+            os.rename(*entry.carry_out())
         except OSError as error:
             _put_back(entries[:done], error)
             if _undo(journal, number):
                 _clear(staged, entries)
-            raise _reverted(error, staged[done], _SET_KEPT) from error
+            raise _reverted(error, entry.dest, _SET_KEPT) from error
 
 
 def _put_back(entries: Sequence[Entry], cause: OSError) -> None:
@@ -104,8 +112,7 @@ def _put_back(entries: Sequence[Entry], cause: OSError) -> None:
             ) from error
 
 
-def _intend(journal: Journal, staged: Sequence[Staged], entries: Sequence[Entry]) -> int:
-    resource = staged[0].rendered.resource
+def _intend(journal: Journal, resource: Resource, entries: Sequence[Entry]) -> int:
     command = resource.reload
     if command is None:
         return journal.intend(resource.service, "", 0.0, entries)
@@ -150,8 +157,21 @@ def _still_leads_there(staged: Staged) -> None:
         raise OSError(errno.ESTALE, "the destination leads elsewhere than when it was staged")
 
 
-def _sync_folders(staged: Iterable[Staged]) -> None:
-    for path in {os.path.dirname(each.live.path): each.live.path for each in staged}.values():
+def _removal(resource: Resource) -> Entry:
+    """Raises OSError (ENOENT) for a destination that is gone already."""
+    os.lstat(resource.dest)
+    return Entry(
+        dest=resource.dest,
+        path=resource.dest,
+        staged="",
+        original=files.staged_name(resource.dest),
+        was="",
+        digest="",
+    )
+
+
+def _sync_folders(entries: Iterable[Entry]) -> None:
+    for path in {os.path.dirname(each.path): each.path for each in entries}.values():
         files.sync_folder(path)
 
 
@@ -163,8 +183,7 @@ def _clear(staged: Iterable[Staged], entries: Iterable[Entry]) -> None:
             files.remove(entry.original)
 
 
-def _reverted(error: OSError | StateError, staged: Staged, kept: str) -> SwapReverted:
-    dest = staged.rendered.resource.dest
+def _reverted(error: OSError | StateError, dest: str, kept: str) -> SwapReverted:
     if isinstance(error, StateError):
         return SwapReverted(f"not swapped: {error.what}", where=dest, kept=kept, hint=error.hint)
     what, hint = _MEANINGS.get(

@@ -13,6 +13,7 @@ from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.journal import Journal
 from tests.support_steps import (
     RELOAD,
+    a_resource,
     before_call,
     in_child,
     may_mount,
@@ -218,6 +219,38 @@ def test_a_set_that_cannot_be_taken_back_is_torn_and_mended_at_the_next_start(
     assert recovery.owed == ()
     assert (tmp_path / "a").read_bytes() == b"old"
     assert strays_in(tmp_path) == []
+
+
+def test_a_set_may_hold_files_that_disappear(tmp_path: Path, journal: Journal) -> None:
+    """Together with those that change; a link goes, its target stays."""
+    for name in ("a", "gone", "target"):
+        (tmp_path / name).write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+    removals = [a_resource(tmp_path / name) for name in ("gone", "link")]
+    swap.swap_all([permit(tmp_path / "a")], journal=journal, removals=removals)
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "state", "target"]
+    swap.swap_all([], journal=journal, removals=[a_resource(tmp_path / "a")])
+    assert not (tmp_path / "a").exists()
+    assert strays_in(tmp_path) == []
+
+
+def test_a_disappearing_file_comes_back_when_the_set_fails(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Here because another one was removed by hand meanwhile."""
+    for name in ("a", "one", "two"):
+        (tmp_path / name).write_bytes(b"old")
+    removals = [a_resource(tmp_path / name) for name in ("one", "two")]
+    with (
+        before_call("rename", 3, (tmp_path / "two").unlink),
+        pytest.raises(SwapReverted, match=r"two: .*vanished.*as before"),
+    ):
+        swap.swap_all([permit(tmp_path / "a")], journal=journal, removals=removals)
+    assert [(tmp_path / name).read_bytes() for name in ("a", "one")] == [b"old", b"old"]
+    assert strays_in(tmp_path) == []
+    with pytest.raises(SwapReverted, match=r"two: .*vanished"):
+        swap.swap_all([permit(tmp_path / "a")], journal=journal, removals=removals[1:])
 
 
 def test_journal_errors_keep_a_set_from_beginning(tmp_path: Path) -> None:
