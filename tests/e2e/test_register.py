@@ -1,0 +1,371 @@
+"""`pyconfd register` as a child process on a real etcd: what an operator runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_register import backend, registered
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEtcd]:
+    with PrivateEtcd(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture
+def port() -> int:
+    return free_ports(1)[0]
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> str:
+    """A service of the test's own, so that all can share one etcd."""
+    return request.node.name.replace("[", "-").replace("]", "")
+
+
+def keys(etcd: PrivateEtcd, service: str) -> dict[str, str]:
+    """What is registered now: id to value."""
+    found = etcd.all(f"/nginx/{service}/upstream")
+    return {key.rsplit("/", 1)[1]: value.decode() for key, value in found.items()}
+
+
+def child_of(pid: int) -> psutil.Process:
+    """The command that a `pyconfd register` has started."""
+    found = wait_until(lambda: psutil.Process(pid).children())
+    return found[0]
+
+
+def test_a_command_is_registered_once_it_listens_and_withdrawn_before_it_stops(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """The key goes first, the drain passes, the command ends, its exit status is ours."""
+    words = [service, f"127.0.0.1:{port}", "--drain", "1"]
+    with registered(tmp_path, etcd, words, backend(port)) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        assert keys(etcd, service) == {f"127.0.0.1:{port}": f"127.0.0.1:{port}"}
+        run.signal(signal.SIGTERM)
+        run.wait(lambda: not keys(etcd, service), "withdrawal")
+        withdrawn_at = time.monotonic()
+        socket.create_connection(("127.0.0.1", port)).close()
+        assert run.process.wait(10) == 7
+        assert time.monotonic() - withdrawn_at > 0.8
+
+
+def test_a_command_that_is_killed_is_withdrawn_at_once(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """Long before its TTL; the exit status says the signal."""
+    with registered(tmp_path, etcd, [service, f":{port}", "--ttl", "60"], backend(port)) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        assert list(keys(etcd, service)) == [f"127.0.0.1:{port}"]
+        child_of(run.process.pid).kill()
+        killed_at = time.monotonic()
+        assert run.process.wait(5) == 128 + signal.SIGKILL
+        assert not keys(etcd, service)
+        assert time.monotonic() - killed_at < 1.0
+
+
+def test_a_registrar_that_is_killed_leaves_the_key_to_its_ttl(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """The key is gone after the TTL at the latest (etcd looks every half second)."""
+    words = [service, f"127.0.0.1:{port}", "--no-check", "--ttl", "2"]
+    with registered(tmp_path, etcd, words) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        run.process.kill()
+        killed_at = time.monotonic()
+        run.process.wait()
+        wait_until(lambda: not keys(etcd, service), 5.0)
+        assert time.monotonic() - killed_at < 3.5
+
+
+def test_a_suspended_registrar_is_back_when_it_goes_on(
+    etcd: PrivateEtcd, tmp_path: Path, service: str
+) -> None:
+    """SIGSTOP for longer than the TTL takes the key away, SIGCONT brings it back."""
+    with registered(tmp_path, etcd, [service, "10.0.0.5:80", "--no-check", "--ttl", "1"]) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        run.signal(signal.SIGSTOP)
+        wait_until(lambda: not keys(etcd, service), 5.0)
+        run.signal(signal.SIGCONT)
+        wait_until(lambda: keys(etcd, service), 2.0)
+
+
+def test_signals_reach_the_command(etcd: PrivateEtcd, tmp_path: Path, service: str) -> None:
+    """SIGHUP and SIGUSR1 are passed on, and a stop signal as it came."""
+    said = tmp_path / "said"
+    script = 'for s in HUP USR1 INT; do trap "echo $s >> $0; [ $s = INT ] && exit 3" $s; done; '
+    script += "echo up >> $0; while :; do sleep 0.05; done"
+    words = [service, "10.0.0.5:80", "--no-check", "--drain", "0"]
+    with registered(tmp_path, etcd, words, ["sh", "-c", script, str(said)]) as run:
+        run.wait(lambda: said.exists() and keys(etcd, service), "start")
+        for name, number in (("HUP", signal.SIGHUP), ("USR1", signal.SIGUSR1)):
+            run.signal(number)
+            run.wait(lambda name=name: name in said.read_text(), name)
+        run.signal(signal.SIGINT)
+        assert run.process.wait(10) == 3
+
+
+def test_a_command_that_ignores_its_stop_is_killed(
+    etcd: PrivateEtcd, tmp_path: Path, service: str
+) -> None:
+    """After --stop-timeout."""
+    words = [service, "10.0.0.5:80", "--no-check", "--drain", "0", "--stop-timeout", "0.3"]
+    script = "trap '' TERM; while :; do sleep 0.1; done"
+    with registered(tmp_path, etcd, words, ["sh", "-c", script]) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        run.signal(signal.SIGTERM)
+        assert run.process.wait(10) == 128 + signal.SIGKILL
+        assert "did not stop within 0.3 s" in run.log
+
+
+def test_a_check_decides_and_says_why(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """A failing check takes the key away within interval x fall and half a second."""
+    sick = tmp_path / "sick"
+    words = [service, f"127.0.0.1:{port}", "--check", "http:/health", "--interval", "0.2"]
+    with registered(tmp_path, etcd, [*words, "--fall", "2"], backend(port, sick=sick)) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        sick.touch()
+        sick_at = time.monotonic()
+        run.wait(lambda: not keys(etcd, service), "withdrawal")
+        assert time.monotonic() - sick_at < 0.2 * 2 + 0.5
+        run.wait_log(f"http://127.0.0.1:{port}/health: answered 503")
+        sick.unlink()
+        run.wait(lambda: keys(etcd, service), "return")
+
+
+def test_an_address_where_nobody_listens(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """It is not registered, and the reason says what was asked."""
+    with registered(tmp_path, etcd, [service, f"127.0.0.1:{port}"]) as run:
+        run.wait_log(f"not registered: tcp:127.0.0.1:{port}: Connection refused")
+        assert not keys(etcd, service)
+
+
+def test_port_auto_finds_where_the_command_listens(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """Also for a child of the command."""
+    script = ["sh", "-c", '"$@"; exit', "sh", *backend(port)]
+    with registered(tmp_path, etcd, [service, "port:auto", "--drain", "0"], script) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        assert keys(etcd, service) == {f"127.0.0.1:{port}": f"127.0.0.1:{port}"}
+        child_of(run.process.pid).children()[0].kill()
+
+
+def test_json_values_carry_what_was_said(etcd: PrivateEtcd, tmp_path: Path, service: str) -> None:
+    """Weight, labels, version, further fields and the time of the start."""
+    words = [service, "10.0.0.5:80", "--no-check", "--id", "web1", "--weight", "5"]
+    words += ["--label", "zone=a", "--app-version", "1.2", "--field", "max_fails=2"]
+    with registered(tmp_path, etcd, words) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        value = json.loads(keys(etcd, service)["web1"])
+    assert value.pop("started").endswith("Z")
+    assert value == {
+        "addr": "10.0.0.5:80",
+        "weight": 5,
+        "labels": {"zone": "a"},
+        "version": "1.2",
+        "max_fails": 2,
+    }
+
+
+def test_a_duplicate_id_is_left_alone(etcd: PrivateEtcd, tmp_path: Path, service: str) -> None:
+    """The second member with one id says so; with --takeover it wins."""
+    first = [service, "10.0.0.5:80", "--no-check", "--id", "web1"]
+    second = [service, "10.0.0.6:80", "--no-check", "--id", "web1"]
+    with registered(tmp_path, etcd, first) as one:
+        one.wait(lambda: keys(etcd, service), "key")
+        with registered(tmp_path, etcd, second) as two:
+            two.wait_log("belongs to somebody else")
+            assert keys(etcd, service) == {"web1": "10.0.0.5:80"}
+        with registered(tmp_path, etcd, [*second, "--takeover"]) as three:
+            three.wait(lambda: keys(etcd, service) == {"web1": "10.0.0.6:80"}, "takeover")
+
+
+def test_a_restart_replaces_its_own_entry(etcd: PrivateEtcd, tmp_path: Path, service: str) -> None:
+    """Killed and started again before the TTL is over: one entry, under the new lease."""
+    words = [service, "10.0.0.5:80", "--no-check", "--ttl", "30"]
+    with registered(tmp_path, etcd, words) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        run.process.kill()
+        run.process.wait()
+    with registered(tmp_path, etcd, words) as run:
+        run.wait_log("registered")
+        assert len(keys(etcd, service)) == 1
+    assert not keys(etcd, service)
+
+
+def test_before_runs_first_and_must_succeed(
+    etcd: PrivateEtcd, tmp_path: Path, service: str
+) -> None:
+    """A recovered server pulls its content before it comes back; --after-withdraw runs last."""
+    mark, ok = tmp_path / "mark", tmp_path / "ok"
+    before = f"echo before >> {mark}; test -e {ok} || {{ echo no content; exit 4; }}"
+    words = [service, "10.0.0.5:80", "--no-check", "--before", before]
+    with registered(tmp_path, etcd, [*words, "--after-withdraw", f"echo after >> {mark}"]) as run:
+        run.wait_log("no content")
+        assert not keys(etcd, service)
+        ok.touch()
+        run.wait(lambda: keys(etcd, service), "key")
+        assert run.end() == 0
+    assert mark.read_text().splitlines()[-1] == "after"
+
+
+def test_many_services_from_one_file(etcd: PrivateEtcd, tmp_path: Path, service: str) -> None:
+    """One process, read again on SIGHUP; a broken file keeps what was."""
+    file = tmp_path / "services.toml"
+    one = f'[[service]]\nname = "{service}"\naddress = "10.0.0.5:80"\n'
+    file.write_text(f"check = []\nno_check = true\n{one}{one.replace('5:80', '6:80')}weight = 3\n")
+    with registered(tmp_path, etcd, ["--file", str(file)]) as run:
+        run.wait(lambda: len(keys(etcd, service)) == 2, "keys")
+        assert json.loads(keys(etcd, service)["10.0.0.6:80"])["weight"] == 3
+        file.write_text("oops\n")
+        run.signal(signal.SIGHUP)
+        run.wait_log("are kept")
+        assert len(keys(etcd, service)) == 2
+        file.write_text(f"no_check = true\n{one.replace('5:80', '7:80')}")
+        run.signal(signal.SIGHUP)
+        run.wait(lambda: list(keys(etcd, service)) == ["10.0.0.7:80"], "the new set")
+
+
+def test_maintenance_keeps_it_out(etcd: PrivateEtcd, tmp_path: Path, service: str) -> None:
+    """While the file is there."""
+    file = tmp_path / "maintenance"
+    file.touch()
+    words = [service, "10.0.0.5:80", "--no-check", "--maintenance-file", str(file)]
+    with registered(tmp_path, etcd, words) as run:
+        run.wait_log("not registered")
+        file.unlink()
+        run.wait(lambda: keys(etcd, service), "key")
+        file.touch()
+        run.wait(lambda: not keys(etcd, service), "withdrawal")
+
+
+@pytest.mark.parametrize("anyway", [False, True])
+def test_etcd_absent_at_start(tmp_path: Path, service: str, anyway: bool) -> None:
+    """It keeps trying; the command waits for etcd unless told --start-anyway."""
+    etcd, mark = PrivateEtcd(tmp_path), tmp_path / "mark"
+    words = [service, "10.0.0.5:80", "--no-check", "--drain", "0", "--ttl", "2"]
+    words += ["--start-anyway"] if anyway else []
+    command = ["sh", "-c", f"touch {mark}; exec sleep 60"]
+    with registered(tmp_path, etcd, words, command) as run:
+        run.wait_log("the store does not answer")
+        if anyway:
+            run.wait(mark.exists, "start")
+        else:
+            assert not mark.exists()
+        with etcd:
+            run.wait(lambda: keys(etcd, service), "key")
+            assert mark.exists()
+            run.end()
+
+
+def test_systemd_is_told_when_it_is_registered(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """READY only then, WATCHDOG while it turns, STOPPING at the end."""
+    notify = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(notify))
+        heard.settimeout(10)
+        environ = {"NOTIFY_SOCKET": str(notify), "WATCHDOG_USEC": "300000"}
+        words = [service, f"127.0.0.1:{port}", "--drain", "0"]
+        with registered(tmp_path, etcd, words, environ=environ) as run:
+            run.wait_log("Connection refused")
+            assert "READY=1" not in _said(heard)
+            with subprocess.Popen(backend(port)) as server:
+                seen = ""
+                while "READY=1" not in seen:
+                    seen += heard.recv(4096).decode()
+                assert keys(etcd, service)
+                while "WATCHDOG=1" not in seen:
+                    seen += heard.recv(4096).decode()
+                run.end()
+                server.kill()
+        assert "STOPPING=1" in _said(heard)
+
+
+def _said(heard: socket.socket) -> str:
+    """Everything that has come by now."""
+    text = ""
+    heard.setblocking(False)
+    try:
+        while True:
+            text += heard.recv(4096).decode() + "\n"
+    except BlockingIOError:
+        return text
+    finally:
+        heard.settimeout(10)
+
+
+def test_process_1_reaps_and_leaves_with_the_status_of_the_command(
+    etcd: PrivateEtcd, tmp_path: Path, service: str
+) -> None:
+    """In a PID namespace of its own, an orphan does not stay as a zombie."""
+    probe = subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"no PID namespace can be made here: {probe.stderr.decode().strip()}")
+    script = "sh -c 'sleep 0.2 & exec sh -c true'; sleep 0.6; "
+    script += "grep -l '^State:.Z' /proc/[0-9]*/status | wc -l; exit 9"
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "pyconfd"]
+    argv += ["register", service, "10.0.0.5:80", "--no-check", "--node", etcd.endpoint]
+    done = subprocess.run(
+        [*argv, "--", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 9, done.stderr
+    assert done.stdout.strip() == "0"
+    assert not keys(etcd, service)
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "status"),
+    [
+        (["www"], "SERVICE and ADDRESS are needed", 2),
+        (["www", "1.2.3.4:80", "--ttl", "0"], "must be above 0", 2),
+        (["www", "1.2.3.4:80", "--ttl", "200000"], "is not between 1 and 86400", 2),
+        (["www", "1.2.3.4:80", "--key-pattern", "/a/../{id}"], "would escape its prefix", 2),
+        (["www", "1.2.3.4:80", "--key-pattern", "/a/b"], "all members would share one key", 2),
+        (["../etc", "1.2.3.4:80"], "would escape its prefix", 2),
+        (["www", "1.2.3.4:80", "--id", "a/b"], "would escape its prefix", 2),
+        (["www", "1.2.3.4"], "is no address", 2),
+        (["www", "1.2.3.4:80", "--check", "htp:/"], "did you mean http?", 2),
+        (["www", "1.2.3.4:80", "--weight", "x"], "is no weight", 2),
+        (["www", "1.2.3.4:80", "--riise", "2"], "did you mean --rise?", 2),
+        (["www", "port:auto"], "port:auto needs a command", 2),
+        (["--file", "/does/not/exist.toml"], "does not exist", 2),
+        (["www", "1.2.3.4:80", "--", "/does/not/exist"], "No such file or directory", 127),
+        (["www", "1.2.3.4:80", "--", "/etc/passwd"], "Permission denied", 126),
+    ],
+)
+def test_bad_input_is_said(etcd: PrivateEtcd, words: list[str], said: str, status: int) -> None:
+    """One clear line, nothing registered."""
+    argv = [sys.executable, "-m", "pyconfd", "register", *words]
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        env={**os.environ, "PYCONFD_NODE": etcd.endpoint},
+    )
+    assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+    assert "Traceback" not in done.stderr
