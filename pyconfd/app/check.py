@@ -66,6 +66,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     settings, faults = settings_and_faults(arguments, environ, (*OPTIONS, *CHECK_OPTIONS))
     values = arguments.given.get("values", Given((), "")).value
     wrong: list[PyconfdError] = list(faults)
+    _source(settings, environ, wrong)
     found = _resources(settings, wrong)
     snapshot = _snapshot(values, found.resources, wrong) if values else None
     failed = _templates(settings, found.resources, snapshot, environ)
@@ -75,6 +76,24 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if wrong:
         return WRONG_USAGE
     return FAILED if failed else DONE
+
+
+def _source(settings: Settings, environ: Mapping[str, str], wrong: list[PyconfdError]) -> None:
+    """Whether there is such a backend, and whether the nodes are addresses; nothing is asked."""
+    from pyconfd.backends.registry import known_backends, open_source
+
+    try:
+        if settings.backend not in known_backends() or settings.backend in ("file", "env"):
+            open_source(settings.backend, settings.source_options(environ)).close()
+        elif settings.backend.startswith("etcd"):
+            from pyconfd.backends.etcd_endpoints import parse_endpoint
+
+            for node in settings.node:
+                parse_endpoint(node)
+    except SourceError as error:
+        wrong.append(SettingsError(error.what, where="--node", hint=error.hint))
+    except SettingsError as error:
+        wrong.append(SettingsError(error.what, where="--backend", hint=error.hint))
 
 
 def _resources(settings: Settings, wrong: list[PyconfdError]) -> ResourceSet:

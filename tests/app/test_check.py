@@ -129,6 +129,20 @@ def test_an_empty_confdir_is_a_fault(check: Check) -> None:
     assert errors == ["conf.d: no resource file (*.toml)"]
 
 
+def test_backends_and_nodes_are_judged_without_asking_them(
+    add: Callable[..., None], check: Check
+) -> None:
+    """A name that does not exist and an address that is none; a store that is away is fine."""
+    add("a", "x\n")
+    assert check("--backend", "etdc")[2] == [
+        "--backend: unknown backend 'etdc' (did you mean etcd?)"
+    ]
+    status, _, errors = check("--node", "127.0.0.1:1", "--node", "http://x:port")
+    assert status == 2
+    assert errors[0].startswith("--node: not the address of an etcd node: 'http://x:port'")
+    assert check("--node", "127.0.0.1:1")[0] == 0
+
+
 def test_help_and_words(check: Check) -> None:
     """--help shows --values; a word that is no option is refused."""
     status, out, _ = check("--help")
