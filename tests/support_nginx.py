@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import Staged
 from pyconfd.pipeline import stage
-from pyconfd.pipeline.shadow import Nginx
 from tests.support_steps import rendered
 
 CORPUS = Path(__file__).parent / "corpus"

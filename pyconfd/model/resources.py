@@ -33,6 +33,36 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """
+    When a change is too suspicious to act on by itself.
+
+    min_keys: fewest keys that must be there. max_shrink: share (0 to 1) of the keys that may
+    vanish at once. require: key paths (below the prefix) that must exist. allow_empty: whether
+    all keys may go; off by default, so that an emptied store empties nothing. timeout_s: after
+    this long a held change goes through all the same; None: only when somebody says so.
+    """
+
+    min_keys: int = 0
+    max_shrink: float = 1.0
+    require: tuple[str, ...] = ()
+    allow_empty: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    """
+    How nginx runs here. conf: its main file, absolute; binary: found on PATH unless absolute;
+    prefix: as its option -p, "" for the built-in one.
+    """
+
+    conf: str = "/etc/nginx/nginx.conf"
+    binary: str = "nginx"
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """
     One template and its destination.
@@ -47,6 +77,7 @@ class Resource:
         file's or takes our own.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not judged.
+    guard: when a change of the keys is held back.
     hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
     min_reload_interval_s: least time between two reloads of its service.
     """
@@ -64,6 +95,7 @@ class Resource:
     check: Command | None = None
     reload: Command | None = None
     format: str = ""
+    guard: Guard = Guard()
     hold_min_s: float = 0.0
     hold_max_s: float = 10.0
     min_reload_interval_s: float = 0.0

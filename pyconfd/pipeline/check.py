@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import CheckBroken
-from pyconfd.model.resources import Command
+from pyconfd.model.resources import Command, Nginx
 from pyconfd.model.steps import Checked, CommandReport, Refused, Staged
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.command import fill
 from pyconfd.system.proc import Runner
 
 if TYPE_CHECKING:
-    from pyconfd.pipeline.shadow import Finding, Nginx
+    from pyconfd.pipeline.shadow import Finding
 
 #: What a POSIX shell exits with when it could not execute the command (XCU 2.8.2).
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pyconfd.errors import ReloadError
+from pyconfd.model.resources import Nginx
 from pyconfd.pipeline.nginx_text import Statement
-from pyconfd.pipeline.shadow import Nginx, statements
+from pyconfd.pipeline.shadow import statements
 from pyconfd.system.proc import Runner
 
 _ASK_TIMEOUT_S = 10.0

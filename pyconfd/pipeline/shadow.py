@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pyconfd.errors import CheckBroken
+from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline.nginx_text import Statement, quoted
 from pyconfd.pipeline.shadow_tree import KEPT, Tree
@@ -34,18 +35,6 @@ _FINDING = re.compile(
     r"(?P<text>.*?)(?: in (?P<path>/.*):(?P<line>\d+))?$",
     re.MULTILINE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Nginx:
-    """
-    How nginx runs here. conf: its main file, absolute; binary: found on PATH unless absolute;
-    prefix: as its option -p, "" for the built-in one.
-    """
-
-    conf: str = "/etc/nginx/nginx.conf"
-    binary: str = "nginx"
-    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

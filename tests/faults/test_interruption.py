@@ -159,11 +159,11 @@ def memory(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", ["one", "new", "link", "set", "set with removals"])
-def test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(tmp_path: Path, kind: str) -> None:
+def test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(memory: Path, kind: str) -> None:
     """The whole way from staging to the settled reload; a set is whole as well."""
     number = killed = 1
     while killed:
-        world = a_world(tmp_path / str(number), kind)
+        world = a_world(memory / str(number), kind)
         before = world.live()
         after = [None if name in world.removed else NEW for name in world.names]
         killed = killed_at(number, lambda world=world: world.change(NEW))
@@ -177,11 +177,11 @@ def test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(tmp_path: Path, ki
     assert not recovery.owed
 
 
-def test_an_older_debt_survives_a_kill_at_any_instant_of_the_next_change(tmp_path: Path) -> None:
+def test_an_older_debt_survives_a_kill_at_any_instant_of_the_next_change(memory: Path) -> None:
     """Swapped but never told; then killed while the next version is put in place."""
     number = killed = 1
     while killed:
-        world = a_world(tmp_path / str(number), "one")
+        world = a_world(memory / str(number), "one")
         assert in_child(lambda world=world: world.change(NEW, confirm=False)) == 0
         killed = killed_at(number, lambda world=world: world.change(NEWEST))
         world.check_recovered(world.recover(), [NEW], [NEWEST])

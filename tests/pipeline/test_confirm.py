@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.model.resources import Command
+from pyconfd.model.resources import Command, Nginx
 from pyconfd.model.steps import Reloaded, ReloadFailed
 from pyconfd.pipeline.confirm import NGINX, Verdict, look, wait
 from pyconfd.pipeline.nginx_live import Paths, paths
 from pyconfd.pipeline.reload import reload_confirmed
-from pyconfd.pipeline.shadow import Nginx
 from pyconfd.system.proc import Commands
 from tests.support_nginx import nginx_binary, plant
 from tests.support_steps import wait_until

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.errors import CheckBroken
+from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import Checked, Refused, Staged
 from pyconfd.pipeline import check, shadow, stage
 from pyconfd.pipeline.together import sort_out
@@ -315,6 +316,6 @@ def test_a_shadow_left_by_a_killed_check_is_swept_away(tmp_path: Path) -> None:
 
 def test_a_missing_main_file_is_named(tmp_path: Path) -> None:
     """The shadow cannot be made."""
-    nginx = shadow.Nginx(str(tmp_path / "nginx.conf"))
+    nginx = Nginx(str(tmp_path / "nginx.conf"))
     with pytest.raises(CheckBroken, match=r"nginx.conf: cannot make the shadow.*No such file"):
         shadow.build(nginx, {}, work_dir=str(tmp_path / "work"))
