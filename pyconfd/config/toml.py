@@ -97,22 +97,32 @@ def read_toml(path: str, error: type[ConfigError]) -> TomlFile:
 def _read(path: str, error: type[ConfigError]) -> bytes:
     try:
         # O_NONBLOCK: opening a FIFO must not hang before we can see that it is one.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise error("is not a regular file", where=path)
-            raw = stream.read(MAX_BYTES + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as fault:
         if os.path.islink(path):
             target = os.readlink(path)
             raise error(f"is a link to {target}, which does not exist", where=path) from fault
         raise error("does not exist", where=path) from fault
-    except IsADirectoryError as fault:
-        raise error("is a folder, not a file", where=path) from fault
     except OSError as fault:
         raise error(f"cannot be read: {fault.strerror}", where=path) from fault
-    if len(raw) > MAX_BYTES:
-        raise error(f"is larger than {MAX_BYTES} bytes", where=path)
-    return raw
+    try:
+        if wrong := _no_configuration(os.fstat(descriptor)):
+            raise error(wrong, where=path)
+        with open(descriptor, "rb", buffering=0, closefd=False) as stream:
+            return stream.readall()
+    except OSError as fault:
+        raise error(f"cannot be read: {fault.strerror}", where=path) from fault
+    finally:
+        os.close(descriptor)
+
+
+def _no_configuration(facts: os.stat_result) -> str:
+    """Why a thing of this kind and size cannot be a configuration file; "" when it can."""
+    if stat.S_ISDIR(facts.st_mode):
+        return "is a folder, not a file"
+    if not stat.S_ISREG(facts.st_mode):
+        return "is not a regular file"
+    return f"is larger than {MAX_BYTES} bytes" if facts.st_size > MAX_BYTES else ""
 
 
 def _malformed(path: str, text: str, message: str, error: type[ConfigError]) -> ConfigError:
