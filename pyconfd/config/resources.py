@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from pyconfd.config.guards import GUARD_KEYS, read_guard
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile, read_toml
@@ -36,20 +36,23 @@ class Defaults(Protocol):
 KEYS = (
     "src", "dest", "keys", "prefix", "mode", "uid", "gid", "owner", "group", "make_dirs",
     "check_cmd", "check_cmd_timeout", "reload_cmd", "reload_cmd_timeout", "min_reload_interval",
-    "hold_min", "hold_max", "debounce",
+    "hold_min", "hold_max", "debounce", "format", *GUARD_KEYS,
 )  # fmt: skip
 
 _HOLD_MAX_S = 10.0
+_FORMATS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes", "formats")
 
 
-@dataclass(slots=True)
 class _Found:
     """One table, or one file that could not be read. resource: None when it is faulty."""
 
-    name: str
-    file: str
-    resource: Resource | None
-    faults: list[ConfigError]
+    def __init__(
+        self, name: str, file: str, resource: Resource | None, faults: list[ConfigError]
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.resource = resource
+        self.faults = faults
 
 
 def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
@@ -176,6 +179,8 @@ def _resource(
         make_dirs=table.flag("make_dirs"),
         check=_command(table, "check_cmd", settings.check_cmd_timeout_s),
         reload=_command(table, "reload_cmd", settings.reload_cmd_timeout_s),
+        format=_format(table),
+        guard=read_guard(table),
         hold_min_s=hold_min_s,
         hold_max_s=hold_max_s,
         min_reload_interval_s=table.seconds("min_reload_interval", 0.0),
@@ -215,6 +220,18 @@ def _command(table: Table, key: str, timeout_s: float) -> Command | None:
         return None
     text = table.text(key)
     return Command(text, timeout_s) if text.strip() else None
+
+
+def _format(table: Table) -> str:
+    """How the destination is read; "" when nothing is said."""
+    name = table.text("format")
+    if not name:
+        return ""
+    known = sorted(file.removesuffix(".toml") for file in os.listdir(_FORMATS))
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+        table.fault("format", f"format {name!r} is not known", hint)
+    return name
 
 
 class _Templates:

@@ -12,7 +12,7 @@ import pytest
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings, load_settings
 from pyconfd.errors import ResourceError
-from pyconfd.model.resources import Command, Origin, Resource, ResourceSet
+from pyconfd.model.resources import Command, Guard, Origin, Resource, ResourceSet
 
 GOOD = 'src = "a.j2"\ndest = "/tmp/pyconfd-test/a"\nkeys = ["/a"]\n'
 
@@ -84,6 +84,12 @@ def test_all_keys_are_read(confdir: Path, write: Write) -> None:
         min_reload_interval = "1s"
         hold_min = "500ms"
         hold_max = 20
+        format = "nginx"
+        min_keys = 2
+        max_shrink = 0.5
+        require = ["server_name"]
+        allow_empty = true
+        guard_timeout = "10m"
         """
     )
     assert only(confdir, "--prefix", "/global") == Resource(
@@ -99,6 +105,10 @@ def test_all_keys_are_read(confdir: Path, write: Write) -> None:
         make_dirs=True,
         check=Command("check {{.src}}", 5.0),
         reload=Command("reload", 6.0),
+        format="nginx",
+        guard=Guard(
+            min_keys=2, max_shrink=0.5, require=("/server_name",), allow_empty=True, timeout_s=600.0
+        ),
         hold_min_s=0.5,
         hold_max_s=20.0,
         min_reload_interval_s=1.0,
@@ -147,6 +157,11 @@ def test_mode_is_always_octal(confdir: Path, write: Write, given: str, bits: int
             "reload_cmd_timeout: 'soon' is not a duration; write seconds or 500ms, 10s, 5m",
         ),
         ("hold_min = -1", "hold_min: -1 is not between 0 and 1000000000 seconds"),
+        ('format = "ngnix"', "format 'ngnix' is not known (did you mean nginx?)"),
+        ("min_keys = -1", "min_keys is not a number of 0 or more"),
+        ("max_shrink = 50", "max_shrink is not between 0 and 1 (0.5 is half of the keys)"),
+        ('require = "/a"', 'require is not a list of strings (write require = ["/..."])'),
+        ("guard_timeout = 0", "guard_timeout: must be above 0"),
         ("hold_min = 1\nhold_max = 0.5", "hold_max is less than hold_min"),
         ("hold_min = 1\ndebounce = 1", "debounce is another name of hold_min, and both are given"),
         ("uid = true", "uid is not a number of 0 or more (names go into owner)"),

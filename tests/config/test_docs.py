@@ -1,0 +1,82 @@
+"""docs/configuration.md says what the code does: tables, keys and examples."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pyconfd.config.option_table import REFUSED
+from pyconfd.config.resources import KEYS, load_resources
+from pyconfd.config.settings import load_settings
+from tests.support_docs import PAGE, ROOT, with_tables
+
+FENCE = re.compile(r"```toml (\w+)\n(.*?)```", re.DOTALL)
+EXAMPLES = FENCE.findall(PAGE.read_text())
+
+
+def test_the_tables_of_options_are_those_of_the_code() -> None:
+    """Made anew by `python -m tests.support_docs`."""
+    page = PAGE.read_text()
+    assert with_tables(page) == page
+
+
+def test_every_key_of_a_resource_is_documented_and_no_other() -> None:
+    """The first column of the table below "Resources"."""
+    page = PAGE.read_text()
+    section = page[page.index("## Resources") : page.index("A resource with everything")]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(KEYS)
+
+
+@pytest.mark.parametrize(
+    "text", [text for kind, text in EXAMPLES if kind == "resource"], ids=["first", "full"]
+)
+def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
+    """They are loaded without a fault."""
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "conf.d" / "x.toml").write_text(text)
+    (tmp_path / "templates").mkdir()
+    for name in re.findall(r'src = "(.*?)"', text):
+        (tmp_path / "templates" / name).touch()
+    found = load_resources(str(tmp_path), load_settings([], {}))
+    assert len(found.resources) == 1
+    assert not found.faults
+
+
+def test_the_example_of_settings_is_good(tmp_path: Path) -> None:
+    """It says what the page says."""
+    (text,) = (text for kind, text in EXAMPLES if kind == "settings")
+    (tmp_path / "c.toml").write_text(text)
+    settings = load_settings(["--config-file", str(tmp_path / "c.toml")], {})
+    assert settings.watch
+    assert len(settings.node) == 2
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """Files, and headings of the same page."""
+    for name in ("configuration.md", "from-confd.md"):
+        page = (ROOT / "docs" / name).read_text()
+        headings = {
+            re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+        }
+        for target in re.findall(r"\]\(([^)]+)\)", page):
+            path, _, anchor = target.partition("#")
+            if path:
+                assert path.startswith("https://") or (ROOT / "docs" / path).exists(), target
+            else:
+                assert anchor in headings, target
+
+
+def test_every_option_of_confd_is_in_the_page_for_its_users() -> None:
+    """Both what is the same and what is refused with a hint."""
+    page = (ROOT / "docs" / "from-confd.md").read_text()
+    confd = (
+        "backend basic-auth client-ca-keys client-cert client-insecure client-key confdir "
+        "config-file file filter interval keep-stage-file log-level node noop onetime password "
+        "prefix scheme srv-domain srv-record sync-only username version watch"
+    )
+    for name in [*confd.split(), *REFUSED]:
+        assert f"`-{name}`" in page or f"`--{name}`" in page, name
