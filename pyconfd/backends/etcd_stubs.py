@@ -191,14 +191,18 @@ def _replacements() -> dict[str, Any]:
 
 def _stub_class(service: Any) -> type:
     """A class as grpc's generator makes it: one attribute per method, bound to a channel."""
+    from google.protobuf import descriptor_pb2
+
+    described = descriptor_pb2.ServiceDescriptorProto()
+    service.CopyToProto(described)  # protobuf 4.21 tells of streaming only here
+    words = ("unary", "stream")
+    kinds = {
+        each.name: f"{words[each.client_streaming]}_{words[each.server_streaming]}"
+        for each in described.method
+    }
 
     def init(self: Any, channel: Any) -> None:
-        for name in names:
-            described = service.methods_by_name[name]
-            kind = (
-                f"{'stream' if described.client_streaming else 'unary'}_"
-                f"{'stream' if described.server_streaming else 'unary'}"
-            )
+        for name, kind in kinds.items():
             made = method(f"{service.name}/{name}")
             call = getattr(channel, kind)(
                 made.path,
@@ -207,5 +211,4 @@ def _stub_class(service: Any) -> type:
             )
             setattr(self, name, call)
 
-    names = tuple(service.methods_by_name)
     return type(f"{service.name}Stub", (), {"__init__": init})
