@@ -198,7 +198,7 @@ class Tree:
                     f"the {statement.name} statement is written in a way that cannot be followed",
                     where=f"{path}:{statement.line}",
                     kept=KEPT,
-                    hint="write it on one line, without comments inside",
+                    hint="write it on a line of its own, with ordinary line ends",
                 ) from None
             if whole:
                 yield place.start, place.end, whole

@@ -47,8 +47,10 @@ class Commands:
     deadline the whole process group gets SIGTERM, and SIGKILL `kill_grace_s` later.
     """
 
-    def __init__(self, *, kill_grace_s: float = KILL_GRACE_S) -> None:
+    def __init__(self, *, kill_grace_s: float = KILL_GRACE_S, pidfd: bool = True) -> None:
+        """pidfd: whether to ask the kernel for one; without, exits are looked for every 10 ms."""
         self._kill_grace_s = kill_grace_s
+        self._pidfd = pidfd
         self._changed = threading.Condition()
         self._running = 0
         self._stop_at: float | None = None
@@ -117,7 +119,7 @@ class Commands:
         assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
         pipe = child.stdout.fileno()
         os.set_blocking(pipe, False)
-        with _Exit(child) as over:
+        with _Exit(child, self._pidfd) as over:
             problem = ""
             while not over.wait(pipe, output, self._left_s(begun + timeout_s)):
                 problem = self._overdue(begun, timeout_s)
@@ -191,12 +193,12 @@ class _Output:
 class _Exit:
     """Tells when a child is over without reaping it, so that its group's number stays ours."""
 
-    def __init__(self, child: Popen[bytes]) -> None:
+    def __init__(self, child: Popen[bytes], pidfd: bool) -> None:
         self._child = child
-        try:
-            self._fd: int | None = os.pidfd_open(child.pid)
-        except OSError:  # Linux before 5.3, or forbidden in a sandbox
-            self._fd = None
+        self._fd: int | None = None
+        if pidfd:
+            with contextlib.suppress(OSError):  # Linux before 5.3, or forbidden in a sandbox
+                self._fd = os.pidfd_open(child.pid)
 
     def __enter__(self) -> _Exit:
         return self
@@ -214,7 +216,7 @@ class _Exit:
         else:
             timeout_s = min(timeout_s, 0.01)
         ready = {fd for fd, _ in poll.poll(timeout_s * 1000)}
-        if pipe in ready and output.drain(pipe) and self._fd is not None:
+        if pipe in ready and output.drain(pipe):
             # Closed early: there is nothing left to read, so only the exit can be waited for.
             poll.unregister(pipe)
             ready |= {fd for fd, _ in poll.poll(timeout_s * 1000)}

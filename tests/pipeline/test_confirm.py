@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Nginx
 from pyconfd.model.steps import Reloaded, ReloadFailed
 from pyconfd.pipeline.confirm import NGINX, Verdict, look, wait
@@ -212,3 +213,5 @@ def test_the_live_configuration_tells_where_pid_and_log_are(tmp_path: Path) -> N
     found = paths(Nginx(str(tmp_path / "nginx.conf"), nginx_binary()), run)
     assert os.path.isabs(found.pidfile)
     assert found.log == ""
+    with pytest.raises(ReloadError, match=r"absent.conf: the nginx configuration cannot be read"):
+        paths(Nginx(str(tmp_path / "absent.conf"), nginx_binary()), run)

@@ -10,7 +10,7 @@ import pytest
 
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Nginx
-from pyconfd.model.steps import Checked, Refused, Staged
+from pyconfd.model.steps import Checked, CommandReport, Refused, Staged
 from pyconfd.pipeline import check, shadow, stage
 from pyconfd.pipeline.together import sort_out
 from pyconfd.system.proc import Commands
@@ -262,8 +262,43 @@ def test_a_yes_that_judged_the_live_file_does_not_count(tmp_path: Path) -> None:
         )
 
 
+def test_a_yes_about_the_live_tree_does_not_count(tmp_path: Path) -> None:
+    """What a naive checker would say: the live files are fine, the staged one was never read."""
+    tree = a_tree("fragments", tmp_path)
+    servers = tree.root / "etc/nginx/conf.d/servers.conf"
+
+    def naive(command: str | Sequence[str], *, timeout_s: float) -> CommandReport:
+        argv = list(command)
+        argv[argv.index("-c", 4) + 1] = tree.nginx.conf
+        return Commands().run(argv, timeout_s=timeout_s)
+
+    with pytest.raises(CheckBroken, match=r"did not read the new version of .*nginx.conf"):
+        check.check_in_nginx(
+            [tree.stage(servers, "broken")],
+            tree.nginx,
+            naive,
+            timeout_s=30,
+            work_dir=str(tmp_path / "work"),
+        )
+    staged = tree.stage(servers, "broken")
+    with shadow.build(tree.nginx, {str(servers): staged.path}, work_dir=str(tmp_path)) as made:
+        read = "".join(f"# configuration file {path}:\n" for path in (*made.expected, servers))
+        Path(made.listing).write_text(read)
+        assert made.unproven() == f"nginx read the live version of {servers}"
+
+
 def test_a_statement_that_cannot_be_followed_is_named(tmp_path: Path) -> None:
-    """A comment inside an include statement is fine; a name put together by escapes is not."""
+    """Old line ends count as lines with the parser and not with nginx."""
+    tree = a_tree("fragments", tmp_path)
+    main = Path(tree.nginx.conf)
+    main.write_bytes(main.read_bytes().replace(b"\n", b"\r"))
+    dest = tree.root / "etc/nginx/conf.d/servers.conf"
+    with pytest.raises(CheckBroken, match=r"nginx.conf:5: the include statement .*cannot be followed"):
+        judge(tree, tree.stage(dest, dest.read_text() + "#\n"))
+
+
+def test_a_comment_inside_a_statement_does_no_harm(tmp_path: Path) -> None:
+    """nginx allows it anywhere between two words."""
     tree = a_tree("fragments", tmp_path)
     main = Path(tree.nginx.conf)
     main.write_text(main.read_text().replace("include ", "include # why\n  "))

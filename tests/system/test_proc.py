@@ -159,6 +159,17 @@ def test_a_command_that_closes_its_output_is_still_waited_for() -> None:
     assert report.duration_s >= 0.3
 
 
+@pytest.mark.parametrize(
+    ("text", "timeout_s", "status"),
+    [("echo hi; exit 3", 5, 3), ("exec >&- 2>&-; sleep 0.1; exit 4", 5, 4), ("sleep 9", 0.2, None)],
+)
+def test_kernels_without_pidfd_will_do(text: str, timeout_s: float, status: int | None) -> None:
+    """Exits are looked for, without spinning when the output is closed early."""
+    before = time.process_time()
+    assert Commands(pidfd=False).run(text, timeout_s=timeout_s).exit_status == status
+    assert time.process_time() - before < 0.09
+
+
 def test_stop_lets_a_running_command_end() -> None:
     """Within the grace; a new one is not started."""
     commands = Commands()
