@@ -1,0 +1,157 @@
+"""
+What operators say about a member, for everyone: kept in the store beside the members. Pure.
+
+An override is a JSON object with `state` ("drain" or "down") and `weight`, each only when set. The
+member itself never touches it, so that a restart of the member does not undo it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from pyconfd.model.keys import KeyValue, join_paths
+from pyconfd.registration.service import override_pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """
+    state: "drain" (no new sessions), "down" (nothing) or "". weight: None for the member's own.
+    """
+
+    state: str = ""
+    weight: int | None = None
+
+    def value(self) -> bytes:
+        """What is put under its key; b"" when there is nothing to say and the key should go."""
+        said: dict[str, object] = {}
+        if self.state:
+            said["state"] = self.state
+        if self.weight is not None:
+            said["weight"] = self.weight
+        return json.dumps(said, separators=(",", ":")).encode() if said else b""
+
+
+def parse_override(value: bytes) -> Override:
+    """An override as it stands; what cannot be read says nothing."""
+    found = _json(value)
+    state, weight = found.get("state", ""), found.get("weight")
+    return Override(
+        state if state in ("drain", "down") else "",
+        weight if isinstance(weight, int) and not isinstance(weight, bool) else None,
+    )
+
+
+def changed(override: Override, verb: str, weight: int | None = None) -> Override:
+    """The override after `drain`, `down`, `weight` (with its number) or `up`, which ends both."""
+    match verb:
+        case "up":
+            return Override()
+        case "weight":
+            return replace(override, weight=weight)
+        case _:
+            return replace(override, state=verb)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    A member as operators see it. address: "" for one that is not registered but has an override.
+
+    own_weight: what it announces. since: UTC in ISO 8601 as it announces, "" when it does not.
+    """
+
+    service: str
+    member_id: str
+    address: str = ""
+    own_weight: int | None = None
+    lease: int = 0
+    since: str = ""
+    override: Override = Override()
+
+    @property
+    def state(self) -> str:
+        """up, drain, down, or absent: an override without its member."""
+        if not self.address:
+            return "absent"
+        return self.override.state or "up"
+
+    @property
+    def weight(self) -> int | None:
+        """What counts: the override's, else the member's own."""
+        return self.override.weight if self.override.weight is not None else self.own_weight
+
+
+class Places:
+    """Where the members and overrides of a key pattern are, below a prefix."""
+
+    def __init__(self, pattern: str, prefix: str) -> None:
+        self._member = _matcher(join_paths(prefix, pattern))
+        self._override = _matcher(join_paths(prefix, override_pattern(pattern)))
+        self._override_pattern = join_paths(prefix, override_pattern(pattern))
+        self.root = join_paths(prefix, pattern.split("{", 1)[0].rpartition("/")[0])
+
+    def override_key(self, service: str, member_id: str) -> str:
+        """Where the override of a member stands."""
+        return self._override_pattern.replace("{service}", service).replace("{id}", member_id)
+
+    def rows(self, keys: Iterable[KeyValue], service: str = "") -> tuple[Row, ...]:
+        """All members among the keys, of one service or of all, in order of service and id."""
+        found: dict[tuple[str, str], Row] = {}
+        overrides: dict[tuple[str, str], Override] = {}
+        for each in keys:
+            if match := self._member.fullmatch(each.key):
+                name = _names(match)
+                found[name] = _row(name, each)
+            elif match := self._override.fullmatch(each.key):
+                overrides[_names(match)] = parse_override(each.value)
+        for name, override in overrides.items():
+            row = found.get(name) or Row(service=name[0], member_id=name[1])
+            found[name] = replace(row, override=override)
+        return tuple(row for name, row in sorted(found.items()) if service in ("", name[0]))
+
+
+def _names(match: re.Match[str]) -> tuple[str, str]:
+    groups = match.groupdict()
+    return groups.get("service", ""), groups["id"]
+
+
+def _matcher(pattern: str) -> re.Pattern[str]:
+    """A pattern with places as a regular expression; a place is within one segment."""
+    parts = re.split(r"(\{service\}|\{id\})", pattern)
+    seen: set[str] = set()
+    built = ""
+    for part in parts:
+        if part not in ("{service}", "{id}"):
+            built += re.escape(part)
+        elif part in seen:
+            built += f"(?P={part[1:-1]})"
+        else:
+            seen.add(part)
+            built += f"(?P<{part[1:-1]}>[^/]+)"
+    return re.compile(built)
+
+
+def _row(name: tuple[str, str], there: KeyValue) -> Row:
+    text = there.value.decode(errors="replace").strip()
+    said = _json(there.value) if text.startswith("{") else {"addr": text}
+    weight = said.get("weight")
+    return Row(
+        service=name[0],
+        member_id=name[1],
+        address=str(said.get("addr") or "?"),
+        own_weight=weight if isinstance(weight, int) and not isinstance(weight, bool) else None,
+        lease=there.lease,
+        since=str(said.get("started") or ""),
+    )
+
+
+def _json(value: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
