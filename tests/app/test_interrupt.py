@@ -1,0 +1,94 @@
+"""Ctrl-C and SIGTERM while a one-shot run waits for a command: nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support_pyconfd import Confdir
+
+
+def wait(true: Callable[[], object], timeout_s: float = 15.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def confdir(tmp_path: Path) -> Confdir:
+    store = tmp_path / "store.json"
+    store.write_text(json.dumps({"app": {"a": "1"}}))
+    return Confdir(tmp_path / "confdir", "--backend", "file", "--file", str(store))
+
+
+def start(confdir: Confdir, *argv: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        confdir.argv("--onetime", *argv), stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+)
+def test_a_hanging_check_is_ended_and_nothing_is_left(
+    confdir: Confdir, number: signal.Signals, status: int
+) -> None:
+    """No orphan, no staged file, no live file; later resources are not begun."""
+    first = confdir.simple("a", "/app", check_cmd='"echo $$ > @OUT@/pid; exec sleep 60"')
+    second = confdir.simple("b", "/app")
+    process = start(confdir, "--shutdown-timeout", "0.1")
+    pid = confdir.out / "pid"
+    wait(lambda: pid.exists() and pid.read_text().endswith("\n"))
+    process.send_signal(number)
+    _, said = process.communicate(timeout=15)
+    assert process.returncode == status, said
+    assert signal.Signals(number).name in said
+    assert gone(int(pid.read_text()))
+    assert not first.exists()
+    assert not second.exists()
+    assert os.listdir(confdir.out) == ["pid"]
+
+
+def test_a_running_reload_may_end(confdir: Confdir) -> None:
+    """Within --shutdown-timeout; it counts, and the next run owes nothing."""
+    confdir.simple(
+        "a", "/app", reload_cmd='"touch @OUT@/begun; sleep 0.5; echo r >> @OUT@/reload.log"'
+    )
+    process = start(confdir)
+    wait((confdir.out / "begun").exists)
+    process.terminate()
+    process.communicate(timeout=15)
+    assert process.returncode == 143
+    log = confdir.out / "reload.log"
+    assert log.read_text() == "r\n"
+    assert confdir.once().returncode == 0
+    assert log.read_text() == "r\n"
+
+
+def test_a_second_signal_does_not_wait(confdir: Confdir) -> None:
+    """The reload is ended and stays owed."""
+    confdir.simple(
+        "a", "/app", reload_cmd='"touch @OUT@/begun; test -e @OUT@/ok || sleep 60; touch @OUT@/r"'
+    )
+    process = start(confdir)
+    wait((confdir.out / "begun").exists)
+    process.terminate()
+    process.terminate()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=15)
+    assert process.returncode == 143
+    (confdir.out / "ok").touch()
+    assert confdir.once().returncode == 0
+    assert (confdir.out / "r").exists()
