@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyconfd.app.drift import Drift
+from pyconfd.app.guards import Guards
 from pyconfd.app.lanes import Lanes
 from pyconfd.app.loop import Loop, Message, Pace, Parts
 from pyconfd.app.passes import Tools
@@ -36,7 +37,9 @@ from pyconfd.system.signals import Signals
 class State:
     """The state folder of this confdir, held by us. owed: services with an unpaid reload."""
 
+    folder: str
     journal: Journal
+    guards: Guards
     owed: frozenset[str]
 
 
@@ -77,6 +80,7 @@ def tools(
         journal=state.journal,
         run=commands.run,
         drift=Drift(),
+        guards=state.guards,
         keep_stage=settings.keep_stage_file,
         sync_only=settings.sync_only,
         stopping=stopping,
@@ -105,7 +109,9 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
                 "the journal is damaged; every service is reloaded once", lines=recovery.damaged
             )
             owed = {resource.service for resource in found.resources}
-        yield State(journal, frozenset(owed))
+        guards = Guards(os.path.join(folder, "keys.json"))
+        yield State(folder, journal, guards, frozenset(owed))
+        guards.keep()
         journal.close()
 
 

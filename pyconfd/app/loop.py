@@ -197,11 +197,19 @@ class Loop:
             self._resync_s = now + pace.resync_s
             if self._listed:
                 self._fleet.verify()
+                self._keep()
         if self._stopping_s is not None and now >= self._stopping_s:
             log.warn("a command did not end in time and is ended now")
             self._parts.commands.stop(0.0)
             self._stopping_s = now + 1.0
         self._hand_out(now)
+
+    def _keep(self) -> None:
+        """Write down, now and then, what the guards compare with after a restart."""
+        try:
+            self._parts.tools.guards.keep()
+        except OSError as error:
+            log.warn(f"the state folder cannot be written: {error}")
 
     def _hand_out(self, now: float) -> None:
         jobs = self._fleet.due(now, stopping=self.stopping, blind=not self._listed)
@@ -214,12 +222,8 @@ class Loop:
                 if resource.name in job.resources:
                     # until its reads are known again, anything it may read makes it dirty
                     self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
-            self._parts.lanes.submit(self._parts.tools, job, members, self._told(members), snapshot)
-
-    def _told(self, members: Sequence[Resource]) -> Told | None:
-        if self._parts.tools.sync_only or not members or members[0].reload is None:
-            return None
-        return Told(members[0].reload, members[0].dest)
+            told = None if self._parts.tools.sync_only else Told.of(members)
+            self._parts.lanes.submit(self._parts.tools, job, members, told, snapshot)
 
     def _last_jobs(self) -> bool:
         """While stopping: whether a postponed reload has just been handed out."""
@@ -260,7 +264,7 @@ class Loop:
         for resource in resources:
             self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
         self._unready = set(self._resources)
-        self._fleet.adopt(resources)
+        self._fleet.adopt(resources, reloads=not self._parts.tools.sync_only)
         wanted = covering(path for resource in resources for path in resource.watched)
         if not self._watches or wanted != self._watched:
             self._rewatch(wanted)

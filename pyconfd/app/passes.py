@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyconfd.app.drift import Drift
-from pyconfd.errors import CheckBroken, RenderError, StageError, SwapError
+from pyconfd.app.guards import Guards
+from pyconfd.errors import CheckBroken, HeldBack, RenderError, StageError, SwapError
 from pyconfd.model.resources import Command, Resource
 from pyconfd.model.steps import (
     Checked,
@@ -47,6 +48,7 @@ class Tools:
     journal: Journal
     run: Runner
     drift: Drift
+    guards: Guards
     stopping: Callable[[], bool] = lambda: False
     keep_stage: bool = False
     sync_only: bool = False
@@ -102,11 +104,22 @@ def run_pass(
 def apply(tools: Tools, resource: Resource, snapshot: Snapshot) -> Outcome:
     """Bring one destination to what the snapshot says."""
     try:
+        tools.guards.ask(resource, snapshot)
         rendered = tools.renderer.render(resource, snapshot)
+    except HeldBack as error:
+        return Outcome(resource=resource, result=Result.HELD, error=error)
     except RenderError as error:
         return Outcome(
             resource=resource, result=Result.RENDER_FAILED, error=error, reads=error.reads
         )
+    outcome = _make_true(tools, rendered)
+    if not outcome.result.failed:
+        tools.guards.passed(resource, snapshot)
+    return outcome
+
+
+def _make_true(tools: Tools, rendered: Rendered) -> Outcome:
+    """Stage what differs, and put it live."""
     try:
         staged = stage.stage(rendered, keep=tools.keep_stage)
         if staged is None:

@@ -3,7 +3,7 @@ The two ways to run: once, for CI and for boot; and as a daemon that follows the
 
 Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
 configuration, nothing was done (app/cli.py turns ConfigError into it); 3 `--noop
---detailed-exitcode` and something would change.
+--detailed-exitcode` and something would change; 130 and 143 ended by Ctrl-C and SIGTERM.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterable
 
 from pyconfd.app import build
-from pyconfd.app.passes import Told, preview, run_pass
+from pyconfd.app.interrupt import Interrupt
+from pyconfd.app.passes import Told, Tools, preview, run_pass
 from pyconfd.config.settings import Settings
 from pyconfd.errors import SourceError, StateError
 from pyconfd.model.keys import covering
@@ -67,15 +68,26 @@ def read(settings: Settings, found: ResourceSet) -> Snapshot:
 
 def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.State) -> int:
     """One pass over every service, in declared order; reloads owed by an earlier run included."""
-    tools = build.tools(settings, state, Commands())
+    commands = Commands()
+    with Interrupt(commands, settings.shutdown_timeout_s) as interrupt:
+        tools = build.tools(settings, state, commands, interrupt.asked)
+        status = _pass_over_all(settings, found, snapshot, state, tools)
+    return interrupt.status or status
+
+
+def _pass_over_all(
+    settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools
+) -> int:
     fleet = Fleet()
-    fleet.adopt(found.resources)
+    fleet.adopt(found.resources, reloads=not settings.sync_only)
     for service in state.owed:
         fleet.owe(service, 0.0)
     fleet.dirty((resource.name for resource in found.resources), 0.0)
     outcomes: list[Outcome] = []
     reload_failed = False
     for job in fleet.due(float("inf")):
+        if tools.stopping():
+            break
         members = fleet.members(job.service)
         told = None if settings.sync_only else Told.of(members)
         done: LaneReport = run_pass(tools, job, members, told, snapshot)

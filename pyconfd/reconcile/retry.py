@@ -27,11 +27,11 @@ def after_failure(retry: Retry | None, result: Result, now: float) -> Retry:
     """
     The retry that follows a failure.
 
-    A refusal or a failed render has its cause in keys or templates, and a change of those brings
-    the resource back by itself; it is looked at again once a minute all the same, because a
-    checker also judges things we cannot see (a certificate, a name in DNS). A folder that is full
-    or read-only is nobody's event, so it is tried with back-off.
+    A refusal, a held change or a failed render has its cause in keys or templates, and a change
+    of those brings the resource back by itself; it is looked at again once a minute all the same,
+    because a checker also judges things we cannot see (a certificate, a name in DNS). A folder
+    that is full or read-only is nobody's event, so it is tried with back-off.
     """
     attempts = (retry.attempts if retry else 0) + 1
-    slow = result in (Result.REFUSED, Result.RENDER_FAILED)
+    slow = result in (Result.REFUSED, Result.RENDER_FAILED, Result.HELD)
     return Retry(attempts, now + (LONGEST_S if slow else backoff_s(attempts)))

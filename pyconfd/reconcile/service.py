@@ -21,8 +21,12 @@ from pyconfd.reconcile.retry import Retry
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The operator's numbers for one service, in seconds."""
+    """
+    The operator's numbers for one service, in seconds. reloads: whether anybody is told of new
+    files at all; if not, nothing is ever owed.
+    """
 
+    reloads: bool = True
     hold_min_s: float = 0.0
     hold_max_s: float = 10.0
     min_reload_interval_s: float = 0.0
@@ -133,7 +137,9 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
             left[name] = retries.after_failure(left.get(name), outcome.result, now)
         else:
             left.pop(name, None)
-    owed = debts.after_swaps(state.debt, report.outcomes, now)
+    owed = state.debt
+    if state.policy.reloads:
+        owed = debts.after_swaps(state.debt, report.outcomes, now)
     reloaded_s = state.reloaded_s
     match report.reload:
         case Reloaded():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pyconfd.model.resources import Command, Origin, Resource
@@ -42,7 +44,7 @@ def report(*outcomes: Outcome, reload: Reloaded | ReloadFailed | None = None) ->
     return LaneReport(service=SERVICE, generation=1, outcomes=outcomes, reload=reload)
 
 
-def fresh(**policy: float) -> ServiceState:
+def fresh(**policy: Any) -> ServiceState:
     return ServiceState(name=SERVICE, policy=Policy(**policy))
 
 
@@ -216,3 +218,9 @@ def test_verify_makes_a_job_of_its_own() -> None:
     assert job.verify
     assert not job.resources
     assert finished(state, report(), 2.0).idle
+
+
+def test_a_service_that_is_told_by_nobody_owes_nothing() -> None:
+    """Without a reload command a swap is the end of it, so that a stop has nothing to wait for."""
+    state, _ = must_start(dirtied(fresh(reloads=False), ["a"], 0.0), 0.0)
+    assert finished(state, report(outcome("a", Result.UPDATED)), 0.0).idle

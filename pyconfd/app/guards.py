@@ -1,0 +1,92 @@
+"""
+What the guards compare with: the keys of each resource's last good version, kept over restarts.
+
+Only the number of keys is written down, at leisure: it answers "is suddenly everything gone?",
+for which a number that is a minute old is as good as a new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+
+from pyconfd.errors import HeldBack
+from pyconfd.model.resources import Resource
+from pyconfd.pipeline.guard import Good, objection
+from pyconfd.pipeline.store import Snapshot
+
+
+class Guards:
+    """
+    Asked by the lanes before a resource is rendered. A resource is on one lane at a time, so its
+    entries need no lock.
+
+    path: the file that keeps the numbers; one that cannot be read counts as empty.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._counts = _read(path)
+        self._good = {name: Good(count=count) for name, count in self._counts.items()}
+        self._new: dict[str, Resource] = {}
+        self._held: dict[str, tuple[float, str]] = {}
+        self._released: set[str] = set()
+
+    @property
+    def held(self) -> Mapping[str, str]:
+        """Resource name -> why its newest change is held back."""
+        return {name: why for name, (_, why) in list(self._held.items())}
+
+    def ask(self, resource: Resource, snapshot: Snapshot) -> None:
+        """Raises HeldBack when a guard objects and nobody has released the change."""
+        name = resource.name
+        why = objection(resource, self._good.get(name), snapshot)
+        since_s, _ = self._held.get(name, (time.monotonic(), ""))
+        timeout_s = resource.guard.timeout_s
+        over = timeout_s is not None and time.monotonic() - since_s >= timeout_s
+        if not why or over or name in self._released:
+            self._held.pop(name, None)
+            return
+        self._held[name] = (since_s, why)
+        raise HeldBack(
+            f"held back: {why}",
+            where=name,
+            kept="the last good file stays",
+            hint=f"pyconfd release {name}, if it is meant",
+        )
+
+    def passed(self, resource: Resource, snapshot: Snapshot) -> None:
+        """The version made of this snapshot is live, or was live already."""
+        self._good[resource.name] = Good(snapshot)
+        self._new[resource.name] = resource
+        self._released.discard(resource.name)
+
+    def release(self, name: str) -> bool:
+        """Let the held change of this resource through; False when none is held."""
+        if name not in self._held:
+            return False
+        self._released.add(name)
+        return True
+
+    def keep(self) -> None:
+        """Write down the numbers that are new since the last time. Raises OSError."""
+        fresh, self._new = self._new, {}
+        counts = {name: self._good[name].number(resource) for name, resource in fresh.items()}
+        counts = {**self._counts, **counts}
+        if counts != self._counts:
+            new = f"{self._path}.new"
+            with open(new, "w", encoding="utf-8") as stream:
+                json.dump(counts, stream)
+            os.replace(new, self._path)
+            self._counts = counts
+
+
+def _read(path: str) -> dict[str, int]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.load(stream)
+        return {str(name): int(count) for name, count in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
