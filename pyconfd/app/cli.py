@@ -3,7 +3,7 @@ The command line: which command is meant, how errors are said, the exit status.
 
 Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
 configuration, nothing was done; 3 `--noop --detailed-exitcode` and something would change;
-130 ended by Ctrl-C before it was done.
+130 and 143 ended by Ctrl-C and SIGTERM before it was done.
 """
 
 from __future__ import annotations
