@@ -115,7 +115,7 @@ class Renderer:
             return self._plain.bound(functions(view, self._environ))
         if resource.format not in self._judged:
             judge = Judge(load_format(resource.format))
-            self._judged[resource.format] = (self._plain.judged(resource.format, judge), judge)
+            self._judged[resource.format] = (self._plain.judged(judge), judge)
         environment, judge = self._judged[resource.format]
         return environment.bound(functions(view, self._environ, judge))
 
@@ -143,8 +143,9 @@ class CodeGenerator(jinja2.compiler.CodeGenerator):
         self.writeline("as_text = environment.finalize")
 
     def visit_Const(self, node: nodes.Const, frame: Any) -> None:  # noqa: N802 - Jinja2's name
-        """A constant."""
-        self.write(_constant(node.as_const(frame.eval_ctx)))
+        """A constant, marked as the author's when it is a text."""
+        value = node.as_const(frame.eval_ctx)
+        self.write(f"formed({value!r})" if isinstance(value, str) else repr(value))
 
     def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:  # noqa: N802
         """The `~` operator."""
@@ -179,28 +180,19 @@ class CodeGenerator(jinja2.compiler.CodeGenerator):
         self.write(")")
         self.end_write(frame)
 
-    def _make_finalize(self) -> Any:
-        # Constants are the author's: printed, never judged.
-        return self._FinalizeInfo(as_text, None)
+    def _output_child_to_const(self, node: nodes.Expr, *_: Any) -> str:
+        # Nothing is worked out at compile time: what it gives can depend on the format.
+        if isinstance(node, nodes.TemplateData):
+            return node.data
+        if isinstance(node, nodes.Const):
+            return as_text(node.value)
+        raise nodes.Impossible
 
     def _output_child_pre(self, *_: Any) -> None:
         self.write("as_text(")
 
     def _output_child_post(self, *_: Any) -> None:
         self.write(")")
-
-
-def _constant(value: Any) -> str:
-    """The source of a constant, with every text in it marked as the author's."""
-    if isinstance(value, str):
-        return f"formed({str(value)!r})"
-    if isinstance(value, (list, tuple)):
-        items = "".join(_constant(item) + ", " for item in value)
-        return f"[{items}]" if isinstance(value, list) else f"({items})"
-    if isinstance(value, dict):
-        pairs = (f"{_constant(name)}: {_constant(item)}, " for name, item in value.items())
-        return "{" + "".join(pairs) + "}"
-    return str(value) if isinstance(value, float) else repr(value)
 
 
 def _as_written(text: str) -> str:
@@ -236,7 +228,6 @@ class Environment(jinja2.Environment):
     # What the code of templates calls, beside finalize and concat; a format has its own.
     formed: Callable[[str], str] = staticmethod(_as_written)
     joined: Callable[[Iterable[Any]], str] = staticmethod(_joined)
-    format: str = ""
     context_class = Context
 
     def __init__(self, files: TemplateFiles) -> None:
@@ -246,18 +237,18 @@ class Environment(jinja2.Environment):
             lstrip_blocks=True,
             keep_trailing_newline=True,
             autoescape=False,
+            optimized=False,
             finalize=as_text,
             loader=Loader(files),
         )
         self.filters.update({**FILTERS, **PLAIN_FILTERS})
 
-    def judged(self, format: str, judge: Judge) -> Environment:  # noqa: A002 - the field's word
+    def judged(self, judge: Judge) -> Environment:
         """The same environment for resources with a format."""
         judged = object.__new__(type(self))
         layout = {name: judge.keeping(self.filters[name]) for name in _LAYOUT}
         judged.__dict__.update(
             self.__dict__,
-            format=format,
             finalize=judge.text,
             concat=judge.concat,
             formed=formed,
@@ -341,8 +332,7 @@ class Loader(jinja2.BaseLoader):
             return code
 
         try:
-            variant = getattr(environment, "format", "")
-            code = self.files.code(name, variant, compiled)
+            code = self.files.code(name, compiled)
         except MissingTemplate as error:
             raise jinja2.TemplateNotFound(name, str(error)) from error
         return environment.template_class.from_code(environment, code, globals)

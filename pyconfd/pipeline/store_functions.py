@@ -69,8 +69,7 @@ class StoreFunctions:
 
     def gets(self, pattern: str) -> list[Pair]:
         """The pairs whose key matches, sorted by key."""
-        items = self._matching(pattern)
-        cut, make = self._view.cut, tuple.__new__
+        items, cut, make = self._matching(pattern), self._view.cut, tuple.__new__
         try:
             if not cut:
                 return [make(Pair, (item.key, item.value.decode())) for item in items]
@@ -80,11 +79,7 @@ class StoreFunctions:
 
     def getvs(self, pattern: str) -> list[str]:
         """The values of the keys that match, sorted by value."""
-        items = self._matching(pattern)
-        try:
-            return sorted([item.value.decode() for item in items])
-        except UnicodeDecodeError:
-            raise _not_text(items) from None
+        return sorted(texts(self._matching(pattern)))
 
     def ls(self, path: str = "/") -> list[str]:
         """Names directly below `path`, keys and folders, sorted."""
@@ -107,6 +102,14 @@ class StoreFunctions:
         if not self._view.allows(key):
             return NoSuchKey(self._view.absolute(key), "the resource's keys do not cover it")
         return NoSuchKey(self._view.absolute(key))
+
+
+def texts(items: list[KeyValue]) -> list[str]:
+    """The values of keys. Raises NotText for the first that is not UTF-8."""
+    try:
+        return [item.value.decode() for item in items]
+    except UnicodeDecodeError:
+        raise _not_text(items) from None
 
 
 def _text(item: KeyValue) -> str:

@@ -31,31 +31,31 @@ class TemplateCache:
         self._maker = ""
         self._usable: bool | None = None
 
-    def load(self, path: str, variant: str, source: str) -> CodeType | None:
+    def load(self, path: str, source: str) -> CodeType | None:
         """The code of the template at `path`, None when it is not held for this very source."""
         if not self._open():
             return None
         try:
-            with open(self._place(path, variant), "rb") as file:
+            with open(self._place(path), "rb") as file:
                 data = file.read()
             key, seal, body = data[:_DIGEST], data[_DIGEST : 2 * _DIGEST], data[2 * _DIGEST :]
-            if key != self._key(path, variant, source) or seal != hashlib.sha256(body).digest():
+            if key != self._key(path, source) or seal != hashlib.sha256(body).digest():
                 return None
             code = marshal.loads(body)  # noqa: S302 - from a folder that only we can write
         except (OSError, ValueError, EOFError, TypeError):
             return None
         return code if isinstance(code, CodeType) else None
 
-    def save(self, path: str, variant: str, source: str, code: CodeType) -> None:
+    def save(self, path: str, source: str, code: CodeType) -> None:
         """Keep the code, if it can be."""
         if not self._open():
             return
         body = marshal.dumps(code)
-        place = self._place(path, variant)
+        place = self._place(path)
         staged = f"{place}.{os.getpid()}~"
         with contextlib.suppress(OSError):
             with open(staged, "wb") as file:
-                file.write(self._key(path, variant, source) + hashlib.sha256(body).digest() + body)
+                file.write(self._key(path, source) + hashlib.sha256(body).digest() + body)
             os.replace(staged, place)
 
     def _open(self) -> bool:
@@ -70,12 +70,12 @@ class TemplateCache:
                 self._usable = False
         return self._usable
 
-    def _place(self, path: str, variant: str) -> str:
-        name = hashlib.sha256(os.fsencode(f"{path}\0{variant}")).hexdigest()[:_DIGEST]
+    def _place(self, path: str) -> str:
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:_DIGEST]
         return os.path.join(self._folder, name + ".template")
 
-    def _key(self, path: str, variant: str, source: str) -> bytes:
-        return hashlib.sha256("\0".join((self._maker, path, variant, source)).encode()).digest()
+    def _key(self, path: str, source: str) -> bytes:
+        return hashlib.sha256("\0".join((self._maker, path, source)).encode()).digest()
 
 
 def _versions(files: tuple[str, ...]) -> str:

@@ -40,13 +40,11 @@ class TemplateFiles:
     def __init__(self, folder: str, cache: TemplateCache | None = None) -> None:
         self._folder = folder
         self._cache = cache
-        self._compiled: dict[tuple[str, str], _Compiled] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
-    def code(self, name: str, variant: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
+    def code(self, name: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
         """
         The code of a template, made by `compiled(source, path)` unless the file is as it was.
-
-        variant: tells apart the ways in which one source is compiled.
 
         Raises MissingTemplate, BadTemplate and whatever `compiled` raises.
         """
@@ -56,16 +54,16 @@ class TemplateFiles:
         except OSError as error:
             raise self._missing(name, error) from error
         stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        known = self._compiled.get((name, variant))
+        known = self._compiled.get(name)
         if known is not None and known.stamp == stamp:
             return known.code
         source = self.source(name)
-        code = self._cache.load(path, variant, source) if self._cache else None
+        code = self._cache.load(path, source) if self._cache else None
         if code is None:
             code = compiled(source, path)
             if self._cache:
-                self._cache.save(path, variant, source, code)
-        self._compiled[name, variant] = _Compiled(stamp, code)
+                self._cache.save(path, source, code)
+        self._compiled[name] = _Compiled(stamp, code)
         return code
 
     def source(self, name: str) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from pyconfd.model.keys import join_paths
-from pyconfd.pipeline.store_functions import Pair, StoreFunctions
-from pyconfd.pipeline.values import key_text, name_text
+from pyconfd.pipeline.store_functions import Pair, StoreFunctions, texts
+from pyconfd.pipeline.values import KeyText, NameText, key_text, name_text
 
 
 class TracedFunctions(StoreFunctions):
@@ -31,11 +31,20 @@ class TracedFunctions(StoreFunctions):
 
     def gets(self, pattern: str) -> list[Pair]:
         """The pairs whose key matches."""
-        return [self._pair(pair) for pair in super().gets(pattern)]
+        items, cut, make = self._matching(pattern), self._view.cut, tuple.__new__
+        pairs = []
+        for item, text in zip(items, texts(items), strict=True):
+            # As key_text and name_text, written out: ten thousand of them are made at once.
+            name, value = NameText(item.key[cut:] or "/"), KeyText(text)
+            name.key = value.key = item.key
+            pairs.append(make(Pair, (name, value)))
+        return pairs
 
     def getvs(self, pattern: str) -> list[str]:
         """The values of the keys that match, sorted by value."""
-        return [pair.value for pair in sorted(self.gets(pattern), key=lambda pair: pair.value)]
+        items = self._matching(pattern)
+        values = [key_text(text, item.key) for item, text in zip(items, texts(items), strict=True)]
+        return sorted(values)
 
     def ls(self, path: str = "/") -> list[str]:
         """Names directly below `path`."""

@@ -38,7 +38,9 @@ def as_text(value: Any) -> str:
         raise FunctionFault("a list cannot be printed: loop over it, or use join or toJson")
     if isinstance(value, Mapping):
         raise FunctionFault("a mapping cannot be printed: print its members, or use toJson")
-    if isinstance(value, bytes) or callable(value):
+    bare = getattr(type(value), "__str__", None) is object.__str__
+    plain = bare and not isinstance(value, (int, float))
+    if plain or isinstance(value, bytes) or callable(value):
         raise FunctionFault(f"a {type(value).__name__} cannot be printed: is a call missing?")
     return text
 

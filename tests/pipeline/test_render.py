@@ -108,6 +108,20 @@ def test_macros_of_another_file_see_the_functions(templates: Templates, text: st
         assert "/app/a" in rendered.reads.keys
 
 
+@pytest.mark.parametrize(
+    ("text", "output"),
+    [
+        ("[{{ 'x' if false }}]", "[]"),
+        ("{{ 1.5 }} {{ 2 > 1 }} {{ 'a' ~ 1 ~ true }}", "1.5 true a1true"),
+        ("{% filter upper %}a{% endfilter %}", "A"),
+        ("{% autoescape true %}{{ '<' }}{% endautoescape %}", "<"),
+    ],
+)
+def test_printed_values(templates: Templates, text: str, output: str) -> None:
+    """An inline if without else is nothing on purpose; true is true also when it is joined."""
+    assert templates.text(t=text) == output
+
+
 def test_layouts(templates: Templates) -> None:
     """extends, blocks, super and call."""
     layout = "head\n{% block body %}\nold\n{% endblock %}\nend\n"
@@ -236,6 +250,10 @@ def test_error_is_at_the_innermost_template_line(
         ("{{ ls('/app') }}", "t.j2:1: a list cannot be printed*"),
         ("{{ get('/app/a') }}", "t.j2:1: a pair cannot be printed: print its .key or .value*"),
         ("{{ getv }}", "t.j2:1: a * cannot be printed: is a call missing?*"),
+        ("{{ namespace(x=1) }}", "t.j2:1: a Namespace cannot be printed*"),
+        ("{{ cycler(1) }}", "t.j2:1: a * cannot be printed*"),
+        ("{% for x in [1] %}{{ loop }}{% endfor %}", "t.j2:1: a * cannot be printed*"),
+        ("{{ ['a'] | map('upper') }}", "t.j2:1: a list cannot be printed*"),
         ("{% include 'no.j2' %}", "t.j2:1: template does not exist: *no.j2; *"),
         ("\n{% include '../t.j2' %}", "t.j2:2: *outside the templates folder*"),
         ("{% include '/etc/passwd' %}", "t.j2:1: *outside the templates folder*"),

@@ -84,8 +84,8 @@ def test_another_compiler_makes_other_code(tmp_path: Path) -> None:
     maker = tmp_path / "compiler.py"
     maker.write_text("1")
     code = compile("1", "t", "eval")
-    TemplateCache(str(tmp_path / "c"), (str(maker),)).save("t", "", "source", code)
-    assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "", "source") == code
-    assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "", "other") is None
+    TemplateCache(str(tmp_path / "c"), (str(maker),)).save("t", "source", code)
+    assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "source") == code
+    assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "other") is None
     maker.write_text("22")
-    assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "", "source") is None
+    assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "source") is None

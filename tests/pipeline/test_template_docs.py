@@ -8,18 +8,27 @@ from typing import NamedTuple
 
 import pytest
 
+from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.functions import FILTERS, functions
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Snapshot, Store
+from pyconfd.pipeline.values import PLAIN_FILTERS
 from pyconfd.pipeline.view import View
 
 PAGE = (Path(__file__).parents[2] / "docs" / "templates.md").read_text()
 
 
 class Example(NamedTuple):
-    """One fenced block, under the heading it stands below."""
+    """
+    One fenced block, under the heading it stands below.
+
+    kind: "example", or "refused" when the output is what the error says. form: the format.
+    """
+
+    kind: str
+    form: str
 
     heading: str
     keys: dict[str, str]
@@ -27,12 +36,17 @@ class Example(NamedTuple):
     output: str
 
 
+BLOCK = re.compile(r"^```(example|refused) ?(\w*)\n(.*?)^---\n(.*?)^---\n(.*?)^```$", re.M | re.S)
+
+
 def examples() -> list[Example]:
     found = []
-    for match in re.finditer(r"^```example\n(.*?)^---\n(.*?)^---\n(.*?)^```$", PAGE, re.M | re.S):
+    for match in BLOCK.finditer(PAGE):
+        kind, form, keys, template, output = match.groups()
         heading = re.findall(r"^##+ (.*)$", PAGE[: match.start()], re.M)[-1]
-        keys = dict(line.split(" =", 1) for line in match[1].splitlines())
-        found.append(Example(heading, {k: v.strip() for k, v in keys.items()}, match[2], match[3]))
+        pairs = (line.split(" =", 1) for line in keys.splitlines())
+        values = {key: value.strip() for key, value in pairs}
+        found.append(Example(kind, form, heading, values, template, output))
     return found
 
 
@@ -45,13 +59,23 @@ def snapshot(keys: dict[str, str]) -> Snapshot:
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.heading)
 def test_example_is_true(example: Example, tmp_path: Path) -> None:
-    """The template prints the output over these keys."""
+    """The template prints the output over these keys, or is refused with these words."""
     (tmp_path / "example.j2").write_text(example.template)
     resource = Resource(
-        name="example", origin=Origin("page"), src="example.j2", dest="/none", keys=("/",)
+        name="example",
+        origin=Origin("page"),
+        src="example.j2",
+        dest="/none",
+        keys=("/",),
+        format=example.form,
     )
     renderer = Renderer(str(tmp_path), {"REGION": "eu1"})
     renderer.compile(resource)
+    if example.kind == "refused":
+        with pytest.raises(TemplateFault) as caught:
+            renderer.render(resource, snapshot(example.keys))
+        assert example.output.strip() in str(caught.value)
+        return
     assert renderer.render(resource, snapshot(example.keys)).content.decode() == example.output
 
 
@@ -65,3 +89,4 @@ def test_every_function_has_an_example_that_uses_it() -> None:
     }
     assert names - used == set()
     assert set(FILTERS) - names == set()
+    assert set(PLAIN_FILTERS) - used == set()
