@@ -72,14 +72,27 @@ class Journal:
             self._close([number])
 
     def settle(self, service: str) -> None:
-        """Record that the service runs with what is live: nothing is owed to it any more."""
+        """
+        Record that the service runs with what is live: nothing is owed to it any more. Old versions
+        that were kept for it are removed.
+        """
         with self._lock:
-            numbers = [each.id for each in self._open.values() if each.service == service]
-            if not numbers:
+            intents = self._of(service)
+            if not intents:
                 return
-            if len(numbers) < len(self._open):
+            if len(intents) < len(self._open):
                 self._append(line(do="settled", service=service))
-            self._close(numbers)
+            self._close(each.id for each in intents)
+        for _ in clean(intents):
+            pass
+
+    def unsettled(self, service: str) -> tuple[Intent, ...]:
+        """Swaps that the service has not confirmed, oldest first."""
+        with self._lock:
+            return tuple(self._of(service))
+
+    def _of(self, service: str) -> list[Intent]:
+        return [each for each in self._open.values() if each.service == service]
 
     def recover(self) -> Recovery:
         """Read what a former run left, put half-done sets in order, remove its staged files."""
@@ -102,17 +115,18 @@ class Journal:
 
     def _forget_before(self, new: Intent) -> None:
         """
-        Of older swaps of the same files only the last is needed, for as long as it is not known
-        that the new one will happen. A service is swapped by one thread at a time.
+        Of older swaps of the same files two are needed: the last for the debt, for as long as it is
+        not known that the new one will happen, and the first for what it replaced, which is the
+        version that runs. A service is swapped by one thread at a time.
         """
         paths = [each.path for each in new.files]
         older = [
-            each.id
-            for each in self._open.values()
-            if each.service == new.service and [one.path for one in each.files] == paths
+            each.id for each in self._of(new.service) if [one.path for one in each.files] == paths
         ]
-        for number in older[:-1]:
-            del self._open[number]
+        for number in older[1:-1]:
+            intent = self._open.pop(number)
+            for _ in clean([intent]):
+                pass
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:

@@ -48,13 +48,18 @@ def swap(checked: Checked, *, journal: Journal | None) -> Swapped:
 
 
 def swap_all(
-    permits: Sequence[Checked], *, journal: Journal, removals: Sequence[Resource] = ()
+    permits: Sequence[Checked],
+    *,
+    journal: Journal,
+    removals: Sequence[Resource] = (),
+    keep_old: bool = False,
 ) -> tuple[Swapped, ...]:
     """
     Make a set of checked files of one service live, in the given order, all or none.
 
     removals: resources of which the destinations disappear after that, as part of the set; the
-    check has to have left them out. A link goes, what it leads to stays.
+    check has to have left them out. A link goes, what it leads to stays. keep_old: the old versions
+    stay until the reload is settled, so that `revert` can put them back.
     A reader that opens files between two renames may see a mix, which no file system can prevent;
     the window holds nothing but the renames.
     Raises SwapReverted: all live files are as before, the staged ones are discarded. SwapTorn: some
@@ -80,8 +85,31 @@ def swap_all(
     # originals for that.
     with contextlib.suppress(StateError):
         journal.swapped(number)
-        _clear((), entries)
+        if not keep_old:
+            _clear((), entries)
     return tuple(Swapped(permit) for permit in permits)
+
+
+def revert(service: str, *, journal: Journal) -> tuple[str, ...]:
+    """
+    Put back the old versions of what was swapped with `keep_old` and not settled since.
+
+    Returns the destinations, newest first; none when nothing was kept (after a restart, the old
+    versions are gone). Raises SwapTorn when one cannot be put back; StateError as the journal does.
+    """
+    reverted: list[str] = []
+    for intent in reversed(journal.unsettled(service)):
+        entries = [entry for entry in intent.files if _can_be_restored(entry)]
+        if len(entries) < len(intent.files):
+            break  # older ones would end between two versions
+        _put_back(entries, None)
+        journal.undone(intent.id)
+        reverted.extend(entry.dest for entry in reversed(entries))
+    return tuple(reverted)
+
+
+def _can_be_restored(entry: Entry) -> bool:
+    return entry.was is None or os.path.lexists(entry.original)
 
 
 def _rename_all(
@@ -97,8 +125,9 @@ def _rename_all(
             raise _reverted(error, entry.dest, _SET_KEPT) from error
 
 
-def _put_back(entries: Sequence[Entry], cause: OSError) -> None:
+def _put_back(entries: Sequence[Entry], cause: OSError | None) -> None:
     """Raises SwapTorn, and leaves everything as it is, when one cannot be put back."""
+    why = f"the swap failed because of: {cause.strerror or cause}; " if cause else ""
     for entry in reversed(entries):
         try:
             restore(entry)
@@ -107,8 +136,7 @@ def _put_back(entries: Sequence[Entry], cause: OSError) -> None:
                 f"the set is half swapped and cannot be put back: {error.strerror or error}",
                 where=entry.dest,
                 kept=f"the old version is {entry.original}" if entry.original else "",
-                hint=f"the swap failed because of: {cause.strerror or cause}; put the file back "
-                "by hand, or mend the cause and restart pyconfd",
+                hint=f"{why}put the file back by hand, or mend the cause and restart pyconfd",
             ) from error
 
 

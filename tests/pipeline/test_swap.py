@@ -253,6 +253,45 @@ def test_a_disappearing_file_comes_back_when_the_set_fails(
         swap.swap_all([permit(tmp_path / "a")], journal=journal, removals=removals[1:])
 
 
+def test_what_was_swapped_can_be_taken_back_until_it_is_settled(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Swaps one after the other: back to the version that runs, with files that vanished."""
+    for name in ("a", "gone"):
+        (tmp_path / name).write_bytes(b"old")
+    removals = [a_resource(tmp_path / "gone")]
+    first = [permit(tmp_path / name) for name in ("a", "fresh")]
+    swap.swap_all(first, journal=journal, removals=removals, keep_old=True)
+    for content in (b"2", b"3", b"4", b"5"):
+        swap.swap_all([permit(tmp_path / "a", content)], journal=journal, keep_old=True)
+    taken_back = swap.revert(RELOAD.text, journal=journal)
+    assert [os.path.basename(dest) for dest in taken_back] == ["a", "a", "a", "gone", "fresh", "a"]
+    assert [(tmp_path / name).read_bytes() for name in ("a", "gone")] == [b"old", b"old"]
+    assert not (tmp_path / "fresh").exists()
+    assert strays_in(tmp_path) == []
+    assert open_lines(tmp_path) == []
+
+
+def test_what_is_settled_is_not_taken_back(tmp_path: Path, journal: Journal) -> None:
+    """The old versions go when the service has confirmed."""
+    (tmp_path / "a").write_bytes(b"old")
+    swap.swap_all([permit(tmp_path / "a")], journal=journal, keep_old=True)
+    assert len(strays_in(tmp_path)) == 1
+    journal.settle(RELOAD.text)
+    assert strays_in(tmp_path) == []
+    assert swap.revert(RELOAD.text, journal=journal) == ()
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_without_old_versions_nothing_is_taken_back(tmp_path: Path, journal: Journal) -> None:
+    """A swap without keep_old: the new version stays live, the reload stays owed."""
+    (tmp_path / "a").write_bytes(b"old")
+    swap.swap_all([permit(tmp_path / "a")], journal=journal)
+    assert swap.revert(RELOAD.text, journal=journal) == ()
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert len(journal.unsettled(RELOAD.text)) == 1
+
+
 def test_journal_errors_keep_a_set_from_beginning(tmp_path: Path) -> None:
     """As for one file."""
     (tmp_path / "state").write_bytes(b"")
