@@ -1,20 +1,11 @@
-"""
-SRV records from DNS, asked of the system's name servers; Python's library has no such call.
-
-One question, one answer, over UDP and over TCP when it is too long (RFC 1035, 2782). Shell.
-"""
+"""SRV records as members of an etcd cluster: system/dns.py in the words of sources. Shell."""
 
 from __future__ import annotations
 
-import os
-import socket
-import struct
 from dataclasses import dataclass
 
 from pyconfd.errors import SourceUnavailable
-
-TIMEOUT_S = 2.0
-_SRV, _IN, _NO_SUCH_NAME = 33, 1, 3
+from pyconfd.system import dns
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,93 +22,13 @@ def lookup_srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
     """
     The records of `name` by priority, then by falling weight; empty when there are none.
 
-    servers: `address` or `address:port` of name servers, default those of /etc/resolv.conf.
-    Raises SourceUnavailable when none answers.
+    servers: as in dns.srv. Raises SourceUnavailable when none answers.
     """
-    question = _question(name)
-    last = "there is no name server in /etc/resolv.conf"
-    for server in servers or _system_servers():
-        try:
-            records = _parse(_ask(server, question), question)
-        except (OSError, struct.error, IndexError, ValueError) as error:
-            last = f"{server}: {str(error) or 'no answer in time'}"
-            continue
-        return sorted(records, key=lambda each: (each.priority, -each.weight))
-    raise SourceUnavailable(f"the DNS look-up of {name} failed: {last}")
-
-
-def _system_servers(path: str = "/etc/resolv.conf") -> tuple[str, ...]:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            lines = [line.split() for line in file]
-    except OSError:
-        return ()
-    return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
-
-
-def _question(name: str) -> bytes:
-    labels = b"".join(
-        bytes([len(label)]) + label for label in (part.encode("idna") for part in name.split("."))
-    )
-    # A fresh number, recursion desired, one question.
-    return os.urandom(2) + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0) + labels + b"\0" + _TAIL
-
-
-_TAIL = struct.pack(">HH", _SRV, _IN)
-
-
-def _ask(server: str, question: bytes) -> bytes:
-    host, separator, port = server.partition(":") if server.count(":") == 1 else (server, "", "")
-    address = (host, int(port) if separator else 53)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as udp:
-        udp.settimeout(TIMEOUT_S)
-        udp.connect(address)
-        udp.send(question)
-        answer = udp.recv(65535)
-    if not answer[2] & 0x02:
-        return answer
-    with socket.create_connection(address, TIMEOUT_S) as tcp, tcp.makefile("rwb") as stream:
-        stream.write(struct.pack(">H", len(question)) + question)
-        stream.flush()
-        (size,) = struct.unpack(">H", stream.read(2))
-        return stream.read(size)
-
-
-def _parse(answer: bytes, question: bytes) -> list[SrvRecord]:
-    number, flags, _, count = struct.unpack_from(">HHHH", answer)
-    if answer[:2] != question[:2] or not flags & 0x8000:
-        raise ValueError(f"an answer to another question ({number})")
-    if flags & 0x0F == _NO_SUCH_NAME:
-        return []
-    if flags & 0x0F:
-        raise ValueError(f"the name server failed (code {flags & 0x0F})")
-    place = len(question)
-    records = []
-    for _ in range(count):
-        _, place = _name(answer, place)
-        kind, _, _, size = struct.unpack_from(">HHIH", answer, place)
-        place += 10
-        if kind == _SRV:
-            priority, weight, port = struct.unpack_from(">HHH", answer, place)
-            host, _ = _name(answer, place + 6)
-            records.append(SrvRecord(host, port, priority, weight))
-        place += size
-    return records
-
-
-def _name(answer: bytes, place: int) -> tuple[str, int]:
-    """The name at `place` and the place after it; parts of it may stand elsewhere."""
-    labels: list[str] = []
-    after = 0
-    for _ in range(128):
-        size = answer[place]
-        if size >= 0xC0:
-            after = after or place + 2
-            place = struct.unpack_from(">H", answer, place)[0] & 0x3FFF
-        elif size:
-            labels.append(answer[place + 1 : place + 1 + size].decode("ascii", "replace"))
-            place += 1 + size
-        else:
-            return ".".join(labels), after or place + 1
-    raise ValueError("a name without end")
+        records = dns.srv(name, servers)
+    except OSError as error:
+        raise SourceUnavailable(str(error)) from error
+    return [
+        SrvRecord(record.target.rstrip("."), record.port, record.priority, record.weight)
+        for record in records
+    ]
