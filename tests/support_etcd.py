@@ -291,8 +291,13 @@ class PrivateEtcd:
     def snapshot(self, path: Path) -> None:
         """Save a snapshot file, as `etcdctl snapshot save` does."""
         etcdctl = Path(self.program).with_name("etcdctl")
+        argv: list[str | Path] = [etcdctl, f"--endpoints={self.url}"]
+        if self.tls:
+            argv.append(f"--cacert={self.tls.ca}")
+        if self.user:
+            argv.append(f"--user={':'.join(self.user)}")
         subprocess.run(
-            [etcdctl, f"--endpoints={self.url}", "snapshot", "save", path],
+            [*argv, "snapshot", "save", path],
             env={**os.environ, "ETCDCTL_API": "3"},
             capture_output=True,
             check=True,
@@ -301,19 +306,31 @@ class PrivateEtcd:
     def restore(self, path: Path) -> None:
         """Killed, the data replaced by the snapshot's, started again on the same port."""
         self.kill()
-        shutil.rmtree(self.data)
+        self.replace_data(path)
+        self.start()
+
+    def replace_data(self, path: Path) -> None:
+        """The snapshot's data in the place of ours; only while it does not run."""
+        shutil.rmtree(self.data, ignore_errors=True)
         tool = Path(self.program).with_name("etcdctl")
         subprocess.run(
             [
                 *(tool, "snapshot", "restore", path, f"--data-dir={self.data}"),
-                *(f"--name={self.name}", f"--initial-cluster={self.name}={self.peer_url}"),
+                *(f"--name={self.name}", f"--initial-cluster={self._cluster()}"),
                 f"--initial-advertise-peer-urls={self.peer_url}",
             ],
             env={**os.environ, "ETCDCTL_API": "3"},
             capture_output=True,
             check=True,
         )
-        self.start()
+
+    def alarm(self, *, on: bool) -> None:
+        """Raise or lower the NOSPACE alarm: writes are refused while it stands."""
+        status = self.call("Maintenance/Status", message("StatusRequest")())
+        request = message("AlarmRequest")(
+            action=1 if on else 2, memberID=status.header.member_id, alarm=1
+        )
+        self.call("Maintenance/Alarm", request)
 
     # Users
 
@@ -362,7 +379,7 @@ class PrivateEtcd:
             except grpc.RpcError as error:
                 self._token = ""
                 # The store forgets its tokens when it restarts: log in again, once.
-                if attempt or not self.user or error.code() != grpc.StatusCode.UNAUTHENTICATED:
+                if attempt or not self.user or "auth token" not in error.details():
                     raise
         raise AssertionError("unreachable")
 
@@ -406,6 +423,9 @@ class PrivateEtcd:
             self.process = None
         self._drop()
 
+    def _cluster(self) -> str:
+        return self.cluster or f"{self.name}={self.peer_url}"
+
     def _argv(self) -> list[str]:
         argv = [
             self.program,
@@ -415,7 +435,7 @@ class PrivateEtcd:
             f"--advertise-client-urls={self.url}",
             f"--listen-peer-urls={self.peer_url}",
             f"--initial-advertise-peer-urls={self.peer_url}",
-            f"--initial-cluster={self.cluster or f'{self.name}={self.peer_url}'}",
+            f"--initial-cluster={self._cluster()}",
             f"--initial-cluster-state={self.cluster_state}",
             *self.extra,
         ]
