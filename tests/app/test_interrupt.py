@@ -85,7 +85,9 @@ def test_a_second_signal_does_not_wait(confdir: Confdir) -> None:
     process = start(confdir)
     wait((confdir.out / "begun").exists)
     process.terminate()
-    process.terminate()
+    assert process.stderr
+    while "SIGTERM" not in process.stderr.readline():
+        pass
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=15)
     assert process.returncode == 143
