@@ -16,7 +16,9 @@ from pyconfd.pipeline import stage
 from tests.support_steps import rendered
 
 CORPUS = Path(__file__).parent / "corpus"
-MODULES = Path("/usr/lib/nginx/modules")
+DEBIAN_MODULES = "/usr/lib/nginx/modules"
+#: Where nginx's loadable modules are, if not installed as Debian does it.
+MODULES = Path(os.environ.get("PYCONFD_TEST_NGINX_MODULES", DEBIAN_MODULES))
 
 
 @dataclass
@@ -71,6 +73,7 @@ def plant(name: str, root: Path) -> Tree:
     module; cert: makes NAME.pem and NAME.key; link: PATH -> TARGET; `-- PATH --` begins a file.
     """
     text = (CORPUS / f"{name}.tree").read_text().replace("@ROOT@", str(root))
+    text = text.replace(DEBIAN_MODULES, str(MODULES))
     head, *parts = re.split(r"^-- (.+) --\n", text, flags=re.MULTILINE)
     about, *headers = head.splitlines()
     for path, content in zip(parts[::2], parts[1::2], strict=True):
