@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyconfd.errors import ConfigError
 from pyconfd.model.keys import join_paths
@@ -75,6 +75,15 @@ class Resource:
         for a template that reads no keys and is rendered at start and on SIGHUP only.
     mode: permission bits, None keeps the live file's or 0644. uid, gid: None keeps the live
         file's or takes our own.
+    check: a command that judges the staged file alone. nginx: check = "nginx": the whole nginx
+        configuration is judged with all staged files in their places; confirm: and a reload is
+        believed only when nginx has a new worker.
+    on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
+    group: resources of one group are judged as a set, swapped in the order of the group or not at
+        all; empty for a resource that stands alone.
+    each: a key path below `prefix`; there is one destination for each name directly below it, and
+        `dest` holds `{name}`. item: that name, in a resource made by `for_item`; the template
+        knows it as `name`. declared: the name of the resource it was made from.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not judged.
     guard: when a change of the keys is held back.
@@ -93,7 +102,13 @@ class Resource:
     gid: int | None = None
     make_dirs: bool = False
     check: Command | None = None
+    nginx: Nginx | None = None
     reload: Command | None = None
+    confirm: bool = False
+    on_reload_failure: str = "keep"
+    group: str = ""
+    each: str = ""
+    item: str = ""
     format: str = ""
     guard: Guard = Guard()
     hold_min_s: float = 0.0
@@ -109,9 +124,25 @@ class Resource:
     def service(self) -> str:
         """
         What is reloaded when it changes. Resources with the same reload command are one service
-        and share one reload; a resource without one is a service of its own.
+        and share one reload; one whose command names the destination is a service of its own, and
+        so is a group or a resource without any.
         """
-        return self.reload.text if self.reload else f"resource {self.name}"
+        if self.reload is None:
+            return f"group {self.group}" if self.group else f"resource {self.declared}"
+        if "{{" in self.reload.text:
+            return f"{self.reload.text} [{self.dest}]"
+        return self.reload.text
+
+    @property
+    def declared(self) -> str:
+        """The name it was declared under; for a resource made by `for_item` that of the pattern."""
+        return self.name.removesuffix(f"[{self.item}]") if self.item else self.name
+
+    def for_item(self, item: str) -> Resource:
+        """The resource for one name below `each`."""
+        return replace(
+            self, name=f"{self.name}[{item}]", item=item, dest=self.dest.replace("{name}", item)
+        )
 
 
 @dataclass(frozen=True, slots=True)
