@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 from pyconfd.errors import StateError
 from pyconfd.pipeline.intents import Entry, Intent, line, lines_of, made_whole, parse, swap_line
-from pyconfd.pipeline.recovery import Recovery, clean, judge, owed_for, roll_back
+from pyconfd.pipeline.recovery import Recovery, clean, drop_originals, judge, owed_for, roll_back
 from pyconfd.system import files
 
 #: Rewritten without its closed entries when it has grown to this.
@@ -83,8 +83,7 @@ class Journal:
             if len(intents) < len(self._open):
                 self._append(line(do="settled", service=service))
             self._close(each.id for each in intents)
-        for _ in clean(intents):
-            pass
+        drop_originals(intents)
 
     def unsettled(self, service: str) -> tuple[Intent, ...]:
         """Swaps that the service has not confirmed, oldest first."""
@@ -124,9 +123,7 @@ class Journal:
             each.id for each in self._of(new.service) if [one.path for one in each.files] == paths
         ]
         for number in older[1:-1]:
-            intent = self._open.pop(number)
-            for _ in clean([intent]):
-                pass
+            drop_originals([self._open.pop(number)])
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:

@@ -115,6 +115,14 @@ def clean(intents: Iterable[Intent]) -> Iterator[str]:
                     yield path
 
 
+def drop_originals(intents: Iterable[Intent]) -> None:
+    """Remove the old versions that were kept to be put back."""
+    for intent in intents:
+        for each in intent.files:
+            if each.original:
+                files.remove(each.original)
+
+
 def owed_for(happened: Iterable[Intent]) -> tuple[Owed, ...]:
     """One debt for each service that has somebody to tell."""
     owed: dict[str, Owed] = {}
