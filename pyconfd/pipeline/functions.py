@@ -10,15 +10,16 @@ value_functions (text, lists, numbers, JSON), world_functions (environment, file
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.faults import FunctionFault, NoSuchKey, NotText
 from pyconfd.pipeline.store_functions import Pair, store_functions
-from pyconfd.pipeline.traced_functions import TracedFunctions
 from pyconfd.pipeline.value_functions import FILTERS, VALUE_FUNCTIONS, as_text
-from pyconfd.pipeline.values import Judge
 from pyconfd.pipeline.view import View
 from pyconfd.pipeline.world_functions import world_functions
+
+if TYPE_CHECKING:  # only resources with a format need it
+    from pyconfd.pipeline.values import Judge
 
 __all__ = [
     "FILTERS",
@@ -42,4 +43,6 @@ def functions(
     table = {**VALUE_FUNCTIONS, **world_functions(environ)}
     if judge is None:
         return {**table, **store_functions(view)}
+    from pyconfd.pipeline.traced_functions import TracedFunctions
+
     return {**table, **judge.functions(), **TracedFunctions(view).table()}

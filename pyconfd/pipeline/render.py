@@ -19,7 +19,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import jinja2.compiler
@@ -29,14 +29,15 @@ from jinja2 import nodes
 from pyconfd.errors import MissingKey, RenderError, TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
-from pyconfd.pipeline.formats import load_format
 from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey, as_text, functions
 from pyconfd.pipeline.store import Snapshot, Store
-from pyconfd.pipeline.structure import compare
 from pyconfd.pipeline.template_cache import TemplateCache
 from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, TemplateFiles
-from pyconfd.pipeline.values import PLAIN_FILTERS, Judge, formed, neutral
+from pyconfd.pipeline.value_kinds import PLAIN_FILTERS
 from pyconfd.pipeline.view import View
+
+if TYPE_CHECKING:  # only resources with a format need it
+    from pyconfd.pipeline.values import Judge
 
 # Filters that only lay out a text: what was fit for the format before them still is.
 _LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
@@ -114,6 +115,9 @@ class Renderer:
         if not resource.format:
             return self._plain.bound(functions(view, self._environ))
         if resource.format not in self._judged:
+            from pyconfd.pipeline.formats import load_format
+            from pyconfd.pipeline.values import Judge
+
             judge = Judge(load_format(resource.format))
             self._judged[resource.format] = (self._plain.judged(judge), judge)
         environment, judge = self._judged[resource.format]
@@ -123,6 +127,10 @@ class Renderer:
         """The output as one text; with a format, of the shape that it has without values."""
         text = "".join(pieces)
         if resource.format:
+            from pyconfd.pipeline.formats import load_format
+            from pyconfd.pipeline.structure import compare
+            from pyconfd.pipeline.values import neutral
+
             compare(text, neutral(pieces), load_format(resource.format))
         return text
 
@@ -245,6 +253,8 @@ class Environment(jinja2.Environment):
 
     def judged(self, judge: Judge) -> Environment:
         """The same environment for resources with a format."""
+        from pyconfd.pipeline.values import formed
+
         judged = object.__new__(type(self))
         layout = {name: judge.keeping(self.filters[name]) for name in _LAYOUT}
         judged.__dict__.update(

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
 from pyconfd.pipeline.faults import FunctionFault
-from pyconfd.pipeline.formats import Format, Structure
+
+if TYPE_CHECKING:
+    from pyconfd.pipeline.formats import Format, Structure
 
 # What stands for a value in the neutral text. No directive has this name.
 NEUTRAL = "x"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CodeType
 
 from pyconfd.pipeline.template_cache import TemplateCache
@@ -22,14 +21,6 @@ class BadTemplate(ValueError):
     """The file is no text; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """stamp: of the file that the code was made from; another one means it was edited."""
-
-    stamp: tuple[int, int, int]
-    code: CodeType
-
-
 class TemplateFiles:
     """
     The templates below one folder by their path in it, such as "nginx/site.conf.j2".
@@ -40,7 +31,8 @@ class TemplateFiles:
     def __init__(self, folder: str, cache: TemplateCache | None = None) -> None:
         self._folder = folder
         self._cache = cache
-        self._compiled: dict[str, _Compiled] = {}
+        # Beside each code the stamp of its file: another one means that it was edited.
+        self._compiled: dict[str, tuple[tuple[int, int, int], CodeType]] = {}
 
     def code(self, name: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
         """
@@ -55,15 +47,15 @@ class TemplateFiles:
             raise self._missing(name, error) from error
         stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         known = self._compiled.get(name)
-        if known is not None and known.stamp == stamp:
-            return known.code
+        if known is not None and known[0] == stamp:
+            return known[1]
         source = self.source(name)
         code = self._cache.load(path, source) if self._cache else None
         if code is None:
             code = compiled(source, path)
             if self._cache:
                 self._cache.save(path, source, code)
-        self._compiled[name] = _Compiled(stamp, code)
+        self._compiled[name] = (stamp, code)
         return code
 
     def source(self, name: str) -> str:

@@ -110,3 +110,16 @@ KINDS: dict[str, Callable[..., Any]] = {
     "seconds": seconds,
     "weight": weight_between({"min": 0, "max": 65535}),
 }
+
+
+def _unformed(*_: Any) -> Any:
+    raise FunctionFault("quoted and words need the resource to have a format")
+
+
+# Without a format nothing is judged, and only what needs one is refused.
+PLAIN_FILTERS: dict[str, Callable[..., Any]] = {
+    **KINDS,
+    "quoted": _unformed,
+    "raw": lambda value: value,
+    "words": _unformed,
+}

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.faults import FunctionFault
-from pyconfd.pipeline.formats import Format
 from pyconfd.pipeline.structure import NEUTRAL
 from pyconfd.pipeline.value_functions import (
     as_text,
@@ -26,7 +25,10 @@ from pyconfd.pipeline.value_functions import (
     json_object,
     nindent,
 )
-from pyconfd.pipeline.value_kinds import KINDS, weight_between
+from pyconfd.pipeline.value_kinds import weight_between
+
+if TYPE_CHECKING:
+    from pyconfd.pipeline.formats import Format
 
 # Also the white space and line ends of Unicode, which some readers split at.
 _SPACE = r"\s\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -209,19 +211,6 @@ class Judge:
 def neutral(pieces: Iterable[str]) -> str:
     """Pieces of output with "x" for each value."""
     return "".join([piece.neutral if type(piece) is Formed else piece for piece in pieces])
-
-
-def _unformed(*_: Any) -> Any:
-    raise FunctionFault("quoted and words need the resource to have a format")
-
-
-# Without a format nothing is judged, and only what needs one is refused.
-PLAIN_FILTERS: dict[str, Callable[..., Any]] = {
-    **KINDS,
-    "quoted": _unformed,
-    "raw": lambda value: value,
-    "words": _unformed,
-}
 
 
 def _origin(value: Any) -> str:

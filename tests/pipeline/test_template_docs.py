@@ -14,7 +14,7 @@ from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.functions import FILTERS, functions
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Snapshot, Store
-from pyconfd.pipeline.values import PLAIN_FILTERS
+from pyconfd.pipeline.value_kinds import PLAIN_FILTERS
 from pyconfd.pipeline.view import View
 
 PAGE = (Path(__file__).parents[2] / "docs" / "templates.md").read_text()
