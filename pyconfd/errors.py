@@ -13,6 +13,7 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
         MissingKey           the template asked for a key that is not there
         TemplateFault        syntax, undefined name, bad value, failing function
       HeldBack               a guard finds the change too suspicious to act on
+      LeftOut                another member of its group failed
       StageError             path and reason; nothing live has changed
       CheckBroken            the checker could not judge: absent, timed out
       SwapError
@@ -156,6 +157,10 @@ class HeldBack(PyconfdError):
     stay; the change goes through when the keys return, when an operator releases it, or after
     the guard's timeout.
     """
+
+
+class LeftOut(PyconfdError):
+    """A group is swapped whole or not at all, and another of its members cannot be."""
 
 
 class StageError(PyconfdError):

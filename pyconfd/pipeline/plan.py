@@ -49,17 +49,19 @@ class ReadIndex:
         """Names of the resources that read any of the changed keys."""
         names: builtins.set[str] = set()
         seen: builtins.set[str] = set()
+        by_key, by_tree = self._by_key, self._by_tree
         for key in changed:
-            names |= self._by_key.get(key, _NOBODY)
-            path = key
-            while path not in seen:  # ten thousand members of one folder walk up once
-                seen.add(path)
-                names |= self._by_tree.get(path, _NOBODY)
-                path = path.rpartition("/")[0] or "/"
+            if key in by_key:
+                names |= by_key[key]
+            if key in by_tree:
+                names |= by_tree[key]
+            folder = key.rpartition("/")[0] or "/"
+            while folder not in seen:  # ten thousand members of one folder walk up once
+                seen.add(folder)
+                if folder in by_tree:
+                    names |= by_tree[folder]
+                folder = folder.rpartition("/")[0] or "/"
         return names
-
-
-_NOBODY: frozenset[str] = frozenset()
 
 
 def _move(
