@@ -269,8 +269,6 @@ class Soak:
     def _set_up(self) -> None:
         """Users and rights, in a store that is new."""
         first = self.cluster.members[0]
-        for member in self.cluster.members:
-            member.user = None
         first.add_user("bob", PASSWORD, prefixes=["/app/"])
         first.enable_auth()
         for member in self.cluster.members:
@@ -370,6 +368,8 @@ class Soak:
 
     def wipe(self, _: Daemon) -> None:
         with self.writer.paused():
+            for member in self.cluster.members:
+                member.user = None
             self._replace(lambda _: None)
             self._set_up()
             self.writer.forget()
