@@ -1,5 +1,5 @@
 """
-conf.d: from TOML tables to resources, with every fault of every file and its line.
+conf.d: from TOML files to resources, with every fault of every file and its line.
 
 Reads the TOML files and asks the system for user names and for which templates exist; loads no
 template. A faulty table yields no resource, its neighbours still do.
@@ -9,70 +9,62 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
 
-from pyconfd.config.guards import GUARD_KEYS, read_guard
+from pyconfd.config.groups import Groups
 from pyconfd.config.options import did_you_mean
+from pyconfd.config.resource_table import KEYS, Defaults, Templates, read_resource
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile, read_toml
 from pyconfd.errors import ConfigError, ResourceError
-from pyconfd.model.keys import join_paths, key_path
-from pyconfd.model.resources import Command, Origin, Resource, ResourceSet
-
-
-class Defaults(Protocol):
-    """What resources take from the settings."""
-
-    @property
-    def prefix(self) -> str: ...
-    @property
-    def resource(self) -> tuple[str, ...]: ...
-    @property
-    def check_cmd_timeout_s(self) -> float: ...
-    @property
-    def reload_cmd_timeout_s(self) -> float: ...
-
-
-KEYS = (
-    "src", "dest", "keys", "prefix", "mode", "uid", "gid", "owner", "group", "make_dirs",
-    "check_cmd", "check_cmd_timeout", "reload_cmd", "reload_cmd_timeout", "min_reload_interval",
-    "hold_min", "hold_max", "debounce", "format", *GUARD_KEYS,
-)  # fmt: skip
-
-_HOLD_MAX_S = 10.0
-_FORMATS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes", "formats")
+from pyconfd.model.resources import Origin, Resource, ResourceSet
 
 
 class _Found:
-    """One table, or one file that could not be read. resource: None when it is faulty."""
+    """
+    One table, or one file with faults of its own. table: None when there is none to read.
+    resource: None until the table was read, and when it is faulty.
+    """
 
     def __init__(
-        self, name: str, file: str, resource: Resource | None, faults: list[ConfigError]
+        self,
+        name: str,
+        file: str,
+        *,
+        table: Table | None = None,
+        faults: Iterable[ConfigError] = (),
     ) -> None:
         self.name = name
         self.file = file
-        self.resource = resource
-        self.faults = faults
+        self.table = table
+        self.faults = list(faults)
+        self.resource: Resource | None = None
 
 
 def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     """
-    Everything below `confdir`/conf.d, or of it what --resource names.
+    Everything below `confdir`/conf.d, or of it what --resource names. Members of a group come in
+    the order of the group.
 
     Raises ConfigError when there is nothing that could be done: no folder, no resource, no good
     one, or a name that does not exist.
     """
     folder = os.path.join(confdir, "conf.d")
     _must_exist(confdir, folder)
-    templates = _Templates(os.path.join(confdir, "templates"))
     found: list[_Found] = []
+    groups = Groups()
     for path in _files(folder, found):
-        found += _load_file(path, folder, templates, settings)
+        found += _load_file(path, folder, groups, settings)
+    groups.bind(one.name for one in found if one.table)
+    _read_tables(found, Templates(os.path.join(confdir, "templates")), groups, settings)
     _drop_clashes(found)
+    _drop_broken_groups(found, groups)
+    chosen: list[str] | None = None
     if settings.resource:
         found = _named(found, settings.resource)
-    resources = tuple(one.resource for one in found if one.resource)
+        chosen = [one.name for one in found]
+    resources = groups.ordered([one.resource for one in found if one.resource])
     faults = tuple(fault for one in found for fault in one.faults)
+    faults += tuple(groups.faults(chosen))
     if not resources:
         what = "no usable resource" if faults else "no resource file (*.toml)"
         raise ResourceError(what, where=folder, faults=faults)
@@ -99,7 +91,7 @@ def _files(folder: str, found: list[_Found], above: tuple[str, ...] = ()) -> Ite
         names = sorted(os.listdir(folder))
     except OSError as error:
         fault = ResourceError(f"cannot be read: {error.strerror}", where=folder)
-        found.append(_Found(folder, folder, None, [fault]))
+        found.append(_Found(folder, folder, faults=[fault]))
         return
     for name in names:
         path = os.path.join(folder, name)
@@ -111,22 +103,19 @@ def _files(folder: str, found: list[_Found], above: tuple[str, ...] = ()) -> Ite
             yield from _files(path, found, (*above, real))
 
 
-def _load_file(
-    path: str, folder: str, templates: _Templates, settings: Defaults
-) -> Iterator[_Found]:
+def _load_file(path: str, folder: str, groups: Groups, settings: Defaults) -> Iterator[_Found]:
     name = os.path.relpath(path, folder).removesuffix(".toml")
     try:
         file = read_toml(path, ResourceError)
     except ResourceError as error:
-        yield _Found(name, name, None, [error])
+        yield _Found(name, name, faults=[error])
         return
+    groups.add(file, settings)
     strange, tables = _tables(file)
     if strange:
-        yield _Found(name, name, None, strange)
+        yield _Found(name, name, faults=strange)
     for index, table in enumerate(tables):
-        own = f"{name}#{index + 1}" if index else name
-        resource = _resource(own, table, templates, settings)
-        yield _Found(own, name, resource, table.faults)
+        yield _Found(f"{name}#{index + 1}" if index else name, name, table=table)
 
 
 def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
@@ -134,15 +123,15 @@ def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
     lines = file.lines()
     faults: list[ConfigError] = []
     for key in file.data:
-        if key != "template":
+        if key not in ("template", "group"):
             number = lines[("", 0)].get(key) or lines.get((key, 0), {}).get("", 0)
             hint = "a resource is a [template] table" if key in KEYS else ""
-            hint = hint or did_you_mean(key, ["template"])
+            hint = hint or did_you_mean(key, ["template", "group"])
             where = str(Origin(file.path, number))
             faults.append(ResourceError(f"unknown key or table: {key}", where=where, hint=hint))
-    raw = file.data.get("template", [] if faults else None)
+    raw = file.data.get("template", [] if faults or "group" in file.data else None)
     tables = raw if isinstance(raw, list) else [raw]
-    if any(not isinstance(table, dict) for table in tables) or (not tables and not faults):
+    if any(not isinstance(table, dict) for table in tables):
         faults.append(ResourceError("no [template] table", where=file.path))
         return faults, []
     inline = {"": lines[("", 0)].get("template", 0)}
@@ -152,115 +141,25 @@ def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
     ]
 
 
-def _resource(
-    name: str, table: Table, templates: _Templates, settings: Defaults
-) -> Resource | None:
-    """The resource of one table, None when it has faults."""
-    table.only(KEYS)
-    src, dest = table.required_text("src"), table.required_text("dest")
-    if src:
-        templates.look(table, src)
-    if dest:
-        dest = _destination(table, dest)
-    hold_min_s = _hold_min(table)
-    hold_max_s = table.seconds("hold_max", max(_HOLD_MAX_S, hold_min_s))
-    if hold_max_s < hold_min_s:
-        table.fault("hold_max", "hold_max is less than hold_min")
-    resource = Resource(
-        name=name,
-        origin=Origin(table.file, table.line()),
-        src=os.path.normpath(src),
-        dest=dest,
-        prefix=join_paths(settings.prefix, table.text("prefix")),
-        keys=_keys(table),
-        mode=table.mode(),
-        uid=table.account("uid", "owner"),
-        gid=table.account("gid", "group"),
-        make_dirs=table.flag("make_dirs"),
-        check=_command(table, "check_cmd", settings.check_cmd_timeout_s),
-        reload=_command(table, "reload_cmd", settings.reload_cmd_timeout_s),
-        format=_format(table),
-        guard=read_guard(table),
-        hold_min_s=hold_min_s,
-        hold_max_s=hold_max_s,
-        min_reload_interval_s=table.seconds("min_reload_interval", 0.0),
-    )
-    return None if table.faults else resource
+def _read_tables(
+    found: Iterable[_Found], templates: Templates, groups: Groups, settings: Defaults
+) -> None:
+    for one in found:
+        if one.table is None:
+            continue
+        group = groups.of(one.name)
+        table = one.table.below(group.table) if group else one.table
+        one.resource = read_resource(
+            one.name, table, templates, settings, group.name if group else ""
+        )
+        one.faults += table.faults
 
 
-def _keys(table: Table) -> tuple[str, ...]:
-    if not table.has("keys"):
-        hint = "name the key paths the template reads; keys = [] if it reads none"
-        table.fault("", "keys is missing", hint)
-        return ()
-    keys = table.texts("keys")
-    if "" in keys:
-        table.fault("keys", "keys holds an empty path", 'write "/" for the whole store')
-    return tuple(dict.fromkeys(key_path(key) for key in keys))
-
-
-def _destination(table: Table, dest: str) -> str:
-    """The absolute path. A relative one starts at the current folder, as with confd."""
-    if dest.endswith("/") or os.path.isdir(dest):
-        table.fault("dest", f"dest is a folder: {dest}", "name the file")
-    return os.path.abspath(dest)
-
-
-def _hold_min(table: Table) -> float:
-    if table.has("debounce") and table.has("hold_min"):
-        table.fault("debounce", "debounce is another name of hold_min, and both are given")
-    return table.seconds("debounce" if table.has("debounce") else "hold_min", 0.0)
-
-
-def _command(table: Table, key: str, timeout_s: float) -> Command | None:
-    """A command line; the empty string is none, as with confd."""
-    timeout_s = table.seconds(f"{key}_timeout", timeout_s, above=0.0)
-    if isinstance(table.values.get(key), list):
-        table.fault(key, f"{key} is a list", "write one string; the shell takes it apart")
-        return None
-    text = table.text(key)
-    return Command(text, timeout_s) if text.strip() else None
-
-
-def _format(table: Table) -> str:
-    """How the destination is read; "" when nothing is said."""
-    name = table.text("format")
-    if not name:
-        return ""
-    known = sorted(file.removesuffix(".toml") for file in os.listdir(_FORMATS))
-    if name not in known:
-        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-        table.fault("format", f"format {name!r} is not known", hint)
-    return name
-
-
-class _Templates:
-    """The templates folder: is a template there, and if not, which one was meant?"""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    def look(self, table: Table, src: str) -> None:
-        """Add a fault to the table when `src` is no file within the folder."""
-        if os.path.isabs(src) or os.path.normpath(src).split("/")[0] == "..":
-            table.fault("src", f"src leaves the templates folder: {src}", f"it is {self._folder}")
-            return
-        path = os.path.join(self._folder, src)
-        if os.path.isfile(path):
-            return
-        what = "is a folder" if os.path.isdir(path) else "does not exist"
-        table.fault("src", f"template {what}: {path}", self._meant(src))
-
-    def _meant(self, src: str) -> str:
-        """The template of this name in another folder, else the nearest name."""
-        names = list(self._names())
-        same = [name for name in names if os.path.basename(name) == os.path.basename(src)]
-        return did_you_mean(src, same, 0.0) or did_you_mean(src, names)
-
-    def _names(self) -> Iterator[str]:
-        for folder, _, names in os.walk(self._folder):
-            for name in names:
-                yield os.path.relpath(os.path.join(folder, name), self._folder)
+def _drop_broken_groups(found: Iterable[_Found], groups: Groups) -> None:
+    left_out = groups.judge({one.name: one.resource for one in found if one.resource})
+    for one in found:
+        if one.name in left_out:
+            one.resource = None
 
 
 def _drop_clashes(found: Sequence[_Found]) -> None:

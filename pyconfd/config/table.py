@@ -29,13 +29,33 @@ class Table:
     A table with its place. Reading a bad value notes a fault and returns the default.
 
     lines: key -> line, the table's own under "". faults: what was wrong, in order.
+    above: the table of its group, whose keys count where this one says nothing; a bad value there
+    is a fault there.
     """
 
-    def __init__(self, file: str, values: Mapping[str, object], lines: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        file: str,
+        own: Mapping[str, object],
+        lines: Mapping[str, int],
+        *,
+        above: Table | None = None,
+    ) -> None:
         self.file = file
-        self.values = values
+        self.own = own
+        self.values: Mapping[str, object] = own
+        if above:
+            without = {"resources"}
+            if "hold_min" in own or "debounce" in own:
+                without |= {"hold_min", "debounce"}  # two names of one thing
+            shared = {key: raw for key, raw in above.own.items() if key not in without}
+            self.values = {**shared, **own}
         self.faults: list[ConfigError] = []
         self._lines = lines
+
+    def below(self, above: Table) -> Table:
+        """This table as a member of a group."""
+        return Table(self.file, self.own, self._lines, above=above)
 
     def line(self, key: str = "") -> int:
         """Where the key stands, or the table when it is not found."""
@@ -43,16 +63,18 @@ class Table:
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
         """Note a fault of `key` ("" for the table)."""
+        if key in self.values and key not in self.own:
+            return  # the group's own; it was noted there
         where = str(Origin(self.file, self.line(key)))
         self.faults.append(ResourceError(what, where=where, hint=hint))
 
     def has(self, key: str) -> bool:
-        """Whether the key is given."""
+        """Whether the key is given, here or for the group."""
         return key in self.values
 
     def only(self, known: Sequence[str]) -> None:
         """Note every key that is not known."""
-        for key in self.values:
+        for key in self.own:
             if key not in known:
                 hint = _ELSEWHERE.get(key) or did_you_mean(key, known)
                 self.fault(key, f"unknown key: {key}", hint)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.option_table import REFUSED
-from pyconfd.config.resources import KEYS, load_resources
+from pyconfd.config.resource_table import KEYS
+from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
 from tests.support_docs import PAGE, ROOT, with_tables
 
@@ -31,7 +32,9 @@ def test_every_key_of_a_resource_is_documented_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [text for kind, text in EXAMPLES if kind == "resource"], ids=["first", "full"]
+    "text",
+    [text for kind, text in EXAMPLES if kind == "resource"],
+    ids=["first", "full", "nginx", "each"],
 )
 def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
     """They are loaded without a fault."""
@@ -42,6 +45,22 @@ def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
         (tmp_path / "templates" / name).touch()
     found = load_resources(str(tmp_path), load_settings([], {}))
     assert len(found.resources) == 1
+    assert not found.faults
+
+
+def test_the_example_of_a_group_is_good(tmp_path: Path) -> None:
+    """And every key that a group may hold is named beside it."""
+    (text,) = (text for kind, text in EXAMPLES if kind == "group")
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "x.j2").touch()
+    for name in ("certificates", "upstreams", "servers"):
+        (tmp_path / "conf.d" / f"{name}.toml").write_text(
+            f'[template]\nsrc = "x.j2"\ndest = "/x/{name}"\nkeys = ["/"]\n'
+        )
+    (tmp_path / "conf.d" / "web.toml").write_text(text)
+    found = load_resources(str(tmp_path), load_settings([], {}))
+    assert [each.name for each in found.resources] == ["certificates", "upstreams", "servers"]
     assert not found.faults
 
 

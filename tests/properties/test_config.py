@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import BadValue, seconds
-from pyconfd.config.resources import KEYS, load_resources
+from pyconfd.config.resource_table import KEYS
+from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings, settings_and_faults
 from pyconfd.config.toml import read_toml
 from pyconfd.errors import ConfigError, ResourceError

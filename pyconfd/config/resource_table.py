@@ -1,0 +1,222 @@
+"""One [template] table: from what the operator wrote to a resource, noting every fault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from pyconfd.config.guards import GUARD_KEYS, read_guard
+from pyconfd.config.options import did_you_mean
+from pyconfd.config.table import Table
+from pyconfd.model.keys import is_under, join_paths, key_path
+from pyconfd.model.resources import Command, Nginx, Origin, Resource
+
+# What a group may say for all its members.
+SHARED_KEYS = (
+    "check", "nginx_conf", "nginx_bin", "nginx_prefix", "reload_cmd", "reload_cmd_timeout",
+    "confirm", "on_reload_failure", "min_reload_interval", "hold_min", "hold_max", "debounce",
+    "format", *GUARD_KEYS,
+)  # fmt: skip
+
+KEYS = (
+    "src", "dest", "keys", "prefix", "each", "mode", "uid", "gid", "owner", "group", "make_dirs",
+    "check_cmd", "check_cmd_timeout", *SHARED_KEYS,
+)  # fmt: skip
+
+_HOLD_MAX_S = 10.0
+# nginx starts new workers at every reload; a stream of changes must not pile up old ones.
+_NGINX_INTERVAL_S = 1.0
+_FORMATS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes", "formats")
+
+
+class Defaults(Protocol):
+    """What resources take from the settings."""
+
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def resource(self) -> tuple[str, ...]: ...
+    @property
+    def check_cmd_timeout_s(self) -> float: ...
+    @property
+    def reload_cmd_timeout_s(self) -> float: ...
+
+
+def read_resource(
+    name: str, table: Table, templates: Templates, settings: Defaults, group: str = ""
+) -> Resource | None:
+    """The resource of one table, None when it has faults. group: the one it belongs to."""
+    table.only(KEYS)
+    src, dest = table.required_text("src"), table.required_text("dest")
+    if src:
+        templates.look(table, src)
+    if dest:
+        dest = _destination(table, dest)
+    keys = _keys(table)
+    resource = Resource(
+        name=name,
+        origin=Origin(table.file, table.line()),
+        src=os.path.normpath(src),
+        dest=dest,
+        prefix=join_paths(settings.prefix, table.text("prefix")),
+        keys=keys,
+        each=_each(table, dest, keys),
+        mode=table.mode(),
+        uid=table.account("uid", "owner"),
+        gid=table.account("gid", "group"),
+        make_dirs=table.flag("make_dirs"),
+        check=_command(table, "check_cmd", settings.check_cmd_timeout_s),
+        group=group,
+        **read_shared(table, settings),
+    )
+    return None if table.faults else resource
+
+
+def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
+    """What a group may say as well as a resource, as fields of Resource."""
+    nginx = _nginx(table)
+    hold_min_s = _hold_min(table)
+    hold_max_s = table.seconds("hold_max", max(_HOLD_MAX_S, hold_min_s))
+    if hold_max_s < hold_min_s:
+        table.fault("hold_max", "hold_max is less than hold_min")
+    reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s)
+    interval_s = _NGINX_INTERVAL_S if nginx else 0.0
+    return {
+        "nginx": nginx,
+        "reload": reload,
+        "confirm": _confirm(table, nginx, reload),
+        "on_reload_failure": _on_reload_failure(table),
+        "min_reload_interval_s": table.seconds("min_reload_interval", interval_s),
+        "hold_min_s": hold_min_s,
+        "hold_max_s": hold_max_s,
+        "format": _format(table, "nginx" if nginx else ""),
+        "guard": read_guard(table),
+    }
+
+
+def _keys(table: Table) -> tuple[str, ...]:
+    if not table.has("keys"):
+        hint = "name the key paths the template reads; keys = [] if it reads none"
+        table.fault("", "keys is missing", hint)
+        return ()
+    keys = table.texts("keys")
+    if "" in keys:
+        table.fault("keys", "keys holds an empty path", 'write "/" for the whole store')
+    return tuple(dict.fromkeys(key_path(key) for key in keys))
+
+
+def _each(table: Table, dest: str, keys: tuple[str, ...]) -> str:
+    """The key path whose children have a destination each; "" for a resource with one."""
+    each = table.text("each")
+    named = "{name}" in dest
+    if not each:
+        if named:
+            table.fault("dest", "dest holds {name} without each", 'write each = "/..."')
+        return ""
+    each = key_path(each)
+    if not named:
+        table.fault("dest", "dest holds no {name}", "each name below `each` is put in its place")
+    if not any(is_under(each, key) for key in keys):
+        table.fault("each", f"each is not below one of the keys: {each}")
+    return each
+
+
+def _destination(table: Table, dest: str) -> str:
+    """The absolute path. A relative one starts at the current folder, as with confd."""
+    if dest.endswith("/") or os.path.isdir(dest):
+        table.fault("dest", f"dest is a folder: {dest}", "name the file")
+    return os.path.abspath(dest)
+
+
+def _hold_min(table: Table) -> float:
+    if table.has("debounce") and table.has("hold_min"):
+        table.fault("debounce", "debounce is another name of hold_min, and both are given")
+    return table.seconds("debounce" if table.has("debounce") else "hold_min", 0.0)
+
+
+def _command(table: Table, key: str, timeout_s: float) -> Command | None:
+    """A command line; the empty string is none, as with confd."""
+    timeout_s = table.seconds(f"{key}_timeout", timeout_s, above=0.0)
+    if isinstance(table.values.get(key), list):
+        table.fault(key, f"{key} is a list", "write one string; the shell takes it apart")
+        return None
+    text = table.text(key)
+    return Command(text, timeout_s) if text.strip() else None
+
+
+def _nginx(table: Table) -> Nginx | None:
+    """check = "nginx": how nginx runs here."""
+    given = [key for key in ("nginx_conf", "nginx_bin", "nginx_prefix") if table.has(key)]
+    if not table.has("check"):
+        for key in given:
+            table.fault(key, f'{key} is of use with check = "nginx" only')
+        return None
+    if (check := table.text("check")) != "nginx":
+        table.fault("check", f"check {check!r} is not known", "a command goes into check_cmd")
+        return None
+    usual = Nginx()
+    conf = table.text("nginx_conf") or usual.conf
+    if not os.path.isabs(conf):
+        table.fault("nginx_conf", f"nginx_conf is not an absolute path: {conf}")
+    binary = table.text("nginx_bin") or usual.binary
+    return Nginx(conf=conf, binary=binary, prefix=table.text("nginx_prefix"))
+
+
+def _confirm(table: Table, nginx: Nginx | None, reload: Command | None) -> bool:
+    """Whether a reload must be seen to have worked; usual where it can be seen."""
+    if not table.has("confirm"):
+        return nginx is not None and reload is not None
+    wanted = table.flag("confirm")
+    if wanted and nginx is None:
+        table.fault("confirm", 'confirm is of use with check = "nginx" only')
+    return wanted
+
+
+def _on_reload_failure(table: Table) -> str:
+    word = table.text("on_reload_failure") or "keep"
+    if word not in ("keep", "revert"):
+        what = f"on_reload_failure {word!r} is not known"
+        table.fault("on_reload_failure", what, 'write "keep" or "revert"')
+    return word
+
+
+def _format(table: Table, usual: str) -> str:
+    """How the destination is read; "" when its values are not judged."""
+    name = table.text("format") if table.has("format") else usual
+    if not name:
+        return ""
+    known = sorted(file.removesuffix(".toml") for file in os.listdir(_FORMATS))
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+        table.fault("format", f"format {name!r} is not known", hint)
+    return name
+
+
+class Templates:
+    """The templates folder: is a template there, and if not, which one was meant?"""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def look(self, table: Table, src: str) -> None:
+        """Add a fault to the table when `src` is no file within the folder."""
+        if os.path.isabs(src) or os.path.normpath(src).split("/")[0] == "..":
+            table.fault("src", f"src leaves the templates folder: {src}", f"it is {self._folder}")
+            return
+        path = os.path.join(self._folder, src)
+        if os.path.isfile(path):
+            return
+        what = "is a folder" if os.path.isdir(path) else "does not exist"
+        table.fault("src", f"template {what}: {path}", self._meant(src))
+
+    def _meant(self, src: str) -> str:
+        """The template of this name in another folder, else the nearest name."""
+        names = list(self._names())
+        same = [name for name in names if os.path.basename(name) == os.path.basename(src)]
+        return did_you_mean(src, same, 0.0) or did_you_mean(src, names)
+
+    def _names(self) -> Iterator[str]:
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                yield os.path.relpath(os.path.join(folder, name), self._folder)
