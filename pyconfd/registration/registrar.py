@@ -12,17 +12,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from pyconfd.backends.base import KeptAlive, LeaseRegistry
 from pyconfd.registration import member, session
-from pyconfd.registration.agenda import Agenda, Entry
+from pyconfd.registration.agenda import Agenda, Look
 from pyconfd.registration.carrier import Carrier
 from pyconfd.registration.probes import Machine, Prober
+from pyconfd.registration.roster import Entry, Group, Roster, Turn
 from pyconfd.registration.service import Announcement
 from pyconfd.registration.status import Changed, Died, MemberStatus, StoreState, Tell
-from pyconfd.registration.watching import Watching
+from pyconfd.registration.watching import Probe, Watching
 from pyconfd.registration.workers import Workers
 from pyconfd.system.proc import Runner
 
@@ -37,31 +39,6 @@ def awake_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A member as the registrar knows it."""
-
-    announced: Announcement
-    state: member.Member
-    watching: Watching
-    status: MemberStatus
-    value: bytes
-    due_at: float | None = None
-    removed: bool = False
-    successor: Announcement | None = None
-
-
-@dataclass(slots=True)
-class _Group:
-    """All members with one TTL: they share a lease."""
-
-    lease: session.Lease
-    members: set[str] = field(default_factory=set)
-    wanting: set[str] = field(default_factory=set)
-    holding: set[str] = field(default_factory=set)
-    due_at: float | None = None
-
-
 class Registrar:
     """
     Keeps members registered while they are well.
@@ -69,6 +46,7 @@ class Registrar:
     open_registry: makes the store's client, given where keep-alive answers and the end of their
     stream are to go; called from the registrar's own thread. run: for exec probes and hooks.
     tell: called from that thread with every Notice; it must not block. Members are known by key.
+    haste: seconds of the clock in a second of waiting, other than 1 for tests.
     """
 
     def __init__(
@@ -78,6 +56,7 @@ class Registrar:
         tell: Tell,
         *,
         clock: Callable[[], float] = awake_clock,
+        haste: float = 1.0,
         luck: Callable[[], float] = random.random,
         machine: Machine | None = None,
     ) -> None:
@@ -86,17 +65,17 @@ class Registrar:
         self._run_command = run
         self._tell = tell
         self._clock = clock
+        self._haste = haste
         self._luck = luck
         self._machine = machine or Machine()
         self._probes = Workers("probe", MAX_PROBES)
         self._hooks = Workers("hook", MAX_HOOKS)
         self._agenda = Agenda()
-        self._entries: dict[str, _Entry] = {}
-        self._groups: dict[int, _Group] = {}
+        self._roster = Roster()
         self._todo: deque[Callable[[], None]] = deque()
         self._thread: threading.Thread | None = None
         self._stop_at: float | None = None
-        self._waiting: list[tuple[frozenset[str] | None, threading.Event]] = []
+        self._waiting: list[threading.Event] = []
         self._told_problem = ""
         self._turned_at = clock()
 
@@ -157,7 +136,7 @@ class Registrar:
 
     def statuses(self) -> tuple[MemberStatus, ...]:
         """All members as they are now."""
-        return tuple(entry.status for entry in list(self._entries.values()))
+        return tuple(entry.status for entry in list(self._roster.entries.values()))
 
     def _answer(self, lease: int, left_s: int) -> None:
         self._inbox.put(lambda: self._beat_answered(lease, left_s))
@@ -177,7 +156,7 @@ class Registrar:
                 self._settle_waiting()
         except Exception as error:  # noqa: BLE001 - the top of the thread: it must be told
             self._tell(Died(f"{type(error).__name__}: {error}"))
-            for _, done in self._waiting:
+            for done in self._waiting:
                 done.set()
         finally:
             self._probes.stop()
@@ -187,7 +166,7 @@ class Registrar:
     def _take(self, wait_s: float | None) -> None:
         """Everything on the inbox, after waiting for the first."""
         try:
-            self._inbox.get(timeout=wait_s)()
+            self._inbox.get(timeout=None if wait_s is None else wait_s / self._haste)()
             while True:
                 self._work_off()
                 self._inbox.get_nowait()()
@@ -201,46 +180,41 @@ class Registrar:
     def _over(self) -> bool:
         if self._stop_at is None:
             return False
-        busy = any(self._holds(entry) for entry in self._entries.values())
-        revoking = any(group.lease.lease for group in self._groups.values())
-        return not (busy or revoking) or self._clock() >= self._stop_at
+        done = not (self._roster.any_held or self._roster.any_lease)
+        return done or self._clock() >= self._stop_at
 
-    def _look(self, due: Entry) -> None:
-        now = self._clock()
-        match due.kind:
+    def _look(self, look: Look) -> None:
+        entry = self._roster.entries.get(str(look.key))
+        match look.kind:
             case "lease":
-                assert isinstance(due.key, int)  # noqa: S101 - for the type checker
-                self._feed_lease(due.key, session.Tick())
-            case "member":
-                if (entry := self._entries.get(str(due.key))) and not entry.removed:
-                    self._feed(entry, member.Tick())
+                for group in self._roster.groups.values():
+                    if group.ttl_s == look.key:
+                        self._feed_lease(group, session.Tick())
+            case "member" if entry is not None:
+                self._feed(entry, member.Tick())
+            case "watching" if entry is not None:
+                self._watch(entry, self._clock())
             case "store":
-                self._ask_store(*due.key)  # type: ignore[misc]
-            case "watching":
-                if entry := self._entries.get(str(due.key)):
-                    self._watch(entry, now)
+                self._ask_store(*look.key)  # type: ignore[misc]
 
     # Leases
 
-    def _feed_lease(self, ttl_s: int, message: session.Message) -> None:
-        group = self._groups[ttl_s]
+    def _feed_lease(self, group: Group, message: session.Message) -> None:
         group.lease, commands = session.step(group.lease, message, self._clock(), self._luck())
         for command in commands:
-            self._carry_lease(ttl_s, group, command)
-        due_at = session.next_due(group.lease)
-        if due_at is not None and due_at != group.due_at:
-            self._agenda.add(due_at, "lease", ttl_s)
-        group.due_at = due_at
+            self._carry_lease(group, command)
+        self._agenda.plan(session.next_due(group.lease), "lease", group.ttl_s)
         self._tell_problem(group.lease.problem or self._carrier.problem)
 
-    def _carry_lease(self, ttl_s: int, group: _Group, command: session.Command) -> None:
+    def _lease_later(self, group: Group, message: session.Message) -> None:
+        self._todo.append(lambda: self._feed_lease(group, message))
+
+    def _carry_lease(self, group: Group, command: session.Command) -> None:
         match command:
             case session.Grant():
-                outcome = self._carrier.grant(ttl_s)
-                self._todo.append(lambda: self._feed_lease(ttl_s, outcome))
+                self._lease_later(group, self._carrier.grant(group.ttl_s))
             case session.Revoke(lease):
-                revoked = self._carrier.revoke(lease)
-                self._todo.append(lambda: self._feed_lease(ttl_s, revoked))
+                self._lease_later(group, self._carrier.revoke(lease))
             case session.KeepAlive(lease, verify):
                 self._carrier.keep_alive(lease)
                 if verify:
@@ -250,83 +224,71 @@ class Registrar:
                     self._later(key, member.LeaseUp(lease))
             case session.LeaseDown(lease, why):
                 for key in group.members:
-                    self._lease_down(key, lease, why)
+                    self._lease_down(self._roster.entries[key], lease, why)
 
-    def _lease_down(self, key: str, lease: int, why: str) -> None:
-        entry = self._entries[key]
+    def _lease_down(self, entry: Entry, lease: int, why: str) -> None:
         withdrawing = entry.state.phase is member.Phase.WITHDRAWING
-        self._later(key, member.LeaseDown(lease, why))
+        self._later(entry.key, member.LeaseDown(lease, why))
         if withdrawing:
-            self._later(key, member.Withdrawn())
+            self._later(entry.key, member.Withdrawn())
 
-    def _verify(self, group: _Group, lease: int) -> None:
+    def _verify(self, group: Group, lease: int) -> None:
         """Keys can be removed by hand, or put again by a newer process under its own lease."""
         there = self._carrier.keys_under(lease)
         if there is None:
             return
         for key in group.holding - there:
-            if self._entries[key].state.held == lease:
+            if self._roster.entries[key].state.held == lease:
                 self._later(key, member.KeyGone(lease))
+
+    def _unwanted(self, group: Group) -> None:
+        """The lease goes when nobody wants it, and with it whatever is under it."""
+        if not group.wanting and group.lease.wanted:
+            self._feed_lease(group, session.Unwanted())
 
     def _ask_store(self, key: str, done: threading.Event) -> None:
         if self._carrier.answers(key):
             done.set()
         else:
-            self._agenda.add(self._clock() + ASK_AGAIN_S, "store", (key, done))
+            self._agenda.plan(self._clock() + ASK_AGAIN_S, "store", (key, done))
         self._tell_problem(self._carrier.problem)
 
     def _beat_answered(self, lease: int, left_s: int) -> None:
-        for ttl_s, group in self._groups.items():
+        for group in self._roster.groups.values():
             if group.lease.lease == lease:
-                self._feed_lease(ttl_s, session.KeptAlive(lease, float(left_s)))
+                self._feed_lease(group, session.KeptAlive(lease, float(left_s)))
 
     def _all_broken(self) -> None:
-        for ttl_s in self._groups:
-            self._feed_lease(ttl_s, session.Broken())
+        for group in self._roster.groups.values():
+            self._feed_lease(group, session.Broken())
 
     # Members
 
     def _later(self, key: str, message: member.Message) -> None:
         def feed() -> None:
-            if entry := self._entries.get(key):
+            if entry := self._roster.entries.get(key):
                 self._feed(entry, message)
 
         self._todo.append(feed)
 
-    def _feed(self, entry: _Entry, message: member.Message) -> None:
+    def _feed(self, entry: Entry, message: member.Message) -> None:
         now = self._clock()
-        key, ttl_s = entry.announced.key, entry.announced.declared.ttl_s
         entry.state, command = member.step(entry.state, message, now, self._luck())
-        self._account(entry, ttl_s)
+        group = self._roster.group_of(entry)
+        match self._roster.account(entry):
+            case Turn.WANTED:
+                self._lease_later(group, session.Wanted())
+            case Turn.UNWANTED:
+                self._todo.append(lambda: self._unwanted(group))
         if command is not None:
             self._carry(entry, command)
-        elif entry.state.due_at is not None and entry.state.due_at != entry.due_at:
-            self._agenda.add(entry.state.due_at, "member", key)
-        entry.due_at = entry.state.due_at
+        else:
+            self._agenda.plan(entry.state.due_at, "member", entry.key)
         self._publish(entry, now)
-        if entry.removed and not self._holds(entry):
+        if entry.removed and not entry.holds:
             self._forget(entry)
 
-    def _account(self, entry: _Entry, ttl_s: int) -> None:
-        """Keep the group's sets true, and tell the lease when it is wanted again."""
-        group, key, state = self._groups[ttl_s], entry.announced.key, entry.state
-        (group.holding.add if state.held else group.holding.discard)(key)
-        if state.wanted and key not in group.wanting:
-            group.wanting.add(key)
-            if not group.lease.wanted:
-                self._todo.append(lambda: self._feed_lease(ttl_s, session.Wanted()))
-        elif not state.wanted and key in group.wanting:
-            group.wanting.discard(key)
-            if not group.wanting and not group.holding:
-                self._todo.append(lambda: self._unwanted(ttl_s))
-
-    def _unwanted(self, ttl_s: int) -> None:
-        """The lease goes when nobody wants it, and with it whatever is under it."""
-        group = self._groups[ttl_s]
-        if not group.wanting and group.lease.wanted:
-            self._feed_lease(ttl_s, session.Unwanted())
-
-    def _carry(self, entry: _Entry, command: member.Command) -> None:
+    def _carry(self, entry: Entry, command: member.Command) -> None:
         declared = entry.announced.declared
         match command:
             case member.Prepare():
@@ -338,26 +300,23 @@ class Registrar:
             case member.Withdraw(lease):
                 self._withdraw(entry, lease)
 
-    def _claim(self, entry: _Entry, lease: int, again: bool) -> None:
-        key, ttl_s = entry.announced.key, entry.announced.declared.ttl_s
+    def _claim(self, entry: Entry, lease: int, again: bool) -> None:
         outcome = self._carrier.claim(entry.announced, entry.value, lease, again)
         if isinstance(outcome, session.Gone):
-            gone = outcome
-            self._later(key, member.ClaimFailed("the store no longer knows the lease"))
-            self._todo.append(lambda: self._feed_lease(ttl_s, gone))
+            self._later(entry.key, member.ClaimFailed("the store no longer knows the lease"))
+            self._lease_later(self._roster.group_of(entry), outcome)
         else:
-            self._later(key, outcome)
+            self._later(entry.key, outcome)
 
-    def _withdraw(self, entry: _Entry, lease: int) -> None:
+    def _withdraw(self, entry: Entry, lease: int) -> None:
         """With the lease when nobody else wants it, else the key alone."""
-        ttl_s = entry.announced.declared.ttl_s
-        group = self._groups[ttl_s]
+        group = self._roster.group_of(entry)
         if group.wanting or group.lease.lease != lease:
-            self._later(entry.announced.key, self._carrier.withdraw(entry.announced.key))
+            self._later(entry.key, self._carrier.withdraw(entry.key))
         else:
-            self._todo.append(lambda: self._unwanted(ttl_s))
+            self._todo.append(lambda: self._unwanted(group))
 
-    def _hook(self, entry: _Entry, command: str, outcome: Callable[[str], member.Message]) -> None:
+    def _hook(self, entry: Entry, command: str, outcome: Callable[[str], member.Message]) -> None:
         key, timeout_s = entry.announced.key, entry.announced.declared.hook_timeout_s
 
         def run() -> None:
@@ -369,12 +328,7 @@ class Registrar:
 
         self._hooks.submit(run)
 
-    def _holds(self, entry: _Entry) -> bool:
-        """Whether its key may be there, or something is still owed after it went."""
-        owed = (member.Phase.WITHDRAWING, member.Phase.CLEANING)
-        return bool(entry.state.held) or entry.state.dirty or entry.state.phase in owed
-
-    def _publish(self, entry: _Entry, now: float) -> None:
+    def _publish(self, entry: Entry, now: float) -> None:
         before, state = entry.status, entry.state
         if (before.phase, before.why, before.lease) == (state.phase, state.why, state.held):
             return
@@ -399,128 +353,111 @@ class Registrar:
     def _add(self, announced: Announcement) -> None:
         if self._stop_at is not None:
             return
-        key, declared = announced.key, announced.declared
-        there = self._entries.get(key)
-        if there is not None and there.announced.declared.ttl_s != declared.ttl_s:
+        declared = announced.declared
+        there = self._roster.entries.get(announced.key)
+        if there is not None and there.ttl_s != declared.ttl_s:
             # Another TTL is another lease: the key must go with the old one first.
             there.successor = announced
-            self._remove(key)
+            self._remove(announced.key)
             return
         now = self._clock()
         prober = Prober(self._run_command, self._machine)
         watching = Watching(declared, announced.address, prober, self._machine, now)
-        value = announced.value(watching.weight)
         if there is not None:
             there.announced, there.watching, there.removed = announced, watching, False
             there.state = replace(
                 there.state, before=bool(declared.before), after=bool(declared.after_withdraw)
             )
-            entry = there
-        else:
-            entry = self._enter(announced, watching, value, now)
+        entry = there or self._enter(announced, watching, now)
         self._judge(entry)
         self._watch(entry, now)
 
-    def _enter(
-        self, announced: Announcement, watching: Watching, value: bytes, now: float
-    ) -> _Entry:
+    def _enter(self, announced: Announcement, watching: Watching, now: float) -> Entry:
         key, declared = announced.key, announced.declared
         status = MemberStatus(
             declared.service, announced.member_id, key, member.Phase.WAITING, since=now
         )
         state = member.Member(before=bool(declared.before), after=bool(declared.after_withdraw))
-        entry = self._entries[key] = _Entry(announced, state, watching, status, value)
-        group = self._groups.setdefault(
-            declared.ttl_s, _Group(session.Lease(asked_ttl_s=declared.ttl_s))
-        )
-        group.members.add(key)
+        entry = Entry(announced, state, watching, status, announced.value(watching.weight))
+        group = self._roster.enter(entry)
         if group.lease.usable:
             self._later(key, member.LeaseUp(group.lease.lease))
         self._tell(Changed(status, None))
         return entry
 
     def _remove(self, key: str) -> None:
-        if entry := self._entries.get(key):
+        if entry := self._roster.entries.get(key):
             entry.removed = True
             self._exclude(key, "removed")
-            if not self._holds(entry):
+            if not entry.holds:
                 self._forget(entry)
 
-    def _forget(self, entry: _Entry) -> None:
-        key = entry.announced.key
-        if self._entries.pop(key, None) is None:
-            return
-        group = self._groups[entry.announced.declared.ttl_s]
-        for keys in (group.members, group.wanting, group.holding):
-            keys.discard(key)
-        if entry.successor is not None:
+    def _forget(self, entry: Entry) -> None:
+        if self._roster.forget(entry) and entry.successor is not None:
             self._add(entry.successor)
 
     def _exclude(self, key: str, why: str) -> None:
-        if entry := self._entries.get(key):
+        if entry := self._roster.entries.get(key):
             entry.watching.excluded = why
             self._judge(entry)
 
     def _exclude_all(self, why: str, done: threading.Event) -> None:
         """All are told before any is withdrawn, so that one revocation does for all."""
-        self._waiting.append((None, done))
-        for entry in self._entries.values():
+        self._waiting.append(done)
+        for entry in self._roster.entries.values():
             entry.watching.excluded = why
-            group = self._groups[entry.announced.declared.ttl_s]
-            group.wanting.discard(entry.announced.key)
-        for entry in list(self._entries.values()):
+            self._roster.group_of(entry).wanting.discard(entry.key)
+        for entry in list(self._roster.entries.values()):
             self._judge(entry)
 
     def _begin_stop(self, timeout_s: float) -> None:
         self._stop_at = self._clock() + timeout_s
-        self._agenda.add(self._stop_at, "stop", None)
+        self._agenda.plan(self._stop_at, "stop", None)
         self._exclude_all(STOPPING, threading.Event())
-        for ttl_s in self._groups:
-            self._todo.append(lambda ttl_s=ttl_s: self._unwanted(ttl_s))  # type: ignore[misc]
+        for group in self._roster.groups.values():
+            self._todo.append(partial(self._unwanted, group))
 
     def _settle_waiting(self) -> None:
         """Tell those who wait for the withdrawal of everything."""
-        if self._waiting and not any(self._holds(each) for each in self._entries.values()):
-            for _, done in self._waiting:
+        if self._waiting and not self._roster.any_held:
+            for done in self._waiting:
                 done.set()
             self._waiting.clear()
 
     # Health
 
-    def _watch(self, entry: _Entry, now: float) -> None:
+    def _watch(self, entry: Entry, now: float) -> None:
         """Start the probes that are due and look at what else may have changed."""
-        watching, key = entry.watching, entry.announced.key
+        watching = entry.watching
         for number, probe in watching.due_probes(now):
-
-            def ask(number: int = number, probe: Callable[[], tuple[bool, str]] = probe) -> None:
-                passed, why = probe()
-                self._inbox.put(lambda: self._probed(key, watching, number, passed, why))
-
-            self._probes.submit(ask)
+            self._probes.submit(partial(self._ask, entry.key, watching, number, probe))
         if watching.look(now):
             self._judge(entry)
         self._reweigh(entry)
-        if (due_at := watching.next_due()) is not None:
-            self._agenda.add(due_at, "watching", key)
+        self._agenda.plan(watching.next_due(), "watching", entry.key)
+
+    def _ask(self, key: str, watching: Watching, number: int, probe: Probe) -> None:
+        """From a thread of the workers."""
+        passed, why = probe()
+        self._inbox.put(lambda: self._probed(key, watching, number, passed, why))
 
     def _probed(self, key: str, watching: Watching, number: int, passed: bool, why: str) -> None:
-        entry = self._entries.get(key)
+        entry = self._roster.entries.get(key)
         if entry is None or entry.watching is not watching:
             return
         watching.probed(number, passed, why, self._clock())
         self._judge(entry)
-        if (due_at := watching.next_due()) is not None:
-            self._agenda.add(due_at, "watching", key)
+        self._agenda.plan(watching.next_due(), "watching", key)
 
-    def _judge(self, entry: _Entry) -> None:
+    def _judge(self, entry: Entry) -> None:
         """Tell the member whether it should be in rotation."""
         wanted, why = entry.watching.verdict()
         if wanted != entry.state.wanted or (why and why != entry.state.why and not wanted):
             message = member.Wanted() if wanted else member.Unwanted(why)
-            self._later(entry.announced.key, message)
+            self._later(entry.key, message)
 
-    def _reweigh(self, entry: _Entry) -> None:
+    def _reweigh(self, entry: Entry) -> None:
         value = entry.announced.value(entry.watching.weight)
         if value != entry.value:
             entry.value = value
-            self._later(entry.announced.key, member.ValueChanged())
+            self._later(entry.key, member.ValueChanged())

