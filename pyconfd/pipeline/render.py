@@ -86,7 +86,11 @@ class Renderer:
         try:
             environment = self._bound(resource, view)
             template = environment.get_template(resource.src)
-            pieces = list(template.root_render_func(template.new_context()))
+            pieces = list(
+                template.root_render_func(
+                    template.new_context({"name": resource.item} if resource.item else None)
+                )
+            )
             content = self._whole(resource, pieces).encode()
         except _TEMPLATE_ERRORS as error:
             fault = _fault(error, resource, environment.globals)

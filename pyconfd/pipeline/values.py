@@ -5,8 +5,8 @@ The first line of defence: every text that an expression prints is judged for th
 place, outside quotes, unless the template's author wrote it, or said `| quoted`, `| words` or
 `| raw`. A text that was judged is a `Formed`; whatever is done to it makes a plain text of it
 again, which is judged anew. So what is forgotten here is refused and not let through.
-A Formed also carries what it would be with "x" for each value, for the second line of defence
-(structure.py).
+A Formed also carries what it would be with "x" for each value that is not tame, for the second
+line of defence (structure.py).
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 # Also the white space and line ends of Unicode, which some readers split at.
 _SPACE = r"\s\x00-\x1f\x7f-\x9f\u2028\u2029"
+# Addresses, ports, paths, host names: words in every format, whatever stands beside them, and
+# never the name of a directive, which has letters and underscores alone.
+TAME = re.compile(r"[\w.:/\[\]*-]*[0-9.:/\[\]*-][\w.:/\[\]*-]*", re.ASCII)
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 
 
@@ -59,7 +62,7 @@ class NameText(KeyText):
 
 
 class Formed(str):
-    """A text that is fit for the format. neutral: the same with "x" for each value in it."""
+    """A text that is fit for the format. neutral: with "x" for each value that is not tame."""
 
     __slots__ = ("neutral",)
     neutral: str
@@ -112,6 +115,8 @@ class Judge:
             if isinstance(value, (bool, int, float)) or not text:
                 return text
             value = text
+        if TAME.fullmatch(value):
+            return formed(str(value))
         found = self._refused.search(value) or (self._first and self._first.match(value))
         if found:
             raise self._refusal(value, found[0])

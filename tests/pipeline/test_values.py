@@ -12,6 +12,7 @@ from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.formats import format_names, load_format
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Store
+from pyconfd.pipeline.values import TAME
 
 HOSTILE = "1.2.3.4:80; } server { listen 9999; } upstream x { server 5.6.7.8:80"
 SITE = """\
@@ -316,4 +317,6 @@ def test_every_format_is_whole() -> None:
         assert set(rules.structure.comment) <= set(rules.refused)
         assert {'"', "'", "\\"} <= set(rules.refused)
         assert rules.structure.ends == "\n" or rules.structure.ends in rules.refused
+        assert not any(TAME.fullmatch(char) for char in rules.refused + rules.first)
+        assert not any(TAME.fullmatch(word) for word in rules.directives)
         assert rules.weight["min"] < rules.weight["max"]
