@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import copy
 import random
+import shutil
 import signal
 import statistics
 import sys
@@ -279,6 +280,7 @@ class Soak:
     def _converge(self, name: str, daemon: Daemon) -> None:
         """Quiet the writer, put a marker, and wait until every file is what the store holds."""
         with self.writer.paused():
+            self.writer.forget()  # its connections may hang on what the fault did to them
             begun = time.monotonic()
             self.writer.mark(f"{name}-{self.tally.changes}")
             state = wait_until(self._read, 40, "reading the store")
@@ -364,7 +366,9 @@ class Soak:
 
     def defragment(self, _: Daemon) -> None:
         for member in self.cluster.members:
-            member.defragment()
+            member._drop()
+            with contextlib.suppress(load_grpc().RpcError):
+                member.defragment()
 
     def wipe(self, _: Daemon) -> None:
         with self.writer.paused():
@@ -384,8 +388,6 @@ class Soak:
             self._replace(lambda member: member.replace_data(backup))
 
     def _replace(self, fill: Callable[[PrivateEtcd], None]) -> None:
-        import shutil
-
         for member in self.cluster.members:
             member.kill()
         for member in self.cluster.members:
@@ -488,12 +490,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="a broken cluster for as long as you like")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--keep", action="store_true", help="leave the folder with all logs")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
     deadline = time.monotonic() + chosen.minutes * 60
-    with tempfile.TemporaryDirectory(prefix="pyconfd-soak-") as folder:
+    folder = tempfile.mkdtemp(prefix="pyconfd-soak-")
+    try:
         soak = Soak(Path(folder), chosen.seed)
         tally = soak.run(lambda _: time.monotonic() > deadline, pause_s=3)
+    finally:
+        if chosen.keep:
+            print(f"logs: {folder}")
+        else:
+            shutil.rmtree(folder)
     print(table(tally))
     for each in tally.violations:
         print(f"VIOLATION: {each}")
