@@ -101,6 +101,7 @@ class Companion:
         self._ready = False
         self._stop_signal: int | None = None
         self._asked_at = float("-inf")
+        self._held_at = float("-inf")
         self._exit_status: int | None = None
         self._registrar = make_registrar(self._tell)
 
@@ -126,6 +127,10 @@ class Companion:
 
     def _tell(self, notice: Notice) -> None:
         self._report(notice)
+        if isinstance(notice, Changed) and any(
+            each.lease for each in (notice.status, notice.before) if each is not None
+        ):
+            self._held_at = time.monotonic()
         self._inbox.put(notice)
 
     # Running
@@ -279,11 +284,11 @@ class Companion:
         return 128 + signal.SIGKILL if self._exit_status is None else self._exit_status
 
     def _stop_child(self) -> None:
-        was_registered = any(each.lease for each in self._registrar.statuses())
+        began = time.monotonic()
         if not self._registrar.withdraw_all("stopping", WITHDRAW_S):
             log.warn("the store did not answer: the keys stay until their TTL is over")
         number = self._asked_to_stop() or signal.SIGTERM
-        if was_registered:
+        if self._held_at >= began:  # a key was there: nginx may not know yet that it has gone
             self._await_exit(self._plan.drain_s)
             number = self._asked_to_stop() or number  # asked twice: no more draining
         while number and not self._over:
