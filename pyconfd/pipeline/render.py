@@ -227,6 +227,8 @@ class Context(jinja2.runtime.Context):
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return obj(*args, **kwargs)
+        if kind is jinja2.runtime.BlockReference:  # Jinja2 3.1.4 joins it without the environment
+            return self.environment.concat(obj._stack[obj._depth](obj._context))
         return super().call(obj, *args, **kwargs)
 
 
