@@ -8,14 +8,15 @@ import queue
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyconfd.app.drift import Drift
+from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
 from pyconfd.app.lanes import Lanes
 from pyconfd.app.loop import Loop, Message, Pace, Parts
-from pyconfd.app.passes import Tools
 from pyconfd.app.poll import Poll
+from pyconfd.app.tools import Tools
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
@@ -55,7 +56,15 @@ def configure_log(settings: Settings) -> None:
 
 def load(settings: Settings) -> ResourceSet:
     """conf.d as it is now; raises ConfigError when there is nothing to do at all."""
-    return load_resources(settings.confdir, settings)
+    found = load_resources(settings.confdir, settings)
+    if not settings.sync_only:
+        return found
+    return replace(
+        found,
+        resources=tuple(
+            replace(resource, check=None, nginx=None, reload=None) for resource in found.resources
+        ),
+    )
 
 
 def renderer(settings: Settings) -> Renderer:
@@ -81,8 +90,10 @@ def tools(
         run=commands.run,
         drift=Drift(),
         guards=state.guards,
+        made=Made(os.path.join(state.folder, "made.json")),
+        work_dir=os.path.join(state.folder, "check"),
+        check_timeout_s=settings.check_cmd_timeout_s,
         keep_stage=settings.keep_stage_file,
-        sync_only=settings.sync_only,
         stopping=stopping,
     )
 

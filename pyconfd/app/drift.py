@@ -19,22 +19,26 @@ class Drift:
     """What each destination looked like when a pass last left it true. Any lane may call it."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Signature | None] = {}
+        self._seen: dict[str, dict[str, Signature | None]] = {}  # declared name -> dest -> facts
 
     def remember(self, outcomes: Iterable[Outcome]) -> None:
         """Note the live files of the resources that came out well."""
         for outcome in outcomes:
+            resource = outcome.resource
+            seen = self._seen.setdefault(resource.declared, {})
             if outcome.result in (Result.UNCHANGED, Result.UPDATED):
-                self._seen[outcome.resource.name] = _signature(outcome.resource.dest)
+                # (): removed by somebody since the swap, which no later look may find in order
+                seen[resource.dest] = _signature(resource.dest) or ()
+            elif outcome.result in (Result.REMOVED, Result.REVERTED):
+                seen.pop(resource.dest, None)
 
     def touched(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
-        """Those whose live file is not as it was left; none that was never rendered well."""
-        return tuple(
-            resource
-            for resource in resources
-            if resource.name in self._seen
-            and self._seen[resource.name] != _signature(resource.dest)
-        )
+        """Those of which a live file is not as it was left; none that was never rendered well."""
+        return tuple(resource for resource in resources if self._is_touched(resource))
+
+    def _is_touched(self, resource: Resource) -> bool:
+        seen = self._seen.get(resource.name, {})
+        return any(signature != _signature(dest) for dest, signature in list(seen.items()))
 
 
 def _signature(path: str) -> Signature | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pyconfd.app.passes import Told, Tools, run_pass
+from pyconfd.app.passes import Told, run_pass
+from pyconfd.app.tools import Tools
 from pyconfd.errors import ReloadError, TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
@@ -78,6 +79,7 @@ def _died(
         service=job.service,
         generation=job.generation,
         outcomes=outcomes,
+        names=frozenset(resource.name for resource in resources),
         reload=ReloadFailed(job.service, error=ReloadError(f"internal fault: {fault!r}"))
         if told
         else None,

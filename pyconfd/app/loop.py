@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyconfd.app.lanes import Lanes
-from pyconfd.app.passes import Told, Tools
+from pyconfd.app.passes import Told
+from pyconfd.app.tools import Tools
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.errors import ConfigError
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
@@ -86,6 +87,7 @@ class Loop:
         self._watched: tuple[str, ...] = ()
         self._watches = 0
         self._listed = False
+        self._adopted = 0
         self._lost = ""
         self._unready: set[str] = set()
         self._stopping_s: float | None = None
@@ -177,11 +179,10 @@ class Loop:
             log.info("the store is back", source=self._parts.source.name)
 
     def _finish(self, message: LaneReport) -> None:
-        for outcome in message.outcomes:
-            name = outcome.resource.name
-            if outcome.reads is not None and self._resources.get(name) is outcome.resource:
-                self._index.set(name, outcome.reads)
-            self._unready.discard(name)
+        for name, reads in message.reads.items():
+            if name in self._resources and message.generation > self._adopted:
+                self._index.set(name, reads)
+        self._unready -= message.names
         self._fleet.finished(message, time.monotonic())
         report.lane(message)
         if not self._unready and self._listed:
@@ -218,11 +219,12 @@ class Loop:
         snapshot = self._store.snapshot()
         for job in jobs:
             members = self._fleet.members(job.service)
+            groups = {one.group for one in members if one.group and one.name in job.resources}
             for resource in members:
-                if resource.name in job.resources:
+                if resource.name in job.resources or resource.group in groups:
                     # until its reads are known again, anything it may read makes it dirty
                     self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
-            told = None if self._parts.tools.sync_only else Told.of(members)
+            told = Told.of(members)
             self._parts.lanes.submit(self._parts.tools, job, members, told, snapshot)
 
     def _last_jobs(self) -> bool:
@@ -251,6 +253,7 @@ class Loop:
                 log.error(str(fault))
             log.error("the new configuration is not used; the running one is kept")
         else:
+            self._parts.tools.quarantine.clear()
             self._adopt(resources)
             if self._listed:
                 self._fleet.dirty(self._resources, time.monotonic())
@@ -264,7 +267,8 @@ class Loop:
         for resource in resources:
             self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
         self._unready = set(self._resources)
-        self._fleet.adopt(resources, reloads=not self._parts.tools.sync_only)
+        self._fleet.adopt(resources)
+        self._adopted = self._fleet.generation
         wanted = covering(path for resource in resources for path in resource.watched)
         if not self._watches or wanted != self._watched:
             self._rewatch(wanted)

@@ -1,73 +1,63 @@
 """
-One pass over a service: render, stage, check and swap each resource, then reload once.
+One pass over a service: its groups from snapshot to live files, then one reload.
 
-The steps are in pyconfd/pipeline; this file only puts them in their order and turns what each
-raises into an outcome. A resource that fails does not hold up the others.
+The steps are in pyconfd/pipeline, their order for a group in app/transaction.py. This file picks
+what is due, tells the service once, and makes the report.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from pyconfd.app.drift import Drift
-from pyconfd.app.guards import Guards
-from pyconfd.errors import CheckBroken, HeldBack, RenderError, StageError, SwapError
-from pyconfd.model.resources import Command, Resource
+from pyconfd.app.each import expand
+from pyconfd.app.tools import Tools
+from pyconfd.app.transaction import Candidate, transact
+from pyconfd.errors import HeldBack, ReloadError, RenderError, StageError, SwapError
+from pyconfd.model.keys import join_paths
+from pyconfd.model.resources import Command, Nginx, Resource
 from pyconfd.model.steps import (
-    Checked,
-    CommandReport,
     LaneReport,
     Outcome,
-    Refused,
+    Reads,
     Reloaded,
     ReloadFailed,
-    Rendered,
     Result,
-    Staged,
 )
-from pyconfd.pipeline import check, reload, stage, swap
-from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline import reload, stage, swap
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Snapshot
-from pyconfd.reconcile.debt import after_swaps
+from pyconfd.reconcile.debt import Debt, after_swaps
 from pyconfd.reconcile.service import Job
-from pyconfd.system.proc import Runner
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
-    """
-    What a pass works with. keep_stage, sync_only: as the options of these names.
-
-    stopping: asked between two resources; once it says yes, no further resource is begun.
-    """
-
-    renderer: Renderer
-    journal: Journal
-    run: Runner
-    drift: Drift
-    guards: Guards
-    stopping: Callable[[], bool] = lambda: False
-    keep_stage: bool = False
-    sync_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How a service is told of new files: its reload command, and the destination it names."""
+    """
+    How a service is told of new files: its reload command, and the destination it names. nginx:
+    whose workers confirm it, None when the exit status is believed. revert: whether the old files
+    come back when the service does not take the new ones.
+    """
 
     command: Command
     dest: str
+    nginx: Nginx | None = None
+    revert: bool = False
 
     @staticmethod
     def of(resources: Sequence[Resource]) -> Told | None:
         """The telling of a service with these resources; None when it has no reload command."""
-        for resource in resources:
-            if resource.reload:
-                return Told(resource.reload, resource.dest)
-        return None
+        told = [resource for resource in resources if resource.reload]
+        if not told or told[0].reload is None:
+            return None
+        confirming = (resource.nginx for resource in told if resource.confirm)
+        return Told(
+            told[0].reload,
+            told[0].dest,
+            nginx=next(confirming, None),
+            revert=any(resource.on_reload_failure == "revert" for resource in told),
+        )
 
 
 def run_pass(
@@ -75,76 +65,207 @@ def run_pass(
 ) -> LaneReport:
     """
     Do the job. resources: all of the service in declared order, of which the job names those to
-    render. told: None when the service has no reload command, or none is to be run (--sync-only).
+    render; their groups are done whole. told: None when the service has no reload command.
     """
+    due = _due(tools, job, resources)
+    outcomes, reads = _make_true(tools, due, snapshot)
+    tools.drift.remember(outcomes)  # at once: a hand edit during the reload must be seen
+    owed = after_swaps(job.debt, outcomes, time.monotonic())
+    answer: Reloaded | ReloadFailed | None = None
+    if told is not None and _is_payable(tools, job, owed):
+        answer = _tell(tools, job.service, told)
+        if isinstance(answer, ReloadFailed) and told.revert and _swapped(outcomes):
+            outcomes, answer = _revert(tools, job.service, told, outcomes, answer)
+    return LaneReport(
+        service=job.service,
+        generation=job.generation,
+        outcomes=outcomes,
+        names=frozenset(resource.name for resource in due),
+        reads=reads,
+        reload=answer,
+    )
+
+
+def _due(tools: Tools, job: Job, resources: Sequence[Resource]) -> list[Resource]:
+    """What the job names, or finds touched by others, and everything in the same groups."""
     named = set(job.resources)
     if job.verify:
         named.update(resource.name for resource in tools.drift.touched(resources))
-    outcomes = tuple(
-        apply(tools, resource, snapshot)
-        for resource in resources
-        if resource.name in named and not tools.stopping()
-    )
-    tools.drift.remember(outcomes)
-    owed = after_swaps(job.debt, outcomes, time.monotonic())
-    outcome: Reloaded | ReloadFailed | None = None
-    if told is None:
-        owed = None
-    elif owed is None and job.debt is not None:
-        tools.journal.settle(job.service)  # the old content is back before anybody was told
-    elif owed is not None and job.may_reload and (job.pay or owed != job.debt):
-        outcome = reload.reload(job.service, told.command, dest=told.dest, run=tools.run)
-        if isinstance(outcome, Reloaded):
-            tools.journal.settle(job.service)
-    return LaneReport(
-        service=job.service, generation=job.generation, outcomes=outcomes, reload=outcome
-    )
+    groups = {resource.group for resource in resources if resource.group and resource.name in named}
+    return [one for one in resources if one.name in named or one.group in groups]
 
 
-def apply(tools: Tools, resource: Resource, snapshot: Snapshot) -> Outcome:
-    """Bring one destination to what the snapshot says."""
-    try:
-        tools.guards.ask(resource, snapshot)
-        rendered = tools.renderer.render(resource, snapshot)
-    except HeldBack as error:
-        return Outcome(resource=resource, result=Result.HELD, error=error)
-    except RenderError as error:
-        return Outcome(
-            resource=resource, result=Result.RENDER_FAILED, error=error, reads=error.reads
-        )
-    outcome = _make_true(tools, rendered)
-    if not outcome.result.failed:
-        tools.guards.passed(resource, snapshot)
-    return outcome
-
-
-def _make_true(tools: Tools, rendered: Rendered) -> Outcome:
-    """Stage what differs, and put it live."""
-    try:
-        staged = stage.stage(rendered, keep=tools.keep_stage)
-        if staged is None:
-            return _outcome(rendered, Result.UNCHANGED)
-        return _put_live(tools, rendered, staged)
-    except StageError as error:
-        return _outcome(rendered, Result.STAGE_FAILED, error=error)
-
-
-def _put_live(tools: Tools, rendered: Rendered, staged: Staged) -> Outcome:
-    """Check and swap one staged file."""
-    judged: Checked | Refused
-    try:
-        if tools.sync_only or rendered.resource.check is None:
-            judged = check.unchecked(staged)
+def _make_true(
+    tools: Tools, due: Iterable[Resource], snapshot: Snapshot
+) -> tuple[tuple[Outcome, ...], Mapping[str, Reads]]:
+    """Every due group as far as it comes, and what each declared resource has read."""
+    outcomes: list[Outcome] = []
+    candidates: list[Candidate] = []
+    admitted: list[Resource] = []
+    for name, members in _groups(due).items():
+        if tools.stopping():
+            break
+        held = _held(tools, members, snapshot)
+        outcomes += held
+        if held:
+            continue
+        admitted += members
+        if members[0].each:
+            more, refused = _one_for_each(tools, members[0], snapshot)
+            candidates += more
+            outcomes += refused
         else:
-            judged = check.check(staged, tools.run)
-        if isinstance(judged, Refused):
-            return _outcome(rendered, Result.REFUSED, staged=staged, report=judged.report)
-        swap.swap(judged, journal=None if tools.sync_only else tools.journal)
-    except CheckBroken as error:
-        return _outcome(rendered, Result.CHECK_BROKEN, staged=staged, error=error)
-    except SwapError as error:
-        return _outcome(rendered, Result.SWAP_FAILED, staged=staged, error=error)
-    return _outcome(rendered, Result.UPDATED, staged=staged)
+            candidates.append(Candidate(name, members))
+    transact(tools, candidates, snapshot)
+    done = [outcome for candidate in candidates for outcome in candidate.outcomes.values()]
+    for resource in admitted:
+        _note_success(tools, resource, done, snapshot)
+    return (*outcomes, *done), _reads(admitted, done)
+
+
+def _groups(due: Iterable[Resource]) -> dict[str, list[Resource]]:
+    """By name of the group; a resource without one is alone."""
+    groups: dict[str, list[Resource]] = {}
+    for resource in due:
+        groups.setdefault(resource.group or resource.name, []).append(resource)
+    return groups
+
+
+def _held(tools: Tools, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
+    """One outcome for each member of a group that a guard holds back; empty when none is."""
+    for resource in members:
+        try:
+            tools.guards.ask(resource, snapshot)
+        except HeldBack as error:
+            return [Outcome(resource=one, result=Result.HELD, error=error) for one in members]
+    return []
+
+
+def _one_for_each(
+    tools: Tools, resource: Resource, snapshot: Snapshot
+) -> tuple[list[Candidate], list[Outcome]]:
+    """A candidate for each name below the key path, and for each file whose name is gone."""
+    found = expand(resource, snapshot)
+    refused = [
+        Outcome(resource=one, result=Result.RENDER_FAILED, error=fault)
+        for one, fault in found.faults
+    ]
+    keep = (*found.resources, *(one for one, _ in found.faults))
+    gone = tools.made.gone(resource, keep)
+    tools.made.will_make(resource, found.resources)
+    candidates = [Candidate(one.name, (one,)) for one in found.resources]
+    candidates += [Candidate(one.name, (), (one,)) for one in gone]
+    return candidates, refused
+
+
+def _note_success(
+    tools: Tools, resource: Resource, done: Iterable[Outcome], snapshot: Snapshot
+) -> None:
+    """What the guards and the list of made files compare with next time."""
+    mine = [outcome for outcome in done if outcome.resource.declared == resource.name]
+    if any(outcome.result.failed for outcome in mine):
+        return
+    tools.guards.passed(resource, snapshot)
+    if resource.each:
+        live = [one.resource for one in mine if one.result is not Result.REMOVED]
+        tools.made.has_made(resource, live)
+
+
+def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str, Reads]:
+    """Declared name -> everything its renders asked for; left out where one of them is unknown."""
+    reads: dict[str, Reads | None] = {}
+    for resource in admitted:
+        folder = join_paths(resource.prefix, resource.each)
+        reads[resource.name] = Reads(trees=frozenset((folder,) if resource.each else ()))
+    for outcome in done:
+        name = outcome.resource.declared
+        known = reads[name]
+        if outcome.result is Result.REMOVED:
+            continue
+        if known is None or outcome.reads is None:
+            reads[name] = None
+        else:
+            reads[name] = Reads(known.keys | outcome.reads.keys, known.trees | outcome.reads.trees)
+    rendered = {outcome.resource.declared for outcome in done}
+    return {
+        resource.name: found
+        for resource in admitted
+        if (found := reads[resource.name]) and (resource.each or resource.name in rendered)
+    }
+
+
+def _is_payable(tools: Tools, job: Job, owed: Debt | None) -> bool:
+    """Whether the service is to be told now."""
+    if owed is None:
+        if job.debt is not None:
+            tools.journal.settle(job.service)  # the old content is back before anybody was told
+        return False
+    return job.may_reload and (job.pay or owed != job.debt)
+
+
+def _tell(tools: Tools, service: str, told: Told) -> Reloaded | ReloadFailed:
+    """Reload, confirm where that can be done, and strike the debt from the journal."""
+    if told.nginx is None:
+        answer = reload.reload(service, told.command, dest=told.dest, run=tools.run)
+    else:
+        answer = _tell_nginx(tools, service, told, told.nginx)
+    if isinstance(answer, Reloaded):
+        tools.journal.settle(service)
+    return answer
+
+
+def _tell_nginx(tools: Tools, service: str, told: Told, nginx: Nginx) -> Reloaded | ReloadFailed:
+    from pyconfd.pipeline import confirm, nginx_live
+
+    try:
+        where = nginx_live.paths(nginx, tools.run)
+    except ReloadError as error:
+        return ReloadFailed(service, error=error)
+    return reload.reload_confirmed(
+        service,
+        told.command,
+        dest=told.dest,
+        run=tools.run,
+        daemon=confirm.NGINX,
+        pidfile=where.pidfile,
+        log=where.log,
+    )
+
+
+def _swapped(outcomes: Iterable[Outcome]) -> bool:
+    return any(outcome.result in (Result.UPDATED, Result.REMOVED) for outcome in outcomes)
+
+
+def _revert(
+    tools: Tools,
+    service: str,
+    told: Told,
+    outcomes: Sequence[Outcome],
+    failed: ReloadFailed,
+) -> tuple[tuple[Outcome, ...], Reloaded | ReloadFailed]:
+    """
+    Put the old files back, tell the service again, and do not try these versions once more.
+
+    What was reverted counts as failed. The answer is that of the second reload.
+    """
+    try:
+        dests = set(swap.revert(service, journal=tools.journal))
+    except SwapError as torn:
+        return tuple(outcomes), replace(failed, error=torn)
+    if not dests:
+        return tuple(outcomes), failed
+    why = str(failed.error or (failed.report and f"exit status {failed.report.exit_status}"))
+    error = SwapError(
+        f"the service did not take the new version: {why}",
+        kept="the version before it is live again",
+    )
+    changed = []
+    for outcome in outcomes:
+        if outcome.resource.dest in dests and not outcome.result.failed:
+            tools.quarantine[outcome.resource.name] = outcome.digest
+            outcome = replace(outcome, result=Result.REVERTED, error=error, report=failed.report)
+        changed.append(outcome)
+    return tuple(changed), _tell(tools, service, told)
 
 
 def preview(renderer: Renderer, resource: Resource, snapshot: Snapshot, *, diff: bool) -> Outcome:
@@ -164,26 +285,5 @@ def preview(renderer: Renderer, resource: Resource, snapshot: Snapshot, *, diff:
         was=live.digest,
         differs=differs,
         diff=stage.diff(rendered, live) if diff and differs else "",
-        revision=rendered.revision,
-    )
-
-
-def _outcome(
-    rendered: Rendered,
-    result: Result,
-    *,
-    staged: Staged | None = None,
-    error: CheckBroken | StageError | SwapError | None = None,
-    report: CommandReport | None = None,
-) -> Outcome:
-    return Outcome(
-        resource=rendered.resource,
-        result=result,
-        reads=rendered.reads,
-        digest=rendered.digest,
-        was=staged.live.digest if staged else None,
-        differs=staged.differs if staged else (),
-        error=error,
-        report=report,
         revision=rendered.revision,
     )

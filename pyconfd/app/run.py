@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 from pyconfd.app import build
 from pyconfd.app.interrupt import Interrupt
-from pyconfd.app.passes import Told, Tools, preview, run_pass
+from pyconfd.app.passes import Told, preview, run_pass
+from pyconfd.app.tools import Tools
 from pyconfd.config.settings import Settings
 from pyconfd.errors import SourceError, StateError
 from pyconfd.model.keys import covering
@@ -71,15 +72,13 @@ def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: bu
     commands = Commands()
     with Interrupt(commands, settings.shutdown_timeout_s) as interrupt:
         tools = build.tools(settings, state, commands, interrupt.asked)
-        status = _pass_over_all(settings, found, snapshot, state, tools)
+        status = _pass_over_all(found, snapshot, state, tools)
     return interrupt.status or status
 
 
-def _pass_over_all(
-    settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools
-) -> int:
+def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools) -> int:
     fleet = Fleet()
-    fleet.adopt(found.resources, reloads=not settings.sync_only)
+    fleet.adopt(found.resources)
     for service in state.owed:
         fleet.owe(service, 0.0)
     fleet.dirty((resource.name for resource in found.resources), 0.0)
@@ -89,7 +88,7 @@ def _pass_over_all(
         if tools.stopping():
             break
         members = fleet.members(job.service)
-        told = None if settings.sync_only else Told.of(members)
+        told = Told.of(members)
         done: LaneReport = run_pass(tools, job, members, told, snapshot)
         report.lane(done)
         outcomes.extend(done.outcomes)

@@ -8,6 +8,7 @@ handed to the swap: `swap` takes a `Checked`, and only `pipeline/check.py` makes
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pyconfd.errors import PyconfdError
@@ -129,6 +130,7 @@ class Result(enum.StrEnum):
 
     UNCHANGED = "unchanged"
     UPDATED = "updated"
+    REMOVED = "removed"
     WOULD_CHANGE = "would change"
     HELD = "held"
     RENDER_FAILED = "render failed"
@@ -136,11 +138,16 @@ class Result(enum.StrEnum):
     REFUSED = "refused"
     CHECK_BROKEN = "check broken"
     SWAP_FAILED = "swap failed"
+    LEFT_OUT = "left out"
+    REVERTED = "reverted"
 
     @property
     def failed(self) -> bool:
         """Whether it counts against the exit status."""
-        return self not in (Result.UNCHANGED, Result.UPDATED, Result.WOULD_CHANGE)
+        return self not in _GOOD
+
+
+_GOOD = frozenset((Result.UNCHANGED, Result.UPDATED, Result.REMOVED, Result.WOULD_CHANGE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +195,14 @@ class LaneReport:
     """
     What one pass over a service did; the only thing that comes back from a lane.
 
-    outcomes: one for each resource of the pass. reload: None when none was due or allowed.
+    outcomes: one for each destination of the pass. names: the declared resources that were looked
+    at. reads: declared name -> what to watch for; missing where it is not known. reload: None when
+    none was due or allowed.
     """
 
     service: str
     generation: int
     outcomes: tuple[Outcome, ...] = field(default=())
+    names: frozenset[str] = frozenset()
+    reads: Mapping[str, Reads] = field(default_factory=dict)
     reload: Reloaded | ReloadFailed | None = None

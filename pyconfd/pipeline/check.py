@@ -86,6 +86,13 @@ def check_in_nginx(
     offender = _named(staged, finding)
     if offender is None:
         _complain_about_live(nginx, run, timeout_s, work_dir, finding)
+    if not staged:
+        raise CheckBroken(
+            f"nginx refuses its configuration without the files to be removed: {_text(finding)}",
+            where=f"{finding.path}:{finding.line}" if finding and finding.path else nginx.conf,
+            kept="the live files are unchanged",
+            hint="something else still needs them",
+        )
     return Refused(offender or staged[0], report, named=offender is not None)
 
 
@@ -114,6 +121,10 @@ def _ask_nginx(
             hint=f"it said: {lines[-1]}" if lines else "",
         )
     return report, next((finding for finding in findings if finding.refuses), None)
+
+
+def _text(finding: Finding | None) -> str:
+    return finding.text if finding else "it says no more"
 
 
 def _named(staged: Sequence[Staged], finding: Finding | None) -> Staged | None:

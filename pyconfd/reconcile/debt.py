@@ -35,7 +35,9 @@ class Debt:
 
 def after_swaps(debt: Debt | None, outcomes: Iterable[Outcome], now: float) -> Debt | None:
     """The debt after a pass: widened by each updated file, gone when all are back as they were."""
-    updated = [outcome for outcome in outcomes if outcome.result is Result.UPDATED]
+    updated = [
+        outcome for outcome in outcomes if outcome.result in (Result.UPDATED, Result.REMOVED)
+    ]
     if not updated:
         return debt
     before = dict(debt.before) if debt else {}

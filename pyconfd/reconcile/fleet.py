@@ -37,12 +37,15 @@ class Fleet:
         """How many services have a job on a lane."""
         return sum(1 for name in self._active if self._states[name].running)
 
-    def adopt(self, resources: Sequence[Resource], *, reloads: bool = True) -> None:
+    @property
+    def generation(self) -> int:
+        """The number of the newest job."""
+        return self._generation
+
+    def adopt(self, resources: Sequence[Resource]) -> None:
         """
         Take a new set of resources. Services that go on keep their debt and their running job;
         a service that is gone is forgotten once nothing of it runs and nothing is owed.
-
-        reloads: False when no service is ever told of its files (--sync-only).
         """
         members: dict[str, list[Resource]] = {}
         for resource in resources:
@@ -54,7 +57,7 @@ class Fleet:
             names = {resource.name for resource in found}
             self._states[name] = replace(
                 state,
-                policy=_policy(found, reloads),
+                policy=_policy(found),
                 dirty=state.dirty & names,
                 retries={key: value for key, value in state.retries.items() if key in names},
             )
@@ -126,10 +129,10 @@ class Fleet:
             self._active.pop(service, None)
 
 
-def _policy(resources: Sequence[Resource], reloads: bool) -> Policy:
+def _policy(resources: Sequence[Resource]) -> Policy:
     """The numbers of a service: of several resources that differ, the most patient one counts."""
     return Policy(
-        reloads=reloads and any(resource.reload for resource in resources),
+        reloads=any(resource.reload for resource in resources),
         hold_min_s=max(resource.hold_min_s for resource in resources),
         hold_max_s=max(resource.hold_max_s for resource in resources),
         min_reload_interval_s=max(resource.min_reload_interval_s for resource in resources),

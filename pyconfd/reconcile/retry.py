@@ -8,6 +8,9 @@ from pyconfd.model.steps import Result
 
 FIRST_S = 1.0
 LONGEST_S = 60.0
+_SLOW = frozenset(
+    (Result.REFUSED, Result.RENDER_FAILED, Result.HELD, Result.LEFT_OUT, Result.REVERTED)
+)
 
 
 def backoff_s(attempts: int) -> float:
@@ -33,5 +36,5 @@ def after_failure(retry: Retry | None, result: Result, now: float) -> Retry:
     that is full or read-only is nobody's event, so it is tried with back-off.
     """
     attempts = (retry.attempts if retry else 0) + 1
-    slow = result in (Result.REFUSED, Result.RENDER_FAILED, Result.HELD)
+    slow = result in _SLOW
     return Retry(attempts, now + (LONGEST_S if slow else backoff_s(attempts)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pyconfd.model.steps import LaneReport, Reloaded, ReloadFailed
+from pyconfd.model.steps import LaneReport, Reloaded, ReloadFailed, Result
 from pyconfd.reconcile import debt as debts
 from pyconfd.reconcile import retry as retries
 from pyconfd.reconcile.debt import Debt
@@ -130,13 +130,15 @@ def start(
 
 def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceState:
     """The job's report: failures get their retry, swaps become debt, a good reload pays it."""
-    left = dict(state.retries)
+    failed: dict[str, Result] = {}
     for outcome in report.outcomes:
-        name = outcome.resource.name
         if outcome.result.failed:
-            left[name] = retries.after_failure(left.get(name), outcome.result, now)
-        else:
-            left.pop(name, None)
+            failed.setdefault(outcome.resource.declared, outcome.result)
+    left = dict(state.retries)
+    for name in report.names:
+        before = left.pop(name, None)
+        if name in failed:
+            left[name] = retries.after_failure(before, failed[name], now)
     owed = state.debt
     if state.policy.reloads:
         owed = debts.after_swaps(state.debt, report.outcomes, now)

@@ -56,7 +56,11 @@ class World:
         if owed is not None and job.may_reload and (job.pay or owed != job.debt):
             reload = self._reload(now)
         return LaneReport(
-            service=RELOAD, generation=job.generation, outcomes=tuple(outcomes), reload=reload
+            service=RELOAD,
+            generation=job.generation,
+            outcomes=tuple(outcomes),
+            names=job.resources,
+            reload=reload,
         )
 
     def _reload(self, now: float) -> Reloaded | ReloadFailed:

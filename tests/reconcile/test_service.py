@@ -41,7 +41,8 @@ def outcome(name: str, result: Result, was: str | None = "old", digest: str = "n
 
 
 def report(*outcomes: Outcome, reload: Reloaded | ReloadFailed | None = None) -> LaneReport:
-    return LaneReport(service=SERVICE, generation=1, outcomes=outcomes, reload=reload)
+    names = frozenset(one.resource.declared for one in outcomes)
+    return LaneReport(service=SERVICE, generation=1, outcomes=outcomes, names=names, reload=reload)
 
 
 def fresh(**policy: Any) -> ServiceState:

@@ -1,0 +1,34 @@
+"""What a pass over a service works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+
+from pyconfd.app.drift import Drift
+from pyconfd.app.each import Made
+from pyconfd.app.guards import Guards
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.render import Renderer
+from pyconfd.system.proc import Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """
+    work_dir: for shadow trees. check_timeout_s: for a check of nginx in context. stopping: asked
+    between two groups; once it says yes, no further one is begun. keep_stage: as the option.
+    quarantine: resource name -> digest of a version that was put live and reverted.
+    """
+
+    renderer: Renderer
+    journal: Journal
+    run: Runner
+    drift: Drift
+    guards: Guards
+    made: Made
+    work_dir: str
+    check_timeout_s: float = 30.0
+    stopping: Callable[[], bool] = lambda: False
+    keep_stage: bool = False
+    quarantine: MutableMapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,278 @@
+"""
+Groups on their way from a snapshot to live files: prepared, judged, swapped.
+
+A group is one or several resources that are swapped together or not at all; a resource that was
+declared alone is a group of its own. Groups fail one by one: what is wrong with one of them does
+not hold up the others, unless they are only good together, which is what declaring a group says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pyconfd.app.tools import Tools
+from pyconfd.errors import (
+    CheckBroken,
+    LeftOut,
+    PyconfdError,
+    RenderError,
+    StageError,
+    SwapError,
+)
+from pyconfd.model.resources import Nginx, Resource
+from pyconfd.model.steps import (
+    Checked,
+    CommandReport,
+    Outcome,
+    Reads,
+    Refused,
+    Rendered,
+    Result,
+    Staged,
+)
+from pyconfd.pipeline import check, stage, swap
+from pyconfd.pipeline.store import Snapshot
+
+
+@dataclass(slots=True)
+class Candidate:
+    """
+    One group of this pass. removals: destinations that disappear with it. staged: what differs,
+    in the group's order. outcomes: by destination, complete when the candidate is settled.
+    """
+
+    name: str
+    resources: Sequence[Resource]
+    removals: Sequence[Resource] = ()
+    staged: list[Staged] = field(default_factory=list)
+    permits: list[Checked] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    settled: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is still something to swap."""
+        return not self.settled and bool(self.staged or self.removals)
+
+    def settle(self, resource: Resource, result: Result, **facts: object) -> None:
+        """Note what became of one destination."""
+        self.outcomes[resource.dest] = Outcome(resource=resource, result=result, **facts)  # type: ignore[arg-type]
+
+    def fail(
+        self,
+        resource: Resource,
+        result: Result,
+        *,
+        error: PyconfdError | None = None,
+        report: CommandReport | None = None,
+        reads: Reads | None = None,
+    ) -> None:
+        """The whole group is off: one destination is to blame, the others are left out."""
+        self.settled = True
+        check.discard_all(self.staged)
+        blame = LeftOut(
+            f"not done, because {resource.name} of the same group failed",
+            where=self.name,
+            kept="the live file is unchanged",
+        )
+        for each in self.staged:
+            self._left_out(each.rendered, blame)
+        for gone in self.removals:
+            self.settle(gone, Result.LEFT_OUT, error=blame)
+        known = self.outcomes.get(resource.dest)
+        self.outcomes[resource.dest] = Outcome(
+            resource=resource,
+            result=result,
+            reads=known.reads if known else reads,
+            digest=known.digest if known else "",
+            differs=known.differs if known else (),
+            revision=known.revision if known else 0,
+            error=error,
+            report=report,
+        )
+
+    def _left_out(self, rendered: Rendered, error: PyconfdError) -> None:
+        self.settle(
+            rendered.resource,
+            Result.LEFT_OUT,
+            reads=rendered.reads,
+            digest=rendered.digest,
+            revision=rendered.revision,
+            error=error,
+        )
+
+
+def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
+    """Bring each candidate to its end; afterwards its outcomes are complete."""
+    for candidate in candidates:
+        prepare(tools, candidate, snapshot)
+    for candidate in _waiting(candidates):
+        _check_alone(tools, candidate)
+    for nginx in dict.fromkeys(_nginx(candidate) for candidate in _waiting(candidates)):
+        if nginx is not None:
+            _check_in_nginx(tools, nginx, candidates)
+    alone = [one for one in _waiting(candidates) if _nginx(one) and not one.staged]
+    for candidate in _waiting(candidates):
+        if candidate not in alone:
+            _swap(tools, candidate)
+    for candidate in alone:
+        _remove_alone(tools, candidate)
+
+
+def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
+    """Render and stage every member; the first that fails ends the candidate."""
+    for resource in candidate.resources:
+        try:
+            rendered = tools.renderer.render(resource, snapshot)
+        except RenderError as error:
+            candidate.fail(resource, Result.RENDER_FAILED, error=error, reads=error.reads)
+            return
+        if tools.quarantine.get(resource.name) == rendered.digest:
+            reverted = _reverted_before(resource)
+            candidate.fail(resource, Result.REVERTED, error=reverted, reads=rendered.reads)
+            return
+        candidate.settle(
+            resource,
+            Result.UNCHANGED,
+            reads=rendered.reads,
+            digest=rendered.digest,
+            revision=rendered.revision,
+        )
+        try:
+            staged = stage.stage(rendered, keep=tools.keep_stage)
+        except StageError as error:
+            candidate.fail(resource, Result.STAGE_FAILED, error=error)
+            return
+        if staged is not None:
+            candidate.staged.append(staged)
+
+
+def _reverted_before(resource: Resource) -> SwapError:
+    return SwapError(
+        "this very version was put live before, and the service did not take it",
+        where=resource.dest,
+        kept="the version before it is live",
+        hint="change the key or the template, or send SIGHUP to try it again",
+    )
+
+
+def _waiting(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [candidate for candidate in candidates if candidate.waiting]
+
+
+def _nginx(candidate: Candidate) -> Nginx | None:
+    """The nginx that judges this group; its members agree on it, config/groups.py sees to that."""
+    members = [*candidate.resources, *candidate.removals]
+    return next((resource.nginx for resource in members if resource.nginx), None)
+
+
+def _check_alone(tools: Tools, candidate: Candidate) -> None:
+    """The members' own check commands, each on its own staged file."""
+    for staged in candidate.staged:
+        resource = staged.rendered.resource
+        try:
+            judged = check.check(staged, tools.run)
+        except CheckBroken as error:
+            candidate.fail(resource, Result.CHECK_BROKEN, error=error)
+            return
+        if isinstance(judged, Refused):
+            candidate.fail(resource, Result.REFUSED, report=judged.report)
+            return
+        candidate.permits.append(judged)
+
+
+def _check_in_nginx(tools: Tools, nginx: Nginx, candidates: Sequence[Candidate]) -> None:
+    """All groups of one nginx together; those that do not pass are left out."""
+    from pyconfd.pipeline.together import sort_out
+
+    due = {
+        candidate.name: candidate
+        for candidate in _waiting(candidates)
+        if _nginx(candidate) == nginx and candidate.staged
+    }
+    if not due:
+        return
+
+    def judge(files: Sequence[Staged]) -> tuple[Checked, ...] | Refused:
+        members = set(map(id, files))
+        removed = [
+            gone.dest
+            for candidate in due.values()
+            if any(id(staged) in members for staged in candidate.staged)
+            for gone in candidate.removals
+        ]
+        return _ask(tools, nginx, files, removed)
+
+    verdict = sort_out({name: candidate.staged for name, candidate in due.items()}, judge)
+    for name, permits in verdict.passed.items():
+        due[name].permits = list(permits)
+    for name, why in verdict.refused.items():
+        candidate = due[name]
+        if isinstance(why, CheckBroken):
+            first = candidate.staged[0].rendered.resource
+            candidate.fail(first, Result.CHECK_BROKEN, error=why)
+        else:
+            candidate.fail(why.staged.rendered.resource, Result.REFUSED, report=why.report)
+
+
+def _ask(
+    tools: Tools, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]
+) -> tuple[Checked, ...] | Refused:
+    return check.check_in_nginx(
+        files,
+        nginx,
+        tools.run,
+        timeout_s=tools.check_timeout_s,
+        work_dir=tools.work_dir,
+        removed=removed,
+    )
+
+
+def _remove_alone(tools: Tools, candidate: Candidate) -> None:
+    """Files that only disappear, judged against what is live by now."""
+    nginx = _nginx(candidate)
+    first = candidate.removals[0]
+    if nginx is not None:
+        try:
+            _ask(tools, nginx, (), [gone.dest for gone in candidate.removals])
+        except CheckBroken as error:
+            candidate.fail(first, Result.CHECK_BROKEN, error=error)
+            return
+    _swap(tools, candidate)
+
+
+def _swap(tools: Tools, candidate: Candidate) -> None:
+    """Put the judged files live, whole or not at all."""
+    revertible = any(
+        resource.on_reload_failure == "revert"
+        for resource in (*candidate.resources, *candidate.removals)
+    )
+    try:
+        if len(candidate.permits) == 1 and not candidate.removals and not revertible:
+            swap.swap(candidate.permits[0], journal=tools.journal)
+        else:
+            swap.swap_all(
+                candidate.permits,
+                journal=tools.journal,
+                removals=candidate.removals,
+                keep_old=revertible,
+            )
+    except SwapError as error:
+        members = [staged.rendered.resource for staged in candidate.staged]
+        first = (members or list(candidate.removals))[0]
+        candidate.fail(first, Result.SWAP_FAILED, error=error)
+        return
+    for staged in candidate.staged:
+        candidate.settle(
+            staged.rendered.resource,
+            Result.UPDATED,
+            reads=staged.rendered.reads,
+            digest=staged.rendered.digest,
+            was=staged.live.digest,
+            differs=staged.differs,
+            revision=staged.rendered.revision,
+        )
+    for gone in candidate.removals:
+        candidate.settle(gone, Result.REMOVED, was="removed")
+    candidate.settled = True
