@@ -142,8 +142,29 @@ def _templates(
     for resource in resources:
         try:
             renderer.compile(resource)
-            if snapshot is not None:
-                _render(renderer, resource, snapshot, settings.diff)
+        except RenderError as error:
+            failed.append(error)
+            continue
+        if snapshot is not None:
+            failed += _render_all(renderer, resource, snapshot, settings.diff)
+    return failed
+
+
+def _render_all(
+    renderer: Renderer, resource: Resource, snapshot: Snapshot, diff: bool
+) -> list[PyconfdError]:
+    """Render a resource, or each one that a pattern stands for at this snapshot."""
+    failed: list[PyconfdError] = []
+    todo: Sequence[Resource] = (resource,)
+    if resource.each:
+        from pyconfd.app.each import expand
+
+        expanded = expand(resource, snapshot)
+        todo = expanded.resources
+        failed += [fault for _, fault in expanded.faults]
+    for one in todo:
+        try:
+            _render(renderer, one, snapshot, diff)
         except RenderError as error:
             failed.append(error)
     return failed

@@ -96,6 +96,24 @@ def test_values_are_rendered_through_the_real_functions(
     assert errors[1].startswith("c.j2:1: key does not exist: /other"), "outside of its keys"
 
 
+def test_each_file_of_a_pattern_is_rendered(confdir: Path, check: Check, tmp_path: Path) -> None:
+    """With its own name; a key that makes no file name is a fault."""
+    values = tmp_path / "values.json"
+    values.write_text(json.dumps({"sites": {"one": {"x": "1"}, "two": {"x": "2"}, ".bad": "3"}}))
+    (confdir / "templates" / "s.j2").write_text("{{ name }}={{ getv('/sites/' ~ name ~ '/x') }}\n")
+    (confdir / "conf.d" / "s.toml").write_text(
+        f'[template]\nsrc = "s.j2"\ndest = "{tmp_path}/{{name}}.conf"\nkeys = ["/sites"]\n'
+        'each = "/sites"\n'
+    )
+    status, out, errors = check("--values", str(values), "--diff")
+    assert status == 1
+    assert f"{tmp_path}/one.conf" in out
+    assert "+one=1\n" in out
+    assert "+two=2\n" in out
+    assert len(errors) == 1
+    assert "/sites/.bad" in errors[0]
+
+
 @pytest.mark.parametrize("suffix", ["json", "yaml", "toml"])
 def test_values_may_be_json_yaml_or_toml(
     add: Callable[..., None], check: Check, tmp_path: Path, suffix: str
