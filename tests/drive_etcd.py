@@ -18,6 +18,7 @@ from typing import Any
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd_channel import EtcdChannel
 from pyconfd.backends.etcd_status import etcd3_client, etcd_status
+from pyconfd.backends.etcd_stubs import own_this_process
 from pyconfd.backends.registry import open_leases, open_source
 from pyconfd.errors import SourceUnavailable
 from pyconfd.model.keys import Changed, Listed, SourceMessage
@@ -71,6 +72,7 @@ def _next(said: SimpleQueue[SourceMessage], kind: type) -> Any:
 
 
 if __name__ == "__main__":
+    own_this_process()  # as the command line does: grpc without asyncio
     drive(sys.argv[1])
     left = [each.name for each in threading.enumerate() if not each.daemon][1:]
     assert not left, left

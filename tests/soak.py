@@ -113,6 +113,7 @@ class Writer:
         """Give every resource a key again, after the store was lost; the pair too."""
         puts = [(f"/app/r{number}/k0", f"refilled{self._random.random()}") for number in _numbers()]
         puts += _pair(self._random)
+        self._note(dict(puts))
         self._tell(puts, [])
 
     def mark(self, text: str) -> None:
@@ -411,6 +412,7 @@ class Soak:
 
     def no_space(self, _: Daemon) -> None:
         leader = self.cluster.leader()
+        leader._drop()
         leader.alarm(on=True)
         self._looked.wait(self.random.uniform(0.2, 1))
         leader.alarm(on=False)

@@ -399,6 +399,9 @@ class PrivateEtcd:
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.use_local_subchannel_pool", 1),
+                # The connect deadline: a server that is starting accepts long before it serves.
+                ("grpc.min_reconnect_backoff_ms", 2_000),
+                ("grpc.max_reconnect_backoff_ms", 1_000),
             ]
             if self.tls:
                 credentials = grpc.ssl_channel_credentials(

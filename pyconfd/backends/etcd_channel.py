@@ -18,7 +18,7 @@ from typing import Any
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd_endpoints import Endpoint, Ring, find_endpoints, parse_endpoint
-from pyconfd.backends.etcd_errors import Asked, Fault, Remedy, summary, translate
+from pyconfd.backends.etcd_errors import NO_ANSWER, Asked, Fault, Remedy, summary, translate
 from pyconfd.backends.etcd_stubs import load_grpc, message, method
 from pyconfd.errors import PyconfdError, SourceError, SourceRefused, SourceUnavailable
 
@@ -108,6 +108,10 @@ class EtcdChannel:
             if fault.remedy is not Remedy.ELSEWHERE or not isinstance(fault.error, SourceError):
                 raise fault.error
             failures[str(link.endpoint)] = self._explain(link, fault.error)
+            if fault.error.what == NO_ANSWER:
+                # A store that was wiped lets calls with a token of its former life wait for an
+                # index that it has not reached (auth/simple_token.go, isValidSimpleToken).
+                self.forget_token()
             self.drop(link)
             self._after_failure(failures, backoff, deadline)
         raise summary(failures)
@@ -291,7 +295,7 @@ class EtcdChannel:
 
 
 # Reasons that a second look would not make clearer.
-_KNOWN = ("Connection refused", "no answer in time", "the host name is not known")
+_KNOWN = ("Connection refused", NO_ANSWER, "the host name is not known")
 
 # In the place of a token while the store has authentication switched off.
 _NO_AUTH = "-"

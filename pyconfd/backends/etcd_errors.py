@@ -21,6 +21,7 @@ from pyconfd.errors import (
 )
 
 KEPT = "what runs is unchanged"
+NO_ANSWER = "no answer in time"
 
 
 class Remedy(Enum):
@@ -81,7 +82,7 @@ def translate(code: str, details: str, asked: Asked) -> Fault:
 
 
 def _elsewhere(code: str, details: str, asked: Asked) -> Fault:
-    said = "no answer in time" if code == "DEADLINE_EXCEEDED" else shorten(details)
+    said = NO_ANSWER if code == "DEADLINE_EXCEEDED" else shorten(details)
     return Fault(Remedy.ELSEWHERE, SourceUnavailable(said, where=asked.endpoint))
 
 

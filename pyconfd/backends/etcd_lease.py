@@ -63,6 +63,7 @@ class EtcdLeases:
             heart = self._heart
             if heart is not None and not heart.well:
                 heart.close()
+                self._channel.forget_token()  # it may be what the silence is about
                 self._channel.drop(heart.link)
                 heart = self._heart = None
             if heart is None:

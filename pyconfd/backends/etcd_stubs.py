@@ -12,7 +12,11 @@ Shell, without state but for what is imported once. No behaviour of a client liv
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import os
+import sys
+import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,11 +53,64 @@ def load_grpc() -> Any:
     Verbosity none: grpc writes to stderr on every failed handshake; we report these ourselves.
     Both are read by grpc once, at import; what the operator has set is kept.
     """
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    import grpc
-
+    grpc = sys.modules.get("grpc")
+    if grpc is None:
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        grpc = _import_without_asyncio() if _alone else importlib.import_module("grpc")
     return grpc
+
+
+_alone = False
+
+
+def own_this_process() -> None:
+    """
+    Say that nobody else in this process uses grpc or asyncio: the command line calls this.
+
+    grpc imports asyncio for its asynchronous half, which is not used here and costs 40 of its
+    90 ms of CPU at every start. In somebody else's process that half must stay usable.
+    """
+    global _alone
+    _alone = True
+
+
+# The newest grpcio on which the import without asyncio was tried; newer ones get the plain one.
+_TRIED = (1, 85)
+
+
+def _import_without_asyncio() -> Any:
+    if "asyncio" in sys.modules or not (0, 0) < _grpc_version() <= _TRIED:
+        return importlib.import_module("grpc")
+    sys.modules["asyncio"] = _NoAsyncio("asyncio")
+    sys.modules["grpc.aio"] = types.ModuleType("grpc.aio")
+    try:
+        return importlib.import_module("grpc")
+    finally:
+        # Whoever imports asyncio later gets the real one.
+        del sys.modules["asyncio"], sys.modules["grpc.aio"]
+
+
+class _NoAsyncio(types.ModuleType):
+    """Has whatever class the import of grpc asks of asyncio."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+def _grpc_version() -> tuple[int, ...]:
+    """(1, 85) of the installed grpcio, read as text; (0, 0) when it cannot be found."""
+    spec = importlib.util.find_spec("grpc")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        try:
+            with open(os.path.join(folder, "_grpcio_metadata.py"), encoding="utf-8") as file:
+                major, minor, *_ = file.read().split('"""')[1].split(".")
+            return int(major), int(minor)
+        except (OSError, IndexError, ValueError):
+            break
+    return 0, 0
 
 
 @functools.cache
@@ -100,8 +157,6 @@ def _pool() -> Any:
 
 
 def _etcd3_folder() -> str:
-    import importlib.util
-
     spec = importlib.util.find_spec("etcd3")
     if spec is None or not spec.submodule_search_locations:
         raise SourceRefused("the etcd3 package is not installed", hint="pip install etcd3")
@@ -153,8 +208,6 @@ def etcd3_module() -> Any:
     An etcd3 that somebody imported before us works by itself (old protobuf) and is returned as
     it is: its client then uses its own classes, which go over our channel just as well.
     """
-    import sys
-
     if "etcd3" not in sys.modules:
         load_grpc()
         for name, module in _replacements().items():
@@ -166,8 +219,6 @@ def etcd3_module() -> Any:
 
 def _replacements() -> dict[str, Any]:
     """`etcd3.etcdrpc` and its submodules, made of the pool."""
-    import types
-
     package = types.ModuleType("etcd3.etcdrpc")
     modules = {"etcd3.etcdrpc": package}
     for name in _FILES:

@@ -538,3 +538,18 @@ def v2_server() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def test_a_token_of_a_store_that_was_wiped_does_not_hang_every_call(etcd: PrivateEtcd) -> None:
+    """The new store would wait for the index in the token; a new login comes soon."""
+    for number in range(100):
+        etcd.put("/app/a", str(number))
+    etcd.add_user("bob", "pw", prefixes=["/app"])
+    etcd.enable_auth()
+    with following(options_for(etcd, username="bob", password="pw")) as (inbox, _):
+        etcd.user = None
+        etcd.wipe()
+        etcd.add_user("bob", "pw", prefixes=["/app"])
+        etcd.enable_auth()
+        etcd.put("/app/a", "new")
+        inbox.wait_mirror({"/app/a": b"new"}, 6)

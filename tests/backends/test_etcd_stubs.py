@@ -32,11 +32,25 @@ def test_the_hot_path_imports_neither_etcd3_nor_tenacity() -> None:
         "import sys, pyconfd.backends.etcd as e;"
         "from pyconfd.backends.base import SourceOptions;"
         "from pyconfd.backends.etcd_stubs import load_grpc, method;"
+        "from pyconfd.backends.etcd_stubs import own_this_process;"
+        "own_this_process();"
         "load_grpc(); method('KV/Range'); e.EtcdSource(SourceOptions());"
-        "print([m for m in ('etcd3', 'tenacity', 'psutil', 'jinja2', 'yaml') if m in sys.modules])"
+        "print([m for m in ('etcd3', 'tenacity', 'asyncio', 'grpc.aio', 'psutil', 'jinja2', 'yaml')"
+        " if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_the_process_to_itself_grpc_is_whole() -> None:
+    """In somebody else's program the asynchronous half must work."""
+    code = (
+        "from pyconfd.backends.etcd_stubs import load_grpc;"
+        "import sys; load_grpc(); import asyncio, grpc.aio;"
+        "print(asyncio.run.__module__, grpc.aio.Channel.__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["asyncio.runners", "grpc.aio._base_channel"]
 
 
 def test_importing_a_backend_imports_no_grpc() -> None:
