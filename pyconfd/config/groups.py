@@ -2,12 +2,14 @@
 [group.NAME]: resources that belong together, and what they share.
 
 A group is judged, swapped and reloaded as a whole. So when one of its members is faulty, none of
-them is done: half a set may be worse than the old one.
+them is done: half a set may be worse than the old one. For the same reason nothing is done that
+may be a member of a group whose table cannot be understood: alone, it would go unjudged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.resource_table import SHARED_KEYS, Defaults, read_shared
@@ -16,117 +18,222 @@ from pyconfd.config.toml import TomlFile
 from pyconfd.errors import ConfigError
 from pyconfd.model.resources import Origin, Resource
 
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
+_HEADER = re.compile(r"^\s*\[+\s*group\b", re.MULTILINE)
+_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+
+# Fields that all members must have in common, and what a fault calls them.
+_COMMON = {
+    "service": ("reload commands", "reload_cmd"),
+    "nginx": ("checks", "check"),
+    "confirm": ("values of confirm", "confirm"),
+    "on_reload_failure": ("values of on_reload_failure", "on_reload_failure"),
+}
+
 
 class Group:
-    """One group. members: names of resources in the order of the swap. table: its own words."""
+    """
+    One group. file: the name of its file, as that of a resource. table: its own words. members:
+    names of resources in the order of the swap. doubtful: the table was not understood, and
+    members are all it may mean. refused: what is wrong was noted with another group.
+    """
 
-    def __init__(self, name: str, table: Table, members: tuple[str, ...]) -> None:
+    def __init__(
+        self, name: str, file: str, table: Table, members: Sequence[str], *, doubtful: bool = False
+    ) -> None:
         self.name = name
+        self.file = file
         self.table = table
         self.members = members
+        self.doubtful = doubtful
+        self.refused = False
 
     @property
     def good(self) -> bool:
-        """Whether nothing is wrong with the table itself."""
-        return not self.table.faults
+        """Whether nothing is wrong with the group itself."""
+        return not (self.doubtful or self.refused or self.table.faults)
+
+    @property
+    def place(self) -> Origin:
+        """Where it is declared."""
+        return Origin(self.table.file, self.table.line())
 
 
 class Groups:
     """All groups of conf.d. Add the files' tables, then `bind` them to the names there are."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, Group] = {}
+        self._groups: list[Group] = []
         self._of: dict[str, Group] = {}
-        self._tables: list[Table] = []
 
-    def faults(self, names: Iterable[str] | None = None) -> list[ConfigError]:
+    def faults(self, chosen: Iterable[str] | None = None) -> list[ConfigError]:
         """
-        Everything that is wrong with the tables, in their order. names: only with the groups of
+        Everything that is wrong with the tables, in their order. chosen: only with the groups of
         these resources.
         """
-        tables = self._tables
-        if names is not None:
-            tables = [self._of[name].table for name in names if name in self._of]
+        names = None if chosen is None else set(chosen)
+        tables = [one.table for one in self._groups if names is None or names & {*one.members}]
         return [fault for table in dict.fromkeys(tables) for fault in table.faults]
 
-    def add(self, file: TomlFile, settings: Defaults) -> None:
-        """Read the [group.NAME] tables of a file."""
-        lines = file.lines()
-        raw = file.data.get("group", {})
-        if not isinstance(raw, Mapping):
-            table = Table(file.path, {}, {"": lines[("", 0)].get("group", 0)})
-            table.fault("", "group is not a table", "write [group.NAME]")
-            self._tables.append(table)
-            return
-        for name, values in raw.items():
-            place = lines.get((f"group.{name}", 0)) or lines.get((f'group."{name}"', 0), {})
-            given = values if isinstance(values, Mapping) else {}
-            self._read(name, Table(file.path, given, place), settings)
+    def add(self, file: TomlFile, name: str, settings: Defaults) -> None:
+        """Read the [group.NAME] tables of the file that is called `name`."""
+        for key, raw in file.data.items():
+            if key == "group" and isinstance(raw, Mapping):
+                self._add_all(file, name, raw, settings)
+            elif key == "group":
+                table = Table(file.path, {}, {"": file.line_of(key)})
+                table.fault("", "group is not a table", "write [group.NAME]")
+                self._groups.append(Group("", name, table, list(_listed(raw)), doubtful=True))
+            elif key != "template" and did_you_mean(key, ["group"]):
+                table = Table(file.path, {}, {"": file.line_of(key)})
+                self._groups.append(Group("", name, table, list(_listed(raw)), doubtful=True))
 
-    def _read(self, name: str, table: Table, settings: Defaults) -> None:
-        self._tables.append(table)
+    def add_broken(self, path: str, name: str) -> None:
+        """A file that is no TOML: what it quotes may be the members of a group."""
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+        if _HEADER.search(text):
+            quoted = list(dict.fromkeys(_QUOTED.findall(text)))
+            self._groups.append(Group("", name, Table(path, {}, {}), quoted, doubtful=True))
+
+    def _add_all(
+        self, file: TomlFile, path: str, groups: Mapping[str, object], settings: Defaults
+    ) -> None:
+        lines = file.lines()
+        for name, values in groups.items():
+            place = lines.get((f"group.{name}", 0)) or lines.get((f'group."{name}"', 0))
+            place = place or {"": file.line_of("group")}
+            if isinstance(values, Mapping):
+                self._read(name, path, Table(file.path, values, place), settings)
+                continue
+            table = Table(file.path, {}, place)
+            table.fault("", f"{name} stands in no group", f"write [group.NAME] above {name}")
+            self._groups.append(Group("", path, table, list(_listed(values)), doubtful=True))
+
+    def _read(self, name: str, file: str, table: Table, settings: Defaults) -> None:
         table.only(("resources", *SHARED_KEYS))
         members = table.texts("resources")
-        if not members:
+        doubtful = not members
+        if doubtful:
+            members = tuple(_listed(table.own))
             table.fault("", f"group {name} has no resources", 'write resources = ["...", "..."]')
-        if name in self._groups:
-            table.fault("", f"there is a group {name} already: {self._place(name)}")
-        shared = read_shared(table, settings)
-        if shared["reload"] and "{{" in shared["reload"].text:
+        if not _NAME.fullmatch(name):
+            table.fault("", f"a group cannot be called {name!r}", "use letters, digits, _ - .")
+        reload = read_shared(table, settings)["reload"]
+        if table.has("reload_cmd") and reload and "{{" in reload.text:
             what = "the reload_cmd of a group cannot name a single file"
             table.fault("reload_cmd", what, "it is told once for all of them")
-        self._groups.setdefault(name, Group(name, table, members))
+        other = next((one for one in self._groups if one.name == name), None)
+        if other:
+            what = f"there is a group {name} already: {other.place}"
+            table.fault("", what, "neither is done")
+            other.refused = True
+        self._groups.append(Group(name, file, table, members, doubtful=doubtful))
 
-    def _place(self, name: str) -> Origin:
-        table = self._groups[name].table
-        return Origin(table.file, table.line())
-
-    def bind(self, names: Iterable[str]) -> None:
-        """Find the members among the names of all resources, faulty ones included."""
-        known = list(names)
-        for group in self._groups.values():
+    def bind(self, found: Iterable[tuple[str, str]]) -> None:
+        """Find the members. found: name and file of all resources, faulty ones included."""
+        known = dict(found)
+        for group in self._groups:
+            group.members = _without_files(group.members, known)
             for member in group.members:
-                if member not in known:
-                    what = f"no resource is called {member}"
-                    group.table.fault("resources", what, did_you_mean(member, known))
-                elif member in self._of:
-                    other = self._of[member].name
-                    what = f"{member} is a member of group {other} already"
-                    group.table.fault("resources", what)
-                else:
-                    self._of[member] = group
+                self._bind(member, group, known)
+        for group in self._groups:
+            if group.name in known and self._of.get(group.name) is not group:
+                what = f"a resource outside of group {group.name} has the same name"
+                group.table.fault("", what, "call the group something else")
+
+    def _bind(self, member: str, group: Group, known: Iterable[str]) -> None:
+        other = self._of.get(member)
+        if group.doubtful:
+            if group.name and member in known:
+                self._of.setdefault(member, group)
+        elif member not in known:
+            what = f"no resource is called {member}"
+            group.table.fault("resources", what, did_you_mean(member, known))
+        elif other is group:
+            group.table.fault("resources", f"{member} is named twice")
+        elif other is None:
+            self._of[member] = group
+        elif group.name != other.name:
+            what = f"{member} is a member of group {other.name} already: {other.place}"
+            group.table.fault("resources", what, "neither group is done")
+            other.refused = True
 
     def of(self, name: str) -> Group | None:
         """The group of a resource, None when it stands alone."""
         return self._of.get(name)
+
+    def whole(self, names: Iterable[str]) -> set[str]:
+        """These resources, and with a member its whole group."""
+        chosen = set(names)
+        for group in self._groups:
+            if group.good and not chosen.isdisjoint(group.members):
+                chosen.update(group.members)
+        return chosen
+
+    def declared_in(self, file: str) -> set[str]:
+        """The members of the groups of a file."""
+        return {name for group in self._groups if group.file == file for name in group.members}
 
     def judge(self, resources: Mapping[str, Resource]) -> set[str]:
         """
         Note what is wrong between members. resources: the good ones by name. Returns the names of
         those that must not be done, because their group is not whole.
         """
-        left_out: set[str] = set()
-        for group in self._groups.values():
-            there = [resources[name] for name in group.members if name in resources]
-            if group.good and len(there) < len(group.members):
-                missing = next(name for name in group.members if name not in resources)
-                what = f"{missing} is faulty, so nothing of group {group.name} is done"
-                group.table.fault("resources", what)
-            services = {each.service for each in there}
-            if group.good and len(services) > 1:
-                what = f"the resources of group {group.name} have different reload commands"
-                group.table.fault("", what, "write reload_cmd once, in the group")
-            if not group.good:
-                left_out.update(each.name for each in there)
-        return left_out
+        left = dict(resources)
+        for group in sorted(self._groups, key=lambda one: not one.doubtful):
+            there = [left[name] for name in group.members if name in left]
+            if group.good:
+                _judge_members(group, there)
+            if group.good:
+                continue
+            names = ", ".join(one.name for one in there)
+            if names and group.doubtful:
+                what = f"it is not clear what belongs to this group, so this is not done: {names}"
+                group.table.fault("", what)
+            for one in there:
+                del left[one.name]
+        return set(resources) - set(left)
 
     def ordered(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
-        """The same resources, with the members of each group in its order."""
+        """The same, with the members of a group in its order, where the first of them was."""
         by_name = {resource.name: resource for resource in resources}
-        waiting = {
-            group.name: [by_name[name] for name in group.members if name in by_name]
-            for group in self._groups.values()
-        }
-        return tuple(
-            waiting[resource.group].pop(0) if resource.group else resource for resource in resources
+        names: dict[str, None] = {}
+        for name in by_name:
+            group = self.of(name)
+            names |= dict.fromkeys(group.members if group else (name,))
+        return tuple(by_name[name] for name in names if name in by_name)
+
+
+def _judge_members(group: Group, there: Sequence[Resource]) -> None:
+    """Whether all of them are there, and agree in what concerns the whole group."""
+    if missing := {*group.members} - {one.name for one in there}:
+        first = next(name for name in group.members if name in missing)
+        group.table.fault(
+            "resources", f"{first} is faulty, so nothing of group {group.name} is done"
         )
+        return
+    for field, (called, key) in _COMMON.items():
+        if any(getattr(one, field) != getattr(there[0], field) for one in there):
+            what = f"the resources of group {group.name} have different {called}"
+            group.table.fault("", what, f"write {key} once, in the group")
+
+
+def _without_files(members: Iterable[str], known: Mapping[str, str]) -> tuple[str, ...]:
+    """`file.toml` stands for all resources of that file, as with --resource."""
+    names: list[str] = []
+    for member in members:
+        file = member.removesuffix(".toml")
+        within = [name for name in known if known[name] == file] if file != member else []
+        names += within or [member]
+    return tuple(names)
+
+
+def _listed(raw: object) -> Iterator[str]:
+    """Every text in every list, however deep: names that may have been meant as members."""
+    values = raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, list) else ()
+    for value in values:
+        if isinstance(value, str) and isinstance(raw, list):
+            yield value
+        else:
+            yield from _listed(value)

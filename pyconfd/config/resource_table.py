@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from pyconfd.config.guards import GUARD_KEYS, read_guard
+from pyconfd.config.nginx import INTERVAL_S, read_nginx, usual_reload
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.table import Table
 from pyconfd.model.keys import is_under, join_paths, key_path
-from pyconfd.model.resources import Command, Nginx, Origin, Resource
+from pyconfd.model.resources import Command, Origin, Resource
 
 # What a group may say for all its members.
 SHARED_KEYS = (
@@ -25,8 +26,6 @@ KEYS = (
 )  # fmt: skip
 
 _HOLD_MAX_S = 10.0
-# nginx starts new workers at every reload; a stream of changes must not pile up old ones.
-_NGINX_INTERVAL_S = 1.0
 _FORMATS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes", "formats")
 
 
@@ -61,7 +60,7 @@ def read_resource(
         dest=dest,
         prefix=join_paths(settings.prefix, table.text("prefix")),
         keys=keys,
-        each=_each(table, dest, keys),
+        each=_each(table, dest, keys, group),
         mode=table.mode(),
         uid=table.account("uid", "owner"),
         gid=table.account("gid", "group"),
@@ -75,19 +74,20 @@ def read_resource(
 
 def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
     """What a group may say as well as a resource, as fields of Resource."""
-    nginx = _nginx(table)
+    nginx = read_nginx(table)
     hold_min_s = _hold_min(table)
     hold_max_s = table.seconds("hold_max", max(_HOLD_MAX_S, hold_min_s))
     if hold_max_s < hold_min_s:
         table.fault("hold_max", "hold_max is less than hold_min")
-    reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s)
-    interval_s = _NGINX_INTERVAL_S if nginx else 0.0
+    usual = usual_reload(nginx) if nginx else ""
+    reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s, usual)
+    confirmable = nginx is not None and reload is not None
     return {
         "nginx": nginx,
         "reload": reload,
-        "confirm": _confirm(table, nginx, reload),
+        "confirm": table.flag("confirm", default=confirmable),
         "on_reload_failure": _on_reload_failure(table),
-        "min_reload_interval_s": table.seconds("min_reload_interval", interval_s),
+        "min_reload_interval_s": table.seconds("min_reload_interval", INTERVAL_S if nginx else 0.0),
         "hold_min_s": hold_min_s,
         "hold_max_s": hold_max_s,
         "format": _format(table, "nginx" if nginx else ""),
@@ -106,18 +106,25 @@ def _keys(table: Table) -> tuple[str, ...]:
     return tuple(dict.fromkeys(key_path(key) for key in keys))
 
 
-def _each(table: Table, dest: str, keys: tuple[str, ...]) -> str:
+def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
     """The key path whose children have a destination each; "" for a resource with one."""
     each = table.text("each")
-    named = "{name}" in dest
+    places = dest.count("{name}")
     if not each:
-        if named:
+        if places:
             table.fault("dest", "dest holds {name} without each", 'write each = "/..."')
         return ""
+    if group:
+        what = f"a resource with each cannot be a member of a group: {group}"
+        table.fault("each", what, "take it out of the group")
     each = key_path(each)
-    if not named:
-        table.fault("dest", "dest holds no {name}", "each name below `each` is put in its place")
-    if not any(is_under(each, key) for key in keys):
+    hint = "each name below `each` is put in its place"
+    if dest and not places:
+        table.fault("dest", "dest holds no {name}", hint)
+    if places > 1:
+        table.fault("dest", "dest holds {name} more than once", hint)
+    judged = table.has("keys") and "keys" not in table.faulty
+    if judged and not any(is_under(each, key) for key in keys):
         table.fault("each", f"each is not below one of the keys: {each}")
     return each
 
@@ -135,42 +142,16 @@ def _hold_min(table: Table) -> float:
     return table.seconds("debounce" if table.has("debounce") else "hold_min", 0.0)
 
 
-def _command(table: Table, key: str, timeout_s: float) -> Command | None:
-    """A command line; the empty string is none, as with confd."""
+def _command(table: Table, key: str, timeout_s: float, usual: str = "") -> Command | None:
+    """
+    A command line; the empty string is none, as with confd. usual: the one when none is given.
+    """
     timeout_s = table.seconds(f"{key}_timeout", timeout_s, above=0.0)
     if isinstance(table.values.get(key), list):
         table.fault(key, f"{key} is a list", "write one string; the shell takes it apart")
         return None
-    text = table.text(key)
+    text = table.text(key) if table.has(key) else usual
     return Command(text, timeout_s) if text.strip() else None
-
-
-def _nginx(table: Table) -> Nginx | None:
-    """check = "nginx": how nginx runs here."""
-    given = [key for key in ("nginx_conf", "nginx_bin", "nginx_prefix") if table.has(key)]
-    if not table.has("check"):
-        for key in given:
-            table.fault(key, f'{key} is of use with check = "nginx" only')
-        return None
-    if (check := table.text("check")) != "nginx":
-        table.fault("check", f"check {check!r} is not known", "a command goes into check_cmd")
-        return None
-    usual = Nginx()
-    conf = table.text("nginx_conf") or usual.conf
-    if not os.path.isabs(conf):
-        table.fault("nginx_conf", f"nginx_conf is not an absolute path: {conf}")
-    binary = table.text("nginx_bin") or usual.binary
-    return Nginx(conf=conf, binary=binary, prefix=table.text("nginx_prefix"))
-
-
-def _confirm(table: Table, nginx: Nginx | None, reload: Command | None) -> bool:
-    """Whether a reload must be seen to have worked; usual where it can be seen."""
-    if not table.has("confirm"):
-        return nginx is not None and reload is not None
-    wanted = table.flag("confirm")
-    if wanted and nginx is None:
-        table.fault("confirm", 'confirm is of use with check = "nginx" only')
-    return wanted
 
 
 def _on_reload_failure(table: Table) -> str:

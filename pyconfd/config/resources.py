@@ -12,7 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pyconfd.config.groups import Groups
 from pyconfd.config.options import did_you_mean
-from pyconfd.config.resource_table import KEYS, Defaults, Templates, read_resource
+from pyconfd.config.resource_table import (
+    KEYS,
+    SHARED_KEYS,
+    Defaults,
+    Templates,
+    read_resource,
+)
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile, read_toml
 from pyconfd.errors import ConfigError, ResourceError
@@ -54,13 +60,13 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     groups = Groups()
     for path in _files(folder, found):
         found += _load_file(path, folder, groups, settings)
-    groups.bind(one.name for one in found if one.table)
+    groups.bind((one.name, one.file) for one in found)
     _read_tables(found, Templates(os.path.join(confdir, "templates")), groups, settings)
     _drop_clashes(found)
     _drop_broken_groups(found, groups)
     chosen: list[str] | None = None
     if settings.resource:
-        found = _named(found, settings.resource)
+        found = _named(found, settings.resource, groups)
         chosen = [one.name for one in found]
     resources = groups.ordered([one.resource for one in found if one.resource])
     faults = tuple(fault for one in found for fault in one.faults)
@@ -108,9 +114,11 @@ def _load_file(path: str, folder: str, groups: Groups, settings: Defaults) -> It
     try:
         file = read_toml(path, ResourceError)
     except ResourceError as error:
+        if isinstance(error.__cause__, ValueError):  # it could be read, but is no TOML
+            groups.add_broken(path, name)
         yield _Found(name, name, faults=[error])
         return
-    groups.add(file, settings)
+    groups.add(file, name, settings)
     strange, tables = _tables(file)
     if strange:
         yield _Found(name, name, faults=strange)
@@ -124,7 +132,7 @@ def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
     faults: list[ConfigError] = []
     for key in file.data:
         if key not in ("template", "group"):
-            number = lines[("", 0)].get(key) or lines.get((key, 0), {}).get("", 0)
+            number = file.line_of(key)
             hint = "a resource is a [template] table" if key in KEYS else ""
             hint = hint or did_you_mean(key, ["template", "group"])
             where = str(Origin(file.path, number))
@@ -148,7 +156,7 @@ def _read_tables(
         if one.table is None:
             continue
         group = groups.of(one.name)
-        table = one.table.below(group.table) if group else one.table
+        table = one.table.below(group.table, SHARED_KEYS) if group else one.table
         one.resource = read_resource(
             one.name, table, templates, settings, group.name if group else ""
         )
@@ -190,20 +198,25 @@ def _real_path(dest: str, known: dict[str, str]) -> str:
     return os.path.realpath(path) if os.path.islink(path) else path
 
 
-def _named(found: Iterable[_Found], names: Sequence[str]) -> list[_Found]:
-    """What --resource asks for: a resource by its name, or all of a file by `file.toml`."""
-    everything = list(found)
+def _named(found: Sequence[_Found], names: Sequence[str], groups: Groups) -> list[_Found]:
+    """
+    What --resource asks for: a resource by its name, or all of a file by `file.toml`; with a
+    member of a group the whole group.
+    """
     faults: list[ConfigError] = []
     chosen: set[str] = set()
     for name in names:
         file = name.removesuffix(".toml") if name.endswith(".toml") else None
-        matching = {one.name for one in everything if one.name == name or one.file == file}
+        matching = {one.name for one in found if one.name == name or one.file == file}
+        if file is not None:
+            matching |= groups.declared_in(file)
         if not matching:
-            hint = did_you_mean(name, [one.name for one in everything])
+            hint = did_you_mean(name, [one.name for one in found])
             faults.append(
                 ResourceError(f"no resource is called {name}", where="--resource", hint=hint)
             )
         chosen |= matching
     if faults:
         raise ResourceError(str(faults[0]), faults=tuple(faults))
-    return [one for one in everything if one.name in chosen]
+    chosen = groups.whole(chosen)
+    return [one for one in found if one.name in chosen]

@@ -5,7 +5,8 @@ One table of a TOML file being read: typed access that notes faults instead of s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from pyconfd.config.options import BadValue, did_you_mean, seconds
 from pyconfd.errors import ConfigError, ResourceError
@@ -14,6 +15,8 @@ from pyconfd.model.resources import Origin
 _MODE = re.compile(r"[0-7]{3,4}")
 # An id of -1 means "leave it" to the system call; above this nothing is an id.
 _LARGEST_ID = 2**32 - 2
+# Two names of one thing.
+_SAME = {"debounce": "hold_min", "hold_min": "debounce"}
 
 # Keys of other programs in this place, and what to do instead.
 _ELSEWHERE = {
@@ -28,9 +31,9 @@ class Table:
     """
     A table with its place. Reading a bad value notes a fault and returns the default.
 
-    lines: key -> line, the table's own under "". faults: what was wrong, in order.
-    above: the table of its group, whose keys count where this one says nothing; a bad value there
-    is a fault there.
+    lines: key -> line, the table's own under "". faults: what was wrong, in order. faulty: the
+    keys they are about.
+    above: the table of its group. own: what this one says; values: that and what the group says.
     """
 
     def __init__(
@@ -40,33 +43,46 @@ class Table:
         lines: Mapping[str, int],
         *,
         above: Table | None = None,
+        shared: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.file = file
         self.own = own
-        self.values: Mapping[str, object] = own
-        if above:
-            without = {"resources"}
-            if "hold_min" in own or "debounce" in own:
-                without |= {"hold_min", "debounce"}  # two names of one thing
-            shared = {key: raw for key, raw in above.own.items() if key not in without}
-            self.values = {**shared, **own}
+        self.values: Mapping[str, object] = {**shared, **own} if shared else own
         self.faults: list[ConfigError] = []
+        self.faulty: set[str] = set()
         self._lines = lines
+        self._above = above
 
-    def below(self, above: Table) -> Table:
-        """This table as a member of a group."""
-        return Table(self.file, self.own, self._lines, above=above)
+    def below(self, above: Table, keys: Collection[str]) -> Table:
+        """
+        This table as a member of a group. keys: those that hold for all members when the group
+        says them; a member that says something else is a fault.
+        """
+        said = {key: raw for key, raw in above.own.items() if key in keys}
+        twins = {key: _SAME[key] for key in said if key in _SAME}
+        shared = {key: raw for key, raw in said.items() if twins.get(key) not in self.own}
+        table = Table(self.file, self.own, self._lines, above=above, shared=shared)
+        for key, raw in said.items():
+            mine = key if key in self.own else twins.get(key, key)
+            if self.own.get(mine, raw) != raw:
+                place = Origin(above.file, above.line(key))
+                what = f"{mine} is something else for the group: {place}"
+                table.fault(mine, what, "what a group says holds for all its members")
+        return table
 
     def line(self, key: str = "") -> int:
         """Where the key stands, or the table when it is not found."""
         return self._lines.get(key) or self._lines.get("", 0)
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
-        """Note a fault of `key` ("" for the table)."""
-        if key in self.values and key not in self.own:
-            return  # the group's own; it was noted there
-        where = str(Origin(self.file, self.line(key)))
-        self.faults.append(ResourceError(what, where=where, hint=hint))
+        """Note a fault of `key` ("" for the table); it is the group's when the group says it."""
+        if self._above and key in self.values and key not in self.own:
+            self._above.fault(key, what, hint)
+            return
+        self.faulty.add(key)
+        fault = ResourceError(what, where=str(Origin(self.file, self.line(key))), hint=hint)
+        if str(fault) not in map(str, self.faults):  # members of a group read its words again
+            self.faults.append(fault)
 
     def has(self, key: str) -> bool:
         """Whether the key is given, here or for the group."""
@@ -107,12 +123,12 @@ class Table:
             return ()
         return tuple(raw)
 
-    def flag(self, key: str) -> bool:
-        """true or false; false when it is not given."""
-        raw = self.values.get(key, False)
+    def flag(self, key: str, default: bool = False) -> bool:
+        """true or false."""
+        raw = self.values.get(key, default)
         if not isinstance(raw, bool):
             self.fault(key, f"{key} is not true or false")
-            return False
+            return default
         return raw
 
     def seconds(self, key: str, default: float, *, above: float | None = None) -> float:

@@ -59,6 +59,17 @@ class TomlFile(NamedTuple):
                 table.setdefault(key[1] or key[2] or key[3], number)
         return found
 
+    def line_of(self, key: str) -> int:
+        """The line of a key of the outermost table: of itself, or of the first table in it."""
+        lines = self.lines()
+        headers = (table[""] for (name, _), table in lines.items() if _first_of(name) == key)
+        return lines[("", 0)].get(key) or next(headers, 0)
+
+
+def _first_of(header: str) -> str:
+    """`group` of `group.web`."""
+    return header.partition(".")[0].strip()
+
 
 def _fence_after(line: str, fence: str) -> str:
     """Which multi-line string is open after this line; "" for none."""

@@ -121,8 +121,9 @@ def test_one_destination_for_each_key(write: Write, load: Load) -> None:
 def test_a_group_says_what_its_members_share_and_in_which_order(
     add: Add, write: Write, load: Load
 ) -> None:
-    """A member's own word comes first; others are where they were."""
-    add("a", "hold_min = 1\n")
+    """Members come next to each other where the first of them was; others are where they were."""
+    add("0")
+    add("a", "hold_min = 3\nhold_max = 5\n")
     add("b")
     add("c")
     add("z", 'reload_cmd = "other"\n')
@@ -139,13 +140,16 @@ def test_a_group_says_what_its_members_share_and_in_which_order(
     )
     resources, faults = load()
     assert not faults
-    assert list(resources) == ["c", "b", "a", "z"]
+    assert list(resources) == ["0", "c", "a", "b", "z"]
     assert {name: each.group for name, each in resources.items()} == {
-        "c": "web", "b": "", "a": "web", "z": "",
+        "0": "", "c": "web", "a": "web", "b": "", "z": "",
     }  # fmt: skip
     assert resources["c"].reload == resources["a"].reload == Command("nginx -s reload", 5.0)
     assert resources["c"].service == resources["a"].service
-    assert (resources["c"].hold_min_s, resources["a"].hold_min_s) == (3.0, 1.0)
+    assert (resources["c"].hold_min_s, resources["a"].hold_min_s) == (3.0, 3.0)
+    assert (resources["c"].hold_max_s, resources["a"].hold_max_s) == (10.0, 5.0)
+    assert resources["c"].nginx == resources["a"].nginx == Nginx()
+    assert (resources["c"].format, resources["z"].format) == ("nginx", "")
 
 
 @pytest.mark.parametrize(
@@ -163,13 +167,13 @@ def test_a_group_says_what_its_members_share_and_in_which_order(
             "them)",
         ),
         (
-            '[group.web]\nresources = ["a", "b", "own"]\nreload_cmd = "x"',
+            '[group.web]\nresources = ["a", "b", "own"]',
             "1: the resources of group web have different reload commands (write reload_cmd once, "
             "in the group)",
         ),
         (
             '[group.web]\nresources = ["a", "b"]\n[group.more]\nresources = ["b"]',
-            "4: b is a member of group web already",
+            "4: b is a member of group web already: conf.d/web.toml:1 (neither group is done)",
         ),
         (
             '[group.web]\nresources = ["a", "broken"]',
@@ -191,7 +195,7 @@ def test_faults_of_groups_have_their_line(
     resources, faults = load()
     assert f"conf.d/web.toml:{said}" in faults
     assert len(faults) == 2, "that of the broken resource, and this one"
-    if "resources" in group and "more" not in group:
+    if "resources" in group:
         assert "a" not in resources
 
 
