@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import queue
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from pyconfd import __version__
+from pyconfd.app.control import Control, state_folder
 from pyconfd.app.drift import Drift
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
 from pyconfd.app.lanes import Lanes
 from pyconfd.app.loop import Loop, Message, Pace, Parts
 from pyconfd.app.poll import Poll
+from pyconfd.app.status_line import utc
 from pyconfd.app.tools import Tools
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
@@ -67,9 +70,16 @@ def load(settings: Settings) -> ResourceSet:
     )
 
 
-def renderer(settings: Settings) -> Renderer:
-    """Templates of this confdir."""
-    return Renderer(os.path.join(settings.confdir, "templates"), os.environ)
+def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
+    """Templates of this confdir. cache_dir: keeps them compiled between runs."""
+    templates = os.path.join(settings.confdir, "templates")
+    return Renderer(templates, os.environ, cache_dir=cache_dir)
+
+
+def folder_of(settings: Settings) -> str:
+    """Where the state of this confdir is kept, so that several can share one --state-dir."""
+    confdir = os.path.realpath(settings.confdir)
+    return os.path.join(settings.state_dir, hashlib.sha256(confdir.encode()).hexdigest()[:12])
 
 
 def source(settings: Settings) -> Source:
@@ -85,7 +95,7 @@ def tools(
 ) -> Tools:
     """What a pass works with."""
     return Tools(
-        renderer=renderer(settings),
+        renderer=renderer(settings, os.path.join(state.folder, "templates")),
         journal=state.journal,
         run=commands.run,
         drift=Drift(),
@@ -104,9 +114,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
     The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
     behind is tidied here, before anything new is staged.
     """
-    confdir = os.path.realpath(settings.confdir)
-    name = hashlib.sha256(confdir.encode()).hexdigest()[:12]
-    folder = os.path.join(settings.state_dir, name)
+    folder = state_folder(settings.state_dir, settings.confdir)
     with InstanceLock(folder):
         journal = Journal(folder)
         recovery = journal.recover()
@@ -159,8 +167,22 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
             notify=Notifier(os.environ),
             pace=Pace(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
             owed=state.owed,
+            about=_about(settings),
         ),
         found.resources,
     )
-    with Signals(inbox.put):
+    with Signals(inbox.put), Control(state.folder, inbox.put):
         yield loop
+
+
+def _about(settings: Settings) -> dict[str, object]:
+    """What the status says of this daemon beside its state; no secrets."""
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "started_at": utc(time.time()),
+        "confdir": os.path.abspath(settings.confdir),
+        "backend": settings.backend,
+        "nodes": list(settings.node),
+        "mode": "watch" if settings.watch else f"reads every {settings.interval_s:g} s",
+    }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pyconfd.errors import HeldBack
 from pyconfd.model.resources import Resource
@@ -63,12 +63,17 @@ class Guards:
         self._new[resource.name] = resource
         self._released.discard(resource.name)
 
-    def release(self, name: str) -> bool:
-        """Let the held change of this resource through; False when none is held."""
-        if name not in self._held:
-            return False
-        self._released.add(name)
-        return True
+    def release(self, names: Iterable[str]) -> tuple[str, ...]:
+        """
+        Let the held changes of these resources through; the names of those that were held.
+
+        names: whole groups, so that a group is not held again by the next of its members.
+        """
+        mates = tuple(names)
+        held = tuple(name for name in mates if name in self._held)
+        if held:
+            self._released.update(mates)
+        return held
 
     def keep(self) -> None:
         """Write down the numbers that are new since the last time. Raises OSError."""

@@ -11,11 +11,17 @@ from __future__ import annotations
 import queue
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from pyconfd.app.answers import Access, answer
+from pyconfd.app.control import Asked
+from pyconfd.app.history import History
 from pyconfd.app.lanes import Lanes
 from pyconfd.app.passes import Told
+from pyconfd.app.picture import Facts, summary
+from pyconfd.app.telling import Telling
 from pyconfd.app.tools import Tools
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.errors import ConfigError
@@ -38,7 +44,7 @@ class Said:
     message: SourceMessage
 
 
-Message = Said | LaneReport | int
+Message = Said | LaneReport | Asked | int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +65,8 @@ class Parts:
     """
     What the loop joins. follow: starts a watch of these prefixes. load: reads conf.d afresh,
     raising ConfigError when anything in it is wrong. owed: services that an earlier run swapped
-    files of without living to see the reload.
+    files of without living to see the reload. about: what the status says of this daemon beside
+    its state.
     """
 
     source: Source
@@ -72,6 +79,7 @@ class Parts:
     notify: Notifier
     pace: Pace
     owed: frozenset[str]
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Loop:
@@ -89,6 +97,9 @@ class Loop:
         self._listed = False
         self._adopted = 0
         self._lost = ""
+        self._lost_s = 0.0
+        self._history = History()
+        self._telling = Telling(parts.notify)
         self._unready: set[str] = set()
         self._stopping_s: float | None = None
         self._resync_s = time.monotonic() + parts.pace.resync_s
@@ -137,6 +148,8 @@ class Loop:
             times.append(now + self._parts.notify.watchdog_s / 2)
         if self._stopping_s is not None:
             times.append(self._stopping_s)
+        elif self._telling.due_s is not None:
+            times.append(self._telling.due_s)
         return max(0.0, min(times) - now)
 
     def _take(self, message: Message) -> None:
@@ -146,6 +159,8 @@ class Loop:
                     self._hear(message.message)
             case LaneReport():
                 self._finish(message)
+            case Asked():
+                self._answer(message)
             case int():
                 self._signalled(message)
 
@@ -157,6 +172,8 @@ class Loop:
                 self._found()
             case Lost():
                 if str(message.cause) != self._lost:
+                    if not self._lost:
+                        self._lost_s = time.monotonic()
                     self._lost = str(message.cause)
                     report.lost(message)
 
@@ -184,6 +201,7 @@ class Loop:
                 self._index.set(name, reads)
         self._unready -= message.names
         self._fleet.finished(message, time.monotonic())
+        self._history.note(message, time.time())
         report.lane(message)
         if not self._unready and self._listed:
             self._parts.notify.ready()
@@ -204,6 +222,8 @@ class Loop:
             self._parts.commands.stop(0.0)
             self._stopping_s = now + 1.0
         self._hand_out(now)
+        if not self.stopping:
+            self._telling.tell(summary(self._facts(now)), now)
 
     def _keep(self) -> None:
         """Write down, now and then, what the guards compare with after a restart."""
@@ -231,6 +251,34 @@ class Loop:
         """While stopping: whether a postponed reload has just been handed out."""
         self._hand_out(time.monotonic())
         return self._fleet.running > 0
+
+    def _answer(self, asked: Asked) -> None:
+        """Somebody on the control socket wants to know, or lets a held change through."""
+        now = time.monotonic()
+        access = Access(self._index.reads, self._store.snapshot, self._parts.tools.guards.release)
+        said = answer(asked.question, self._facts(now), access)
+        self._fleet.dirty(said.dirty, now)
+        asked.reply(said.answer)
+
+    def _facts(self, now: float) -> Facts:
+        """What there is to be told, as references: nothing is copied or counted before it is."""
+        return Facts(
+            now_s=now,
+            now_at=time.time(),
+            about=self._parts.about,
+            source=self._parts.source.name,
+            revision=self._store.revision,
+            listed=self._listed,
+            lost=self._lost,
+            lost_s=self._lost_s,
+            watched=self._watched,
+            resources=self._resources,
+            unready=self._unready,
+            services=self._fleet.states,
+            active=self._fleet.active,
+            history=self._history,
+            stopping=self.stopping,
+        )
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:
@@ -267,6 +315,7 @@ class Loop:
         for resource in resources:
             self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
         self._unready = set(self._resources)
+        self._history.keep(resources)
         self._fleet.adopt(resources)
         self._adopted = self._fleet.generation
         wanted = covering(path for resource in resources for path in resource.watched)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Kinds of trouble a resource can be in, the worst first.
-TROUBLES = ("torn", "refused", "failed", "held")
+TROUBLES = ("torn", "refused", "reverted", "failed", "held", "left out")
 #: So many are named for each kind; the rest is counted.
 NAMED = 3
 _LONGEST = 160

@@ -33,6 +33,11 @@ class Fleet:
         return self._states
 
     @property
+    def active(self) -> Mapping[str, ServiceState]:
+        """Those of `states` in which something runs, waits or is owed."""
+        return {name: self._states[name] for name in self._active}
+
+    @property
     def running(self) -> int:
         """How many services have a job on a lane."""
         return sum(1 for name in self._active if self._states[name].running)
