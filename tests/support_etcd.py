@@ -415,6 +415,8 @@ class PrivateEtcd:
         return self._channel
 
     def _drop(self) -> None:
+        # A store that was wiped waits for the index in a token of its former life.
+        self._token = ""
         if self._channel is not None:
             self._channel.close()
             self._channel = None
