@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import queue
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from pyconfd import __version__
-from pyconfd.app.control import Control, state_folder
 from pyconfd.app.drift import Drift
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
-from pyconfd.app.lanes import Lanes
-from pyconfd.app.loop import Loop, Message, Pace, Parts
-from pyconfd.app.poll import Poll
-from pyconfd.app.status_line import utc
 from pyconfd.app.tools import Tools
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
@@ -33,8 +26,13 @@ from pyconfd.pipeline.render import Renderer
 from pyconfd.system import files
 from pyconfd.system.locks import InstanceLock
 from pyconfd.system.proc import Commands
-from pyconfd.system.sdnotify import Notifier
-from pyconfd.system.signals import Signals
+
+if TYPE_CHECKING:
+    from pyconfd.app.loop import Loop
+
+
+#: Shadow trees, where they cannot stand beside the live configuration.
+WORK_DIR = "check"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class State:
     folder: str
     journal: Journal
     guards: Guards
+    made: Made
     owed: frozenset[str]
 
 
@@ -76,12 +75,6 @@ def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
     return Renderer(templates, os.environ, cache_dir=cache_dir)
 
 
-def folder_of(settings: Settings) -> str:
-    """Where the state of this confdir is kept, so that several can share one --state-dir."""
-    confdir = os.path.realpath(settings.confdir)
-    return os.path.join(settings.state_dir, hashlib.sha256(confdir.encode()).hexdigest()[:12])
-
-
 def source(settings: Settings) -> Source:
     """The store named by --backend."""
     return registry.open_source(settings.backend, settings.source_options(os.environ))
@@ -100,8 +93,8 @@ def tools(
         run=commands.run,
         drift=Drift(),
         guards=state.guards,
-        made=Made(os.path.join(state.folder, "made.json")),
-        work_dir=os.path.join(state.folder, "check"),
+        made=state.made,
+        work_dir=os.path.join(state.folder, WORK_DIR),
         check_timeout_s=settings.check_cmd_timeout_s,
         keep_stage=settings.keep_stage_file,
         stopping=stopping,
@@ -114,14 +107,14 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
     The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
     behind is tidied here, before anything new is staged.
     """
-    folder = state_folder(settings.state_dir, settings.confdir)
+    folder = settings.state_folder
     with InstanceLock(folder):
         journal = Journal(folder)
         recovery = journal.recover()
         for dest in recovery.rolled_back:
             log.warn("a swap that was cut short has been taken back", dest=dest)
-        for path in stage.strays(tuple(resource.dest for resource in found.resources)):
-            files.remove(path)
+        made = Made(os.path.join(folder, "made.json"))
+        _sweep(found, made, folder)
         owed = {debt.service for debt in recovery.owed}
         if recovery.damaged:
             log.warn(
@@ -129,14 +122,40 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
             )
             owed = {resource.service for resource in found.resources}
         guards = Guards(os.path.join(folder, "keys.json"))
-        yield State(folder, journal, guards, frozenset(owed))
+        yield State(folder, journal, guards, made, frozenset(owed))
         guards.keep()
         journal.close()
 
 
+def _sweep(found: ResourceSet, made: Made, folder: str) -> None:
+    """Remove the staged files and shadow trees of runs that were killed."""
+    dests = [one.dest for resource in found.resources for one in made.known(resource)]
+    for path in stage.strays(tuple(dests)):
+        files.remove(path)
+    judges = {resource.nginx for resource in found.resources if resource.nginx}
+    if judges:
+        from pyconfd.pipeline import shadow  # brings crossplane, which other runs do not need
+
+        for nginx in judges:
+            shadow.sweep(nginx, work_dir=os.path.join(folder, WORK_DIR))
+
+
 @contextmanager
 def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loop]:
-    """The loop with everything it joins; signals go to its inbox while it exists."""
+    """
+    The loop with everything it joins; signals and questions go to its inbox while it exists.
+
+    What only a daemon has is imported here: a one-shot run is to start quickly.
+    """
+    import queue
+
+    from pyconfd.app.control import Control
+    from pyconfd.app.lanes import Lanes
+    from pyconfd.app.loop import Loop, Message, Pace, Parts
+    from pyconfd.app.poll import Poll
+    from pyconfd.system.sdnotify import Notifier
+    from pyconfd.system.signals import Signals
+
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     commands = Commands()
     store = source(settings)
@@ -177,6 +196,11 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
 
 def _about(settings: Settings) -> dict[str, object]:
     """What the status says of this daemon beside its state; no secrets."""
+    import time
+
+    from pyconfd import __version__
+    from pyconfd.app.status_line import utc
+
     return {
         "version": __version__,
         "pid": os.getpid(),

@@ -44,14 +44,6 @@ class Asked:
     reply: Callable[[Answer], None]
 
 
-def state_folder(state_dir: str, confdir: str) -> str:
-    """The folder of this confdir below the state folder: one pyconfd for each confdir."""
-    import hashlib
-
-    name = hashlib.sha256(os.path.realpath(confdir).encode()).hexdigest()[:12]
-    return os.path.join(state_dir, name)
-
-
 class Control:
     """
     The server, on threads of its own. put: takes the questions. answer_s: how long a client is

@@ -7,30 +7,29 @@ Cheap enough for a thousand files a minute, so that rendering is only done where
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pyconfd.model.resources import Resource
-from pyconfd.model.steps import Outcome, Result
 
 Signature = tuple[int, ...]
 
 
 class Drift:
-    """What each destination looked like when a pass last left it true. Any lane may call it."""
+    """What each destination looked like when a pass last dealt with it. Any lane may call it."""
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[str, Signature | None]] = {}  # declared name -> dest -> facts
 
-    def remember(self, outcomes: Iterable[Outcome]) -> None:
-        """Note the live files of the resources that came out well."""
-        for outcome in outcomes:
-            resource = outcome.resource
-            seen = self._seen.setdefault(resource.declared, {})
-            if outcome.result in (Result.UNCHANGED, Result.UPDATED):
-                # (): removed by somebody since the swap, which no later look may find in order
-                seen[resource.dest] = _signature(resource.dest) or ()
-            elif outcome.result in (Result.REMOVED, Result.REVERTED):
-                seen.pop(resource.dest, None)
+    def saw(self, resource: Resource, path: str) -> None:
+        """
+        Note how the file at `path` looks: the live file before it is compared, or the staged one
+        before it is swapped. After that would be too late: somebody could write in between.
+        """
+        self._seen.setdefault(resource.declared, {})[resource.dest] = _signature(path)
+
+    def forget(self, resource: Resource) -> None:
+        """There is no live file of ours to compare with any more."""
+        self._seen.get(resource.declared, {}).pop(resource.dest, None)
 
     def touched(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
         """Those of which a live file is not as it was left; none that was never rendered well."""

@@ -70,6 +70,12 @@ class Made:
         self._names = _read(path)
         self._lock = threading.Lock()
 
+    def known(self, resource: Resource) -> tuple[Resource, ...]:
+        """The resource, or for a pattern one for each name that has or had a file."""
+        if not resource.each:
+            return (resource,)
+        return tuple(resource.for_item(name) for name in self._names.get(resource.name, ()))
+
     def gone(self, resource: Resource, now: Iterable[Resource]) -> tuple[Resource, ...]:
         """What was made for names that are no more and still stands there."""
         wanted = {one.dest for one in now}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pyconfd.app.each import expand
 from pyconfd.app.tools import Tools
 from pyconfd.app.transaction import Candidate, transact
-from pyconfd.errors import HeldBack, ReloadError, RenderError, StageError, SwapError
+from pyconfd.errors import HeldBack, ReloadError, SwapError
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Command, Nginx, Resource
 from pyconfd.model.steps import (
@@ -25,8 +25,7 @@ from pyconfd.model.steps import (
     ReloadFailed,
     Result,
 )
-from pyconfd.pipeline import reload, stage, swap
-from pyconfd.pipeline.render import Renderer
+from pyconfd.pipeline import reload, swap
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile.debt import Debt, after_swaps
 from pyconfd.reconcile.service import Job
@@ -69,7 +68,6 @@ def run_pass(
     """
     due = _due(tools, job, resources)
     outcomes, reads = _make_true(tools, due, snapshot)
-    tools.drift.remember(outcomes)  # at once: a hand edit during the reload must be seen
     owed = after_swaps(job.debt, outcomes, time.monotonic())
     answer: Reloaded | ReloadFailed | None = None
     if told is not None and _is_payable(tools, job, owed):
@@ -263,27 +261,7 @@ def _revert(
     for outcome in outcomes:
         if outcome.resource.dest in dests and not outcome.result.failed:
             tools.quarantine[outcome.resource.name] = outcome.digest
+            tools.drift.forget(outcome.resource)
             outcome = replace(outcome, result=Result.REVERTED, error=error, report=failed.report)
         changed.append(outcome)
     return tuple(changed), _tell(tools, service, told)
-
-
-def preview(renderer: Renderer, resource: Resource, snapshot: Snapshot, *, diff: bool) -> Outcome:
-    """What a pass would do to this resource, without writing anything (`--noop`)."""
-    try:
-        rendered = renderer.render(resource, snapshot)
-        live, differs = stage.compare(rendered)
-    except RenderError as error:
-        return Outcome(resource=resource, result=Result.RENDER_FAILED, error=error)
-    except StageError as error:
-        return Outcome(resource=resource, result=Result.STAGE_FAILED, error=error)
-    return Outcome(
-        resource=resource,
-        result=Result.WOULD_CHANGE if differs else Result.UNCHANGED,
-        reads=rendered.reads,
-        digest=rendered.digest,
-        was=live.digest,
-        differs=differs,
-        diff=stage.diff(rendered, live) if diff and differs else "",
-        revision=rendered.revision,
-    )

@@ -8,12 +8,15 @@ configuration, nothing was done (app/cli.py turns ConfigError into it); 3 `--noo
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 
 from pyconfd.app import build
+from pyconfd.app.each import Made
 from pyconfd.app.interrupt import Interrupt
-from pyconfd.app.passes import Told, preview, run_pass
+from pyconfd.app.passes import Told, run_pass
+from pyconfd.app.preview import preview
 from pyconfd.app.tools import Tools
 from pyconfd.config.settings import Settings
 from pyconfd.errors import SourceError, StateError
@@ -100,8 +103,11 @@ def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, t
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
     """What `_apply` would do, with nothing written."""
     renderer = build.renderer(settings)
+    made = Made(os.path.join(settings.state_folder, "made.json"))
     outcomes = [
-        preview(renderer, resource, snapshot, diff=settings.diff) for resource in found.resources
+        outcome
+        for resource in found.resources
+        for outcome in preview(renderer, resource, snapshot, made, diff=settings.diff)
     ]
     for outcome in outcomes:
         report.outcome_line(outcome)

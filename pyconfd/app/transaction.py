@@ -139,6 +139,7 @@ def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
             digest=rendered.digest,
             revision=rendered.revision,
         )
+        tools.drift.saw(resource, resource.dest)
         try:
             staged = stage.stage(rendered, keep=tools.keep_stage)
         except StageError as error:
@@ -248,6 +249,10 @@ def _swap(tools: Tools, candidate: Candidate) -> None:
         resource.on_reload_failure == "revert"
         for resource in (*candidate.resources, *candidate.removals)
     )
+    for staged in candidate.staged:
+        tools.drift.saw(staged.rendered.resource, staged.path)
+    for gone in candidate.removals:
+        tools.drift.forget(gone)
     try:
         if len(candidate.permits) == 1 and not candidate.removals and not revertible:
             swap.swap(candidate.permits[0], journal=tools.journal)
