@@ -79,6 +79,14 @@ class Settings(NamedTuple):
         """Whether the run ends by itself."""
         return self.onetime or self.noop
 
+    @property
+    def state_folder(self) -> str:
+        """The part of the state folder that is this confdir's: one pyconfd for each of them."""
+        import hashlib
+
+        name = hashlib.sha256(os.path.realpath(self.confdir).encode()).hexdigest()[:12]
+        return os.path.join(self.state_dir, name)
+
     def source_options(self, environ: Mapping[str, str]) -> SourceOptions:
         """How the store is reached. environ: what the env backend reads."""
         return source_options(
