@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,16 @@ def confdir(tmp_path: Path) -> Confdir:
     return Confdir(tmp_path / "confdir", "--backend", "file", "--file", str(store))
 
 
-def start(confdir: Confdir, *argv: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextlib.contextmanager
+def start(confdir: Confdir, *argv: str) -> Iterator[subprocess.Popen[str]]:
+    """A one-shot run, killed when the test ends before it does."""
+    with subprocess.Popen(
         confdir.argv("--onetime", *argv), stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def gone(pid: int) -> bool:
@@ -48,11 +55,11 @@ def test_a_hanging_check_is_ended_and_nothing_is_left(
     """No orphan, no staged file, no live file; later resources are not begun."""
     first = confdir.simple("a", "/app", check_cmd='"echo $$ > @OUT@/pid; exec sleep 60"')
     second = confdir.simple("b", "/app")
-    process = start(confdir, "--shutdown-timeout", "0.1")
     pid = confdir.out / "pid"
-    wait(lambda: pid.exists() and pid.read_text().endswith("\n"))
-    process.send_signal(number)
-    _, said = process.communicate(timeout=15)
+    with start(confdir, "--shutdown-timeout", "0.1") as process:
+        wait(lambda: pid.exists() and pid.read_text().endswith("\n"))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=15)
     assert process.returncode == status, said
     assert signal.Signals(number).name in said
     assert gone(int(pid.read_text()))
@@ -66,10 +73,10 @@ def test_a_running_reload_may_end(confdir: Confdir) -> None:
     confdir.simple(
         "a", "/app", reload_cmd='"touch @OUT@/begun; sleep 0.5; echo r >> @OUT@/reload.log"'
     )
-    process = start(confdir)
-    wait((confdir.out / "begun").exists)
-    process.terminate()
-    process.communicate(timeout=15)
+    with start(confdir) as process:
+        wait((confdir.out / "begun").exists)
+        process.terminate()
+        process.communicate(timeout=15)
     assert process.returncode == 143
     log = confdir.out / "reload.log"
     assert log.read_text() == "r\n"
@@ -82,14 +89,14 @@ def test_a_second_signal_does_not_wait(confdir: Confdir) -> None:
     confdir.simple(
         "a", "/app", reload_cmd='"touch @OUT@/begun; test -e @OUT@/ok || sleep 60; touch @OUT@/r"'
     )
-    process = start(confdir)
-    wait((confdir.out / "begun").exists)
-    process.terminate()
-    assert process.stderr
-    while "SIGTERM" not in process.stderr.readline():
-        pass
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=15)
+    with start(confdir) as process:
+        wait((confdir.out / "begun").exists)
+        process.terminate()
+        assert process.stderr
+        while "SIGTERM" not in (line := process.stderr.readline()):
+            assert line, "it ended without a word about the signal"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=15)
     assert process.returncode == 143
     (confdir.out / "ok").touch()
     assert confdir.once().returncode == 0
