@@ -102,6 +102,9 @@ class StoreStatus:
     error: str = ""
 
 
+# etcd takes 128 operations in one transaction by default.
+MAX_TOGETHER = 100
+
 # Told about every keep-alive answer: the lease and its seconds left, 0 when it is gone.
 KeptAlive = Callable[[int, int], None]
 # Whether the key that stands there may be replaced by ours.
@@ -127,6 +130,13 @@ class LeaseRegistry(Protocol):
         Put the key if it is absent or `mine` says so of what stands there, in one transaction.
 
         Raises KeyTaken when it is somebody else's, LeaseLost when the lease is gone.
+        """
+
+    def claim_absent(self, pairs: Sequence[tuple[str, bytes]], lease: int) -> bool:
+        """
+        Put all the keys if none of them stands there; False, with nothing put, when one does.
+
+        At most MAX_TOGETHER at once. Raises LeaseLost when the lease is gone.
         """
 
     def put(self, key: str, value: bytes, lease: int = 0) -> None:

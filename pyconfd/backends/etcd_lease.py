@@ -88,6 +88,20 @@ class EtcdLeases:
                 return
         raise SourceUnavailable("the key changes faster than it can be claimed", where=key)
 
+    def claim_absent(self, pairs: Sequence[tuple[str, bytes]], lease: int) -> bool:
+        compare, operation, put = message("Compare"), message("RequestOp"), message("PutRequest")
+        keys = [(encode(key), value) for key, value in pairs]
+        transaction = message("TxnRequest")(
+            compare=[
+                compare(key=key, result=_EQUAL, target=_CREATE, create_revision=0)
+                for key, _ in keys
+            ],
+            success=[
+                operation(request_put=put(key=key, value=value, lease=lease)) for key, value in keys
+            ],
+        )
+        return bool(self._call("KV/Txn", transaction, pairs[0][0]).succeeded)
+
     def put(self, key: str, value: bytes, lease: int = 0) -> None:
         request = message("PutRequest")(key=encode(key), value=value, lease=lease)
         self._call("KV/Put", request, key)

@@ -7,7 +7,7 @@ thousand timeouts. It decides nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pyconfd.backends.base import LeaseRegistry
 from pyconfd.errors import KeyTaken, LeaseLost, SourceError, SourceRefused
@@ -88,6 +88,22 @@ class Carrier:
             return member.ClaimFailed(self._failed(error))
         self._answered()
         return member.Claimed(lease)
+
+    def claim_absent(self, several: Sequence[tuple[Announcement, bytes]], lease: int) -> bool:
+        """
+        Put all the keys at once if none of them is there. False when they have to be claimed one
+        by one, which also says why.
+        """
+        pairs = [(announced.key, value) for announced, value in several]
+        try:
+            done = self._store().claim_absent(pairs, lease)
+        except LeaseLost:
+            return False
+        except SourceError as error:
+            self._failed(error)
+            return False
+        self._answered()
+        return done
 
     def withdraw(self, key: str) -> member.Message:
         """Remove the key if it is still under a lease of ours."""

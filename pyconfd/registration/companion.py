@@ -31,6 +31,9 @@ PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 WITHDRAW_S = 5.0  # etcd away: the TTL does what is left
 RESOLVE_AGAIN_S = 0.25
 TWICE_S = 0.5
+TELL_EVERY_S = 0.1  # systemd; a thousand changes at once are not told one by one
+# The kernel may give a signal to another thread of gRPC's, which does not wake the main thread.
+LONGEST_PAUSE_S = 1.0
 TURN_LIMIT_S = 30.0  # a call on a hung store takes seconds; a stuck thread takes for ever
 
 
@@ -99,6 +102,8 @@ class Companion:
         self._known: dict[str, Announcement] = {}
         self._complaints: set[str] = set()
         self._ready = False
+        self._told_at = float("-inf")
+        self._untold = True
         self._stop_signal: int | None = None
         self._asked_at = float("-inf")
         self._held_at = float("-inf")
@@ -148,10 +153,10 @@ class Companion:
                 return False
         return True
 
-    def _take(self, wait_s: float | None) -> None:
+    def _take(self, wait_s: float) -> None:
         """Everything that came, after waiting for the first."""
         try:
-            message = self._inbox.get(timeout=wait_s) if wait_s != 0 else self._inbox.get_nowait()
+            message = self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait()
             while True:
                 self._act(message)
                 message = self._inbox.get_nowait()
@@ -187,6 +192,7 @@ class Companion:
     def _act(self, message: _Message) -> None:
         match message:
             case Changed(status, _):
+                self._untold = True
                 self._write_status(status)
             case _Ordered(line):
                 self._order(line)
@@ -202,11 +208,13 @@ class Companion:
             case int():
                 self._child.send(message)
 
-    def _pause_s(self) -> float | None:
-        pauses = [RESOLVE_AGAIN_S] if self._pending else []
+    def _pause_s(self) -> float:
+        pauses = [RESOLVE_AGAIN_S if self._pending else LONGEST_PAUSE_S]
+        if self._notifier.wanted and self._untold:
+            pauses.append(TELL_EVERY_S)
         if self._notifier.watchdog_s:
             pauses.append(self._notifier.watchdog_s / 3)
-        return min(pauses, default=None)
+        return min(pauses)
 
     def _resolve(self) -> None:
         """Add the members whose address is known by now."""
@@ -233,13 +241,17 @@ class Companion:
 
     def _signs_of_life(self) -> None:
         """Tell systemd when all are registered for the first time, and that we turn."""
+        now = time.monotonic()
+        if not self._notifier.wanted or now < self._told_at + TELL_EVERY_S:
+            return
+        self._told_at, self._untold = now, False
         statuses = self._registrar.statuses()
         up = sum(1 for each in statuses if each.registered)
         if not self._ready and not self._pending and len(statuses) == len(self._known):
             self._ready = all(each.registered or each.why == "maintenance" for each in statuses)
             if self._ready:
                 self._notifier.ready(f"{up} of {len(statuses)} registered")
-        elif self._ready and self._notifier.wanted:
+        elif self._ready:
             self._notifier.status(f"{up} of {len(statuses)} registered")
         if self._notifier.watchdog_s:
             if self._registrar.alive and self._registrar.idle_s() < TURN_LIMIT_S:

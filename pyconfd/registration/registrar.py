@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from pyconfd.backends.base import KeptAlive, LeaseRegistry
+from pyconfd.backends.base import MAX_TOGETHER, KeptAlive, LeaseRegistry
 from pyconfd.registration import member, session
 from pyconfd.registration.agenda import Agenda, Look
 from pyconfd.registration.carrier import Carrier
@@ -73,6 +73,7 @@ class Registrar:
         self._agenda = Agenda()
         self._roster = Roster()
         self._todo: deque[Callable[[], None]] = deque()
+        self._claims: list[tuple[Entry, member.Claim]] = []
         self._thread: threading.Thread | None = None
         self._stop_at: float | None = None
         self._waiting: list[threading.Event] = []
@@ -167,15 +168,16 @@ class Registrar:
         """Everything on the inbox, after waiting for the first."""
         try:
             self._inbox.get(timeout=None if wait_s is None else wait_s / self._haste)()
-            while True:
-                self._work_off()
+            while True:  # many that come together are claimed together
                 self._inbox.get_nowait()()
         except Empty:
-            return
+            self._work_off()
 
     def _work_off(self) -> None:
-        while self._todo:
-            self._todo.popleft()()
+        while self._todo or self._claims:
+            while self._todo:
+                self._todo.popleft()()
+            self._claim_all()
 
     def _over(self) -> bool:
         if self._stop_at is None:
@@ -295,10 +297,29 @@ class Registrar:
                 self._hook(entry, declared.before, member.Prepared)
             case member.Clean():
                 self._hook(entry, declared.after_withdraw, lambda _: member.Cleaned())
-            case member.Claim(lease, again):
-                self._claim(entry, lease, again)
+            case member.Claim():
+                self._claims.append((entry, command))
             case member.Withdraw(lease):
                 self._withdraw(entry, lease)
+
+    def _claim_all(self) -> None:
+        """What is to be claimed now: together where nothing stands there, else one by one."""
+        claims, self._claims = self._claims, []
+        by_lease: dict[int, list[tuple[Entry, member.Claim]]] = {}
+        for each in claims:
+            by_lease.setdefault(each[1].lease, []).append(each)
+        for lease, several in by_lease.items():
+            for start in range(0, len(several), MAX_TOGETHER):
+                self._claim_some(lease, several[start : start + MAX_TOGETHER])
+
+    def _claim_some(self, lease: int, several: list[tuple[Entry, member.Claim]]) -> None:
+        pairs = [(entry.announced, entry.value) for entry, _ in several]
+        if len(several) > 1 and self._carrier.claim_absent(pairs, lease):
+            for entry, _ in several:
+                self._later(entry.key, member.Claimed(lease))
+        else:
+            for entry, claim in several:
+                self._claim(entry, lease, claim.again)
 
     def _claim(self, entry: Entry, lease: int, again: bool) -> None:
         outcome = self._carrier.claim(entry.announced, entry.value, lease, again)
@@ -451,10 +472,10 @@ class Registrar:
 
     def _judge(self, entry: Entry) -> None:
         """Tell the member whether it should be in rotation."""
-        wanted, why = entry.watching.verdict()
-        if wanted != entry.state.wanted or (why and why != entry.state.why and not wanted):
-            message = member.Wanted() if wanted else member.Unwanted(why)
-            self._later(entry.key, message)
+        wanted, why = verdict = entry.watching.verdict()
+        if verdict != entry.told:
+            entry.told = verdict
+            self._later(entry.key, member.Wanted() if wanted else member.Unwanted(why))
 
     def _reweigh(self, entry: Entry) -> None:
         value = entry.announced.value(entry.watching.weight)

@@ -19,8 +19,8 @@ class Entry:
     """
     A member as the registrar knows it.
 
-    value: to be put under its key. removed: it is to be forgotten once its key is gone, and
-    successor takes its place then.
+    value: to be put under its key. told: the verdict that its state was told last. removed: it is
+    to be forgotten once its key is gone, and successor takes its place then.
     """
 
     announced: Announcement
@@ -28,6 +28,7 @@ class Entry:
     watching: Watching
     status: MemberStatus
     value: bytes
+    told: tuple[bool, str] | None = None
     removed: bool = False
     successor: Announcement | None = None
 

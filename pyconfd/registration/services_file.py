@@ -13,10 +13,11 @@ The keys are those of the command line, with "_" for "-". Shell: reads the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pyconfd.config.options import BadValue, Option, did_you_mean, from_toml, squash
-from pyconfd.config.toml import TomlFile, read_toml
+from pyconfd.config.toml import read_toml
 from pyconfd.errors import RegistrationError, SettingsError
 from pyconfd.registration.address import parse_address
 from pyconfd.registration.options import MEMBER_OPTIONS, declaration
@@ -29,13 +30,23 @@ _SPELT: Mapping[str, Option] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that was read. lines: of every key, as TomlFile has them; found only once."""
+
+    path: str
+    data: Mapping[str, object]
+    lines: Mapping[tuple[str, int], Mapping[str, int]]
+
+
 def read_services(path: str, given: Mapping[str, Any]) -> tuple[Declaration, ...]:
     """
     Every member of the file. given: values by field that hold where the file says nothing.
 
     Raises SettingsError with every fault as `faults`.
     """
-    file = read_toml(path, SettingsError)
+    read = read_toml(path, SettingsError)
+    file = _File(path, read.data, read.lines())
     faults: list[SettingsError] = []
     tables = file.data.get(_TABLE)
     if not isinstance(tables, list) or not tables:
@@ -54,7 +65,7 @@ def read_services(path: str, given: Mapping[str, Any]) -> tuple[Declaration, ...
 
 
 def _service(
-    file: TomlFile,
+    file: _File,
     number: int,
     table: object,
     defaults: Mapping[str, Any],
@@ -88,7 +99,7 @@ def _service(
 
 
 def _values(
-    file: TomlFile, place: tuple[str, int], table: Mapping[str, Any], faults: list[SettingsError]
+    file: _File, place: tuple[str, int], table: Mapping[str, Any], faults: list[SettingsError]
 ) -> dict[str, Any]:
     """Values by field of the keys of one table."""
     values: dict[str, Any] = {}
@@ -141,7 +152,7 @@ def _enter(
         found[key] = (declared, where)
 
 
-def _place(file: TomlFile, table: tuple[str, int], key: str = "") -> str:
-    lines = file.lines().get(table, {})
+def _place(file: _File, table: tuple[str, int], key: str = "") -> str:
+    lines = file.lines.get(table, {})
     number = lines.get(key) or lines.get("", 0)
     return f"{file.path}:{number}" if number else file.path

@@ -121,6 +121,14 @@ class FakeLeases:
                 raise KeyTaken("somebody else's key stands there", where=key)
             self._put(store, key, value, lease)
 
+    def claim_absent(self, pairs: Sequence[tuple[str, bytes]], lease: int) -> bool:
+        with self._call() as store:
+            if any(key in store.keys for key, _ in pairs):
+                return False
+            for key, value in pairs:
+                self._put(store, key, value, lease)
+            return True
+
     def put(self, key: str, value: bytes, lease: int = 0) -> None:
         with self._call() as store:
             self._put(store, key, value, lease)
