@@ -189,10 +189,10 @@ class Groups:
                 continue
             names = ", ".join(one.name for one in there)
             if names and group.doubtful:
-                what = f"it is not clear what belongs to this group, so this is not done: {names}"
+                what = f"what this group holds is not clear, so none of these is done: {names}"
                 group.table.fault("", what)
             for one in there:
-                del left[one.name]
+                left.pop(one.name, None)
         return set(resources) - set(left)
 
     def ordered(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
@@ -200,8 +200,9 @@ class Groups:
         by_name = {resource.name: resource for resource in resources}
         names: dict[str, None] = {}
         for name in by_name:
-            group = self.of(name)
-            names |= dict.fromkeys(group.members if group else (name,))
+            if name not in names:
+                group = self.of(name)
+                names |= dict.fromkeys(group.members if group else (name,))
         return tuple(by_name[name] for name in names if name in by_name)
 
 

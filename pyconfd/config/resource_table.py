@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Protocol
 
 from pyconfd.config.guards import GUARD_KEYS, read_guard
@@ -167,11 +168,17 @@ def _format(table: Table, usual: str) -> str:
     name = table.text("format") if table.has("format") else usual
     if not name:
         return ""
-    known = sorted(file.removesuffix(".toml") for file in os.listdir(_FORMATS))
+    known = _formats()
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
         table.fault("format", f"format {name!r} is not known", hint)
     return name
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The names of all formats, which are files of ours and do not change."""
+    return tuple(sorted(file.removesuffix(".toml") for file in os.listdir(_FORMATS)))
 
 
 class Templates:

@@ -190,6 +190,7 @@ class Table:
         except KeyError:
             what = "user" if key == "owner" else "group"
             number = "uid" if key == "owner" else "gid"
-            hint = f"numbers go into {number}" if name.isdigit() else ""
+            hint = "members of a [group.NAME] are listed there" if key == "group" else ""
+            hint = f"numbers go into {number}" if name.isdigit() else hint
             self.fault(key, f"there is no {what} called {name}", hint)
             return None

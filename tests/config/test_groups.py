@@ -81,7 +81,21 @@ def test_the_company_can_be_sent_away(add: Add, load: Load) -> None:
     ("lines", "said"),
     [
         ('check = "apache"', "check 'apache' is not known (a command goes into check_cmd)"),
+        ('check = "ngnix"', "check 'ngnix' is not known (did you mean nginx?)"),
+        ("check = true", 'check is not text (write check = "...")'),
         ('nginx_conf = "/x"', 'nginx_conf is of use with check = "nginx" only'),
+        ('nginx_bin = "nginx"', 'nginx_bin is of use with check = "nginx" only'),
+        ('nginx_prefix = "/x"', 'nginx_prefix is of use with check = "nginx" only'),
+        ("confirm = false", 'confirm is of use with check = "nginx" only'),
+        ('check = "nginx"\nconfirm = "no"', "confirm is not true or false"),
+        (
+            'check = "nginx"\nnginx_prefix = "srv"',
+            "nginx_prefix is not an absolute path: srv",
+        ),
+        (
+            'check = "nginx"\nnginx_bin = "sbin/nginx"',
+            "nginx_bin is not an absolute path: sbin/nginx (a name without / is found on PATH)",
+        ),
         (
             'check = "nginx"\nnginx_conf = "x"',
             "nginx_conf is not an absolute path: x",
@@ -91,16 +105,44 @@ def test_the_company_can_be_sent_away(add: Add, load: Load) -> None:
             'on_reload_failure = "retry"',
             'on_reload_failure \'retry\' is not known (write "keep" or "revert")',
         ),
-        ('each = "/b"', "dest holds no {name} (each name below `each` is put in its place)"),
+        ('each = "/a"', "dest holds no {name} (each name below `each` is put in its place)"),
     ],
-    ids=["check", "alone", "relative", "confirm", "failure", "each"],
 )
 def test_what_does_not_go_together_is_said(add: Add, load: Load, lines: str, said: str) -> None:
     """With its line."""
     add("www", lines)
-    place, _, what = load()[1][0].partition(": ")
+    (fault,) = load()[1]
+    place, _, what = fault.partition(": ")
     assert what == said
     assert place.startswith("conf.d/www.toml:")
+
+
+@pytest.mark.parametrize(
+    ("lines", "command"),
+    [
+        ("", "nginx -s reload"),
+        ('nginx_conf = "/etc/nginx/nginx.conf"', "nginx -s reload"),
+        ('nginx_conf = "/opt/n.conf"', "nginx -s reload -c /opt/n.conf"),
+        (
+            'nginx_bin = "/opt/my nginx"\nnginx_conf = "/a b.conf"\nnginx_prefix = "/it\'s"',
+            """'/opt/my nginx' -s reload -c '/a b.conf' -p '/it'"'"'s'""",
+        ),
+    ],
+)
+def test_nginx_is_told_as_it_runs(add: Add, load: Load, lines: str, command: str) -> None:
+    """When no reload_cmd is given; words are quoted for the shell. The timeout still counts."""
+    add("www", f'check = "nginx"\nreload_cmd_timeout = 7\n{lines}\n')
+    www = load()[0]["www"]
+    assert www.reload == Command(command, 7.0)
+    assert www.confirm
+
+
+def test_an_empty_reload_cmd_says_none(add: Add, load: Load) -> None:
+    """And then there is nothing to confirm, unless a person asks for it."""
+    add("www", 'check = "nginx"\nreload_cmd = ""\n')
+    www = load()[0]["www"]
+    assert www.reload is None
+    assert not www.confirm
 
 
 def test_one_destination_for_each_key(write: Write, load: Load) -> None:
@@ -109,11 +151,19 @@ def test_one_destination_for_each_key(write: Write, load: Load) -> None:
     write("good", table.format("/nginx", "/x/{name}.conf", "nginx/"))
     write("outside", table.format("/nginx/a", "/y/{name}.conf", "/nginx"))
     write("unsaid", table.format("/nginx", "/z/{name}.conf", ""))
+    write("twice", table.format("/", "/z/{name}/{name}.conf", "/nginx"))
+    write("folder", table.format("/", "/y/{name}/site.conf", "/nginx"))
+    write("same", table.format("/", "/x/../x/{name}.conf", "/other"))
     resources, faults = load()
-    assert resources["good"].each == "/nginx"
-    assert resources["good"].for_item("www").dest == "/x/www.conf"
+    assert list(resources) == ["folder"]
+    assert resources["folder"].each == "/nginx"
+    assert resources["folder"].for_item("www").dest == "/y/www/site.conf"
     assert faults == [
         "conf.d/outside.toml:5: each is not below one of the keys: /nginx",
+        "conf.d/same.toml:1: dest is the same file as that of conf.d/good.toml:1: /x/{name}.conf "
+        "(neither is written)",
+        "conf.d/twice.toml:4: dest holds {name} more than once (each name below `each` is put in "
+        "its place)",
         'conf.d/unsaid.toml:4: dest holds {name} without each (write each = "/...")',
     ]
 
@@ -155,6 +205,31 @@ def test_a_group_says_what_its_members_share_and_in_which_order(
 @pytest.mark.parametrize(
     ("group", "said"),
     [
+        (
+            '[group.web]\nresources = ["a", "b", "a"]',
+            "2: a is named twice",
+        ),
+        (
+            '[group."a/b"]\nresources = ["a"]',
+            "1: a group cannot be called 'a/b' (use letters, digits, _ - .)",
+        ),
+        (
+            '[group.own]\nresources = ["a"]',
+            "1: a resource outside of group own has the same name (call the group something else)",
+        ),
+        (
+            '[group.web]\nresources = ["a", "other"]',
+            "1: the resources of group web have different values of on_reload_failure (write "
+            "on_reload_failure once, in the group)",
+        ),
+        (
+            '[group.web]\nresources = ["a"]\ncheck = "ngnix"',
+            "3: check 'ngnix' is not known (did you mean nginx?)",
+        ),
+        (
+            '[group.web]\nresources = ["a"]\nnginx_conf = "/x"',
+            '3: nginx_conf is of use with check = "nginx" only',
+        ),
         ("[group.web]", '1: group web has no resources (write resources = ["...", "..."])'),
         ('[group.web]\nresources = ["a", "bb"]', "2: no resource is called bb (did you mean b?)"),
         (
@@ -181,7 +256,6 @@ def test_a_group_says_what_its_members_share_and_in_which_order(
         ),
         ("group = 3", "1: group is not a table (write [group.NAME])"),
     ],
-    ids=["empty", "name", "key", "dest", "reloads", "twice", "member", "type"],
 )
 def test_faults_of_groups_have_their_line(
     add: Add, write: Write, load: Load, group: str, said: str
@@ -191,6 +265,7 @@ def test_faults_of_groups_have_their_line(
     add("b")
     add("own", 'reload_cmd = "own"\n')
     add("broken", "mode = 1\n")
+    add("other", 'on_reload_failure = "revert"\n')
     write("web", group)
     resources, faults = load()
     assert f"conf.d/web.toml:{said}" in faults
@@ -221,3 +296,139 @@ def test_one_resource_of_a_broken_group_cannot_be_asked_for(
     assert load("--resource", "a")[1] == ["conf.d/web.toml:2: no resource is called nope"]
     assert list(load("--resource", "c")[0]) == ["c"]
     assert not load("--resource", "c")[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "group", "member"),
+    [
+        ("check", '"nginx"', '""'),
+        ("nginx_conf", '"/a.conf"', '"/b.conf"'),
+        ("nginx_bin", '"nginx"', '"/opt/nginx"'),
+        ("nginx_prefix", '"/a"', '"/b"'),
+        ("confirm", "true", "false"),
+        ("reload_cmd", '"r"', '"s"'),
+        ("reload_cmd_timeout", "1", "2"),
+        ("on_reload_failure", '"keep"', '"revert"'),
+        ("min_reload_interval", "1", "2"),
+        ("hold_min", "1", "2"),
+        ("hold_max", "1", "2"),
+        ("debounce", "1", "2"),
+        ("format", '"nginx"', '""'),
+        ("min_keys", "1", "2"),
+        ("max_shrink", "0.1", "0.2"),
+        ("require", '["/a"]', '["/b"]'),
+        ("allow_empty", "true", "false"),
+        ("guard_timeout", "1", "2"),
+    ],
+)
+def test_a_member_cannot_say_something_else(
+    add: Add, write: Write, load: Load, key: str, group: str, member: str
+) -> None:
+    """Every key of a group holds for all its members; to say the same again is no fault."""
+    check = "" if key == "check" else 'check = "nginx"\n'
+    write("web", f'[group.web]\nresources = ["a", "b"]\n{check}{key} = {group}\n')
+    add("b")
+    add("a", f"{key} = {group}\n")
+    resources, faults = load()
+    assert list(resources) == ["a", "b"]
+    assert not faults
+    add("a", f"{key} = {member}\n")
+    resources, faults = load()
+    assert not resources
+    line = 3 if key == "check" else 4
+    assert (
+        f"conf.d/a.toml:5: {key} is something else for the group: conf.d/web.toml:{line} "
+        "(what a group says holds for all its members)"
+    ) in faults
+
+
+def test_two_names_of_one_key_are_one_in_a_group_too(add: Add, write: Write, load: Load) -> None:
+    """hold_min of the group against debounce of a member."""
+    write("web", '[group.web]\nresources = ["a"]\nhold_min = 1\n')
+    add("a", "debounce = 1\n")
+    assert load()[0]["a"].hold_min_s == 1.0
+    add("a", "debounce = 2\n")
+    assert load()[1][0].startswith("conf.d/a.toml:5: debounce is something else for the group")
+
+
+def test_faults_between_a_group_and_its_member_are_the_groups(
+    add: Add, write: Write, load: Load
+) -> None:
+    """What the group says is read again with the words of the member."""
+    write("web", '[group.web]\nresources = ["a"]\nhold_max = 1\n')
+    add("a", "hold_min = 2\n")
+    assert load() == ({}, ["conf.d/web.toml:3: hold_max is less than hold_min"])
+
+
+def test_a_member_with_a_file_for_each_key_is_refused(add: Add, write: Write, load: Load) -> None:
+    """A group is a fixed list of files."""
+    write("web", '[group.web]\nresources = ["{name}"]\n')
+    add("{name}", 'each = "/a"\n')
+    assert load()[1] == [
+        "conf.d/{name}.toml:5: a resource with each cannot be a member of a group: web "
+        "(take it out of the group)",
+        "conf.d/web.toml:2: {name} is faulty, so nothing of group web is done",
+    ]
+
+
+def test_a_group_may_stand_with_its_members_and_name_their_file(write: Write, load: Load) -> None:
+    """`web.toml` means all resources of the file, as with --resource."""
+    table = '[[template]]\nsrc = "a.j2"\ndest = "/x/{}"\nkeys = []\n'
+    group = '[group.web]\nresources = ["web.toml"]\nreload_cmd = "r"\n'
+    write("web", group + table.format(1) + table.format(2))
+    resources, faults = load()
+    assert not faults
+    assert [(one.name, one.group) for one in resources.values()] == [
+        ("web", "web"),
+        ("web#2", "web"),
+    ]
+
+
+def test_asking_for_one_member_means_its_group(add: Add, write: Write, load: Load) -> None:
+    """By the name of the member, or by the file that holds the group."""
+    for name in "abc":
+        add(name)
+    write("sets", '[group.web]\nresources = ["b", "a"]\n')
+    assert list(load("--resource", "a")[0]) == ["b", "a"]
+    assert list(load("--resource", "sets.toml")[0]) == ["b", "a"]
+    assert list(load("--resource", "c")[0]) == ["c"]
+
+
+def test_two_groups_of_one_name_are_both_refused(add: Add, write: Write, load: Load) -> None:
+    """Whichever of them is meant."""
+    add("a")
+    add("b")
+    write("one", '[group.web]\nresources = ["a"]\n')
+    write("two", '[group.web]\nresources = ["b"]\n')
+    assert load() == (
+        {},
+        [
+            "conf.d/two.toml:1: there is a group web already: conf.d/one.toml:1 (neither is done)",
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[gruop.web]\nresources = ["a", "b"]',
+        '[[group]]\nresources = ["a", "b"]',
+        '[group]\nresources = ["a", "b"]',
+        '[group.web]\nresorces = ["a", "b"]',
+        '[group.web.more]\nresources = ["a", "b"]',
+        '[group.web]\nresources = ["a", "b"',
+    ],
+    ids=["table", "list", "unnamed", "key", "deep", "broken"],
+)
+def test_no_member_is_done_alone_when_its_group_is_not_understood(
+    add: Add, write: Write, load: Load, text: str
+) -> None:
+    """It would go live without the check that only the group knows."""
+    for name in "abc":
+        add(name)
+    write("web", text)
+    resources, faults = load()
+    assert list(resources) == ["c"]
+    assert len(faults) >= 2
+    assert any("so none of these is done: a, b" in fault for fault in faults)
+    assert all(fault.startswith("conf.d/web.toml") for fault in faults)

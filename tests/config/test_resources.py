@@ -169,7 +169,10 @@ def test_mode_is_always_octal(confdir: Path, write: Write, given: str, bits: int
         ("gid = -1", "gid is not a number of 0 or more (names go into group)"),
         ("uid = 4294967295", "uid is not a number of 0 or more (names go into owner)"),
         ('owner = "root"\nuid = 0', "owner and uid are both given (leave one out)"),
-        ('group = "nogroup-here"', "there is no group called nogroup-here"),
+        (
+            'group = "nogroup-here"',
+            "there is no group called nogroup-here (members of a [group.NAME] are listed there)",
+        ),
         ('owner = "1000"', "there is no user called 1000 (numbers go into uid)"),
         ('make_dirs = "yes"', "make_dirs is not true or false"),
         ('prefix = ["/a"]', 'prefix is not text (write prefix = "...")'),
