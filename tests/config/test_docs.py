@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.option_table import REFUSED
-from pyconfd.config.resource_table import KEYS
+from pyconfd.config.resource_table import KEYS, SHARED_KEYS
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
 from tests.support_docs import PAGE, ROOT, with_tables
@@ -26,9 +26,20 @@ def test_the_tables_of_options_are_those_of_the_code() -> None:
 def test_every_key_of_a_resource_is_documented_and_no_other() -> None:
     """The first column of the table below "Resources"."""
     page = PAGE.read_text()
-    section = page[page.index("## Resources") : page.index("A resource with everything")]
+    assert keys_of_table(page, "## Resources", "A resource with everything") == set(KEYS)
+
+
+def test_every_key_of_a_group_is_documented_and_no_other() -> None:
+    """The first column of the table below "Groups"."""
+    found = keys_of_table(PAGE.read_text(), "### Groups", "### One file for each key")
+    assert found == {"resources", *SHARED_KEYS}
+
+
+def keys_of_table(page: str, begin: str, end: str) -> set[str]:
+    """The words in back quotes in first columns between two headings."""
+    section = page[page.index(begin) : page.index(end)]
     cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
-    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == set(KEYS)
+    return {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
 
 
 @pytest.mark.parametrize(
@@ -49,7 +60,7 @@ def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
 
 
 def test_the_example_of_a_group_is_good(tmp_path: Path) -> None:
-    """And every key that a group may hold is named beside it."""
+    """Its members come in its order."""
     (text,) = (text for kind, text in EXAMPLES if kind == "group")
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "templates").mkdir()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import BadValue, seconds
-from pyconfd.config.resource_table import KEYS
+from pyconfd.config.resource_table import KEYS, SHARED_KEYS
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings, settings_and_faults
 from pyconfd.config.toml import read_toml
@@ -73,6 +73,40 @@ def test_any_table_is_a_resource_or_faults_with_lines(
         file, _, line = fault.where.rpartition(":")
         assert file == str(path)
         assert 1 <= int(line) <= len(lines)
+
+
+members = st.lists(st.sampled_from(["a", "b", "c", "x", "a.toml", ""]), max_size=4)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    members,
+    st.dictionaries(st.sampled_from([*SHARED_KEYS, "what"]), values, max_size=3),
+    st.dictionaries(st.sampled_from(SHARED_KEYS), values, max_size=2),
+)
+def test_any_group_is_done_whole_or_not_at_all(
+    tmp_path: Path, names: list[str], group: dict[str, str], member: dict[str, str]
+) -> None:
+    """Whatever group and member say; every fault has the line of its key or table."""
+    (tmp_path / "conf.d").mkdir(exist_ok=True)
+    (tmp_path / "templates").mkdir(exist_ok=True)
+    (tmp_path / "templates" / "a.j2").touch()
+    for name in "abc":
+        lines = ["[template]", 'src = "a.j2"', f'dest = "/x/{name}"', "keys = []"]
+        lines += [f"{key} = {value}" for key, value in member.items() if name == "a"]
+        (tmp_path / "conf.d" / f"{name}.toml").write_text("\n".join(lines) + "\n")
+    lines = ["[group.web]", f"resources = {json.dumps(names)}"]
+    lines += [f"{key} = {value}" for key, value in group.items()]
+    (tmp_path / "conf.d" / "web.toml").write_text("\n".join(lines) + "\n")
+    try:
+        found = load_resources(str(tmp_path), DEFAULTS)
+    except ResourceError as error:
+        assert all(int(fault.where.rpartition(":")[2]) >= 1 for fault in error.faults)
+        return
+    done = [resource.name for resource in found.resources]
+    together = [resource.name for resource in found.resources if resource.group]
+    assert not {*names} & {*done} or together == [name.removesuffix(".toml") for name in names]
+    assert all(int(fault.where.rpartition(":")[2]) >= 1 for fault in found.faults)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
