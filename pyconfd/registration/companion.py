@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from pyconfd.observe import log
 from pyconfd.registration import address as addresses
 from pyconfd.registration.registrar import Registrar
-from pyconfd.registration.service import Announcement, Declaration, announce
+from pyconfd.registration.service import Announcement, Declaration, announce, make_key
 from pyconfd.registration.status import Changed, Died, MemberStatus, Notice, Tell
 from pyconfd.registration.supervise import Child
 from pyconfd.system.sdnotify import Notifier
@@ -145,8 +145,10 @@ class Companion:
         if self._plan.start_anyway:
             return True
         declared = self._plan.declarations[0]
-        prefix = declared.key_pattern.split("{", 1)[0].rstrip("/") or "/"
-        answered = self._registrar.await_store(prefix)
+        # Below the service's own key, because we may be allowed to see no more.
+        name = declared.member_id or "?"
+        key = make_key(declared.key_pattern, declared.service, name, declared.prefix)
+        answered = self._registrar.await_store(key)
         while not answered.wait(0.05):
             self._take(0.0)
             if self._stop_signal is not None:
