@@ -34,7 +34,8 @@ def words(option: Option) -> tuple[str, str, str]:
     if option.kind in ("duration", "wait"):
         return ("1m30s", "7", "500ms")
     if option.choices:
-        return tuple((list(option.choices) * 3)[-3:])
+        first, second, third = (list(option.choices) * 3)[-3:]
+        return (first, second, third)
     return ("/one", "/two", "/three")
 
 
