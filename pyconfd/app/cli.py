@@ -34,6 +34,9 @@ class SubCommand(NamedTuple):
 
 COMMANDS: Mapping[str, SubCommand] = {
     "check": SubCommand("pyconfd.app.check", "validate settings, resources and templates"),
+    "status": SubCommand("pyconfd.app.status_command", "how a running daemon and its etcd are"),
+    "explain": SubCommand("pyconfd.app.explain_command", "why a destination is as it is"),
+    "release": SubCommand("pyconfd.app.release_command", "let a change through that is held back"),
     "register": SubCommand(
         "pyconfd.app.register_command", "publish a service in etcd under a lease"
     ),
