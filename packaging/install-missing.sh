@@ -3,7 +3,7 @@
 #
 #   packaging/install-missing.sh demo|test|bench
 #
-# A package is missing when its program is neither on PATH nor in /usr/sbin. Installing needs
+# A package is missing when its program is neither on PATH nor in /usr/sbin, or its file is absent. Installing needs
 # root or a sudo that asks nothing; without them: one line that says what to do, and status 1.
 # Debian's packages start their daemon and enable it at boot. Here they are wanted as programs
 # alone, so both are prevented for what this run installs; what was there before is not touched.
@@ -19,7 +19,8 @@ missing=()
 while read -r package program users; do
     case $package in '' | '#'*) continue ;; esac
     [[ " $users " == *" $wanted_by "* ]] || continue
-    PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || missing+=("$package")
+    PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || [[ -f $program ]] ||
+        missing+=("$package")
 done <"$list"
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
