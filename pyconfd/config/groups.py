@@ -18,9 +18,10 @@ from pyconfd.config.toml import TomlFile
 from pyconfd.errors import ConfigError
 from pyconfd.model.resources import Origin, Resource
 
-_NAME = re.compile(r"[\w.-]+", re.ASCII)
-_HEADER = re.compile(r"^\s*\[+\s*group\b", re.MULTILINE)
-_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+# Not compiled here: most runs need none of them.
+_NAME = r"[a-zA-Z0-9_.-]+"
+_HEADER = r"(?m)^\s*\[+\s*group\b"
+_QUOTED = r"""["']([^"'\n]+)["']"""
 
 # Fields that all members must have in common, and what a fault calls them.
 _COMMON = {
@@ -92,8 +93,8 @@ class Groups:
         """A file that is no TOML: what it quotes may be the members of a group."""
         with open(path, encoding="utf-8", errors="replace") as stream:
             text = stream.read()
-        if _HEADER.search(text):
-            quoted = list(dict.fromkeys(_QUOTED.findall(text)))
+        if re.search(_HEADER, text):
+            quoted = list(dict.fromkeys(re.findall(_QUOTED, text)))
             self._groups.append(Group("", name, Table(path, {}, {}), quoted, doubtful=True))
 
     def _add_all(
@@ -117,7 +118,7 @@ class Groups:
         if doubtful:
             members = tuple(_listed(table.own))
             table.fault("", f"group {name} has no resources", 'write resources = ["...", "..."]')
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             table.fault("", f"a group cannot be called {name!r}", "use letters, digits, _ - .")
         reload = read_shared(table, settings)["reload"]
         if table.has("reload_cmd") and reload and "{{" in reload.text:
