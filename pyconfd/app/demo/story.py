@@ -90,7 +90,7 @@ def _one_dies(stage: Stage, told: Told, traffic: Traffic) -> None:
     killed_s = stage.kill("server02")
     gone = f"server 127.0.0.1:{stage.backend_ports[1]}"
     _until(stage, lambda: gone not in _live(stage), "server02 leaving nginx.conf", LEASE_DEADLINE_S)
-    gone_s = _key_s(stage, "server02")
+    gone_s = _key_s(stage, "server02", killed_s)
     told.fact("its lease has ended and the key is gone", gone_s - killed_s)
     told.fact("nginx.conf is without it, from the end of the key", time.monotonic() - gone_s)
     _until(stage, lambda: time.monotonic() - gone_s > _CALM_S / 4, "a while of requests")
@@ -163,10 +163,15 @@ def _answering(stage: Stage) -> str:
     return body if status == 200 else ""
 
 
-def _key_s(stage: Stage, name: str) -> float:
-    """When a member's key changed last, as a watch of our own saw it."""
+def _key_s(stage: Stage, name: str, after_s: float = 0.0) -> float:
+    """When a member's key changed last, as a watch of our own saw it; not before `after_s`."""
     key = stage.key(f"upstream/{name}")
-    return _until(stage, lambda: stage.changed_s.get(key, 0.0), f"the key of {name} changing")
+
+    def changed() -> bool:
+        return stage.changed_s.get(key, 0.0) > after_s
+
+    _until(stage, changed, f"the key of {name} changing")
+    return stage.changed_s[key]
 
 
 def _live(stage: Stage) -> str:
