@@ -91,8 +91,11 @@ class Groups:
 
     def add_broken(self, path: str, name: str) -> None:
         """A file that is no TOML: what it quotes may be the members of a group."""
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            text = stream.read()
+        try:
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                text = stream.read()
+        except OSError:
+            return  # gone since it was read; its fault has been noted
         if re.search(_HEADER, text):
             quoted = list(dict.fromkeys(re.findall(_QUOTED, text)))
             self._groups.append(Group("", name, Table(path, {}, {}), quoted, doubtful=True))
