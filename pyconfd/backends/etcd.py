@@ -43,6 +43,8 @@ class EtcdSource:
             self._refresh_members(channel)
             return found
 
+        if not prefixes:
+            raise SourceRefused("nothing to follow: no prefix was given")
         # A channel of its own, so that stopping a watch cannot end somebody else's call.
         channel = EtcdChannel(self._options)
         made = EtcdWatch(self.name, channel, prefixes, lister, put, self._options)
@@ -55,6 +57,8 @@ class EtcdSource:
     def _read(
         self, channel: EtcdChannel, prefixes: Sequence[str], timeout_s: float
     ) -> tuple[Page, Sequence[Span]]:
+        if not prefixes:
+            raise SourceRefused("nothing to read: no prefix was given")
         spans = [Span(prefix, prefix in self._narrowed) for prefix in prefixes]
         serializable = self._options.serializable
         try:

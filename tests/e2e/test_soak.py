@@ -10,7 +10,7 @@ import pytest
 from tests.soak import FAULTS, Soak, table
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-SECONDS = 50.0
+SECONDS = 45.0
 
 
 def test_a_broken_cluster_never_shows_what_was_not_and_always_converges(tmp_path: Path) -> None:
