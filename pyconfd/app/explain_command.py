@@ -121,8 +121,9 @@ def _keys(keys: Plain, source: Plain) -> list[str]:
     for key, revision in keys["keys"].items():
         lines.append(printable(f"{key}  {_revision(revision)}"))
     for path, tree in keys["trees"].items():
+        plural = "s" * (tree["keys"] != 1)
         newest = f", the newest at revision {tree['newest_revision']}" if tree["keys"] else ""
-        lines.append(printable(f"below {path}  {tree['keys']} keys{newest}"))
+        lines.append(printable(f"below {path}  {tree['keys']} key{plural}{newest}"))
     if keys["left_out"]:
         lines.append(f"and {keys['left_out']} more")
     return lines
@@ -141,7 +142,7 @@ def _check(one: Plain) -> list[str]:
 
 
 def _guard(guard: Plain) -> list[str]:
-    words = ["allow_empty" if guard["allow_empty"] else "never emptied"]
+    words = ["allow_empty" if guard["allow_empty"] else "an emptied store is held back"]
     if guard["min_keys"]:
         words.append(f"min_keys = {guard['min_keys']}")
     if guard["max_shrink"] < 1:

@@ -26,6 +26,7 @@ from pyconfd.model.steps import (
 
 _TELLING = re.compile(r"\b(emerg|alert|crit|critical|error|fatal|invalid|refused)\b", re.IGNORECASE)
 _PROGRAM = re.compile(r"^\S+: \[\w+\] ")
+_STAGED = re.compile(r"\.([^/\s]+?)\.[\w-]+\.pyconfd~")  # as system/files.py names them
 _LONGEST_WORDS = 4000
 
 _KINDS = {
@@ -208,7 +209,8 @@ def _trouble(outcome: Outcome, at: float) -> Trouble:
     if isinstance(outcome.error, SwapTorn):
         kind = "torn"
     report = outcome.report
-    words = report.output.strip()[-_LONGEST_WORDS:] if report else ""
+    # a reader looks for the destination; the staged file is gone by then
+    words = _STAGED.sub(r"\1", _bounded(report))
     what = gist(words) or _why(outcome.error, report) or str(outcome.result)
     if outcome.error is not None and outcome.result is not Result.REFUSED:
         what = _why(outcome.error, None)
@@ -226,10 +228,15 @@ def _reload_fate(reload: Reloaded | ReloadFailed, at: float) -> ReloadFate:
         at=at,
         ok=isinstance(reload, Reloaded),
         what=what,
-        words=report.output.strip()[-_LONGEST_WORDS:] if report else "",
+        words=_bounded(report),
         command=report.command if report else "",
         duration_s=report.duration_s if report else 0.0,
     )
+
+
+def _bounded(report: CommandReport | None) -> str:
+    """The end of what a command said."""
+    return report.output.strip()[-_LONGEST_WORDS:] if report else ""
 
 
 def _why(error: PyconfdError | None, report: CommandReport | None) -> str:

@@ -193,6 +193,10 @@ def _words(resources: Sequence[Plain]) -> list[str]:
     return ["", *lines] if lines else []
 
 
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1_000_000 else f"{size_bytes // 1000} kB"
+
+
 def member_lines(members: Sequence[StoreStatus], paint: Paint) -> list[str]:
     """The members of etcd as a table; nothing when there are none."""
     if not members:
@@ -206,6 +210,15 @@ def member_lines(members: Sequence[StoreStatus], paint: Paint) -> list[str]:
             continue
         state = f"alarm {', '.join(one.alarms)}" if one.alarms else "ok"
         leader = "leader" if one.leader else "-"
-        size = f"{one.db_size / 1e6:.1f} MB"
-        rows.append((one.endpoint, state, one.member, one.version, leader, str(one.revision), size))
+        rows.append(
+            (
+                one.endpoint,
+                state,
+                one.member,
+                one.version,
+                leader,
+                str(one.revision),
+                _size(one.db_size),
+            )
+        )
     return ["", *paint.table(rows, state=1)]
