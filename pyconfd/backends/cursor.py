@@ -196,8 +196,7 @@ def _batch(cursor: Cursor, batch: Batch) -> tuple[Cursor, Command | None]:
         return _unsynced(cursor, "another cluster answers")
     if batch.revision <= cursor.revision:
         return cursor, None
-    moved = replace(cursor, revision=batch.revision)
-    return _show(moved, batch.revision), Deliver()
+    return replace(_show(cursor, batch.revision), revision=batch.revision), Deliver()
 
 
 def _notice(cursor: Cursor, notice: Notice) -> tuple[Cursor, Command | None]:
@@ -214,7 +213,7 @@ def _show(cursor: Cursor, revision: int) -> Cursor:
     shown = max(cursor.shown, revision)
     if cursor.behind_since is not None and shown >= cursor.behind_at:
         return replace(cursor, shown=shown, behind_since=None, behind_at=0, strikes=0)
-    return replace(cursor, shown=shown)
+    return replace(cursor, shown=shown) if shown != cursor.shown else cursor
 
 
 def _probed(cursor: Cursor, probed: Probed) -> tuple[Cursor, Command | None]:
