@@ -1,0 +1,74 @@
+"""What is built and installed is what is tested: the wheel holds the data files and runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pyconfd import __version__
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree, unpacked as an installer would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    words = ["--no-deps", "--no-build-isolation", "--quiet", "--wheel-dir", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *words, str(ROOT)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    (wheel,) = folder.glob("pyconfd-*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(folder / "site")
+    return folder / "site"
+
+
+def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Python with the unpacked wheel in front of everything, away from the sources."""
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=site.parent,
+        env={**os.environ, "PYTHONPATH": str(site)},
+    )
+
+
+def test_the_program_runs_from_the_wheel(site: Path) -> None:
+    """Its own files, not those of the checkout, say the version."""
+    where = run(site, "-c", "import pyconfd; print(pyconfd.__file__)")
+    assert where.stdout.strip() == str(site / "pyconfd" / "__init__.py")
+    assert run(site, "-m", "pyconfd", "--version").stdout == f"pyconfd {__version__}\n"
+
+
+def test_every_data_file_of_the_package_is_in_the_wheel(site: Path) -> None:
+    """Recipes, formats, the demo's template, the marker of types."""
+    package = ROOT / "pyconfd"
+    data = [
+        path.relative_to(package)
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
+    assert Path("py.typed") in data
+    assert [path for path in data if not (site / "pyconfd" / path).is_file()] == []
+
+
+def test_the_shipped_configuration_is_in_the_wheel_and_valid(site: Path) -> None:
+    """conf.d and templates, as the demo uses them."""
+    shipped = site / "pyconfd" / "shipped"
+    done = run(site, "-m", "pyconfd", "check", "--confdir", str(shipped))
+    assert done.returncode == 0, done.stderr
