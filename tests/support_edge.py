@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,15 +118,15 @@ class Backend:
     def key(self) -> str:
         return f"/nginx/{HOST}/upstream/127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start it and wait until it is in nginx's configuration."""
+    def start(self, ready: Callable[[], bool] | None = None) -> None:
+        """Start it and wait until it is in nginx's configuration, or for something else."""
         words = [HOST, f"127.0.0.1:{self.port}", "--ttl", "2", "--interval", "0.2", "--timeout"]
         words += ["0.5", "--rise", "1", "--fall", "2", "--check", "http:/health", "--drain", "0.5"]
         command = backend(self.port, self.name, self.sick)
         self.run = self._stack.enter_context(
             registered(self.edge.folder, self.edge.etcd, [*words, *self.words], command)
         )
-        self.run.wait(self.rendered, f"{self.name} in the upstream")
+        self.run.wait(ready or self.rendered, f"{self.name} in the upstream")
 
     def stop(self) -> int:
         """SIGTERM as a deployment does, to its end."""

@@ -97,6 +97,37 @@ def resolve(written: Written, *, nodes: Sequence[str], interface: str = "", chil
     return join(_own_host(nodes, interface) if host in _ANY else host, port)
 
 
+def taken_by(address: str) -> str:
+    """
+    Who listens on an address of this machine already, in words; "" for nobody or elsewhere.
+
+    An address that is not ours may well be answered by others: a shared one in front of several.
+    """
+    host, _, port = address.rpartition(":")
+    target = (host.strip("[]"), int(port))
+    try:
+        family = socket.getaddrinfo(*target, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as own:
+            own.bind((target[0], 0))
+        socket.create_connection(target, timeout=0.5).close()
+    except OSError:
+        return ""
+    return _listener(target[1]) or "a process that cannot be seen from here"
+
+
+def _listener(port: int) -> str:
+    import psutil
+
+    try:
+        found: list[Any] = [each for each in psutil.net_connections("tcp") if each.laddr]
+        for each in found:
+            if each.status == psutil.CONN_LISTEN and each.laddr.port == port and each.pid:
+                return f"process {each.pid} ({psutil.Process(each.pid).name()})"
+    except psutil.Error:  # other users' sockets are theirs to see
+        pass
+    return ""
+
+
 def _own_host(nodes: Sequence[str], interface: str) -> str:
     return _interface_host(interface) if interface else _route_host(nodes)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+from pyconfd.errors import RegistrationError
 from pyconfd.observe import log
 from pyconfd.registration import address as addresses
 from pyconfd.registration.registrar import Registrar
@@ -119,6 +120,7 @@ class Companion:
             threading.Thread(target=self._listen, name="control", daemon=True).start()
         try:
             if self._plan.command and self._store_answered():
+                self._refuse_taken_port()
                 self._child.start()
             while self._stop_signal is None and self._exit_status is None:
                 self._resolve()
@@ -139,6 +141,26 @@ class Companion:
         self._inbox.put(notice)
 
     # Running
+
+    def _refuse_taken_port(self) -> None:
+        """Whoever listens there already would pass the checks in place of the command."""
+        (declared,) = self._plan.declarations
+        written = addresses.parse_address(declared.address)
+        if written.kind not in ("host", "port") or not declared.checks:
+            return
+        try:
+            address = addresses.resolve(
+                written, nodes=self._plan.nodes, interface=declared.interface
+            )
+        except addresses.NotYet:
+            return
+        if other := addresses.taken_by(address):
+            raise RegistrationError(
+                f"{other} listens there already",
+                where=address,
+                kept="the command was not started",
+                hint="stop it, or --no-check if that is meant",
+            )
 
     def _store_answered(self) -> bool:
         """Wait for the store; False when a signal came first."""

@@ -345,9 +345,12 @@ class Registrar:
             said = report.output.strip().splitlines()[-1:] if not report.ok else []
             how = report.problem or f"exit status {report.exit_status}"
             problem = "" if report.ok else f"{command!r}: {': '.join([how, *said])}"
+            over(problem)
+
+        def over(problem: str) -> None:
             self._inbox.put(lambda: self._later(key, outcome(problem)))
 
-        self._hooks.submit(run)
+        self._hooks.submit(run, over)
 
     def _publish(self, entry: Entry, now: float) -> None:
         before, state = entry.status, entry.state
@@ -451,15 +454,15 @@ class Registrar:
         """Start the probes that are due and look at what else may have changed."""
         watching = entry.watching
         for number, probe in watching.due_probes(now):
-            self._probes.submit(partial(self._ask, entry.key, watching, number, probe))
+            answer = partial(self._answered, entry.key, watching, number)
+            self._probes.submit(partial(_ask, probe, answer), partial(answer, False))
         if watching.look(now):
             self._judge(entry)
         self._reweigh(entry)
         self._agenda.plan(watching.next_due(), "watching", entry.key)
 
-    def _ask(self, key: str, watching: Watching, number: int, probe: Probe) -> None:
+    def _answered(self, key: str, watching: Watching, number: int, passed: bool, why: str) -> None:
         """From a thread of the workers."""
-        passed, why = probe()
         self._inbox.put(lambda: self._probed(key, watching, number, passed, why))
 
     def _probed(self, key: str, watching: Watching, number: int, passed: bool, why: str) -> None:
@@ -482,3 +485,8 @@ class Registrar:
         if value != entry.value:
             entry.value = value
             self._later(entry.key, member.ValueChanged())
+
+
+def _ask(probe: Probe, answer: Callable[[bool, str], None]) -> None:
+    passed, why = probe()
+    answer(passed, why)

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+_Work = tuple[Callable[[], None], Callable[[str], None]]
+
 
 class Workers:
     """At most `limit` threads; what is more waits its turn."""
@@ -18,18 +20,18 @@ class Workers:
     def __init__(self, name: str, limit: int) -> None:
         self._name = name
         self._limit = limit
-        self._todo: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._todo: SimpleQueue[_Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
 
-    def submit(self, task: Callable[[], None]) -> None:
-        """Have it done. It must not raise: nobody could be told."""
+    def submit(self, task: Callable[[], None], failed: Callable[[str], None]) -> None:
+        """Have it done. failed: told what a task raised, from the same thread."""
         with self._lock:
             start = self._idle <= self._todo.qsize() and self._threads < self._limit
             if start:
                 self._threads += 1
-        self._todo.put(task)
+        self._todo.put((task, failed))
         if start:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
@@ -42,9 +44,13 @@ class Workers:
         while True:
             with self._lock:
                 self._idle += 1
-            task = self._todo.get()
+            work = self._todo.get()
             with self._lock:
                 self._idle -= 1
-            if task is None:
+            if work is None:
                 return
-            task()
+            task, failed = work
+            try:
+                task()
+            except Exception as error:  # noqa: BLE001 - the top of the thread: it must be told
+                failed(f"{type(error).__name__}: {error}")

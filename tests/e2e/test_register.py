@@ -160,6 +160,28 @@ def test_an_address_where_nobody_listens(
         assert not keys(etcd, service)
 
 
+def test_a_port_that_is_taken(etcd: PrivateEtcd, tmp_path: Path, port: int, service: str) -> None:
+    """The other process would pass the check in place of the command, which is not started."""
+    with socket.create_server(("127.0.0.1", port)):
+        with registered(tmp_path, etcd, [service, f":{port}"], ["sleep", "60"]) as run:
+            assert run.process.wait(10) == 1
+        said = f"127.0.0.1:{port}: process {os.getpid()} ("
+        assert said in run.log and "listens there already" in run.log
+        assert not keys(etcd, service)
+
+
+def test_a_wrong_password(tmp_path: Path, service: str) -> None:
+    """It is said with the user's name and without the password; the command waits."""
+    with PrivateEtcd(tmp_path) as etcd:
+        etcd.enable_auth()
+        environ = {"PYCONFD_USERNAME": "root", "PYCONFD_PASSWORD": "hunter2"}
+        words = [service, "10.0.0.5:80", "--no-check"]
+        with registered(tmp_path, etcd, words, ["sleep", "60"], environ=environ) as run:
+            run.wait_log("root")
+            assert "hunter2" not in run.log
+            assert not psutil.Process(run.process.pid).children()
+
+
 def test_port_auto_finds_where_the_command_listens(
     etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
 ) -> None:

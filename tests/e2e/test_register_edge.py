@@ -6,6 +6,8 @@ event every surviving member is back in rotation, and no request failed that one
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -103,6 +105,29 @@ def test_a_stopped_registrar(edge: Edge, load: Load) -> None:
     wait_until(lambda: time.monotonic() - stopped_at > 3 * TTL_S)
     one.run.signal(signal.SIGCONT)
     wait_until(one.rendered, 3.0)
+    all_back(load)
+
+
+def test_a_member_that_is_steered(edge: Edge, load: Load) -> None:
+    """Drained for everyone through etcd; a restart of the member does not undo it."""
+    one = edge.backends[1]
+    member = f"127.0.0.1:{one.port}"
+
+    def say(*words: str) -> None:
+        argv = [sys.executable, "-m", "pyconfd", "members", *words, "--node", edge.etcd.endpoint]
+        subprocess.run(argv, check=True, timeout=20, capture_output=True)
+
+    def down() -> bool:
+        return f"{member} down;" in edge.sites.read_text()
+
+    say("drain", HOST, member)
+    wait_until(down)
+    assert one.stop() == 7
+    one.start(ready=down)
+    wait_until(lambda: ALL - load.names_since(time.monotonic() - 0.3) == {one.name})
+    say("weight", HOST, member, "3")
+    say("up", HOST, member)
+    wait_until(one.rendered)
     all_back(load)
 
 

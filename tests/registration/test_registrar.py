@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pyconfd.model.steps import CommandReport
 from pyconfd.registration.health import HealthRule
 from pyconfd.registration.member import Phase
 from pyconfd.registration.probes import Machine, parse_check
@@ -227,6 +228,33 @@ def test_every_check_must_pass(bench: Bench) -> None:
     bench.registrar.add(member(checks=checks, rule=FAST))
     until(lambda: bench.runner.commands.count("two") >= 3)
     assert bench.store.value(KEY) is None
+
+
+def test_a_probe_that_breaks_counts_as_failed(bench: Bench) -> None:
+    """A fault of ours in one probe neither stalls the member nor ends the thread."""
+
+    def broken(text: str) -> CommandReport:
+        raise LookupError("surprise")
+
+    bench.runner.default = broken
+    bench.registrar.add(member(checks=(parse_check("exec:probe"),), rule=FAST))
+    until(lambda: "LookupError: surprise" in bench.why())
+    bench.runner.default = 0
+    until(lambda: bench.store.value(KEY))
+
+
+def test_a_registrar_that_breaks_says_so() -> None:
+    """Whoever runs it can start another one."""
+    told: list[Notice] = []
+
+    def broken(answered: object, ended: object) -> FakeLeases:
+        raise LookupError("surprise")
+
+    registrar = Registrar(broken, FakeRunner(), told.append)
+    registrar.start()
+    registrar.add(member())
+    until(lambda: Died("LookupError: surprise") in told)
+    until(lambda: not registrar.alive)
 
 
 def test_before_must_succeed_at_every_return(bench: Bench) -> None:
