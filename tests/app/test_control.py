@@ -16,6 +16,13 @@ import pytest
 
 from pyconfd.app.control import LONGEST_QUESTION, MOST_CLIENTS, NAME, Asked, Control, ask
 from pyconfd.errors import StateError
+from pyconfd.observe.log import LOG
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log reaches pytest, whatever a test before has configured."""
+    monkeypatch.setattr(LOG, "propagate", True)
 
 
 def echo(asked: Asked) -> None:

@@ -22,6 +22,7 @@ from pyconfd.app.status_line import (
     span,
 )
 from pyconfd.app.telling import LEAST_S, Telling
+from pyconfd.observe.log import LOG
 from pyconfd.system.sdnotify import Notifier
 
 NOW = 1_000_000.0
@@ -30,6 +31,12 @@ SITES = Bad("sites", "refused", 'unexpected "}" in nginx.conf:12')
 HELD = Bad("edge", "held", "all 3 keys are gone")
 OWED = Owed("nginx -s reload", NOW - 12, "exit status 1")
 LOST = Outage("connection refused", NOW - 40)
+
+
+@pytest.fixture(autouse=True)
+def heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log reaches pytest, whatever a test before has configured."""
+    monkeypatch.setattr(LOG, "propagate", True)
 
 
 @pytest.mark.parametrize(
