@@ -116,6 +116,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
         made = Made(os.path.join(folder, "made.json"))
         _sweep(found, made, folder)
         owed = {debt.service for debt in recovery.owed}
+        owed |= journal.hand_over(made.services(found.resources))
         if recovery.damaged:
             log.warn(
                 "the journal is damaged; every service is reloaded once", lines=recovery.damaged

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyconfd.errors import TemplateFault
@@ -51,6 +52,16 @@ def expand(resource: Resource, snapshot: Snapshot) -> Expanded:
     return Expanded(tuple(good), tuple(faults))
 
 
+def made_from(resource: Resource, dest: str) -> Resource | None:
+    """The resource of this destination, as declared or of one name; None when it is not its."""
+    if not resource.each:
+        return resource if resource.dest == dest else None
+    pattern = re.escape(resource.dest).replace(re.escape("{name}"), "([^/]+)")
+    found = re.fullmatch(pattern, dest)
+    one = resource.for_item(found[1]) if found else None
+    return one if one and one.dest == dest else None
+
+
 def unfit(name: str) -> str:
     """Why a name from the store must not become part of a path; "" when it may."""
     if name.startswith("."):
@@ -75,6 +86,15 @@ class Made:
         if not resource.each:
             return (resource,)
         return tuple(resource.for_item(name) for name in self._names.get(resource.name, ()))
+
+    def services(self, resources: Iterable[Resource]) -> Mapping[str, str]:
+        """Destination -> the service that is told of it; without those that nobody is told of."""
+        return {
+            one.dest: resource.service
+            for resource in resources
+            if resource.reload
+            for one in self.known(resource)
+        }
 
     def gone(self, resource: Resource, now: Iterable[Resource]) -> tuple[Resource, ...]:
         """What was made for names that are no more and still stands there."""

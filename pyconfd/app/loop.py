@@ -205,6 +205,8 @@ class Loop:
                 self._index.set(name, reads)
         self._unready -= message.names
         self._fleet.finished(message, time.monotonic())
+        if not self._fleet.members(message.service):
+            self._inherit()  # of what it swapped since the new set was adopted
         self._history.note(message, time.time())
         report.lane(message)
         if not self._unready and self._listed:
@@ -322,9 +324,17 @@ class Loop:
         self._history.keep(resources)
         self._fleet.adopt(resources)
         self._adopted = self._fleet.generation
+        self._inherit()
         wanted = covering(path for resource in resources for path in resource.watched)
         if not self._watches or wanted != self._watched:
             self._rewatch(wanted)
+
+    def _inherit(self) -> None:
+        """Reloads owed under another command, such as one with a typing error, stay owed."""
+        made = self._parts.tools.made
+        heirs = self._parts.tools.journal.hand_over(made.services(self._resources.values()))
+        for service in heirs:
+            self._fleet.owe(service, time.monotonic())
 
     def _rewatch(self, wanted: tuple[str, ...]) -> None:
         """Watch other prefixes; until they are listed the mirror is not whole and is not used."""

@@ -17,7 +17,9 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
 from pyconfd.errors import StateError
 from pyconfd.pipeline.intents import Entry, Intent, line, lines_of, made_whole, parse, swap_line
@@ -84,6 +86,26 @@ class Journal:
                 self._append(line(do="settled", service=service))
             self._close(each.id for each in intents)
         drop_originals(intents)
+
+    def hand_over(self, service_of: Mapping[str, str]) -> frozenset[str]:
+        """
+        What is owed for files that another service is told of now is owed to that one: a reload
+        command that was corrected is another service. service_of: destination -> its service today,
+        of those that tell one. Returns the services that inherit.
+        """
+        heirs = set()
+        with self._lock:
+            for intent in list(self._open.values()):
+                today = (service_of.get(each.dest, "") for each in intent.files)
+                heir = next(filter(None, today), intent.service)
+                if intent.reload and heir != intent.service:
+                    self._open[intent.id] = replace(intent, service=heir)
+                    heirs.add(heir)
+            if heirs:
+                # where it cannot be written the old names stay, to be handed over at the next start
+                with suppress(StateError):
+                    self._rewrite(self._open.values())
+        return frozenset(heirs)
 
     def unsettled(self, service: str) -> tuple[Intent, ...]:
         """Swaps that the service has not confirmed, oldest first."""

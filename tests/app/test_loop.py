@@ -1,0 +1,612 @@
+"""The loop on sources that lie and commands that are only remembered: no process, no service."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyconfd.app.control import Asked
+from pyconfd.app.drift import Drift
+from pyconfd.app.each import Made
+from pyconfd.app.guards import Guards
+from pyconfd.app.lanes import Lanes
+from pyconfd.app.loop import Loop, Message, Pace, Parts
+from pyconfd.app.tools import Tools
+from pyconfd.backends.base import Put, Watch
+from pyconfd.errors import ConfigError, SourceUnavailable
+from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, Lost, SourceMessage
+from pyconfd.model.resources import Command, Guard, Origin, Resource
+from pyconfd.model.steps import CommandReport
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.render import Renderer
+from pyconfd.reconcile.service import Job
+from pyconfd.system.proc import Commands
+from pyconfd.system.sdnotify import Notifier
+from pyconfd.testing.fake_runner import FakeRunner
+from pyconfd.testing.fake_source import FakeSource
+from tests.support_steps import strays_in, wait_until
+
+LIST_ALL = "{% for key, value in gets(folder) %}\n{{ key }}={{ value }}\n{% endfor %}\n"
+
+
+class Hand:
+    """A follower whose messages the test puts by hand; `puts` are those of all watches so far."""
+
+    def __init__(self) -> None:
+        self.puts: list[Put] = []
+        self.prefixes: list[tuple[str, ...]] = []
+
+    def follow(self, prefixes: Sequence[str], put: Put) -> Watch:
+        """As the source's own `watch`."""
+        self.prefixes.append(tuple(prefixes))
+        self.puts.append(put)
+        return self
+
+    def stop(self) -> None:
+        """A watch that still talks after it was stopped is what the tests want."""
+
+    def relist(self) -> None:
+        """Nothing."""
+
+
+class NotedLanes(Lanes):
+    """The lanes, and how many jobs they were given."""
+
+    jobs = 0
+
+    def submit(self, tools: Tools, job: Job, *rest: Any) -> None:
+        self.jobs += 1
+        super().submit(tools, job, *rest)
+
+
+class World:
+    """A folder with templates, a fake source, a fake runner, and the loop on a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out = folder / "out"
+        self.state = folder / "state"
+        self.templates = folder / "templates"
+        for path in (self.out, self.state, self.templates):
+            path.mkdir()
+        self.source = FakeSource({"/app/a": "1"})
+        self.runner = FakeRunner()
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.journal = Journal(str(self.state))
+        self.lanes = NotedLanes(self.inbox.put)
+        self.resources: tuple[Resource, ...] = ()
+        self.fault: ConfigError | None = None
+        self.loop: Loop
+
+    def resource(self, name: str = "app", keys: str = "/app", **fields: Any) -> Resource:
+        """One that lists what is directly below `keys`, reloaded by `reload NAME`."""
+        self.template(name, LIST_ALL.replace("folder", f"'{keys}/*'"))
+        made = Resource(
+            name=name,
+            origin=Origin(f"{name}.toml"),
+            src=f"{name}.j2",
+            dest=str(self.out / name),
+            keys=(keys,),
+            **{"reload": Command(f"reload {name}", 5.0), **fields},
+        )
+        self.resources = (*(one for one in self.resources if one.name != name), made)
+        return made
+
+    def template(self, name: str, text: str) -> None:
+        (self.templates / f"{name}.j2").write_text(text)
+
+    def live(self, name: str = "app") -> str | None:
+        path = self.out / name
+        return path.read_text() if path.exists() else None
+
+    @property
+    def reloads(self) -> list[str]:
+        return list(self.runner.commands)
+
+    @contextlib.contextmanager
+    def running(
+        self, *, follow: Any = None, owed: Sequence[str] = (), **pace: float
+    ) -> Iterator[None]:
+        """The loop, stopped by a SIGTERM on its inbox at the end."""
+        self.journal.recover()
+        tools = Tools(
+            renderer=Renderer(str(self.templates), {}),
+            journal=self.journal,
+            run=self.runner,
+            drift=Drift(),
+            guards=Guards(str(self.state / "keys.json")),
+            made=Made(str(self.state / "made.json")),
+            work_dir=str(self.state / "check"),
+            stopping=lambda: self.loop.stopping,
+        )
+        parts = Parts(
+            source=self.source,
+            follow=follow or self.source.watch,
+            load=self._load,
+            tools=tools,
+            lanes=self.lanes,
+            inbox=self.inbox,
+            commands=Commands(),
+            notify=Notifier({}),
+            pace=Pace(**{"resync_s": 0.0, **pace}),
+            owed=frozenset(owed),
+        )
+        self.loop = Loop(parts, self.resources)
+        thread = threading.Thread(target=self.loop.run, name="loop under test")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.inbox.put(signal.SIGTERM)
+            thread.join(10.0)
+            self.journal.close()
+        assert not thread.is_alive(), "the loop does not end"
+
+    def _load(self) -> tuple[Resource, ...]:
+        if self.fault:
+            raise self.fault
+        return self.resources
+
+    def status(self) -> Mapping[str, Any]:
+        """The loop's own answer; everything that was on the inbox before it has been taken."""
+        said: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self.inbox.put(Asked({"do": "status"}, said.put))
+        return said.get(timeout=10.0)
+
+    def settle(self) -> Mapping[str, Any]:
+        """Until all that was said has been dealt with; what is put off for later stays put off."""
+        self.source.settle()
+        self.status()  # taken in; the jobs that follow are handed out before the next message
+
+        def quiet() -> bool:
+            said = self.status()
+            listed = said["source"]["listed"]
+            return not any(
+                one["running"]
+                or (one["waiting"] and listed)
+                or (one["owed"] and not one["owed"]["next_try_s"])
+                for one in said["services"]
+            )
+
+        wait_until(quiet)
+        return self.status()
+
+    def hup(self) -> None:
+        self.inbox.put(signal.SIGHUP)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def listed(revision: int, **keys: str) -> Listed:
+    """/app/NAME = value for each; a name with "__" is a path of its own."""
+    items = tuple(
+        KeyValue("/" + name.replace("__", "/"), value.encode(), revision)
+        for name, value in keys.items()
+    )
+    return Listed("fake", 1, revision, items)
+
+
+def changed(revision: int, key: str, value: str) -> Changed:
+    return Changed("fake", revision, (KeyChange(key, value.encode(), revision),))
+
+
+class Gate:
+    """An answer of a command that waits until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go = threading.Event()
+
+    def __call__(self, text: str) -> CommandReport:
+        self.begun.set()
+        assert self.go.wait(10.0)
+        return CommandReport(text, 0, 0.0)
+
+
+# Messages that come as they should, twice, late, or never
+
+
+def test_a_change_is_rendered_and_reloaded_once(world: World) -> None:
+    """The first render and one change: two files, two reloads, no strays."""
+    world.resource()
+    with world.running():
+        world.settle()
+        assert world.live() == "/app/a=1\n"
+        world.source.put("/app/a", "2")
+        world.settle()
+        assert world.live() == "/app/a=2\n"
+    assert world.reloads == ["reload app", "reload app"]
+    assert strays_in(world.out) == []
+
+
+def test_messages_said_twice_cause_no_work(world: World) -> None:
+    """The last revision again, a value written again, and signs of life."""
+    world.resource()
+    with world.running():
+        world.settle()
+        world.source.put("/app/a", "2")
+        world.settle()
+        written = (world.out / "app").stat().st_mtime_ns
+        jobs = world.lanes.jobs
+        world.source.repeat()
+        world.source.put("/app/a", "2")
+        world.source.progress()
+        world.settle()
+        assert world.lanes.jobs == jobs
+    assert (world.out / "app").stat().st_mtime_ns == written
+    assert world.reloads == ["reload app"] * 2
+
+
+def test_changes_told_late_come_out_in_one_pass(world: World) -> None:
+    """Three revisions at once: the newest state, told the service once or once for each batch."""
+    world.resource()
+    with world.running():
+        world.settle()
+        world.source.late()
+        world.source.put("/app/a", "2")
+        world.source.put("/app/b", "1")
+        world.source.delete("/app/a")
+        world.settle()
+        assert world.live() == "/app/a=1\n"
+        world.source.catch_up()
+        world.settle()
+        assert world.live() == "/app/b=1\n"
+    assert 2 <= len(world.reloads) <= 4
+
+
+def test_an_outage_keeps_the_last_good_and_misses_nothing(world: World) -> None:
+    """While lost nothing moves and the state says so; afterwards deletions are seen as well."""
+    world.resource()
+    with world.running():
+        world.settle()
+        world.source.lose()
+        world.source.txn({"/app/b": "2"}, deletes=["/app/a"])
+        said = world.settle()
+        assert said["source"]["lost"]["cause"]
+        assert world.live() == "/app/a=1\n"
+        world.source.recover()
+        said = world.settle()
+        assert said["source"]["lost"] is None
+        assert world.live() == "/app/b=2\n"
+
+
+def test_a_change_nobody_told_is_found_by_the_next_listing(world: World) -> None:
+    """Told of neither the put nor the delete, the loop sees both once the history is compacted."""
+    world.resource()
+    with world.running():
+        world.settle()
+        world.source.put("/app/b", "2", told=False)
+        world.source.delete("/app/a", told=False)
+        world.settle()
+        assert world.live() == "/app/a=1\n"
+        world.source.lose()
+        world.source.compact()
+        world.source.recover()
+        world.settle()
+        assert world.live() == "/app/b=2\n"
+
+
+def test_a_store_that_is_absent_at_start_is_waited_for(world: World) -> None:
+    """Nothing is rendered from nothing, and a reload owed from before is paid all the same."""
+    (world.out / "app").write_text("last good\n")
+    world.resource()
+    world.source.refusal = SourceUnavailable("no answer (pretended)")
+    with world.running(owed=["reload app"]):
+        said = world.settle()
+        assert not said["ready"]
+        assert world.live() == "last good\n"
+        assert world.reloads == ["reload app"]
+        world.source.recover()
+        said = world.settle()
+        assert said["ready"]
+        assert world.live() == "/app/a=1\n"
+
+
+def test_changes_during_a_reload_are_one_more_pass(world: World) -> None:
+    """A hundred puts while the service is being told: the newest wins, one reload for all."""
+    world.resource()
+    gate = Gate()
+    world.runner.answers["reload"] = gate
+    with world.running():
+        assert gate.begun.wait(10.0)
+        for number in range(100):
+            world.source.put("/app/a", str(number))
+        world.source.settle()
+        world.status()
+        gate.go.set()
+        world.settle()
+        assert world.live() == "/app/a=99\n"
+    assert world.reloads == ["reload app"] * 2
+
+
+def test_only_readers_of_a_key_are_looked_at(world: World) -> None:
+    """Same watched tree, other keys read: no job for the one that does not read the key."""
+    world.resource("one")
+    world.resource("two")
+    world.template("one", "{{ getv('/app/a') }}\n")
+    world.template("two", "{{ getv('/app/b', 'none') }}\n")
+    with world.running():
+        world.settle()
+        world.source.put("/app/b", "2")
+        world.settle()
+        assert (world.live("one"), world.live("two")) == ("1\n", "2\n")
+    assert sorted(world.reloads) == ["reload one", "reload two", "reload two"]
+
+
+# Stores that are suddenly empty, or others
+
+
+def test_a_wiped_store_empties_nothing(world: World) -> None:
+    """All keys gone at once is held back, also as single deletes; keys that come back pass."""
+    world.resource()
+    with world.running():
+        world.settle()
+        world.source.wipe()
+        said = world.settle()
+        assert world.live() == "/app/a=1\n"
+        (row,) = said["resources"]
+        assert row["trouble"]["kind"] == "held"
+        world.source.put("/app/z", "9")
+        world.settle()
+        assert world.live() == "/app/z=9\n"
+    assert world.reloads == ["reload app"] * 2
+
+
+def test_a_held_change_goes_through_when_it_is_released(world: World) -> None:
+    """The operator says that it is meant."""
+    world.resource()
+    with world.running():
+        world.settle()
+        world.source.delete("/app/a")
+        world.settle()
+        assert world.live() == "/app/a=1\n"
+        said: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        world.inbox.put(Asked({"do": "release", "name": "app"}, said.put))
+        assert said.get(timeout=10.0) == {"released": ["app"]}
+        world.settle()
+        assert world.live() == ""
+
+
+def test_a_half_restored_store_is_held_until_it_is_whole(world: World) -> None:
+    """max_shrink compares with the last good version, however often the store is listed anew."""
+    for number in range(9):
+        world.source.put(f"/app/k{number}", "x")
+    world.resource(guard=Guard(max_shrink=0.5))
+    with world.running():
+        world.settle()
+        before = world.live()
+        world.source.wipe({"/app/k0": "x"})
+        world.source.put("/app/k1", "x")
+        world.settle()
+        assert world.live() == before
+        world.source.txn({f"/app/k{number}": "y" for number in range(9)})
+        world.settle()
+        assert world.live() == "".join(f"/app/k{number}=y\n" for number in range(9))
+
+
+# Other prefixes
+
+
+def test_a_new_prefix_is_never_rendered_from_half_a_store(world: World) -> None:
+    """Between SIGHUP and the first listing of the new watch nothing is rendered at all."""
+    world.resource("app", "/app")
+    hand = Hand()
+    with world.running(follow=hand.follow):
+        hand.puts[0](listed(5, app__a="1"))
+        world.settle()
+        world.resource("new", "/new")
+        (world.out / "app").unlink()
+        world.hup()
+        said = world.settle()
+        assert hand.prefixes == [("/app",), ("/app", "/new")]
+        assert not said["ready"]
+        assert (world.live("app"), world.live("new")) == (None, None)
+        hand.puts[1](listed(6, app__a="1", new__x="9"))
+        said = world.settle()
+        assert said["ready"]
+        assert (world.live("app"), world.live("new")) == ("/app/a=1\n", "/new/x=9\n")
+
+
+@pytest.mark.parametrize("when", ["before its listing", "after its listing"])
+def test_what_an_older_watch_still_says_is_ignored(world: World, when: str) -> None:
+    """Listings, changes and losses of a stopped watch touch nothing."""
+    world.resource("app", "/app")
+    hand = Hand()
+    late: list[SourceMessage] = [
+        changed(90, "/app/a", "old watch"),
+        listed(91, app__a="old watch"),
+        Lost("fake", SourceUnavailable("the old watch is lost")),
+    ]
+    new = listed(6, app__a="2", new__x="9")
+    with world.running(follow=hand.follow):
+        hand.puts[0](listed(5, app__a="1"))
+        world.settle()
+        world.resource("new", "/new")
+        world.hup()
+        world.settle()
+        for message in [new, *late] if when == "after its listing" else [*late, new]:
+            hand.puts[0 if message in late else 1](message)
+        said = world.settle()
+        assert said["source"]["lost"] is None
+        assert (world.live("app"), world.live("new")) == ("/app/a=2\n", "/new/x=9\n")
+        hand.puts[1](changed(7, "/app/a", "3"))
+        world.settle()
+        assert world.live("app") == "/app/a=3\n"
+
+
+def test_the_same_prefixes_go_on_with_the_same_watch(world: World) -> None:
+    """SIGHUP with new templates renders at once from what is held."""
+    world.resource()
+    hand = Hand()
+    with world.running(follow=hand.follow):
+        hand.puts[0](listed(5, app__a="1"))
+        world.settle()
+        world.template("app", "other {{ getv('/app/a') }}\n")
+        world.hup()
+        world.settle()
+        assert len(hand.puts) == 1
+        assert world.live() == "other 1\n"
+
+
+def test_a_broken_new_configuration_keeps_the_running_one(world: World) -> None:
+    """And changes go on being followed."""
+    world.resource()
+    with world.running():
+        world.settle()
+        world.fault = ConfigError("cannot be read", where="app.toml:1")
+        world.resource("new", "/new")
+        world.hup()
+        world.source.put("/app/a", "2")
+        world.settle()
+        assert (world.live("app"), world.live("new")) == ("/app/a=2\n", None)
+
+
+def test_a_report_of_the_old_template_does_not_narrow_what_the_new_one_reads(
+    world: World,
+) -> None:
+    """A job that was under way at SIGHUP reports afterwards; the new template's keys count."""
+    world.resource()
+    world.template("app", "{{ getv('/app/a') }}\n")
+    gate = Gate()
+    world.runner.answers["reload"] = gate
+    with world.running():
+        assert gate.begun.wait(10.0)
+        world.template("app", "{{ getv('/app/b', '-') }}\n")
+        world.hup()
+        world.status()
+        gate.go.set()
+        world.settle()
+        world.source.put("/app/b", "2")
+        world.settle()
+        assert world.live() == "2\n"
+
+
+# Reloads owed
+
+
+def test_a_stop_pays_a_postponed_reload(world: World) -> None:
+    """Swapped within the least interval, then SIGTERM: the service is told before the end."""
+    world.resource(min_reload_interval_s=3600.0)
+    with world.running():
+        world.settle()
+        world.source.put("/app/a", "2")
+        said = world.settle()
+        assert world.live() == "/app/a=2\n"
+        assert world.reloads == ["reload app"]
+        assert said["services"][0]["owed"]["failed_attempts"] == 0
+    assert world.reloads == ["reload app"] * 2
+    assert Journal(str(world.state)).recover().owed == ()
+
+
+def test_a_stop_does_not_start_what_has_failed_and_the_next_start_owes_it(world: World) -> None:
+    """A reload in back-off is left to the next run."""
+    world.resource()
+    world.runner.answers["reload"] = 1
+    with world.running():
+        said = world.settle()
+        assert said["services"][0]["owed"]["failed_attempts"] == 1
+    assert world.reloads == ["reload app"]
+    assert [owed.service for owed in Journal(str(world.state)).recover().owed] == ["reload app"]
+
+
+def test_a_stop_waits_for_what_runs_and_begins_nothing_new(world: World) -> None:
+    """A change that came during the last reload is left to the next start."""
+    world.resource()
+    gate = Gate()
+    world.runner.answers["reload"] = gate
+    with world.running():
+        assert gate.begun.wait(10.0)
+        world.source.put("/app/a", "2")
+        world.source.settle()
+        world.inbox.put(signal.SIGTERM)
+        assert world.status()["stopping"]
+        gate.go.set()
+    assert world.live() == "/app/a=1\n"
+    assert world.reloads == ["reload app"]
+
+
+def test_a_corrected_reload_command_pays_what_the_wrong_one_owes(world: World) -> None:
+    """The file is live already, so nothing but the debt can bring the reload about."""
+    app = world.resource()
+    world.runner.answers["reload"] = 1
+    with world.running():
+        world.settle()
+        world.resources = (replace(app, reload=Command("right app", 5.0)),)
+        world.hup()
+        world.settle()
+        assert world.reloads == ["reload app", "right app"]
+    assert Journal(str(world.state)).recover().owed == ()
+
+
+def test_a_fault_of_ours_in_a_pass_does_not_end_the_loop(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It counts as failed, and the next change goes through."""
+    world.resource()
+
+    def broken(text: str) -> CommandReport:
+        raise RuntimeError("a fault of ours")
+
+    world.runner.answers["reload"] = broken
+    with world.running():
+        said = world.settle()
+        assert said["services"][0]["owed"]["failed_attempts"] == 1
+        world.runner.answers["reload"] = 0
+        world.source.put("/app/a", "2")
+        world.settle()
+        assert world.live() == "/app/a=2\n"
+    assert world.reloads == ["reload app"] * 2
+
+
+# Looking again
+
+
+def changed_by_hand(path: Path) -> None:
+    path.write_text("by hand\n")
+
+
+def removed_by_hand(path: Path) -> None:
+    path.unlink()
+
+
+def linked_by_hand(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_text("by hand\n")
+    path.unlink()
+    path.symlink_to(other)
+
+
+@pytest.mark.parametrize("act", [changed_by_hand, removed_by_hand, linked_by_hand])
+def test_the_slow_comparison_repairs_what_others_did(
+    world: World, act: Callable[[Path], None]
+) -> None:
+    """Without any message of the source, and the service is told."""
+    world.resource()
+    with world.running(resync_s=0.02):
+        world.settle()
+        act(world.out / "app")
+        wait_until(lambda: world.live() == "/app/a=1\n")
+        wait_until(lambda: len(world.reloads) == 2)
+
+
+def test_the_slow_comparison_leaves_what_is_right(world: World) -> None:
+    """Many looks: no render, no write, no reload."""
+    world.resource()
+    with world.running(resync_s=0.001):
+        world.settle()
+        facts = (world.out / "app").stat()
+        jobs = world.lanes.jobs
+        wait_until(lambda: world.lanes.jobs > jobs + 10)
+        after = (world.out / "app").stat()
+        assert (after.st_ino, after.st_mtime_ns) == (facts.st_ino, facts.st_mtime_ns)
+    assert world.reloads == ["reload app"]
