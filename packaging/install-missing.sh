@@ -68,11 +68,13 @@ fi
 rm -f "$log"
 
 # Their daemons must not come up at the next boot, nor now where the policy let them start.
-if command -v systemctl >/dev/null; then
-    for package in "${missing[@]}"; do
-        while read -r unit; do
+for package in "${missing[@]}"; do
+    while read -r unit; do
+        if command -v systemctl >/dev/null; then
             "${root[@]}" systemctl disable --now --quiet "$unit" >/dev/null 2>&1 || true
-        done < <(dpkg -L "$package" "$package-common" 2>/dev/null |
-            sed -n 's,^.*/systemd/system/\([^/@]*\.service\)$,\1,p')
-    done
-fi
+        else
+            "${root[@]}" deb-systemd-helper disable "$unit" >/dev/null 2>&1 || true
+        fi
+    done < <(dpkg -L "$package" "$package-common" 2>/dev/null |
+        sed -n 's,^.*/systemd/system/\([^/@]*\.service\)$,\1,p')
+done
