@@ -73,7 +73,8 @@ for package in "${missing[@]}"; do
         if command -v systemctl >/dev/null; then
             "${root[@]}" systemctl disable --now --quiet "$unit" >/dev/null 2>&1 || true
         else
-            "${root[@]}" deb-systemd-helper disable "$unit" >/dev/null 2>&1 || true
+            "${root[@]}" env DPKG_MAINTSCRIPT_PACKAGE="$package" \
+                deb-systemd-helper disable "$unit" >/dev/null 2>&1 || true
         fi
     done < <(dpkg -L "$package" "$package-common" 2>/dev/null |
         sed -n 's,^.*/systemd/system/\([^/@]*\.service\)$,\1,p')
