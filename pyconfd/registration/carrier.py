@@ -1,8 +1,9 @@
 """
 Carries out what the machines command at the store, and says in their words how it went. Shell.
 
-After a failure the store is left alone for a moment: a thousand members must not wait for a
-thousand timeouts. It decides nothing else.
+A store that does not answer is left alone for a moment: a thousand members must not wait for a
+thousand timeouts. So is one that refuses leases; what it says about one key concerns that member
+alone. It decides nothing else.
 """
 
 from __future__ import annotations
@@ -42,15 +43,20 @@ class Carrier:
         try:
             lease = self._store().grant(ttl_s)
         except SourceError as error:
-            return session.Failed(self._failed(error))
+            return session.Failed(self._failed(error, REFUSED_PAUSE_S))
         self._answered()
         self._own_leases.add(lease)
         return session.Granted(lease, float(ttl_s), asked_at)
 
     def keep_alive(self, lease: int) -> None:
-        """The answer comes by another way, or does not."""
+        """
+        The answer comes by another way, or does not. It waits for nothing, so it is not held back
+        by what failed elsewhere.
+        """
+        if self._registry is None:
+            return
         try:
-            self._store().keep_alive([lease])
+            self._registry.keep_alive([lease])
         except SourceError as error:
             self._failed(error)
 
@@ -84,6 +90,8 @@ class Carrier:
         except LeaseLost:
             self._answered()
             return session.Gone(lease)
+        except SourceRefused as error:
+            return member.ClaimFailed(str(error), refused=True)
         except SourceError as error:
             return member.ClaimFailed(self._failed(error))
         self._answered()
@@ -129,7 +137,7 @@ class Carrier:
         try:
             self._store().get(key)
         except SourceError as error:
-            self._failed(error)
+            self._failed(error, REFUSED_PAUSE_S)
             return False
         self._answered()
         return True
@@ -145,12 +153,15 @@ class Carrier:
             self._registry = self._open()
         return self._registry
 
-    def _failed(self, error: SourceError) -> str:
-        if not isinstance(error, _StillAway):
-            refused = isinstance(error, SourceRefused)
-            pause_s = REFUSED_PAUSE_S if refused else UNAVAILABLE_PAUSE_S
-            self._away_until = self._clock() + pause_s
-            self.problem = str(error)
+    def _failed(self, error: SourceError, refused_pause_s: float = 0.0) -> str:
+        """Its words. refused_pause_s: how long to leave alone a store that answered no."""
+        if isinstance(error, _StillAway):
+            return self.problem
+        refused = isinstance(error, SourceRefused)
+        if refused and not refused_pause_s:
+            return str(error)
+        self._away_until = self._clock() + (refused_pause_s if refused else UNAVAILABLE_PAUSE_S)
+        self.problem = str(error)
         return self.problem
 
     def _answered(self) -> None:

@@ -121,10 +121,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class ClaimFailed:
-    """The key was not put, or we do not know. taken: somebody else's stands there."""
+    """
+    The key was not put, or we do not know. taken: somebody else's stands there. refused: the
+    store answered, and will hardly answer otherwise in a moment.
+    """
 
     problem: str
     taken: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +243,8 @@ def _outcome(member: Member, message: Message, now: float, luck: float) -> Membe
             return _prepared(member, problem, now, luck)
         case Claimed(lease), Phase.CLAIMING:
             return _claimed(member, lease)
-        case ClaimFailed(problem, taken), Phase.CLAIMING:
-            return _claim_failed(member, problem, taken, now, luck)
+        case ClaimFailed(), Phase.CLAIMING:
+            return _claim_failed(member, message, now, luck)
         case Withdrawn(problem), Phase.WITHDRAWING:
             return _withdrawn(member, problem, now, luck)
         case Cleaned(), Phase.CLEANING:
@@ -316,10 +320,13 @@ def _prepared(member: Member, problem: str, now: float, luck: float) -> Member:
     )
 
 
-def _claim_failed(member: Member, problem: str, taken: bool, now: float, luck: float) -> Member:
-    if taken:
-        wait_s = TAKEN_RETRY_S * (0.75 + luck / 2)
-        return replace(member, phase=Phase.TAKEN, held=0, due_at=now + wait_s, why=problem)
+def _claim_failed(member: Member, failed: ClaimFailed, now: float, luck: float) -> Member:
+    slow_s = TAKEN_RETRY_S * (0.75 + luck / 2)
+    if failed.taken:
+        return replace(member, phase=Phase.TAKEN, held=0, due_at=now + slow_s, why=failed.problem)
+    if failed.refused:
+        phase = Phase.REGISTERED if member.held else Phase.WAITING
+        return replace(member, phase=phase, stale=True, due_at=now + slow_s, why=failed.problem)
     wait_s = min(MAX_CLAIM_RETRY_S, CLAIM_RETRY_S * 2 ** min(member.failures, 4))
     return replace(
         member,
@@ -329,7 +336,7 @@ def _claim_failed(member: Member, problem: str, taken: bool, now: float, luck: f
         stale=True,
         due_at=now + wait_s * (0.5 + luck / 2),
         failures=member.failures + 1,
-        why=problem,
+        why=failed.problem,
     )
 
 

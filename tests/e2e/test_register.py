@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_etcd import Certificates, PrivateEtcd, free_ports, wait_until
 from tests.support_register import backend, registered
 
 pytestmark = pytest.mark.integration
@@ -180,6 +180,39 @@ def test_a_wrong_password(tmp_path: Path, service: str) -> None:
             run.wait_log("root")
             assert "hunter2" not in run.log
             assert not psutil.Process(run.process.pid).children()
+
+
+def test_over_mutual_tls_with_a_user_of_few_rights(tmp_path: Path, service: str) -> None:
+    """A registrar needs no more than its own service's keys; elsewhere it is refused by name."""
+    tls = Certificates(tmp_path / "tls")
+    with PrivateEtcd(tmp_path, tls=tls, client_auth=True) as etcd:
+        etcd.enable_auth()
+        etcd.add_user("web", "hunter2", prefixes=[f"/nginx/{service}/"])
+        secret = tmp_path / "password"
+        secret.write_text("hunter2\n")
+        words = ["--client-ca-keys", str(tls.ca), "--client-cert", str(tls.client_cert)]
+        words += ["--client-key", str(tls.client_key), "--username", "web", "--password-file"]
+        words += [str(secret), "--no-check", "--drain", "0"]
+        command = ["sleep", "60"]
+        with registered(tmp_path, etcd.url, [service, "10.0.0.5:80", *words], command) as run:
+            run.wait(lambda: keys(etcd, service), "key")
+        assert not keys(etcd, service)
+        with registered(tmp_path, etcd.url, ["other", "10.0.0.5:80", *words]) as run:
+            run.wait_log("web")
+            assert not keys(etcd, "other")
+            assert "hunter2" not in run.log
+        file = tmp_path / "services.toml"
+        file.write_text("".join(
+            f'[[service]]\nname = "{name}"\naddress = "10.0.0.5:80"\nttl = 2\n'
+            for name in (service, "other")
+        ))  # fmt: skip
+        with registered(tmp_path, etcd.url, ["--file", str(file), *words]) as run:
+            run.wait_log("no permission")
+            run.wait(lambda: keys(etcd, service), "key")
+            until = time.monotonic() + 4.0
+            while time.monotonic() < until:  # a refusal of one is no trouble of the other's lease
+                assert keys(etcd, service)
+                time.sleep(0.1)
 
 
 def test_port_auto_finds_where_the_command_listens(

@@ -45,6 +45,7 @@ CLEANING = m.Member(after=True, lease=7, phase=m.Phase.CLEANING)
         ),
         pytest.param(CLAIMING, m.ClaimFailed("down"), "waiting", None, id="claim-unanswered"),
         pytest.param(CLAIMING, m.ClaimFailed("other", True), "taken", None, id="taken"),
+        pytest.param(CLAIMING, m.ClaimFailed("no", refused=True), "waiting", None, id="refused"),
         pytest.param(REGISTERED, m.ValueChanged(), "claiming", m.Claim(7, True), id="new-value"),
         pytest.param(REGISTERED, m.KeyGone(7), "claiming", m.Claim(7, True), id="key-removed"),
         pytest.param(REGISTERED, m.KeyGone(6), "registered", None, id="old-key-removed"),
