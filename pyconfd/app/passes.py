@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pyconfd.app.each import expand
+from pyconfd.app.putting_back import put_back
 from pyconfd.app.tools import Tools
 from pyconfd.app.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, ReloadError, SwapError
@@ -25,7 +26,7 @@ from pyconfd.model.steps import (
     ReloadFailed,
     Result,
 )
-from pyconfd.pipeline import reload, swap
+from pyconfd.pipeline import reload
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile.debt import Debt, after_swaps
 from pyconfd.reconcile.service import Job
@@ -72,9 +73,7 @@ def run_pass(
     answer: Reloaded | ReloadFailed | None = None
     if told is not None and _is_payable(tools, job, owed):
         answer = _tell(tools, job.service, told)
-        if isinstance(answer, ReloadFailed) and told.revert and _swapped(outcomes):
-            outcomes, answer = _revert(tools, job.service, told, outcomes, answer)
-    return LaneReport(
+    done = LaneReport(
         service=job.service,
         generation=job.generation,
         outcomes=outcomes,
@@ -82,6 +81,10 @@ def run_pass(
         reads=reads,
         reload=answer,
     )
+    # Without a report nobody was told, as when nginx does not run; so nobody has refused.
+    if told and told.revert and isinstance(answer, ReloadFailed) and answer.report:
+        return _revert(tools, told, done, answer, resources)
+    return done
 
 
 def _due(tools: Tools, job: Job, resources: Sequence[Resource]) -> list[Resource]:
@@ -230,38 +233,14 @@ def _tell_nginx(tools: Tools, service: str, told: Told, nginx: Nginx) -> Reloade
     )
 
 
-def _swapped(outcomes: Iterable[Outcome]) -> bool:
-    return any(outcome.result in (Result.UPDATED, Result.REMOVED) for outcome in outcomes)
-
-
 def _revert(
-    tools: Tools,
-    service: str,
-    told: Told,
-    outcomes: Sequence[Outcome],
-    failed: ReloadFailed,
-) -> tuple[tuple[Outcome, ...], Reloaded | ReloadFailed]:
-    """
-    Put the old files back, tell the service again, and do not try these versions once more.
-
-    What was reverted counts as failed. The answer is that of the second reload.
-    """
+    tools: Tools, told: Told, done: LaneReport, failed: ReloadFailed, resources: Sequence[Resource]
+) -> LaneReport:
+    """The old files back and the service told again, if they were kept."""
     try:
-        dests = set(swap.revert(service, journal=tools.journal))
+        reverted = put_back(tools, done, failed, resources)
     except SwapError as torn:
-        return tuple(outcomes), replace(failed, error=torn)
-    if not dests:
-        return tuple(outcomes), failed
-    why = str(failed.error or (failed.report and f"exit status {failed.report.exit_status}"))
-    error = SwapError(
-        f"the service did not take the new version: {why}",
-        kept="the version before it is live again",
-    )
-    changed = []
-    for outcome in outcomes:
-        if outcome.resource.dest in dests and not outcome.result.failed:
-            tools.quarantine[outcome.resource.name] = outcome.digest
-            tools.drift.forget(outcome.resource)
-            outcome = replace(outcome, result=Result.REVERTED, error=error, report=failed.report)
-        changed.append(outcome)
-    return tuple(changed), _tell(tools, service, told)
+        return replace(done, reload=replace(failed, error=torn))
+    if reverted is done:
+        return done
+    return replace(reverted, reload=_tell(tools, done.service, told))

@@ -43,6 +43,8 @@ def outcome_line(outcome: Outcome) -> None:
             log.info(
                 "updated", **where, differs=",".join(outcome.differs), revision=outcome.revision
             )
+        case Result.REMOVED:
+            log.info("removed", **where)
         case Result.WOULD_CHANGE:
             log.warn("would change (noop)", **where, differs=",".join(outcome.differs))
         case Result.REFUSED:

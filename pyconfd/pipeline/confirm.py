@@ -34,7 +34,8 @@ class Daemon:
     How the processes of a daemon look and speak, as regular expressions.
 
     master, worker: found in the command line. retiring: in that of a worker on its way out.
-    refusal: in a line of the error log; `{pid}` stands for the master's number.
+    refusal: in a line of the error log; `{pid}` stands for the master's number. trying: in the
+    text of a refusal that is not the last word, because the daemon tries again by itself.
     """
 
     name: str
@@ -42,16 +43,19 @@ class Daemon:
     worker: str
     retiring: str
     refusal: str
+    trying: str
 
 
 #: ngx_process_cycle.c and ngx_setproctitle.c; the form of a log line is ngx_log.c's. Cache manager
-#: and loader are no workers: they come and go without a reload.
+#: and loader are no workers: they come and go without a reload. A busy port is tried five times
+#: before "still could not bind()" (ngx_connection.c); a reload that is sent meanwhile waits.
 NGINX = Daemon(
     name="nginx",
     master=r"nginx: master process",
     worker=r"nginx: worker process",
     retiring=r"is shutting down",
     refusal=r"\[emerg\] {pid}#\d+: (?P<text>.*)",
+    trying=r"^(?:bind|listen)\(\) to .* failed \(98: ",
 )
 
 
@@ -167,12 +171,17 @@ def _workers(master: psutil.Process, daemon: Daemon) -> Iterator[tuple[int, floa
 
 
 def _refusal(before: Before) -> str:
-    """The first refusal of this master that the log has got since; "" for none."""
-    for line in _grown(before.log, before.log_at):
-        found = re.search(before.daemon.refusal.format(pid=before.master[0]), line)
-        if found:
-            return found["text"]
-    return ""
+    """
+    The first refusal of this master that the log has got since; "" for none, and for as long as
+    it may still succeed.
+    """
+    daemon = before.daemon
+    refusal = re.compile(daemon.refusal.format(pid=before.master[0]))
+    found = filter(None, map(refusal.search, _grown(before.log, before.log_at)))
+    texts = [one["text"] for one in found]
+    if all(re.search(daemon.trying, text) for text in texts):
+        return ""
+    return texts[0]
 
 
 def _grown(log: str, at: tuple[int, int]) -> list[str]:

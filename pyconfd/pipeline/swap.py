@@ -90,21 +90,23 @@ def swap_all(
     return tuple(Swapped(permit) for permit in permits)
 
 
-def revert(service: str, *, journal: Journal) -> tuple[str, ...]:
+def revert(service: str, *, journal: Journal) -> tuple[Entry, ...]:
     """
     Put back the old versions of what was swapped with `keep_old` and not settled since.
 
-    Returns the destinations, newest first; none when nothing was kept (after a restart, the old
+    Returns what was taken back, newest first; none when nothing was kept (after a restart, the old
     versions are gone). Raises SwapTorn when one cannot be put back; StateError as the journal does.
     """
-    reverted: list[str] = []
+    reverted: list[Entry] = []
+    kept: set[str] = set()
     for intent in reversed(journal.unsettled(service)):
-        entries = [entry for entry in intent.files if _can_be_restored(entry)]
-        if len(entries) < len(intent.files):
-            break  # older ones would end between two versions
-        _put_back(entries, None)
+        paths = {entry.path for entry in intent.files}
+        if kept & paths or not all(_can_be_restored(entry) for entry in intent.files):
+            kept |= paths  # older versions of these would end between two others
+            continue
+        _put_back(intent.files, None)
         journal.undone(intent.id)
-        reverted.extend(entry.dest for entry in reversed(entries))
+        reverted.extend(reversed(intent.files))
     return tuple(reverted)
 
 

@@ -265,7 +265,8 @@ def test_what_was_swapped_can_be_taken_back_until_it_is_settled(
     for content in (b"2", b"3", b"4", b"5"):
         swap.swap_all([permit(tmp_path / "a", content)], journal=journal, keep_old=True)
     taken_back = swap.revert(RELOAD.text, journal=journal)
-    assert [os.path.basename(dest) for dest in taken_back] == ["a", "a", "a", "gone", "fresh", "a"]
+    names = [os.path.basename(each.dest) for each in taken_back]
+    assert names == ["a", "a", "a", "gone", "fresh", "a"]
     assert [(tmp_path / name).read_bytes() for name in ("a", "gone")] == [b"old", b"old"]
     assert not (tmp_path / "fresh").exists()
     assert strays_in(tmp_path) == []
@@ -289,6 +290,20 @@ def test_without_old_versions_nothing_is_taken_back(tmp_path: Path, journal: Jou
     swap.swap_all([permit(tmp_path / "a")], journal=journal)
     assert swap.revert(RELOAD.text, journal=journal) == ()
     assert (tmp_path / "a").read_bytes() == b"new"
+    assert len(journal.unsettled(RELOAD.text)) == 1
+
+
+def test_what_was_not_kept_does_not_keep_others_from_being_taken_back(
+    tmp_path: Path, journal: Journal
+) -> None:
+    """Of two files of a service only one was swapped with its old version kept."""
+    for name in "ab":
+        (tmp_path / name).write_bytes(b"old")
+    swap.swap_all([permit(tmp_path / "a")], journal=journal, keep_old=True)
+    swap.swap_all([permit(tmp_path / "b")], journal=journal)
+    taken_back = swap.revert(RELOAD.text, journal=journal)
+    assert [os.path.basename(each.dest) for each in taken_back] == ["a"]
+    assert [(tmp_path / name).read_bytes() for name in "ab"] == [b"old", b"new"]
     assert len(journal.unsettled(RELOAD.text)) == 1
 
 
