@@ -11,6 +11,7 @@ import pytest
 
 from pyconfd.app import cli, explain_command, status_command
 from pyconfd.app.inquiry import Paint, read_inquiry, tone_of
+from pyconfd.app.status_line import TROUBLES
 from pyconfd.backends.base import StoreStatus
 
 COMMANDS = ("status", "explain", "release")
@@ -238,3 +239,12 @@ def test_the_daemon_of_a_config_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text(f'confdir = "{tmp_path}"\nstate_dir = "/s"\nwatch = true\n')
     settings = read_inquiry(["--config-file", str(tmp_path / "c.toml")], {}, (), words=0).settings
     assert settings.state_folder.startswith("/s/")
+
+
+def test_the_page_on_operating_knows_every_state_and_command() -> None:
+    """docs/operating.md has a row for each state that a destination can be in."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
+    for state in ("fine", "waiting", *TROUBLES):
+        assert f"\n| `{state}` |" in page
+    for command in COMMANDS:
+        assert f"| `pyconfd {command}" in page
