@@ -13,6 +13,9 @@ from pyconfd.model.steps import (
 )
 from pyconfd.observe import log
 
+#: Of a long output this many lines of each end are logged.
+_END_LINES = 50
+
 
 def lane(report: LaneReport) -> None:
     """Everything worth telling about one pass over a service."""
@@ -49,7 +52,7 @@ def outcome_line(outcome: Outcome) -> None:
             log.warn("would change (noop)", **where, differs=",".join(outcome.differs))
         case Result.REFUSED:
             report = outcome.report
-            said = f"\n{report.output.rstrip()}" if report and report.output.strip() else ""
+            said = _words(report) if report else ""
             log.error(
                 f"the check refused the new version; the live file is unchanged{said}",
                 **where,
@@ -66,7 +69,7 @@ def reload_failed(failed: ReloadFailed) -> None:
     if report is None:
         log.error(f"reload failed and stays owed: {why}", service=failed.service)
         return
-    said = f"\n{report.output.rstrip()}" if report.output.strip() else ""
+    said = _words(report)
     why = why or f"exit status {report.exit_status}"
     log.error(f"reload failed and stays owed: {why}{said}", command=report.command)
 
@@ -92,5 +95,19 @@ def lost(message: Lost) -> None:
 
 
 def _output(report: CommandReport) -> None:
-    if report.output.strip():
-        log.debug(f"output of the command\n{report.output.rstrip()}", command=report.command)
+    if words := _words(report):
+        log.debug(f"output of the command{words}", command=report.command)
+
+
+def _words(report: CommandReport) -> str:
+    """
+    What a command said, on lines of their own, or "". Of a flood both ends: the cause is in one of
+    them, and a log of thousands of lines for one refusal hides everything else.
+    """
+    lines = report.output.strip("\n").splitlines()
+    if not any(line.strip() for line in lines):
+        return ""
+    left_out = len(lines) - 2 * _END_LINES
+    if left_out > 0:
+        lines[_END_LINES:-_END_LINES] = [f"... {left_out} lines are left out ..."]
+    return "\n" + "\n".join(lines)
