@@ -84,7 +84,7 @@ def picture(facts: Facts) -> Plain:
         "ready": is_ready(facts),
         "stopping": facts.stopping,
         "source": _source(facts),
-        "services": [_service(facts, name) for name in facts.services],
+        "services": _services(facts),
         "resources": [_resource(facts, one) for one in _shown(facts)],
     }
 
@@ -106,7 +106,14 @@ def _source(facts: Facts) -> Plain:
     }
 
 
-def _service(facts: Facts, name: str) -> Plain:
+def _services(facts: Facts) -> list[Plain]:
+    members: dict[str, list[str]] = {}
+    for one in facts.resources.values():
+        members.setdefault(one.service, []).append(one.name)
+    return [_service(facts, name, members.get(name, [])) for name in facts.services]
+
+
+def _service(facts: Facts, name: str, members: list[str]) -> Plain:
     state = facts.services[name]
     owed = None
     if state.debt:
@@ -124,7 +131,7 @@ def _service(facts: Facts, name: str) -> Plain:
         "waiting": sorted(state.dirty),
         "owed": owed,
         "last_reload": reload_fate(last) if last else None,
-        "resources": [one.name for one in facts.resources.values() if one.service == name],
+        "resources": members,
     }
 
 

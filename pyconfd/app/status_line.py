@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Kinds of trouble a resource can be in, the worst first.
 TROUBLES = ("torn", "refused", "reverted", "failed", "held", "left out")
+#: The kind of a state in which nothing is wrong yet and not everything was looked at.
+STARTING = "starting"
 #: So many are named for each kind; the rest is counted.
 NAMED = 3
 _LONGEST = 160
@@ -70,7 +73,7 @@ def kind(summary: Summary) -> str:
     if summary.outage:
         found.append("lost")
     if not found:
-        return "ok" if summary.listed and not summary.waiting else "starting"
+        return "ok" if summary.listed and not summary.waiting else STARTING
     return ",".join(found)
 
 
@@ -161,6 +164,11 @@ def span(seconds: float) -> str:
 
 def utc(moment_at: float) -> str:
     """A moment as `2026-03-01T12:00:00Z`."""
+    return _utc(int(moment_at))
+
+
+@lru_cache(1024)  # a thousand resources became live in the same few seconds
+def _utc(second: int) -> str:
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(moment_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

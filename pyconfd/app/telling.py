@@ -1,11 +1,13 @@
-"""Says the line of the state where people look: to systemd when it changes, in the log when its
-kind does."""
+"""
+Says the line of the state where people look: to systemd when it changes, in the log when its kind
+does.
+"""
 
 from __future__ import annotations
 
 import time
 
-from pyconfd.app.status_line import Summary, kind, line
+from pyconfd.app.status_line import STARTING, Summary, kind, line
 from pyconfd.observe import log
 from pyconfd.system.sdnotify import Notifier
 
@@ -18,7 +20,7 @@ class Telling:
 
     def __init__(self, notify: Notifier) -> None:
         self._notify = notify
-        self._kind = "starting"
+        self._kind = STARTING
         self._line = ""
         self._said_s = 0.0
         self._due_s: float | None = None
@@ -31,6 +33,8 @@ class Telling:
     def tell(self, summary: Summary, now: float) -> None:
         """Say what is new. now: monotonic seconds."""
         new_kind = kind(summary)
+        if new_kind == STARTING:  # SIGHUP makes everything new; that alone is no news
+            new_kind = self._kind
         if new_kind == self._kind and not self._notify.wanted:
             return
         text = line(summary, time.time(), ages=False)

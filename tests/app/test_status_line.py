@@ -168,3 +168,14 @@ def test_without_systemd_only_a_new_kind_is_said(caplog: pytest.LogCaptureFixtur
             telling.tell(replace(OK, revision=number + 1), float(number) / 10)
     assert telling.due_s is None
     assert len(caplog.records) == 1
+
+
+def test_a_set_that_is_taken_anew_is_no_news_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """SIGHUP: all is looked at again, and comes out as before."""
+    telling = Telling(Notifier({}))
+    with caplog.at_level(logging.INFO, "pyconfd"):
+        for summary in (replace(OK, listed=False), OK, replace(OK, waiting=20), OK):
+            telling.tell(summary, 1.0)
+    assert [record.message for record in caplog.records] == [
+        "status: ok: 20 resources at revision 812"
+    ]
