@@ -28,6 +28,7 @@ test-fast: venv
 bench: venv
 	@packaging/install-missing.sh bench
 	$(BIN)/python -m bench $(foreach peer,$(PEER),--peer $(peer)) $(BENCH_ARGS)
+	$(BIN)/python -m bench.registration
 
 soak: venv
 	@packaging/install-missing.sh test
