@@ -79,19 +79,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _source(settings: Settings, environ: Mapping[str, str], wrong: list[PyconfdError]) -> None:
-    """Whether there is such a backend, and whether the nodes are addresses; nothing is asked."""
+    """Whether there is such a backend, and whether it takes its options; no etcd is asked."""
     from pyconfd.backends.registry import known_backends, open_source
 
     try:
         if settings.backend not in known_backends() or settings.backend in ("file", "env"):
             open_source(settings.backend, settings.source_options(environ)).close()
-        elif settings.backend.startswith("etcd"):
-            from pyconfd.backends.etcd_endpoints import parse_endpoint
-
-            for node in settings.node:
-                parse_endpoint(node)
     except SourceError as error:
-        wrong.append(SettingsError(error.what, where="--node", hint=error.hint))
+        wrong.append(error)
     except SettingsError as error:
         wrong.append(SettingsError(error.what, where="--backend", hint=error.hint))
 

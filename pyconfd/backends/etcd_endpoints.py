@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pyconfd.backends.base import SourceOptions
+from pyconfd.config.address import DEFAULT_PORT, split_node
+from pyconfd.config.options import BadValue
 from pyconfd.errors import SourceRefused, SourceUnavailable
-
-DEFAULT_PORT = 2379
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +43,10 @@ def parse_endpoint(text: str, scheme: str = "http") -> Endpoint:
 
     scheme: for nodes that name none. Raises SourceRefused for what is no address.
     """
-    given, separator, rest = text.strip().partition("://")
-    if not separator:
-        given, rest = scheme, given
-    rest = rest.rstrip("/")
-    if given not in ("http", "https") or not rest or "/" in rest or "@" in rest:
-        raise SourceRefused(
-            f"not the address of an etcd node: {text!r}",
-            hint="host:port, http://host:port or https://host:port",
-        )
-    return Endpoint(_with_port(rest, text), given == "https")
-
-
-def _with_port(rest: str, text: str) -> str:
-    bare = rest.count(":") > 1 and not rest.startswith("[")
-    if bare:
-        rest = f"[{rest}]"
-    host, separator, port = rest.rpartition(":")
-    if not separator or rest.endswith("]"):
-        return f"{rest}:{DEFAULT_PORT}"
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise SourceRefused(f"not the address of an etcd node: {text!r}", hint="host:port")
-    return rest
+    try:
+        return Endpoint(*split_node(text, scheme))
+    except BadValue as error:
+        raise SourceRefused(str(error)) from None
 
 
 def find_endpoints(options: SourceOptions) -> list[Endpoint]:

@@ -130,8 +130,25 @@ def _together(
         faults.append(
             SettingsError("needs a file to read", where=found["backend"].where, hint="give --file")
         )
+    if "node" in found:
+        _nodes(found, faults)
     if "password" in found:
         _password(found, layers, faults)
+
+
+def _nodes(found: Mapping[str, Given], faults: list[SettingsError]) -> None:
+    """Whether the nodes are addresses; what they are to a backend of a package is its business."""
+    nodes, where = found["node"]
+    backend = found["backend"].value if "backend" in found else "etcd"
+    if not isinstance(nodes, tuple) or not nodes or backend not in ("etcd", "etcdv3"):
+        return
+    from pyconfd.config.address import split_node
+
+    for node in nodes:
+        try:
+            split_node(node)
+        except BadValue as error:
+            faults.append(SettingsError(str(error), where=where))
 
 
 def _password(

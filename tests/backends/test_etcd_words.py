@@ -38,6 +38,8 @@ from pyconfd.model.keys import KeyValue
         ("[::1]:2379", "[::1]:2379", False),
         ("::1", "[::1]:2379", False),
         ("[fe80::1]", "[fe80::1]:2379", False),
+        ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1", False),
+        ("2001:db8:1:2:3:4:5:6", "[2001:db8:1:2:3:4:5:6]:2379", False),
     ],
 )
 def test_nodes_are_read_in_every_spelling(text: str, address: str, tls: bool) -> None:

@@ -36,6 +36,8 @@ def words(option: Option) -> tuple[str, str, str]:
     if option.choices:
         first, second, third = (list(option.choices) * 3)[-3:]
         return (first, second, third)
+    if option.name == "node":
+        return ("one:1", "two:2", "three:3")
     return ("/one", "/two", "/three")
 
 
@@ -255,6 +257,20 @@ def test_values_that_need_each_other() -> None:
     assert faults_of(["--backend", "file"]) == ["--backend: needs a file to read (give --file)"]
     assert faults_of(["--diff"]) == ["--diff: works with --noop only"]
     assert not load_settings([], {"PYCONFD_DIFF": "1"}).noop, "a preference, not an error"
+
+
+@pytest.mark.parametrize(
+    "node", ["http://", "127.0.0.1:99999", "ftp://a:1", "[::1", "bad node:1", "a:1:2", "[a]:1"]
+)
+def test_a_node_that_is_no_address_is_wrong_usage(node: str, tmp_path: Path) -> None:
+    """In every layer, with its place; to the other backends the nodes mean nothing."""
+    says = f"not the address of an etcd node: {node!r}; write host:port, "
+    assert faults_of(["--node", "a:1", "--node", node])[0].startswith(f"--node: {says}")
+    assert faults_of([], {"PYCONFD_NODE": node})[0].startswith(f"PYCONFD_NODE: {says}")
+    file = tmp_path / "pyconfd.toml"
+    file.write_text(f"nodes = [{json.dumps(node)}]\n")
+    assert faults_of(["--config-file", str(file)])[0].startswith(f"{file}:1: nodes: {says}")
+    assert load_settings(["--backend", "env", "--node", node], {}).node == (node,)
 
 
 def test_the_password_comes_from_the_closest_layer(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""
+The address of an etcd node as an operator writes it. Pure.
+
+Split here, and not where the store is dialled, so that an address that is none is wrong usage and
+not a store that is away.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pyconfd.config.options import BadValue
+
+DEFAULT_PORT = 2379
+
+_NAME = re.compile(r"[^\s\[\]:/@]+")
+# Told from a name by its colons; whether each group is a right one, the resolver says.
+_IPV6 = re.compile(r"(?=[^%]*::|(?:[^:]+:){6})[0-9A-Fa-f:.]+(?:%[^\s\[\]:/@]+)?")
+
+
+def split_node(text: str, scheme: str = "http") -> tuple[str, bool]:
+    """
+    `host`, `host:port`, `[v6]:port` or a URL of these as `host:port` and whether TLS is spoken.
+
+    scheme: for a text that names none. IPv6 hosts come in brackets. Raises BadValue.
+    """
+    given, separator, rest = text.strip().partition("://")
+    if not separator:
+        given, rest = scheme, given
+    address = _with_port(rest.removesuffix("/"))
+    if given not in ("http", "https") or not address:
+        raise BadValue(
+            f"not the address of an etcd node: {text!r}; "
+            "write host:port, http://host:port or https://host:port"
+        )
+    return address, given == "https"
+
+
+def _with_port(rest: str) -> str:
+    """`host:port`, or "" for what is no address."""
+    if _IPV6.fullmatch(rest):
+        rest = f"[{rest}]"
+    host, separator, port = rest, "", ""
+    if ":" in rest and not rest.endswith("]"):
+        host, separator, port = rest.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not (_IPV6.fullmatch(host[1:-1]) if bracketed else _NAME.fullmatch(host)):
+        return ""
+    if not separator:
+        return f"{host}:{DEFAULT_PORT}"
+    is_port = port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    return f"{host}:{port}" if is_port else ""
