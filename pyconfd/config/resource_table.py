@@ -118,6 +118,9 @@ def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
     if group:
         what = f"a resource with each cannot be a member of a group: {group}"
         table.fault("each", what, "take it out of the group")
+    if "{{" in str(table.values.get("reload_cmd", "")):
+        what = "reload_cmd names one file, and a resource with each has many"
+        table.fault("reload_cmd", what, "write a command that reloads all of them")
     each = key_path(each)
     hint = "each name below `each` is put in its place"
     if dest and not places:

@@ -127,3 +127,15 @@ def test_one_destination_for_each_key(write: Write, load: Load) -> None:
         "its place)",
         'conf.d/unsaid.toml:4: dest holds {name} without each (write each = "/...")',
     ]
+
+
+def test_the_reload_of_many_destinations_names_none(write: Write, load: Load) -> None:
+    """It is told once for all of them, so there is no single `{{ dest }}`."""
+    table = '[template]\nsrc = "a.j2"\nkeys = ["/a"]\ndest = "/x/{name}"\neach = "/a"\n'
+    write("many", table + 'reload_cmd = "tell {{ dest }}"\n')
+    resources, faults = load()
+    assert resources == {}
+    assert faults == [
+        "conf.d/many.toml:6: reload_cmd names one file, and a resource with each has many (write a "
+        "command that reloads all of them)"
+    ]
