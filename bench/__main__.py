@@ -18,7 +18,7 @@ from bench.subjects import Subject, peer
 def main() -> int:
     """Measure, print, and write the JSON that was asked for."""
     wanted = _arguments()
-    # An installed program has its byte code on disk; a shell that forbids it would measure compiling.
+    # An installed program has its byte code on disk; without it, compiling would be measured.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     subjects = [Subject("pyconfd"), *wanted.peer]
     figures: list[Figure] = []

@@ -293,7 +293,8 @@ def test_a_statement_that_cannot_be_followed_is_named(tmp_path: Path) -> None:
     main = Path(tree.nginx.conf)
     main.write_bytes(main.read_bytes().replace(b"\n", b"\r"))
     dest = tree.root / "etc/nginx/conf.d/servers.conf"
-    with pytest.raises(CheckBroken, match=r"nginx.conf:5: the include statement .*cannot be followed"):
+    words = r"nginx.conf:5: the include statement .*cannot be followed"
+    with pytest.raises(CheckBroken, match=words):
         judge(tree, tree.stage(dest, dest.read_text() + "#\n"))
 
 
