@@ -200,17 +200,29 @@ class Loop:
             log.info("the store is back", source=self._parts.source.name)
 
     def _finish(self, message: LaneReport) -> None:
-        for name, reads in message.reads.items():
-            if name in self._resources and message.generation > self._adopted:
-                self._index.set(name, reads)
-        self._unready -= message.names
-        self._fleet.finished(message, time.monotonic())
-        if not self._fleet.members(message.service):
-            self._inherit()  # of what it swapped since the new set was adopted
+        now = time.monotonic()
+        self._fleet.finished(message, now)
+        if message.generation > self._adopted:
+            self._unready -= message.names
+            for name, reads in message.reads.items():
+                if name in self._resources:
+                    self._index.set(name, reads)
+        else:
+            self._overtaken(message, now)
         self._history.note(message, time.time())
         report.lane(message)
         if not self._unready and self._listed:
             self._parts.notify.ready()
+
+    def _overtaken(self, message: LaneReport, now: float) -> None:
+        """
+        A job of the former set has ended. Another service may have the same files by now, and may
+        have been quicker with them: they are looked at again, and what was swapped is owed to it.
+        """
+        dests = {outcome.resource.dest for outcome in message.outcomes}
+        same = (one.name for one in self._resources.values() if one.dest in dests)
+        self._fleet.dirty(message.names.union(same), now)
+        self._inherit()
 
     def _act(self) -> None:
         """Hand out what is due, and keep the slow clocks."""

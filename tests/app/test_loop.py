@@ -206,10 +206,13 @@ class Gate:
     def __init__(self) -> None:
         self.begun = threading.Event()
         self.go = threading.Event()
+        self.waiting = 0
 
     def __call__(self, text: str) -> CommandReport:
+        self.waiting += 1
         self.begun.set()
         assert self.go.wait(10.0)
+        self.waiting -= 1
         return CommandReport(text, 0, 0.0)
 
 
@@ -491,6 +494,26 @@ def test_a_report_of_the_old_template_does_not_narrow_what_the_new_one_reads(
         assert world.live() == "2\n"
 
 
+def test_a_job_of_a_service_that_is_gone_does_not_have_the_last_word(world: World) -> None:
+    """Its check was under way at SIGHUP; it may not leave the old template's file behind."""
+    app = world.resource(check=Command("slow check", 5.0))
+    world.template("app", "old {{ getv('/app/a') }}\n")
+    gate = Gate()
+    world.runner.answers["slow check"] = gate
+    with world.running():
+        assert gate.begun.wait(10.0)
+        world.template("app", "new {{ getv('/app/a') }}\n")
+        fresh = replace(app, check=Command("quick check", 5.0), reload=Command("other", 5.0))
+        world.resources = (fresh,)
+        world.hup()
+        wait_until(lambda: world.live() == "new 1\n")
+        gate.go.set()
+        wait_until(lambda: not gate.waiting)
+        world.settle()
+        assert world.live() == "new 1\n"
+    assert world.reloads[-1] == "other"
+
+
 # Reloads owed
 
 
@@ -586,17 +609,22 @@ def linked_by_hand(path: Path) -> None:
     path.symlink_to(other)
 
 
-@pytest.mark.parametrize("act", [changed_by_hand, removed_by_hand, linked_by_hand])
+def shown_to_others(path: Path) -> None:
+    path.chmod(0o666)
+
+
+@pytest.mark.parametrize("act", [changed_by_hand, removed_by_hand, linked_by_hand, shown_to_others])
 def test_the_slow_comparison_repairs_what_others_did(
     world: World, act: Callable[[Path], None]
 ) -> None:
     """Without any message of the source, and the service is told."""
-    world.resource()
+    world.resource(mode=0o640)
     with world.running(resync_s=0.02):
         world.settle()
         act(world.out / "app")
-        wait_until(lambda: world.live() == "/app/a=1\n")
         wait_until(lambda: len(world.reloads) == 2)
+        assert world.live() == "/app/a=1\n"
+        assert (world.out / "app").stat().st_mode & 0o777 == 0o640
 
 
 def test_the_slow_comparison_leaves_what_is_right(world: World) -> None:
