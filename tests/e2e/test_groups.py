@@ -169,7 +169,8 @@ def test_files_appear_and_disappear_with_their_keys(edge: Edge) -> None:
 
 
 def _each(edge: Edge) -> str:
-    return f'each = "/s"\nkeys = ["/s"]\n{edge.nginx.toml}'.replace('keys = ["/s"]\n', "")
+    """The keys of a resource with a file for each name below /s."""
+    return f'each = "/s"\n{edge.nginx.toml}'
 
 
 COMMENT = "# {{ getv('/s/' ~ name) | nospace }}\n"
