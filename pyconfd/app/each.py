@@ -12,13 +12,16 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
+
+#: Another resource with the destination of this one, as app/claims.py knows.
+Other = Callable[[Resource, Snapshot], Resource | None]
 
 _LONGEST_NAME_BYTES = 200  # of 255: a staged file's name is longer than its destination's
 
@@ -31,8 +34,15 @@ class Expanded:
     faults: tuple[tuple[Resource, TemplateFault], ...] = ()
 
 
-def expand(resource: Resource, snapshot: Snapshot) -> Expanded:
-    """The resources that this pattern stands for at this snapshot."""
+def nobody(_: Resource, __: Snapshot) -> None:
+    """Who else has the destination of a resource, when nobody else is known."""
+
+
+def expand(resource: Resource, snapshot: Snapshot, other: Other = nobody) -> Expanded:
+    """
+    The resources that this pattern stands for at this snapshot. other: who else has the
+    destination of one of them.
+    """
     good: list[Resource] = []
     faults: list[tuple[Resource, TemplateFault]] = []
     folder = join_paths(resource.prefix, resource.each)
@@ -47,9 +57,21 @@ def expand(resource: Resource, snapshot: Snapshot) -> Expanded:
                 hint="rename the key",
             )
             faults.append((one, fault))
+        elif owner := other(one, snapshot):
+            faults.append((one, _taken(one, owner)))
         else:
             good.append(one)
     return Expanded(tuple(good), tuple(faults))
+
+
+def _taken(one: Resource, owner: Resource) -> TemplateFault:
+    """Nobody can say which of the two is right; what is written for one name gives way."""
+    return TemplateFault(
+        f"{one.dest} is also the file of {owner.name} ({owner.origin})",
+        resource=one.name,
+        template=one.src,
+        hint="rename the key, or change one dest",
+    )
 
 
 def made_from(resource: Resource, dest: str) -> Resource | None:

@@ -335,6 +335,7 @@ class Loop:
         self._unready = set(self._resources)
         self._history.keep(resources)
         self._fleet.adopt(resources)
+        self._parts.tools.claims.adopt(resources)
         self._adopted = self._fleet.generation
         self._inherit()
         wanted = covering(path for resource in resources for path in resource.watched)

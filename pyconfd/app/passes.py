@@ -103,7 +103,7 @@ def _make_true(
     outcomes: list[Outcome] = []
     candidates: list[Candidate] = []
     admitted: list[Resource] = []
-    for name, members in _groups(due).items():
+    for name, members in groups_of(due).items():
         if tools.stopping():
             break
         held = _held(tools, members, snapshot)
@@ -124,7 +124,7 @@ def _make_true(
     return (*outcomes, *done), _reads(admitted, done)
 
 
-def _groups(due: Iterable[Resource]) -> dict[str, list[Resource]]:
+def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
     """By name of the group; a resource without one is alone."""
     groups: dict[str, list[Resource]] = {}
     for resource in due:
@@ -146,7 +146,7 @@ def _one_for_each(
     tools: Tools, resource: Resource, snapshot: Snapshot
 ) -> tuple[list[Candidate], list[Outcome]]:
     """A candidate for each name below the key path, and for each file whose name is gone."""
-    found = expand(resource, snapshot)
+    found = expand(resource, snapshot, tools.claims.other)
     refused = [
         Outcome(resource=one, result=Result.RENDER_FAILED, error=fault)
         for one, fault in found.faults
@@ -155,7 +155,9 @@ def _one_for_each(
     gone = tools.made.gone(resource, keep)
     tools.made.will_make(resource, found.resources)
     candidates = [Candidate(one.name, (one,)) for one in found.resources]
-    candidates += [Candidate(one.name, (), (one,)) for one in gone]
+    candidates += [
+        Candidate(one.name, (), (one,)) for one in gone if not tools.claims.other(one, snapshot)
+    ]
     return candidates, refused
 
 

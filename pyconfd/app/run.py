@@ -82,6 +82,7 @@ def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: bu
 def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools) -> int:
     fleet = Fleet()
     fleet.adopt(found.resources)
+    tools.claims.adopt(found.resources)
     for service in state.owed:
         fleet.owe(service, 0.0)
     fleet.dirty((resource.name for resource in found.resources), 0.0)

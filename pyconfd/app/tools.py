@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 
+from pyconfd.app.claims import Claims
 from pyconfd.app.drift import Drift
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
@@ -18,7 +19,8 @@ class Tools:
     """
     work_dir: for shadow trees. check_timeout_s: for a check of nginx in context. stopping: asked
     between two groups; once it says yes, no further one is begun. keep_stage: as the option.
-    quarantine: resource name -> digest of a version that was put live and reverted.
+    quarantine: resource name -> digest of a version that was put live and reverted. claims: of
+    everything that is declared, whatever its service.
     """
 
     renderer: Renderer
@@ -32,3 +34,4 @@ class Tools:
     stopping: Callable[[], bool] = lambda: False
     keep_stage: bool = False
     quarantine: MutableMapping[str, str] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
