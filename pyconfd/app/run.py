@@ -13,10 +13,12 @@ import sys
 from collections.abc import Iterable
 
 from pyconfd.app import build
+from pyconfd.app.claims import Claims
 from pyconfd.app.each import Made
+from pyconfd.app.guards import Guards
 from pyconfd.app.interrupt import Interrupt
-from pyconfd.app.passes import Told, run_pass
-from pyconfd.app.preview import preview
+from pyconfd.app.passes import Told, groups_of, run_pass
+from pyconfd.app.preview import Preview
 from pyconfd.app.tools import Tools
 from pyconfd.config.settings import Settings
 from pyconfd.errors import SourceError, StateError
@@ -103,12 +105,18 @@ def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, t
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
     """What `_apply` would do, with nothing written."""
-    renderer = build.renderer(settings)
-    made = Made(os.path.join(settings.state_folder, "made.json"))
+    folder = settings.state_folder
+    preview = Preview(
+        renderer=build.renderer(settings),
+        guards=Guards(os.path.join(folder, "keys.json")),
+        made=Made(os.path.join(folder, "made.json")),
+        diff=settings.diff,
+        claims=Claims(found.resources),
+    )
     outcomes = [
         outcome
-        for resource in found.resources
-        for outcome in preview(renderer, resource, snapshot, made, diff=settings.diff)
+        for members in groups_of(found.resources).values()
+        for outcome in preview.group(members, snapshot)
     ]
     for outcome in outcomes:
         report.outcome_line(outcome)
