@@ -86,7 +86,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     with running([], environ) as process:
         read_until(process, "Three backends")
         process.send_signal(number)
-        assert process.wait(60) == 130
+        assert process.wait(60) == 128 + number
         wait_until(lambda: not of_ours(tmp_path), what="the demo's processes ending")
         assert list(tmp_path.glob("pyconfd-demo-*")) == []
 

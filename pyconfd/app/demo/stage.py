@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -40,13 +40,16 @@ class Stage:
     The folder, the ports, the programs, and every process that was started; a context manager.
 
     site: the one site that is served. changed_s: key -> when a watch of our own was told of its
-    last change, monotonic.
+    last change, monotonic. asked_to_stop: whether a signal has asked for the end.
     """
 
     site = SITE
 
-    def __init__(self, folder: str, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: str, environ: Mapping[str, str], asked_to_stop: Callable[[], bool]
+    ) -> None:
         self.folder = folder
+        self.asked_to_stop = asked_to_stop
         self.etcd = _program("etcd", "etcd-server", environ)
         self.nginx = _program("nginx", "nginx", environ)
         self.etcd_port, self._peer_port, self.nginx_port, *self.backend_ports = free_ports(8)

@@ -21,6 +21,10 @@ LEASE_DEADLINE_S = 10.0
 _CALM_S = 1.0
 
 
+class Interrupted(Exception):
+    """A signal asked for the end."""
+
+
 class NotInTime(Exception):
     """A step did not happen within its deadline, or a request failed."""
 
@@ -78,8 +82,13 @@ def _three_backends(stage: Stage, told: Told) -> Traffic:
     told.fact("all three answer through nginx", max(traffic.first.values()) - began_s)
     for name, at_s in sorted(traffic.first.items()):
         told.fact(f"{name}, from its key to its first answer", at_s - _key_s(stage, name))
-    # Workers of before the first registration say 503 until they have gone, as they should.
-    _until(stage, lambda: traffic.well_for_s() > 0.1, "an end of answers from before")
+    # Workers of before the last reload know fewer backends, or none and say 503, until they go.
+    calm_s = time.monotonic() + _CALM_S / 4
+    _until(
+        stage,
+        lambda: time.monotonic() > calm_s and traffic.well_for_s() > _CALM_S / 4,
+        "an end of answers from before",
+    )
     traffic.count_anew()
     return traffic
 
@@ -132,6 +141,8 @@ def _until(stage: Stage, true: Callable[[], _T], what: str, deadline_s: float = 
     """The first truthy answer. Raises NotInTime after the deadline, or when a process has died."""
     end_s = time.monotonic() + deadline_s
     while not (answer := true()):
+        if stage.asked_to_stop():
+            raise Interrupted
         dead = stage.dead()
         if dead:
             raise NotInTime(f"{what}: {dead}")

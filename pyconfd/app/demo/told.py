@@ -19,7 +19,6 @@ class Told:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._began_s = time.monotonic()
         self._colour = sys.stdout.isatty() and not environ.get("NO_COLOR")
-        self.ended = False
 
     def chapter(self, text: str) -> None:
         """What is about to be shown."""
@@ -48,7 +47,6 @@ class Told:
 
     def addresses(self, stage: Stage) -> None:
         """Where to look while it stays up."""
-        self.ended = True
         self.chapter("It stays up until Ctrl-C")
         self.fact(f"curl -H 'Host: {stage.site}' http://127.0.0.1:{stage.nginx_port}/")
         self.fact(
