@@ -103,7 +103,11 @@ class PrivateEtcd:
 
     tls: a Certificates to serve clients with (https), client certificates demanded with
     `client_auth`. extra: further arguments. program: which server, default `etcd_program()`.
+    host: the address it has; inside: words before its command line, such as those that enter
+    the network namespace with that address (tests/support_net.py). call_timeout_s: of each call.
     """
+
+    call_timeout_s = 10.0
 
     def __init__(
         self,
@@ -116,8 +120,12 @@ class PrivateEtcd:
         program: str = "",
         ports: tuple[int, int] | None = None,
         cluster: str = "",
+        host: str = "127.0.0.1",
+        inside: Sequence[str] = (),
     ) -> None:
         self.program = program or etcd_program()
+        self.host = host
+        self.inside = list(inside)
         self.folder = Path(folder) / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -142,7 +150,7 @@ class PrivateEtcd:
     @property
     def endpoint(self) -> str:
         """host:port"""
-        return f"127.0.0.1:{self.client_port}"
+        return f"{self.host}:{self.client_port}"
 
     @property
     def url(self) -> str:
@@ -150,7 +158,7 @@ class PrivateEtcd:
 
     @property
     def peer_url(self) -> str:
-        return f"http://127.0.0.1:{self.peer_port}"
+        return f"http://{self.host}:{self.peer_port}"
 
     # Life
 
@@ -365,8 +373,9 @@ class PrivateEtcd:
 
     # Calls
 
-    def call(self, name: str, request: Any, *, timeout_s: float = 10.0) -> Any:
+    def call(self, name: str, request: Any, *, timeout_s: float = 0.0) -> Any:
         """Any call of the API, such as ("KV/Range", message("RangeRequest")(...))."""
+        timeout_s = timeout_s or self.call_timeout_s
         grpc, made = load_grpc(), method(name)
         for attempt in range(2):
             call = self._open().unary_unary(
@@ -433,6 +442,7 @@ class PrivateEtcd:
 
     def _argv(self) -> list[str]:
         argv = [
+            *self.inside,
             self.program,
             f"--name={self.name}",
             f"--data-dir={self.data}",
@@ -456,18 +466,31 @@ class PrivateEtcd:
 
 
 class PrivateCluster:
-    """Three members (or `size`) that are one store; each is a PrivateEtcd in `members`."""
+    """
+    Three members (or `size`) that are one store; each is a PrivateEtcd in `members`.
 
-    def __init__(self, folder: Path, *, size: int = 3, **options: Any) -> None:
-        ports = free_ports(2 * size)
-        names = [f"m{number}" for number in range(size)]
-        cluster = ",".join(
-            f"{name}=http://127.0.0.1:{port}" for name, port in zip(names, ports[1::2], strict=True)
-        )
+    places: for each member its `host` and `inside`, default all on 127.0.0.1.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        size: int = 3,
+        places: Sequence[tuple[str, Sequence[str]]] = (),
+        **options: Any,
+    ) -> None:
+        places = places or [("127.0.0.1", ())] * size
+        ports = free_ports(2 * len(places))
         self.members = [
-            PrivateEtcd(folder, name=name, ports=pair, cluster=cluster, **options)
-            for name, pair in zip(names, zip(ports[::2], ports[1::2], strict=True), strict=True)
+            PrivateEtcd(folder, name=f"m{number}", ports=pair, host=host, inside=inside, **options)
+            for number, ((host, inside), pair) in enumerate(
+                zip(places, zip(ports[::2], ports[1::2], strict=True), strict=True)
+            )
         ]
+        cluster = ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+        for member in self.members:
+            member.cluster = cluster
 
     def __enter__(self) -> PrivateCluster:
         self.start()
@@ -532,6 +555,7 @@ class Certificates:
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.hosts = hosts
         self.ca, self.ca_key = self.folder / "ca.pem", self.folder / "ca.key"
         self.server_cert, self.server_key = self.folder / "server.pem", self.folder / "server.key"
         self.client_cert, self.client_key = self.folder / "client.pem", self.folder / "client.key"
