@@ -15,6 +15,7 @@ Each lie has its honest twin. Messages are put by the watch's own thread, as a r
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import SimpleQueue
 
@@ -157,7 +158,7 @@ class FakeSource:
         with self._lock:
             self.cluster_id += 1
             self.revision = 1
-            self._compacted = 0
+            self._compacted = 1  # who was away when it happened must list again
             self._keys.clear()
             self._history.clear()
             for key, value in (keys or {}).items():
@@ -275,8 +276,10 @@ class FakeWatch:
     def settle(self, timeout_s: float) -> None:
         done = threading.Event()
         self._queue.put(done)
-        if not done.wait(timeout_s):
-            raise TimeoutError("the fake watch has not put all its messages")
+        deadline = time.monotonic() + timeout_s
+        while not (done.wait(0.05) or self._stopped):  # a watch that is stopped puts nothing more
+            if time.monotonic() > deadline:
+                raise TimeoutError("the fake watch has not put all its messages")
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None and not self._stopped:
