@@ -56,9 +56,11 @@ server {
 FALLBACK = """
     server { listen 127.0.0.1:@PORT@ default_server; return 404; }
 """
-# Fails one time in five as long as it may, and once does nothing and says that all is well.
+# Fails one time in five as long as it may, every time when it has to, and once does nothing and
+# says that all is well.
 RELOAD = """\
 if [ -e lie ]; then rm lie; echo lied >>told; exit 0; fi
+if [ -e fail ]; then echo failed >>told; exit 1; fi
 if [ -e may-fail ] && [ $(($(od -An -N1 -tu1 /dev/urandom) % 5)) -eq 0 ]; then
     echo failed >>told; exit 1
 fi

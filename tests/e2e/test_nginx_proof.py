@@ -167,6 +167,7 @@ def test_changes_faults_and_kills_cost_no_request_and_no_change(
         edge.etcd.txn(edge.tenant("last"))
         edge.wait_true_to_the_store()
         edge.nginx.wait_answer("last", "b0")
+        _killed_while_it_owes(edge)
         journal = wait_until(lambda: _journal(tmp_path), what="a journal")
         edge.daemon.wait(lambda: journal.stat().st_size == 0, "the last debt paid")
         assert edge.nginx.test() == ""
@@ -187,6 +188,19 @@ def test_changes_faults_and_kills_cost_no_request_and_no_change(
     assert edge.told("failed") > 3
     assert edge.told("lied") == 1
     assert load.answers > 1000
+
+
+def _killed_while_it_owes(edge: ProofEdge) -> None:
+    """A change is live and nginx was not told: after a kill no file differs, and it is told."""
+    (edge.folder / "fail").touch()
+    edge.etcd.txn(edge.tenant("very-last"))
+    edge.daemon.wait(edge.converged, "the last change in its file")
+    edge.kill()
+    assert edge.nginx.ask("very-last") == "status 404"
+    (edge.folder / "fail").unlink()
+    edge.start()
+    edge.nginx.wait_answer("very-last", "b0")
+    assert edge.converged()
 
 
 def _journal(folder: Path) -> Path | None:
