@@ -182,7 +182,8 @@ class World:
 class Gate:
     """An answer of a command that waits until the test lets it go."""
 
-    def __init__(self) -> None:
+    def __init__(self, exit_status: int = 0) -> None:
+        self.exit_status = exit_status
         self.begun = threading.Event()
         self.go = threading.Event()
         self.waiting = 0
@@ -192,4 +193,4 @@ class Gate:
         self.begun.set()
         assert self.go.wait(10.0)
         self.waiting -= 1
-        return CommandReport(text, 0, 0.0)
+        return CommandReport(text, self.exit_status, 0.0)

@@ -381,6 +381,26 @@ def test_a_stop_waits_for_what_runs_and_begins_nothing_new(world: World) -> None
     assert world.reloads == ["reload app"]
 
 
+@pytest.mark.parametrize("verdict", [0, 1], ids=["passes", "refuses"])
+def test_a_stop_during_a_check_ends_with_a_service_that_runs_what_is_live(
+    world: World, verdict: int
+) -> None:
+    """Either nothing was swapped, or the service was told of it; nothing is left lying about."""
+    (world.out / "app").write_text("previous\n")
+    world.resource(check=Command("check", 5.0))
+    gate = Gate(verdict)
+    world.runner.answers["check"] = gate
+    with world.running():
+        assert gate.begun.wait(10.0)
+        world.inbox.put(signal.SIGTERM)
+        assert world.status()["stopping"]
+        gate.go.set()
+    told = world.reloads.count("reload app")
+    assert (world.live(), told) in [("previous\n", 0), ("/app/a=1\n", 1)][: 1 if verdict else 2]
+    assert strays_in(world.out) == []
+    assert Journal(str(world.state)).recover().owed == ()
+
+
 def test_a_corrected_reload_command_pays_what_the_wrong_one_owes(world: World) -> None:
     """The file is live already, so nothing but the debt can bring the reload about."""
     app = world.resource()
