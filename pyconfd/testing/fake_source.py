@@ -261,6 +261,7 @@ class FakeWatch:
     def replace(self, reason: str) -> None:
         self.begun = True
         self.position = self._source.revision
+        self.last = None  # no store repeats what was before a listing, least of all another one
         self.send(self._source._listed(self._prefixes, reason))
 
     def wants(self, key: str) -> bool:
