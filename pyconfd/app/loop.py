@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyconfd.app.answers import Access, answer
+from pyconfd.app.away import Away
 from pyconfd.app.control import Asked
 from pyconfd.app.history import History
 from pyconfd.app.lanes import Lanes
@@ -97,8 +98,7 @@ class Loop:
         self._watches = 0
         self._listed = False
         self._adopted = 0
-        self._lost = ""
-        self._lost_s = 0.0
+        self._outage = Away()
         self._history = History()
         self._telling = Telling(parts.notify)
         self._unready: set[str] = set()
@@ -172,10 +172,7 @@ class Loop:
             case Progressed():
                 self._found()
             case Lost():
-                if str(message.cause) != self._lost:
-                    if not self._lost:
-                        self._lost_s = time.monotonic()
-                    self._lost = str(message.cause)
+                if self._outage.heard(message.cause, time.monotonic()):
                     report.lost(message)
 
     def _apply(self, message: Listed | Changed) -> None:
@@ -195,8 +192,7 @@ class Loop:
             self._fleet.dirty(self._index.affected(delta.changed), now)
 
     def _found(self) -> None:
-        if self._lost:
-            self._lost = ""
+        if self._outage.ended():
             log.info("the store is back", source=self._parts.source.name)
 
     def _finish(self, message: LaneReport) -> None:
@@ -287,8 +283,8 @@ class Loop:
             source=self._parts.source.name,
             revision=self._store.revision,
             listed=self._listed,
-            lost=self._lost,
-            lost_s=self._lost_s,
+            lost=self._outage.cause,
+            lost_s=self._outage.since_s,
             watched=self._watched,
             resources=self._resources,
             unready=self._unready,
