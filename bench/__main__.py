@@ -12,7 +12,10 @@ from dataclasses import asdict
 from bench import startup, table
 from bench.scenarios import SCENARIOS, Bench, Figure
 from bench.store import fill, private_etcd
+from bench.store_rows import STORE_SCENARIOS
 from bench.subjects import Subject, peer
+
+ALL = SCENARIOS | STORE_SCENARIOS
 
 
 def main() -> int:
@@ -27,9 +30,9 @@ def main() -> int:
         fill(etcd, 1, 10)
         spans = startup.split(etcd.endpoint, bench.times(20))
         print(table.startup(spans), flush=True)
-        for name in wanted.only or SCENARIOS:
+        for name in wanted.only or ALL:
             print(f"measuring: {name}", file=sys.stderr, flush=True)
-            measured = SCENARIOS[name](bench)
+            measured = ALL[name](bench)
             figures += measured
             print(table.scenario(measured), flush=True)
     print(table.targets(figures, [each.name for each in wanted.peer]))
@@ -47,7 +50,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--peer", action="append", type=peer, default=[], metavar="NAME=PATH")
-    parser.add_argument("--only", action="append", choices=list(SCENARIOS))
+    parser.add_argument("--only", action="append", choices=list(ALL))
     parser.add_argument("--json", metavar="FILE", help="write every figure here as well")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the repetitions")
     return parser.parse_args()

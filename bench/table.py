@@ -81,7 +81,22 @@ def _targets(peers: Sequence[str]) -> list[Target]:
         Target("burst", "CPU", 0.5, "the best confd (reloads 1 s apart)", best, paced),
         Target("burst", "reloads", 0.1, "the best confd", best),
         Target("burst", "reloads", 0.1, "the best confd (reloads 1 s apart)", best, paced),
+        *_STORE,
     ]
+
+
+def _bare(values: dict[str, float]) -> float | None:
+    return values.get("bare stub")
+
+
+# What the store layer may cost, and the CPU of one core that 10,000 events a second may take.
+_STORE = [
+    Target("list 100000 keys", "CPU", 1.5, "the bare stub", _bare),
+    Target("put to message", "p50 over the bare watch", 1, "0.3 ms", lambda _: 0.3),
+    Target("10000 events", "at 10,000 a second", 1, "25 % of a core", lambda _: 25.0,
+           "pyconfd, mirror and index"),
+    Target("a change that one", "ratio", 1, "1.2", lambda _: 1.2),
+]  # fmt: skip
 
 
 def _number(value: float | None) -> str:
