@@ -9,7 +9,7 @@ not hold up the others, unless they are only good together, which is what declar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyconfd.app.tools import Tools
 from pyconfd.errors import (
@@ -111,7 +111,7 @@ def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) 
         _check_alone(tools, candidate)
     for nginx in dict.fromkeys(_nginx(candidate) for candidate in _waiting(candidates)):
         if nginx is not None:
-            _check_in_nginx(tools, nginx, candidates)
+            _check_in_nginx(tools, nginx, candidates, snapshot)
     alone = [one for one in _waiting(candidates) if _nginx(one) and not one.staged]
     for candidate in _waiting(candidates):
         if candidate not in alone:
@@ -183,7 +183,9 @@ def _check_alone(tools: Tools, candidate: Candidate) -> None:
         candidate.permits.append(judged)
 
 
-def _check_in_nginx(tools: Tools, nginx: Nginx, candidates: Sequence[Candidate]) -> None:
+def _check_in_nginx(
+    tools: Tools, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
+) -> None:
     """All groups of one nginx together; those that do not pass are left out."""
     from pyconfd.pipeline.together import sort_out
 
@@ -214,7 +216,19 @@ def _check_in_nginx(tools: Tools, nginx: Nginx, candidates: Sequence[Candidate])
             first = candidate.staged[0].rendered.resource
             candidate.fail(first, Result.CHECK_BROKEN, error=why)
         else:
-            candidate.fail(why.staged.rendered.resource, Result.REFUSED, report=why.report)
+            report = _with_place(tools, why, snapshot)
+            candidate.fail(why.staged.rendered.resource, Result.REFUSED, report=report)
+
+
+def _with_place(tools: Tools, why: Refused, snapshot: Snapshot) -> CommandReport:
+    """The checker's words, and which line of the template and which keys made the one it named."""
+    resource = why.staged.rendered.resource
+    place = tools.renderer.place(resource, snapshot, why.line) if why.line else None
+    if place is None:
+        return why.report
+    words = why.report.output.rstrip("\n")
+    made = f"{resource.dest}:{why.line} comes from {place}"
+    return replace(why.report, output=f"{words}\n{made}\n")
 
 
 def _ask(

@@ -111,11 +111,13 @@ class Refused:
     The checker said no; the live file was never touched.
 
     named: whether the checker named this file; False where it judged a set and named none of it.
+    line: the line of it that the checker named, 1-based; 0 for none.
     """
 
     staged: Staged
     report: CommandReport
     named: bool = True
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,9 @@ def check_in_nginx(
             kept="the live files are unchanged",
             hint="something else still needs them",
         )
-    return Refused(offender or staged[0], report, named=offender is not None)
+    if offender is None or finding is None:
+        return Refused(staged[0], report, named=False)
+    return Refused(offender, report, line=finding.line)
 
 
 def _ask_nginx(

@@ -36,7 +36,8 @@ from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, Templa
 from pyconfd.pipeline.value_kinds import PLAIN_FILTERS
 from pyconfd.pipeline.view import View
 
-if TYPE_CHECKING:  # only resources with a format need it
+if TYPE_CHECKING:  # only resources with a format, and refusals, need them
+    from pyconfd.pipeline.places import Place, Tracer
     from pyconfd.pipeline.values import Judge
 
 # Filters that only lay out a text: what was fit for the format before them still is.
@@ -85,12 +86,7 @@ class Renderer:
         environment: Environment = self._plain
         try:
             environment = self._bound(resource, view)
-            template = environment.get_template(resource.src)
-            pieces = list(
-                template.root_render_func(
-                    template.new_context({"name": resource.item} if resource.item else None)
-                )
-            )
+            pieces = list(environment.stream(resource))
             content = self._whole(resource, pieces).encode()
         except _TEMPLATE_ERRORS as error:
             fault = _fault(error, resource, environment.globals)
@@ -98,6 +94,23 @@ class Renderer:
             raise fault from error
         digest = hashlib.sha256(content).hexdigest()
         return Rendered(resource, content, digest, view.reads, snapshot.revision)
+
+    def place(self, resource: Resource, snapshot: Snapshot, line: int) -> Place | None:
+        """
+        What made this line of the resource's bytes at this snapshot, 1-based; None when that
+        cannot be told. Renders anew, and slowly: for lines that were refused.
+        """
+        from pyconfd.pipeline.places import Piece, Tracer, place_of
+
+        tracer = Tracer()
+        try:
+            view = View(snapshot, resource.prefix, resource.keys)
+            environment = self._bound(resource, view).traced(tracer)
+            stream = environment.stream(resource)
+            pieces = [Piece(text, *_origin(stream, text), tracer.keys(text)) for text in stream]
+        except _TEMPLATE_ERRORS:
+            return None
+        return place_of(pieces, line)
 
     def compile(self, resource: Resource) -> None:
         """
@@ -137,6 +150,20 @@ class Renderer:
 
             compare(text, neutral(pieces), load_format(resource.format))
         return text
+
+
+class _Written(str):
+    """Text that stands in a template. line: where it begins."""
+
+    __slots__ = ("line",)
+    line: int
+
+    @classmethod
+    def at(cls, line: int, text: str) -> _Written:
+        """The text at this line."""
+        made = cls(text)
+        made.line = line
+        return made
 
 
 class CodeGenerator(jinja2.compiler.CodeGenerator):
@@ -195,10 +222,18 @@ class CodeGenerator(jinja2.compiler.CodeGenerator):
     def _output_child_to_const(self, node: nodes.Expr, *_: Any) -> str:
         # Nothing is worked out at compile time: what it gives can depend on the format.
         if isinstance(node, nodes.TemplateData):
-            return node.data
+            return _Written.at(node.lineno, node.data)
         if isinstance(node, nodes.Const):
-            return as_text(node.value)
+            return _Written.at(node.lineno, as_text(node.value))
         raise nodes.Impossible
+
+    def _output_const_repr(self, group: Iterable[Any]) -> str:
+        # Jinja2 leaves text of the template without a line, as it cannot fail; but it can be
+        # refused. Nodes are not at hand here, so the line comes with the text.
+        texts = list(group)
+        if isinstance(texts[0], _Written) and texts[0].line != self._last_line:
+            self._write_debug_info = self._last_line = texts[0].line
+        return repr("".join(texts))
 
     def _output_child_pre(self, *_: Any) -> None:
         self.write("as_text(")
@@ -280,6 +315,24 @@ class Environment(jinja2.Environment):
         bound.globals = {**self.globals, **functions}
         bound.cache = {}
         return bound
+
+    def traced(self, tracer: Tracer) -> Environment:
+        """The same bound environment, in which the tracer follows values."""
+        traced = self.bound({})
+        traced.globals = tracer.following_all(self.globals)
+        traced.__dict__.update(
+            finalize=tracer.following(self.finalize or as_text),
+            concat=tracer.joining(self.concat),
+            joined=tracer.joining(self.joined),
+            filters=tracer.following_all(self.filters),
+        )
+        return traced
+
+    def stream(self, resource: Resource) -> Iterator[str]:
+        """The output in pieces, made as they are taken."""
+        template = self.get_template(resource.src)
+        names = {"name": resource.item} if resource.item else None
+        return template.root_render_func(template.new_context(names))
 
     def make_globals(self, d: Any) -> Any:
         """Our own globals: nobody passes others, and a chain of maps is slow to copy."""
@@ -376,6 +429,22 @@ def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
             place = (template.name or "", template.get_corresponding_lineno(traceback.tb_lineno))
         traceback = traceback.tb_next
     return place
+
+
+def _origin(stream: Any, text: str) -> tuple[str, int, bool]:
+    """
+    Of the piece that a stream of output has just given: template, line, and whether it stands
+    there so. Found as Jinja2's generated code goes: `yield from` into parents and blocks, a loop
+    over `gen` for includes.
+    """
+    while inner := stream.gi_yieldfrom or stream.gi_frame.f_locals.get("gen"):
+        if not getattr(inner, "gi_frame", None):
+            break
+        stream = inner
+    frame = stream.gi_frame
+    template = frame.f_globals["__jinja_template__"]
+    written = any(text is constant for constant in frame.f_code.co_consts)
+    return template.name, template.get_corresponding_lineno(frame.f_lineno), written
 
 
 def _words(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:

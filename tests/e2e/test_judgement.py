@@ -91,3 +91,22 @@ def test_a_live_configuration_that_is_refused_already_is_told_apart(edge: Edge) 
     foreign.unlink()
     edge.once()
     edge.nginx.wait_answer("a", "two")
+
+
+def test_a_refusal_leads_back_to_the_template_and_the_key(edge: Edge) -> None:
+    """nginx names the line of the destination; which key is to blame is said, and no value."""
+    up = """\
+{% macro head(name) %}
+upstream {{ name }} {
+{% endmacro %}
+{{ head("u") -}}
+{% for key, value in gets("/u/*") %}
+    server {{ value }};
+{% endfor %}
+}
+"""
+    dest = edge.resource("u", up, edge.nginx.toml)
+    edge.keys(u={"a": "127.0.0.1:1", "b": "127.0.0.1:70000", "c": "127.0.0.1:2"})
+    said = edge.once(fails=True)
+    assert f'invalid port in upstream "127.0.0.1:70000" in {dest}:3' in said
+    assert f"{dest}:3 comes from u.j2:6 with /u/b\n" in said
