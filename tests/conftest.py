@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+HERE = Path(__file__).parent
+# The program as a child process, or killed at every step: right, but not within seconds.
+SLOW_FOLDERS = (HERE / "e2e", HERE / "faults")
 
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` picks by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests, then those on real daemons, then the long proofs; else as they were found."""
+    for item in items:
+        unmarked = not item.get_closest_marker("integration")
+        if unmarked and any(folder in item.path.parents for folder in SLOW_FOLDERS):
+            item.add_marker("slow")
     items.sort(key=_weight)
 
 
