@@ -113,9 +113,15 @@ def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) 
         if nginx is not None:
             _check_in_nginx(tools, nginx, candidates, snapshot)
     alone = [one for one in _waiting(candidates) if _nginx(one) and not one.staged]
+    incomplete: set[Nginx] = set()
     for candidate in _waiting(candidates):
-        if candidate not in alone:
-            _swap(tools, candidate)
+        nginx = _nginx(candidate)
+        if candidate in alone:
+            continue
+        if nginx in incomplete:
+            _take_back(candidate)
+        elif not _swap(tools, candidate) and nginx is not None:
+            incomplete.add(nginx)
     for candidate in alone:
         _remove_alone(tools, candidate)
 
@@ -257,8 +263,23 @@ def _remove_alone(tools: Tools, candidate: Candidate) -> None:
     _swap(tools, candidate)
 
 
-def _swap(tools: Tools, candidate: Candidate) -> None:
-    """Put the judged files live, whole or not at all."""
+def _take_back(candidate: Candidate) -> None:
+    """
+    The verdict was on all files together, and one before this could not be swapped: without it
+    nobody has judged this one. It is tried again soon, against what is live then.
+    """
+    first = candidate.staged[0].rendered.resource
+    error = LeftOut(
+        "judged together with a file that could not be put in place",
+        where=first.dest,
+        kept="the live file is unchanged",
+        hint="it is judged again",
+    )
+    candidate.fail(first, Result.SWAP_FAILED, error=error)
+
+
+def _swap(tools: Tools, candidate: Candidate) -> bool:
+    """Put the judged files live, whole or not at all. False when that failed."""
     revertible = any(
         resource.on_reload_failure == "revert"
         for resource in (*candidate.resources, *candidate.removals)
@@ -281,7 +302,7 @@ def _swap(tools: Tools, candidate: Candidate) -> None:
         members = [staged.rendered.resource for staged in candidate.staged]
         first = (members or list(candidate.removals))[0]
         candidate.fail(first, Result.SWAP_FAILED, error=error)
-        return
+        return False
     for staged in candidate.staged:
         candidate.settle(
             staged.rendered.resource,
@@ -295,3 +316,4 @@ def _swap(tools: Tools, candidate: Candidate) -> None:
     for gone in candidate.removals:
         candidate.settle(gone, Result.REMOVED, was="removed")
     candidate.settled = True
+    return True
