@@ -25,13 +25,13 @@ _GO = '{{range gets "/*"}}{{.Key}}={{.Value}}\n{{end}}'
 class Subject:
     """
     One program. path: of the binary, empty for pyconfd. fork: whether it wants the backend as its
-    first word. interval_s: min_reload_interval, for pyconfd.
+    first word. settings: further lines of each [[template]], for pyconfd.
     """
 
     name: str
     path: str = ""
     fork: bool = False
-    interval_s: float = 0.0
+    settings: str = ""
 
     def once(self, confdir: str, node: str) -> list[str]:
         """The command line of a one-shot run."""
@@ -67,8 +67,7 @@ class Subject:
             )
             if reload_cmd:
                 table += f"reload_cmd = '{reload_cmd}'\n"
-            if reload_cmd and self.interval_s and not self.path:
-                table += f"min_reload_interval = {self.interval_s}\n"
+            table += self.settings
             with open(os.path.join(confdir, "conf.d", f"{number}.toml"), "w") as file:
                 file.write(table)
 

@@ -70,17 +70,18 @@ def _targets(peers: Sequence[str]) -> list[Target]:
         return values.get("bare watch")
 
     classic = peers[0] if peers else "confd"
-    paced = "pyconfd, 1 s between reloads"
+    apart, held = "pyconfd, reloads 1 s apart", "pyconfd, held 100 ms"
     return [
         Target("one-shot 1x10", "wall", 10, classic, first),
         Target("one-shot 100x1000", "wall", 1, "the best confd", best),
         Target("put to file 1x10", "p50", 1.7, "the bare watch", floor),
         Target("put to file 1x10", "p50", 1, classic, first),
         Target("put to file 10x10000", "p50", 0.2, "the best confd", best),
-        Target("burst", "CPU", 0.5, "the best confd", best),
-        Target("burst", "CPU", 0.5, "the best confd (reloads 1 s apart)", best, paced),
-        Target("burst", "reloads", 0.1, "the best confd", best),
-        Target("burst", "reloads", 0.1, "the best confd (reloads 1 s apart)", best, paced),
+        *(
+            Target("burst", figure, limit, f"the best confd{note}", best, subject)
+            for figure, limit in (("CPU", 0.5), ("reloads", 0.1))
+            for subject, note in (("pyconfd", ""), (apart, " (1 s apart)"), (held, " (held)"))
+        ),
         *_STORE,
     ]
 
