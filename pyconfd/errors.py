@@ -156,7 +156,11 @@ class HeldBack(PyconfdError):
     The keys changed in a way that a guard does not let through by itself. The last good files
     stay; the change goes through when the keys return, when an operator releases it, or after
     the guard's timeout.
+
+    until_s: when that is over, monotonic; None when it has no timeout.
     """
+
+    until_s: float | None = None
 
 
 class LeftOut(PyconfdError):

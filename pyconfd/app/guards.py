@@ -50,12 +50,15 @@ class Guards:
             self._held.pop(name, None)
             return
         self._held[name] = (since_s, why)
-        raise HeldBack(
+        held = HeldBack(
             f"held back: {why}",
             where=name,
             kept="the last good file stays",
             hint=f"pyconfd release {name}, if it is meant",
         )
+        if timeout_s is not None:
+            held.until_s = since_s + timeout_s
+        raise held
 
     def passed(self, resource: Resource, snapshot: Snapshot) -> None:
         """The version made of this snapshot is live, or was live already."""

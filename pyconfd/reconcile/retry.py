@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyconfd.model.steps import Result
+from pyconfd.errors import HeldBack
+from pyconfd.model.steps import Outcome, Result
 
 FIRST_S = 1.0
 LONGEST_S = 60.0
@@ -26,7 +27,7 @@ class Retry:
     at_s: float
 
 
-def after_failure(retry: Retry | None, result: Result, now: float) -> Retry:
+def after_failure(retry: Retry | None, outcome: Outcome, now: float) -> Retry:
     """
     The retry that follows a failure.
 
@@ -34,7 +35,10 @@ def after_failure(retry: Retry | None, result: Result, now: float) -> Retry:
     of those brings the resource back by itself; it is looked at again once a minute all the same,
     because a checker also judges things we cannot see (a certificate, a name in DNS). A folder
     that is full or read-only is nobody's event, so it is tried with back-off.
+    A guard with a timeout is asked again when that is over.
     """
     attempts = (retry.attempts if retry else 0) + 1
-    slow = result in _SLOW
-    return Retry(attempts, now + (LONGEST_S if slow else backoff_s(attempts)))
+    at_s = now + (LONGEST_S if outcome.result in _SLOW else backoff_s(attempts))
+    if isinstance(outcome.error, HeldBack) and outcome.error.until_s is not None:
+        at_s = min(at_s, outcome.error.until_s)
+    return Retry(attempts, at_s)

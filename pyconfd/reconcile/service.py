@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pyconfd.model.steps import LaneReport, Reloaded, ReloadFailed, Result
+from pyconfd.model.steps import LaneReport, Outcome, Reloaded, ReloadFailed
 from pyconfd.reconcile import debt as debts
 from pyconfd.reconcile import retry as retries
 from pyconfd.reconcile.debt import Debt
@@ -130,10 +130,10 @@ def start(
 
 def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceState:
     """The job's report: failures get their retry, swaps become debt, a good reload pays it."""
-    failed: dict[str, Result] = {}
+    failed: dict[str, Outcome] = {}
     for outcome in report.outcomes:
         if outcome.result.failed:
-            failed.setdefault(outcome.resource.declared, outcome.result)
+            failed.setdefault(outcome.resource.declared, outcome)
     left = dict(state.retries)
     for name in report.names:
         before = left.pop(name, None)
