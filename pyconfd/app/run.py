@@ -21,7 +21,7 @@ from pyconfd.app.passes import Told, groups_of, run_pass
 from pyconfd.app.preview import Preview
 from pyconfd.app.tools import Tools
 from pyconfd.config.settings import Settings
-from pyconfd.errors import SourceError, StateError
+from pyconfd.errors import ConfigError, SourceError, StateError
 from pyconfd.model.keys import covering
 from pyconfd.model.resources import ResourceSet
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
@@ -30,13 +30,20 @@ from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.reconcile.fleet import Fleet
 from pyconfd.system.proc import Commands
 
-DONE, FAILED, WOULD_CHANGE = 0, 1, 3
+DONE, FAILED, WRONG_USAGE, WOULD_CHANGE = 0, 1, 2, 3
 
 
 def run(settings: Settings) -> int:
-    """Do what the settings ask for and return the exit status. Raises ConfigError for status 2."""
+    """Do what the settings ask for; the exit status. May raise ConfigError for status 2."""
     build.configure_log(settings)
-    found = build.load(settings)
+    try:
+        found = build.load(settings)
+    except ConfigError as error:
+        if settings.log_format != "json":
+            raise  # for people the command line says it
+        for line in dict.fromkeys(str(each) for each in (*error.faults, error)):
+            log.error(line)
+        return WRONG_USAGE
     for fault in found.faults:
         log.error(str(fault))
     if settings.onetime or settings.noop:
@@ -53,7 +60,7 @@ def once(settings: Settings, found: ResourceSet) -> int:
         with build.state(settings, found) as state:
             return _apply(settings, found, snapshot, state)
     except SourceError as error:
-        log.error(f"{error}; nothing was changed")
+        log.error(str(error) if error.kept else f"{error}; nothing was changed")
     except StateError as error:
         log.error(str(error))
     return FAILED

@@ -254,6 +254,16 @@ def test_json_log_lines_are_json(confdir: Confdir) -> None:
     assert {"time", "level", "message"} <= records[0].keys()
 
 
+def test_faults_of_conf_d_are_json_too(confdir: Confdir) -> None:
+    """Exit 2, and whoever reads the log need not understand two languages."""
+    confdir.resource("bad", '[template]\nsrc = "x.j2"\n')
+    done = confdir.once("--log-format", "json")
+    assert done.returncode == 2
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {line["level"] for line in lines} == {"error"}
+    assert "dest is missing" in lines[0]["message"]
+
+
 def test_a_thousand_keys_and_a_hundred_resources(confdir: Confdir, store: Path) -> None:
     """Everything at once, once."""
     put(store, {"app": {f"k{number:04}": str(number) for number in range(1000)}})
