@@ -29,7 +29,7 @@ class Faults:
     One cluster, its writer, and the daemon that follows it.
 
     net: the cables of the members, None where namespaces are not to be had. clock: the file that
-    says how many seconds the daemon's wall clock is off, None without libfaketime.
+    says how many seconds the daemon's wall clock is off, None when it is left alone.
     """
 
     def __init__(
