@@ -130,6 +130,8 @@ class Companion:
             return self._leave()
         finally:
             self._registrar.stop(WITHDRAW_S)
+            if self._exit_status is None:
+                self._child.kill()  # a fault of ours must not leave an orphan behind
             handled.restore()
 
     def _tell(self, notice: Notice) -> None:
