@@ -7,6 +7,7 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
         ResourceError        conf.d
       SourceError            a store could not be read
         SourceUnavailable    no answer: retry
+          StoreFull          it takes no more until somebody makes room
         SourceRefused        credentials, permission, TLS: retry slowly, say so
         RevisionCompacted    the history is gone: list again
       RenderError            resource, template, line
@@ -96,6 +97,10 @@ class SourceError(PyconfdError):
 
 class SourceUnavailable(SourceError):
     """No answer. Retry."""
+
+
+class StoreFull(SourceUnavailable):
+    """The store has no room and takes nothing that looks like a write. Single reads go on."""
 
 
 class SourceRefused(SourceError):

@@ -18,6 +18,7 @@ from pyconfd.errors import (
     SourceError,
     SourceRefused,
     SourceUnavailable,
+    StoreFull,
 )
 
 KEPT = "what runs is unchanged"
@@ -74,6 +75,8 @@ def translate(code: str, details: str, asked: Asked) -> Fault:
     if "future revision" in text:
         went_back = "the store's revision went back (wiped or restored)"
         return Fault(Remedy.NONE, RevisionCompacted(went_back, revision=0))
+    if "space exceeded" in text:
+        return Fault(Remedy.NONE, _full(text, asked))
     if "lease not found" in text:
         return Fault(Remedy.NONE, LeaseLost("the lease is gone", where=asked.endpoint))
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):
@@ -84,6 +87,15 @@ def translate(code: str, details: str, asked: Asked) -> Fault:
 def _elsewhere(code: str, details: str, asked: Asked) -> Fault:
     said = NO_ANSWER if code == "DEADLINE_EXCEEDED" else shorten(details)
     return Fault(Remedy.ELSEWHERE, SourceUnavailable(said, where=asked.endpoint))
+
+
+def _full(text: str, asked: Asked) -> StoreFull:
+    """The alarm is the whole cluster's, so another member says the same."""
+    return StoreFull(
+        f"etcd takes no writes: {text}",
+        where=f"etcd {asked.endpoint}",
+        hint="compact, defragment, then etcdctl alarm disarm",
+    )
 
 
 def no_permission(asked: Asked) -> SourceRefused:

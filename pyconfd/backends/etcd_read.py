@@ -14,7 +14,7 @@ from typing import Any
 
 from pyconfd.backends.etcd_channel import EtcdChannel
 from pyconfd.backends.etcd_stubs import message
-from pyconfd.errors import RevisionCompacted, SourceRefused, SourceUnavailable
+from pyconfd.errors import RevisionCompacted, SourceRefused, SourceUnavailable, StoreFull
 from pyconfd.model.keys import KeyValue, is_under, key_path
 
 # A first page that is small even when values are at etcd's limit of some MiB; from then on
@@ -136,8 +136,9 @@ class _Reader:
         )
         try:
             answer = self._call("KV/Txn", transaction, "")
-        except SourceRefused:
-            # The store does not say which one it refused: ask for each.
+        except (SourceRefused, StoreFull):
+            # The store does not say which one it refused: ask for each. And etcd before 3.6 takes
+            # any transaction for a write when it is full (its CHANGELOG-3.6, #13435).
             return [
                 self._call("KV/Range", request, span.prefix)
                 for span, request in zip(spans, requests, strict=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pyconfd.backends.base import Source, SourceOptions, Watch
-from pyconfd.backends.registry import open_source
-from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable
+from pyconfd.backends.etcd_stubs import load_grpc
+from pyconfd.backends.registry import open_leases, open_source
+from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable, StoreFull
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed
 from tests.support_etcd import (
     Certificates,
@@ -19,6 +20,8 @@ from tests.support_etcd import (
     PrivateEtcd,
     free_ports,
     frozen,
+    server_id,
+    servers,
     wait_until,
 )
 from tests.support_source import Inbox
@@ -172,6 +175,25 @@ def test_whole_revisions_also_when_they_are_larger_than_a_message(etcd: PrivateE
         inbox.wait(lambda box: box.mirror.get("/app/07") == big)
         for message in inbox.of(Changed):
             assert len(message.changes) == 8  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("program", servers(), ids=server_id)
+def test_a_full_store_is_still_read(program: str, tmp_path: Path) -> None:
+    """Several prefixes too, which are asked for in a transaction; a write is told why at once."""
+    quota = ["--quota-backend-bytes=1000000"]
+    with PrivateEtcd(tmp_path, program=program, extra=quota) as etcd:
+        etcd.put("/app/a", "1")
+        etcd.put("/web/a", "2")
+        with pytest.raises(load_grpc().RpcError, match="space exceeded"):
+            for number in range(100):
+                etcd.put(f"/fill/{number}", "x" * 200_000)
+        source = open_source("etcd", options_for(etcd))
+        assert len(source.list(["/app", "/web"], timeout_s=5).keys) == 2
+        source.close()
+        leases = open_leases("etcd", options_for(etcd), lambda *_: None)
+        with pytest.raises(StoreFull, match="alarm disarm"):
+            leases.put("/app/b", b"x" * 200_000)
+        leases.close()
 
 
 def test_a_megabyte_value_and_many_keys_are_listed_in_pages(etcd: PrivateEtcd) -> None:

@@ -24,6 +24,7 @@ from pyconfd.errors import (
     SettingsError,
     SourceRefused,
     SourceUnavailable,
+    StoreFull,
 )
 from pyconfd.model.keys import KeyValue
 
@@ -98,6 +99,12 @@ def test_the_ring_turns_once_for_one_failure() -> None:
             "etcdserver: mvcc: required revision has been compacted",
             Remedy.NONE,
             RevisionCompacted,
+        ),
+        (
+            "RESOURCE_EXHAUSTED",
+            "etcdserver: mvcc: database space exceeded",
+            Remedy.NONE,
+            StoreFull,
         ),
         ("NOT_FOUND", "etcdserver: requested lease not found", Remedy.NONE, LeaseLost),
         ("UNIMPLEMENTED", "unknown service", Remedy.NONE, SourceRefused),
