@@ -31,6 +31,15 @@ def test_a_quick_run_prints_tables_and_writes_json(tmp_path: Path) -> None:
     assert all(each["value"] > 0 for each in figures)
 
 
+def test_the_store_layer_is_measured_beside_the_bare_watch() -> None:
+    """Delivery and a burst of events, in processes of their own."""
+    only = ["--only", "store-delivery", "--only", "store-events"]
+    done = subprocess.run([*BENCH, *only], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "p50 over the bare watch" in done.stdout
+    assert "| pyconfd, mirror and index" in done.stdout
+
+
 def test_a_peer_that_is_no_program_is_wrong_usage(tmp_path: Path) -> None:
     """--peer wants NAME=PATH of something that runs."""
     done = subprocess.run(
