@@ -203,6 +203,8 @@ def test_the_status_names_every_endpoint(tmp_path: Path) -> None:
     """Version, leader and revision of those that answer, the error of those that do not."""
     with PrivateCluster(tmp_path) as cluster:
         cluster.members[0].put("/a", "1")
+        for member in cluster.members[:2]:
+            member.get("/a")  # needs a quorum: from now on this member too has the put
         cluster.members[2].kill()
         states = etcd_status(SourceOptions(nodes=tuple(cluster.endpoints)))
     assert [each.endpoint for each in states] == cluster.endpoints
