@@ -11,7 +11,7 @@ Prints one line for each fault and a table at the end; exits 1 if anything was v
 
 Runs in network namespaces of its own, so that members can be cut off; where they are not to be
 had, those faults are left out. With --clock the daemon's wall clock jumps as well, by libfaketime.
-That is no measure of time: under it gRPC's own timed waits, which it does not know, come late.
+That is no measure of time: under libfaketime timed waits come late.
 """
 
 from __future__ import annotations
