@@ -1,0 +1,267 @@
+"""
+A running apache2 of the test's own: private ServerRoot, free ports of 127.0.0.1, ended by its pid.
+
+    with PrivateApache(tmp_path / "srv1", serving("srv1 here")).running() as apache:
+        assert apache.ask("/").body == "srv1 here"
+
+`/server-status?auto` is on `status_port`, for `confirm = { by = "apache", at = apache.status_url }`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.support_etcd import free_ports, wait_until
+
+MODULES = Path(os.environ.get("PYCONFD_TEST_APACHE_MODULES", "/usr/lib/apache2/modules"))
+#: What every server here has; mod_alias and friends are named by those who need them.
+BASE_MODULES = ("mpm_event", "authz_core", "authz_host", "dir", "headers", "mime", "status")
+
+# Few processes, but with spare slots: a scoreboard without any stalls a graceful restart.
+MAIN = """\
+ServerRoot "@FOLDER@"
+ServerName 127.0.0.1
+PidFile "@FOLDER@/run/apache2.pid"
+DefaultRuntimeDir "@FOLDER@/run"
+Mutex "file:@FOLDER@/run" default
+ErrorLog "@FOLDER@/log/error.log"
+LogLevel notice
+@LOAD@
+@USER@
+TypesConfig /etc/mime.types
+DirectoryIndex index.html
+StartServers 1
+ServerLimit 6
+ThreadsPerChild 16
+MaxRequestWorkers 96
+MinSpareThreads 4
+MaxSpareThreads 32
+Listen 127.0.0.1:@PORT@
+Listen 127.0.0.1:@STATUS@
+<Directory "@FOLDER@/www">
+    Require all granted
+</Directory>
+<VirtualHost 127.0.0.1:@STATUS@>
+    <IfModule proxy_module>
+        ProxyPassInherit Off
+    </IfModule>
+    <Location "/server-status">
+        SetHandler server-status
+        Require local
+    </Location>
+</VirtualHost>
+@BODY@
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer; status 0 and the fault as body when there was none. Names of headers in lower."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def apache_program() -> str:
+    """apache2 as installed; Debian keeps it out of a user's PATH."""
+    found = shutil.which("apache2", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    assert found, "the Debian package apache2 is needed; make test installs it"
+    return found
+
+
+def serving(text: str) -> str:
+    """Configuration for a server that answers everything with this text, from no file."""
+    return f'RedirectMatch 200 "^/(?!server-status)"\nErrorDocument 200 "{text}"\n'
+
+
+class PrivateApache:
+    """
+    apache2 in a folder of its own; `body` is what its main file holds beside the necessary.
+
+    In `body`, @FOLDER@, @PORT@ and @STATUS@ stand for those; modules: names to load beside
+    BASE_MODULES. Files below FOLDER/www are served when a body says DocumentRoot.
+    """
+
+    def __init__(
+        self, folder: Path, body: str = "", *, modules: Sequence[str] = (), port: int = 0
+    ) -> None:
+        self.folder = folder
+        for name in ("run", "log", "www", "sites"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        ports = free_ports(2)
+        self.port, self.status_port = port or ports[0], ports[1]
+        self.conf = folder / "apache2.conf"
+        self.modules = tuple(dict.fromkeys((*BASE_MODULES, "alias", *modules)))
+        self.process: subprocess.Popen[bytes] | None = None
+        self.write(body)
+
+    def write(self, body: str) -> None:
+        """The main file with another body; for the next start or reload."""
+        load = [f"LoadModule {name}_module {MODULES}/mod_{name}.so" for name in self.modules]
+        text = MAIN.replace("@BODY@", body).replace("@LOAD@", "\n".join(load))
+        user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+        self.conf.write_text(self.filled(text.replace("@USER@", user)))
+
+    def filled(self, text: str) -> str:
+        """The text with this server's folder and ports."""
+        text = text.replace("@FOLDER@", str(self.folder)).replace("@PORT@", str(self.port))
+        return text.replace("@STATUS@", str(self.status_port))
+
+    @property
+    def address(self) -> str:
+        """host:port"""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def status_url(self) -> str:
+        """Where it tells its generation."""
+        return f"http://127.0.0.1:{self.status_port}/server-status?auto"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "run" / "apache2.pid"
+
+    @property
+    def error_log(self) -> str:
+        """Everything in its error log so far."""
+        path = self.folder / "log" / "error.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def argv(self, *more: str) -> list[str]:
+        """Its command line."""
+        return [apache_program(), "-d", str(self.folder), "-f", str(self.conf), *more]
+
+    @property
+    def reload_command(self) -> str:
+        """
+        As an operator would write it; fails when nothing runs.
+
+        `-k graceful` alone would start a daemon where none runs, and it would not be ours to end.
+        """
+        return f'kill -0 "$(cat {self.pid_file})" && {" ".join(self.argv("-k", "graceful"))}'
+
+    def launch(self) -> None:
+        """Start the process without waiting for it to serve."""
+        assert self.process is None, "it runs already"
+        argv = self.argv("-DFOREGROUND")
+        if os.geteuid() == 0:
+            # Workers run as www-data, who may not walk through a folder of root's such as pytest
+            # makes: they keep root's rights on files across their change of user.
+            argv = ["setpriv", "--securebits", "+no_setuid_fixup", *argv]
+        with (self.folder / "log" / "stderr").open("ab") as log:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def start(self) -> PrivateApache:
+        """Start and wait until it answers."""
+        self.launch()
+        wait_until(self._answers, 15, f"apache2 on {self.address}")
+        return self
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        said = (self.folder / "log" / "stderr").read_text(errors="replace")
+        assert self.process.poll() is None, f"apache2 ended: {said}{self.error_log}"
+        return self.ask("/server-status?auto", port=self.status_port).status == 200
+
+    def stop(self) -> None:
+        """SIGTERM to its parent process and wait; what is left of its group is killed."""
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL to it and its workers, as a crash."""
+        if self.process is not None:
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[PrivateApache]:
+        """Start it, and end it with everything it has started."""
+        try:
+            yield self.start()
+        finally:
+            self.stop()
+
+    def graceful(self) -> None:
+        """Reload it, and wait until the new generation answers."""
+        before = self.generation()
+        subprocess.run(self.argv("-k", "graceful"), check=True, capture_output=True)
+        wait_until(lambda: self.generation() > before, 10, "a new generation of apache2")
+
+    def test(self) -> str:
+        """What `apache2 -t` says against the live files; "" when it takes them."""
+        done = subprocess.run(self.argv("-t"), capture_output=True, text=True, check=False)
+        return "" if done.returncode == 0 else done.stderr
+
+    def generation(self) -> int:
+        """How often its configuration has been read since the start, from 1; 0 without answer."""
+        said = self.ask("/server-status?auto", port=self.status_port).body
+        found = re.search(r"^ParentServerConfigGeneration: (\d+)", said, re.MULTILINE)
+        return int(found[1]) if found else 0
+
+    def ask(
+        self,
+        path: str = "/",
+        host: str = "127.0.0.1",
+        *,
+        port: int = 0,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+    ) -> Answer:
+        """One request on a connection of its own."""
+        return ask(port or self.port, path, host, headers=headers, method=method)
+
+    def wait_answer(self, path: str, host: str, body: str, timeout_s: float = 15.0) -> None:
+        """Until a request is answered so."""
+        deadline = time.monotonic() + timeout_s
+        while (said := self.ask(path, host)).body.strip() != body:
+            assert time.monotonic() < deadline, f"{host}{path} says {said}, not {body!r}"
+            time.sleep(0.01)
+
+
+def ask(
+    port: int,
+    path: str = "/",
+    host: str = "127.0.0.1",
+    *,
+    headers: Mapping[str, str] | None = None,
+    method: str = "GET",
+    timeout_s: float = 10.0,
+) -> Answer:
+    """One request to 127.0.0.1 on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    try:
+        sent = {"Host": host, "Connection": "close", **(headers or {})}
+        connection.request(method, path, headers=sent)
+        answer = connection.getresponse()
+        body = answer.read().decode(errors="replace")
+        named = {name.lower(): value for name, value in answer.getheaders()}
+        return Answer(answer.status, body, named)
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(0, f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
