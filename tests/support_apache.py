@@ -4,7 +4,7 @@ A running apache2 of the test's own: private ServerRoot, free ports of 127.0.0.1
     with PrivateApache(tmp_path / "srv1", serving("srv1 here")).running() as apache:
         assert apache.ask("/").body == "srv1 here"
 
-`/server-status?auto` is on `status_port`, for `confirm = { by = "apache", at = apache.status_url }`.
+`/server-status?auto` is at `status_url`, for `confirm = { by = "apache", at = ... }`.
 """
 
 from __future__ import annotations
