@@ -108,7 +108,7 @@ def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) 
     for candidate in candidates:
         prepare(tools, candidate, snapshot)
     for candidate in _waiting(candidates):
-        _check_alone(tools, candidate)
+        _check_alone(tools, candidate, snapshot)
     for nginx in dict.fromkeys(_nginx(candidate) for candidate in _waiting(candidates)):
         if nginx is not None:
             _check_in_nginx(tools, nginx, candidates, snapshot)
@@ -174,7 +174,7 @@ def _nginx(candidate: Candidate) -> Nginx | None:
     return next((resource.nginx for resource in members if resource.nginx), None)
 
 
-def _check_alone(tools: Tools, candidate: Candidate) -> None:
+def _check_alone(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
     """The members' own check commands, each on its own staged file."""
     for staged in candidate.staged:
         resource = staged.rendered.resource
@@ -184,7 +184,8 @@ def _check_alone(tools: Tools, candidate: Candidate) -> None:
             candidate.fail(resource, Result.CHECK_BROKEN, error=error)
             return
         if isinstance(judged, Refused):
-            candidate.fail(resource, Result.REFUSED, report=judged.report)
+            report = _with_place(tools, judged, snapshot)
+            candidate.fail(resource, Result.REFUSED, report=report)
             return
         candidate.permits.append(judged)
 

@@ -7,7 +7,9 @@ The only place that makes a `Checked`, which is the permit to swap.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import CheckBroken
@@ -26,6 +28,10 @@ _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 _SIGNALLED = 128
 _LAST_SIGNAL = 64
 
+#: How checkers name a line: "path:12", "path: Line 12", "path line 12"; "line 12 of path".
+_AFTER = r"{}(?::\s*|,?\s+)(?:[Ll]ine )?([0-9]+)"
+_BEFORE = r"[Ll]ine ([0-9]+) (?:of|in)(?: file)? {}"
+
 _KEPT = "the live file is unchanged"
 
 
@@ -38,7 +44,8 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
     """
     Run the resource's check command on the staged file; exit status 0 is a yes.
 
-    When it is refused the staged file is removed, unless it was staged to be kept.
+    When it is refused the staged file is removed, unless it was staged to be kept; the checker's
+    words then speak of the destination.
     Raises CheckBroken when there was no verdict: the checker is absent, timed out, was killed or
     stopped. The staged file is gone then too.
     """
@@ -59,7 +66,16 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
             kept=_KEPT,
             hint=_hint(command, report),
         )
-    return Refused(staged, report)
+    line = _line_named(report.output, staged.path)
+    words = report.output.replace(staged.path, resource.dest)
+    return Refused(staged, replace(report, output=words), line=line)
+
+
+def _line_named(output: str, path: str) -> int:
+    """The first line of the file that the words of a checker name, 1-based; 0 for none."""
+    named = re.escape(path)
+    found = re.search(_AFTER.format(named), output) or re.search(_BEFORE.format(named), output)
+    return int(found[1]) if found else 0
 
 
 def check_in_nginx(

@@ -43,6 +43,29 @@ def test_a_no_is_a_value_and_removes_the_staged_file(tmp_path: Path) -> None:
     assert strays_in(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("[ALERT] (7) : config : parsing [PATH:33] : unknown keyword 'foo'", 33),
+        ("(PATH: Line 12) Unknown keyword 'foo'", 12),
+        ("AH00526: Syntax error on line 5 of PATH:\nInvalid command", 5),
+        ("PATH:7:2: expected a value", 7),
+        ("PATH is not good, line 9", 0),
+    ],
+    ids=["haproxy", "keepalived", "apache", "linter", "none"],
+)
+def test_a_refusal_names_the_destination_and_its_line(
+    tmp_path: Path, words: str, line: int
+) -> None:
+    """Nobody can look into the staged file any more."""
+    file = staged(tmp_path / "a.conf")
+    said_so = FakeRunner(default=said(words.replace("PATH", file.path)))
+    judged = check.check(file, said_so)
+    assert isinstance(judged, Refused)
+    assert judged.line == line
+    assert judged.report.output == words.replace("PATH", str(tmp_path / "a.conf"))
+
+
 def test_a_refused_file_is_kept_when_asked_for(tmp_path: Path) -> None:
     """--keep-stage-file."""
     check.check(staged(tmp_path / "a.conf", keep=True), FakeRunner(default=1))
