@@ -22,6 +22,7 @@ from pyconfd.model.resources import Resource, ResourceSet
 from pyconfd.observe import log
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.node_facts import NodeFacts
 from pyconfd.pipeline.render import Renderer
 from pyconfd.system import files
 from pyconfd.system.locks import InstanceLock
@@ -72,7 +73,12 @@ def load(settings: Settings) -> ResourceSet:
 def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
     """Templates of this confdir. cache_dir: keeps them compiled between runs."""
     templates = os.path.join(settings.confdir, "templates")
-    return Renderer(templates, os.environ, cache_dir=cache_dir)
+    return Renderer(templates, os.environ, cache_dir=cache_dir, facts=facts(settings))
+
+
+def facts(settings: Settings) -> NodeFacts:
+    """What templates know of this node."""
+    return NodeFacts(settings.node_name, settings.vars, settings.config_file)
 
 
 def source(settings: Settings) -> Source:

@@ -130,9 +130,11 @@ def _templates(
     """Compile each template, or render it when there is a snapshot; the errors in order."""
     if not resources:
         return []
+    from pyconfd.pipeline.node_facts import NodeFacts
     from pyconfd.pipeline.render import Renderer
 
-    renderer = Renderer(os.path.join(settings.confdir, "templates"), environ)
+    facts = NodeFacts(settings.node_name, settings.vars, settings.config_file)
+    renderer = Renderer(os.path.join(settings.confdir, "templates"), environ, facts=facts)
     failed: list[PyconfdError] = []
     for resource in resources:
         try:

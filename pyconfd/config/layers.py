@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pyconfd.config.arguments import Arguments
-from pyconfd.config.option_table import OPTIONS, REFUSED
+from pyconfd.config.option_table import OPTIONS, REFUSED, TABLES
 from pyconfd.config.options import (
     BadValue,
     Given,
@@ -59,10 +59,12 @@ def resolve_all(
 ) -> tuple[dict[str, Any], list[SettingsError]]:
     """As `resolve`, with the faults beside the values; a faulty value was not given."""
     faults = list(arguments.faults)
-    everything = tuple({option.name: option for option in (*known, *options)}.values())
+    everything = tuple(
+        {each.name: each for each in (*known, *options) if each not in TABLES}.values()
+    )
     variables = from_environment(everything, environ, faults)
     place = layered(everything, arguments.given, variables).get("config-file")
-    stored = _config_file(place, everything, faults) if place else {}
+    stored = _config_file(place, (*everything, *TABLES), faults) if place else {}
     found = layered(options, arguments.given, variables, stored)
     _together(found, (arguments.given, variables, stored), faults)
     return {option.field: found[option.name].value for option in options}, faults
@@ -132,6 +134,8 @@ def _together(
         )
     if "node" in found:
         _nodes(found, faults)
+    if "node-name" in found:
+        _node_name(found["node-name"], faults)
     if "password" in found:
         _password(found, layers, faults)
 
@@ -149,6 +153,16 @@ def _nodes(found: Mapping[str, Given], faults: list[SettingsError]) -> None:
             split_node(node)
         except BadValue as error:
             faults.append(SettingsError(str(error), where=where))
+
+
+def _node_name(given: Given, faults: list[SettingsError]) -> None:
+    """Whether the name can stand in the path of a key; no name means the host's."""
+    import re
+
+    name = given.value
+    if isinstance(name, str) and name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        what = f"{name!r} is no name of a node"
+        faults.append(SettingsError(what, where=given.where, hint="use letters, digits, _ - ."))
 
 
 def _password(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pyconfd.config.options import Option
 
 MODE = "What to do"
-FILES = "Folders"
+FILES = "Folders and this node"
 SOURCE = "Where the keys come from"
 ETCD = "Connection to etcd"
 TIME = "Times (seconds, or 500ms, 10s, 5m)"
@@ -73,6 +73,8 @@ OPTIONS = (
     Option("confdir", "text", "/etc/pyconfd", "holds conf.d and templates", FILES, "FOLDER"),
     Option("config-file", "text", "/etc/pyconfd/pyconfd.toml", "settings as TOML", FILES, "FILE",
            in_file=False),
+    Option("node-name", "text", None, "what templates know as node.name", FILES, "NAME",
+           default_text="the host's name"),
     Option("state-dir", "text", None, "keeps what must survive a restart", FILES, "FOLDER",
            default_text="$STATE_DIRECTORY, else /var/lib/pyconfd as root, else "
            "$XDG_STATE_HOME/pyconfd or ~/.local/state/pyconfd"),
@@ -90,6 +92,11 @@ OPTIONS = (
     Option("shutdown-timeout", "duration", 30.0, "how long SIGTERM waits for a running reload",
            TIME),
     *SAYING,
+)
+
+# Tables that the config file alone may hold.
+TABLES = (
+    Option("vars", "table", {}, "what templates know as vars"),
 )
 
 _OTHER_BACKEND = "it belongs to a backend that pyconfd does not have"

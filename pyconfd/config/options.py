@@ -33,7 +33,8 @@ class Option(NamedTuple):
     """
     One option. name: as on the command line, without dashes in front.
 
-    kind: "flag", "text", "duration" (seconds, 0 or more) or "wait" (seconds, above 0).
+    kind: "flag", "text", "duration" (seconds, 0 or more), "wait" (seconds, above 0) or "table" (of
+        the config file alone).
     default: of the value's type; None when it depends on the machine and `default_text` says how.
     field: name of the value in the settings; by default `name` with `_`, and `_s` for seconds.
     repeatable: the value is a tuple; given again it adds, a comma separates in the environment.
@@ -145,6 +146,8 @@ def from_toml(option: Option, raw: object) -> object:
 
     Raises BadValue. A repeatable option takes a list or a single value.
     """
+    if option.kind == "table":
+        return _table(raw)
     if option.repeatable:
         items = raw if isinstance(raw, list) else [raw]
         return tuple(_checked(option, item) for item in items)
@@ -182,6 +185,25 @@ def _checked(option: Option, raw: object) -> object:
         one_of = ", ".join(option.choices)
         raise BadValue(f"{raw!r} is not one of {one_of}" + (f"; did you mean {hint}?" * bool(hint)))
     return word
+
+
+def _table(raw: object) -> object:
+    if not isinstance(raw, dict):
+        raise BadValue(f"{_kind_of(raw)} is not a table")
+    _plain(raw, ())
+    return raw
+
+
+def _plain(raw: object, path: tuple[str, ...]) -> None:
+    """Raises BadValue for what is neither text, number, truth value, list nor table."""
+    if isinstance(raw, dict):
+        for name, value in raw.items():
+            _plain(value, (*path, name))
+    elif isinstance(raw, list):
+        for value in raw:
+            _plain(value, path)
+    elif not isinstance(raw, str | int | float):
+        raise BadValue(f"{'.'.join(path)} is a date or a time; write it in quotes")
 
 
 def _kind_of(raw: object) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyconfd.config.arguments import Arguments, read_arguments
 from pyconfd.config.layers import raise_faults, resolve_all
-from pyconfd.config.option_table import CONNECTION, OPTIONS, REFUSED
+from pyconfd.config.option_table import CONNECTION, OPTIONS, REFUSED, TABLES
 from pyconfd.config.options import Option
 from pyconfd.errors import SettingsError
 from pyconfd.model.keys import key_path
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 class Settings(NamedTuple):
     """
-    What one run was asked to do. Fields are those of OPTIONS; times in seconds (`_s`).
+    What one run was asked to do. Fields are those of OPTIONS and TABLES; times in seconds (`_s`).
 
     A named tuple, because making a data class of this size costs 2 ms of every start.
 
-    prefix: a key path, "/" for none. state_dir: never empty. password: also when it came from a
-    file. resource: names, empty for all.
+    prefix: a key path, "/" for none. state_dir, node_name: never empty. password: also when it came
+    from a file. resource: names, empty for all. vars: the table of the config file.
     """
 
     onetime: bool
@@ -45,6 +45,7 @@ class Settings(NamedTuple):
     prefix: str
     confdir: str
     config_file: str
+    node_name: str
     state_dir: str
     backend: str
     file: tuple[str, ...]
@@ -69,6 +70,7 @@ class Settings(NamedTuple):
     shutdown_timeout_s: float
     log_level: str
     log_format: str
+    vars: Mapping[str, object]
 
     def __repr__(self) -> str:
         """Without the password: settings end up in logs."""
@@ -150,7 +152,8 @@ def settings_and_faults(
 
     known: all options of the command, OPTIONS among them.
     """
-    values, faults = resolve_all(OPTIONS, arguments, environ, known)
+    values, faults = resolve_all((*OPTIONS, *TABLES), arguments, environ, known)
+    values["node_name"] = values["node_name"] or os.uname().nodename
     values["prefix"] = key_path(values["prefix"])
     values["state_dir"] = values["state_dir"] or default_state_dir(environ, os.geteuid())
     return Settings(**values), faults

@@ -97,8 +97,8 @@ class Tracer:
         return followed
 
     def following_all(self, table: Mapping[str, Any]) -> dict[str, Any]:
-        """A table of functions or filters."""
-        return {name: self.following(function) for name, function in table.items()}
+        """A table of functions or filters; what else is in it stays as it is."""
+        return {name: self.following(one) if callable(one) else one for name, one in table.items()}
 
     def joining(self, join: Callable[[Iterable[Any]], Any]) -> Callable[[Iterable[Any]], Any]:
         """A function of a list of parts; the whole is made of all of them."""

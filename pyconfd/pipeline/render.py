@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import jinja2.compiler
 import jinja2.runtime
+import jinja2.utils
 from jinja2 import nodes
 
 from pyconfd.errors import MissingKey, RenderError, TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey, as_text, functions
+from pyconfd.pipeline.node_facts import NodeFacts, unknown_fact
 from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.pipeline.template_cache import TemplateCache
 from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, TemplateFiles
@@ -64,12 +66,19 @@ class Renderer:
     templates_dir: templates, includes and imports are looked for here and nowhere else. Files
     that were edited are compiled anew at the next render. environ: what getenv sees.
     cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
+    facts: what templates know of this node.
     """
 
     def __init__(
-        self, templates_dir: str, environ: Mapping[str, str], *, cache_dir: str | None = None
+        self,
+        templates_dir: str,
+        environ: Mapping[str, str],
+        *,
+        cache_dir: str | None = None,
+        facts: NodeFacts | None = None,
     ) -> None:
         self._environ = environ
+        self._facts = facts or NodeFacts()
         cache = (
             TemplateCache(cache_dir, (jinja2.compiler.__file__, __file__)) if cache_dir else None
         )
@@ -129,8 +138,9 @@ class Renderer:
 
     def _bound(self, resource: Resource, view: View) -> Environment:
         """An environment for one render."""
+        facts = self._facts.names()
         if not resource.format:
-            return self._plain.bound(functions(view, self._environ))
+            return self._plain.bound({**facts, **functions(view, self._environ)})
         if resource.format not in self._judged:
             from pyconfd.pipeline.formats import load_format
             from pyconfd.pipeline.values import Judge
@@ -138,7 +148,7 @@ class Renderer:
             judge = Judge(load_format(resource.format))
             self._judged[resource.format] = (self._plain.judged(judge), judge)
         environment, judge = self._judged[resource.format]
-        return environment.bound(functions(view, self._environ, judge))
+        return environment.bound({**facts, **functions(view, self._environ, judge)})
 
     def _whole(self, resource: Resource, pieces: list[str]) -> str:
         """The output as one text; with a format, of the shape that it has without values."""
@@ -267,6 +277,21 @@ class Context(jinja2.runtime.Context):
         return super().call(obj, *args, **kwargs)
 
 
+class Undefined(jinja2.StrictUndefined):
+    """Jinja2's, with words of our own for what a node's facts do not hold."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = jinja2.utils.missing,
+        name: str | None = None,
+        exc: type[jinja2.TemplateRuntimeError] = jinja2.UndefinedError,
+    ) -> None:
+        super().__init__(hint or unknown_fact(obj, name), obj, name, exc)
+
+
 class Environment(jinja2.Environment):
     """
     Jinja2 with confd's functions, strict and for text files: nothing is escaped, a line that
@@ -281,7 +306,7 @@ class Environment(jinja2.Environment):
 
     def __init__(self, files: TemplateFiles) -> None:
         super().__init__(
-            undefined=jinja2.StrictUndefined,
+            undefined=Undefined,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
@@ -308,11 +333,11 @@ class Environment(jinja2.Environment):
         )
         return judged
 
-    def bound(self, functions: Mapping[str, Callable[..., Any]]) -> Environment:
-        """The same environment with these functions, and templates of its own."""
+    def bound(self, names: Mapping[str, Any]) -> Environment:
+        """The same environment with these functions and facts, and templates of its own."""
         bound = object.__new__(type(self))
         bound.__dict__.update(self.__dict__)
-        bound.globals = {**self.globals, **functions}
+        bound.globals = {**self.globals, **names}
         bound.cache = {}
         return bound
 
@@ -477,6 +502,6 @@ def _near(text: str, known: Mapping[str, Any]) -> str:
         near = get_close_matches(match[1], known, n=1)
         return f"did you mean {near[0]}?" if near else ""
     if match := re.search(r"^No filter named '(\w+)'", text):
-        near = get_close_matches(match[1], {**FILTERS, **filters.FILTERS}, n=1)
+        near = get_close_matches(match[1], {**FILTERS, **PLAIN_FILTERS, **filters.FILTERS}, n=1)
         return f"did you mean {near[0]}?" if near else ""
     return ""

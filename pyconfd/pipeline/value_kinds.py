@@ -1,5 +1,6 @@
 """
-Filters that refuse what is not of a kind: host, hostport, port, seconds, weight. Pure.
+Filters that refuse what is not of a kind: host, hostport, integer, name, one_of, path, port,
+seconds, weight. Pure.
 
 They work in every format and without one. Faults name the kind and never the value.
 """
@@ -37,14 +38,55 @@ def host(value: Any) -> str:
 def hostport(value: Any) -> str:
     """`host:port`; an IPv6 address stands in brackets."""
     text = _text(value, "host:port")
-    name, colon, number = text.rpartition(":")
-    bracketed = name.startswith("[") and name.endswith("]")
+    server, colon, number = text.rpartition(":")
+    bracketed = server.startswith("[") and server.endswith("]")
     try:
-        if colon and (bracketed or ":" not in name):
-            return f"{host(name)}:{port(number)}"
+        if colon and (bracketed or ":" not in server):
+            return f"{host(server)}:{port(number)}"
     except FunctionFault:
         pass
     raise _not_one(value, "host:port")
+
+
+def integer(value: Any, least: int | None = None, most: int | None = None) -> int:
+    """A whole number within these limits, both included."""
+    kind = "whole number"
+    if least is not None:
+        kind += f" from {least}"
+    if most is not None:
+        kind += f" to {most}" if least is not None else f" up to {most}"
+    text = _text(value, kind)
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise _not_one(value, kind)
+    number = int(text)
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise _not_one(value, kind)
+    return number
+
+
+def name(value: Any) -> str:
+    """Letters, digits, `_`, `.` and `-`, at least one of them."""
+    kind = "name of letters, digits, _ . and -"
+    text = _text(value, kind)
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", text):
+        raise _not_one(value, kind)
+    return text
+
+
+def one_of(value: Any, *allowed: Any) -> Any:
+    """One of these and nothing else."""
+    if value not in allowed:
+        raise FunctionFault(f"{_origin(value)} is none of {', '.join(map(str, allowed))}")
+    return value
+
+
+def path(value: Any) -> str:
+    """An absolute path that does not lead upwards and has no control characters."""
+    kind = "absolute path without .."
+    text = _text(value, kind)
+    if not text.startswith("/") or ".." in text.split("/") or not text.isprintable():
+        raise _not_one(value, kind)
+    return text
 
 
 def port(value: Any) -> int:
@@ -99,13 +141,21 @@ def _is_address(text: str, version: int) -> bool:
     return address.version == version and "%" not in text
 
 
+def _origin(value: Any) -> str:
+    return str(getattr(value, "origin", "the value"))
+
+
 def _not_one(value: Any, kind: str) -> FunctionFault:
-    return FunctionFault(f"{getattr(value, 'origin', 'the value')} is no {kind}")
+    return FunctionFault(f"{_origin(value)} is no {kind}")
 
 
 KINDS: dict[str, Callable[..., Any]] = {
     "host": host,
     "hostport": hostport,
+    "integer": integer,
+    "name": name,
+    "one_of": one_of,
+    "path": path,
     "port": port,
     "seconds": seconds,
     "weight": weight_between({"min": 0, "max": 65535}),

@@ -219,7 +219,7 @@ def neutral(pieces: Iterable[str]) -> str:
 
 
 def _origin(value: Any) -> str:
-    return value.origin if isinstance(value, KeyText) else "the value"
+    return getattr(value, "origin", "the value")
 
 
 def _holds(char: str, format: Format, place: str) -> str:  # noqa: A002

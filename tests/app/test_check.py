@@ -167,3 +167,21 @@ def test_help_and_words(check: Check) -> None:
     assert status == 0
     assert "--values FILE" in out
     assert check("nginx")[2][0] == "nginx: unexpected word"
+
+
+def test_values_are_rendered_with_the_node_and_its_vars(
+    add: Callable[..., None], check: Check, tmp_path: Path
+) -> None:
+    """A var that is not declared is a fault of the template, with the file for it."""
+    add("a", "{{ node.name }} {{ vars.port }}\n")
+    add("b", "one\n{{ vars.prot }}\n")
+    (tmp_path / "keys.json").write_text('{"app": {"x": "1"}}')
+    (tmp_path / "p.toml").write_text('node_name = "web1"\n[vars]\nport = 8080\n')
+    values = ("--values", str(tmp_path / "keys.json"), "--config-file", str(tmp_path / "p.toml"))
+    status, out, errors = check(*values, "--diff")
+    assert status == 1
+    assert "+web1 8080" in out
+    assert errors == [
+        f"b.j2:2: vars.prot is not declared: there is none below [vars] in {tmp_path}/p.toml; "
+        "did you mean vars.port?; the live file is unchanged"
+    ]

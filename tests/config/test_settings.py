@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 
-from pyconfd.config.option_table import OPTIONS, REFUSED
+from pyconfd.config.arguments import read_arguments
+from pyconfd.config.layers import resolve
+from pyconfd.config.option_table import CONNECTION, OPTIONS, REFUSED, TABLES
 from pyconfd.config.options import Option
 from pyconfd.config.settings import Settings, default_state_dir, load_settings
 from pyconfd.errors import SettingsError
@@ -38,6 +41,8 @@ def words(option: Option) -> tuple[str, str, str]:
         return (first, second, third)
     if option.name == "node":
         return ("one:1", "two:2", "three:3")
+    if option.name == "node-name":
+        return ("one", "two.example", "three-3")
     return ("/one", "/two", "/three")
 
 
@@ -108,13 +113,20 @@ def test_one_dash_is_as_good_as_two(option: Option, tmp_path: Path) -> None:
 
 def test_the_table_and_the_type_name_the_same_fields() -> None:
     """One row for each field, of the type that the row's kind makes."""
-    types = {"flag": "bool", "text": "str", "duration": "float", "wait": "float"}
+    types = {
+        "flag": "bool",
+        "text": "str",
+        "duration": "float",
+        "wait": "float",
+        "table": "Mapping",
+    }
     rows = {
-        option.field: "tuple" if option.repeatable else types[option.kind] for option in OPTIONS
+        option.field: "tuple" if option.repeatable else types[option.kind]
+        for option in (*OPTIONS, *TABLES)
     }
     named = get_type_hints(Settings)
     assert rows == {name: str(getattr(kind, "__name__", kind)) for name, kind in named.items()}
-    assert len(rows) == len(OPTIONS)
+    assert len(rows) == len(OPTIONS) + len(TABLES)
     assert not set(REFUSED) & {option.name for option in OPTIONS}
 
 
@@ -329,3 +341,47 @@ def test_where_state_goes_when_nobody_says() -> None:
     assert (
         default_state_dir({"XDG_STATE_HOME": "rel", "HOME": "/h"}, 7) == "/h/.local/state/pyconfd"
     )
+
+
+def test_vars_are_a_table_of_the_config_file(tmp_path: Path) -> None:
+    """Any names in it; other commands that read the file know it too."""
+    file = tmp_path / "c.toml"
+    file.write_text(
+        'node_name = "web1"\n[vars]\nport = 80\nlist = [1, "a"]\n[vars.deep]\nodd = 1\n'
+    )
+    settings = load_settings(["--config-file", str(file)], {})
+    assert settings.node_name == "web1"
+    assert settings.vars == {"port": 80, "list": [1, "a"], "deep": {"odd": 1}}
+    assert load_settings([], {}).vars == {}
+    assert load_settings([], {}).node_name == os.uname().nodename
+    resolve(CONNECTION, read_arguments([], CONNECTION), {"PYCONFD_CONFIG_FILE": str(file)})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("vars = 1\n", "{file}:1: vars: 1 is not a table"),
+        ("vars = [1]\n", "{file}:1: vars: a list is not a table"),
+        (
+            "\n[vars]\nday = 2026-01-01\n",
+            "{file}:2: vars: day is a date or a time; write it in quotes",
+        ),
+        ("[var]\nport = 1\n", "{file}:1: var: unknown key (did you mean vars?)"),
+        ("[other]\nport = 1\n", "{file}:1: other: unknown key"),
+        (
+            'node_name = "a/b"\n',
+            "{file}:1: node_name: 'a/b' is no name of a node (use letters, digits, _ - .)",
+        ),
+    ],
+)
+def test_faults_of_vars_and_node_name(text: str, says: str, tmp_path: Path) -> None:
+    """Other tables are as unknown as before."""
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    assert faults_of(["--config-file", str(file)]) == [says.format(file=file)]
+
+
+def test_a_name_given_on_the_command_line_is_judged_too() -> None:
+    """With the option's name."""
+    (fault,) = faults_of(["--node-name", "a b"])
+    assert fault.startswith("--node-name: 'a b' is no name of a node")

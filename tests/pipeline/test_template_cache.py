@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.model.resources import Origin, Resource
+from pyconfd.pipeline.node_facts import NodeFacts
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Store
 from pyconfd.pipeline.template_cache import TemplateCache
@@ -26,11 +27,11 @@ def folders(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
     yield tmp_path / "templates", tmp_path / "state" / "cache"
 
 
-def render(folders: tuple[Path, Path], text: str) -> str:
+def render(folders: tuple[Path, Path], text: str, facts: NodeFacts | None = None) -> str:
     """By a new renderer, as in another run."""
     templates, cache = folders
     (templates / "t.j2").write_text(text)
-    renderer = Renderer(str(templates), {}, cache_dir=str(cache))
+    renderer = Renderer(str(templates), {}, cache_dir=str(cache), facts=facts)
     return renderer.render(RESOURCE, Store().snapshot()).content.decode()
 
 
@@ -89,3 +90,10 @@ def test_another_compiler_makes_other_code(tmp_path: Path) -> None:
     assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "other") is None
     maker.write_text("22")
     assert TemplateCache(str(tmp_path / "c"), (str(maker),)).load("t", "source") is None
+
+
+def test_kept_code_prints_the_vars_of_this_run(folders: tuple[Path, Path]) -> None:
+    """Facts of the node are no part of the code."""
+    for port in (80, 81):
+        assert render(folders, "{{ vars.port }}", NodeFacts(vars={"port": port})) == str(port)
+    assert len(kept(folders[1])) == 1

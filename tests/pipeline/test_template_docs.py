@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.functions import FILTERS, functions
+from pyconfd.pipeline.node_facts import NodeFacts
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.pipeline.value_kinds import PLAIN_FILTERS
@@ -36,6 +38,7 @@ class Example(NamedTuple):
     output: str
 
 
+(DECLARED,) = re.findall(r"^```toml vars\n(.*?)^```$", PAGE, re.M | re.S)
 BLOCK = re.compile(r"^```(example|refused) ?(\w*)\n(.*?)^---\n(.*?)^---\n(.*?)^```$", re.M | re.S)
 
 
@@ -57,6 +60,11 @@ def snapshot(keys: dict[str, str]) -> Snapshot:
     return store.snapshot()
 
 
+def facts() -> NodeFacts:
+    declared = tomllib.loads(DECLARED)
+    return NodeFacts(declared["node_name"], declared["vars"], "pyconfd.toml")
+
+
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.heading)
 def test_example_is_true(example: Example, tmp_path: Path) -> None:
     """The template prints the output over these keys, or is refused with these words."""
@@ -69,7 +77,7 @@ def test_example_is_true(example: Example, tmp_path: Path) -> None:
         keys=("/",),
         format=example.form,
     )
-    renderer = Renderer(str(tmp_path), {"REGION": "eu1"})
+    renderer = Renderer(str(tmp_path), {"REGION": "eu1"}, facts=facts())
     renderer.compile(resource)
     if example.kind == "refused":
         with pytest.raises(TemplateFault) as caught:
@@ -81,7 +89,7 @@ def test_example_is_true(example: Example, tmp_path: Path) -> None:
 
 def test_every_function_has_an_example_that_uses_it() -> None:
     """Under a heading of its own, and filters are functions too."""
-    names = set(functions(View(snapshot({}), "/", ()), {}))
+    names = {*functions(View(snapshot({}), "/", ()), {}), *NodeFacts().names()}
     used = {
         example.heading
         for example in examples()

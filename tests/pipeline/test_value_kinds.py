@@ -78,3 +78,54 @@ def test_weights_have_the_format_s_limits() -> None:
     for value in ("0", "257", "x"):
         with pytest.raises(FunctionFault, match="value of /w is no weight from 1 to 256"):
             weight(key_text(value, "/w"))
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "number"),
+    [("1", (1, 255), 1), (255, (1, 255), 255), ("-5", (), -5), ("7", (7,), 7), ("0", (None, 9), 0)],
+)
+def test_integers(value: Any, limits: tuple[Any, ...], number: int) -> None:
+    """As numbers, the limits included."""
+    assert KINDS["integer"](value, *limits) == number
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "1.5", "+1", "1_0", " 1", "\u0661", 1.5, True, None, [1]]
+)
+def test_no_integers(value: Any) -> None:
+    """Digits only, and ASCII ones."""
+    with pytest.raises(FunctionFault, match=r"^the value is no whole number$"):
+        KINDS["integer"](value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "kind"),
+    [((1, 3), "from 1 to 3"), ((None, 3), "up to 3"), ((5,), "from 5")],
+)
+def test_integers_beyond_a_limit(limits: tuple[Any, ...], kind: str) -> None:
+    """The refusal says the limits and the key."""
+    with pytest.raises(FunctionFault, match=rf"^the value of /k is no whole number {kind}$"):
+        KINDS["integer"](key_text("4", "/k"), *limits)
+
+
+def test_names() -> None:
+    """Letters, digits and three marks."""
+    assert KINDS["name"]("VI_1.a-b") == "VI_1.a-b"
+    for value in ("", "a b", "a/b", "a\n", "é", None, True):
+        with pytest.raises(FunctionFault, match="is no name of letters"):
+            KINDS["name"](value)
+
+
+def test_one_of() -> None:
+    """The refusal lists what is allowed, and not the value."""
+    assert KINDS["one_of"]("up", "up", "down") == "up"
+    with pytest.raises(FunctionFault, match=r"^the value of /s is none of up, down$"):
+        KINDS["one_of"](key_text("secret", "/s"), "up", "down")
+
+
+def test_paths() -> None:
+    """Absolute, and never upwards."""
+    assert KINDS["path"]("/srv/www..old/a") == "/srv/www..old/a"
+    for value in ("", "a", "../a", "/a/../b", "/..", "/a\n", "/a\0", None, 1):
+        with pytest.raises(FunctionFault, match=r"is no absolute path without \.\.$"):
+            KINDS["path"](value)

@@ -1,0 +1,106 @@
+"""
+What templates know of the node they are rendered on: `node` and `vars`.
+
+Shell: the addresses are asked of the kernel, when a template asks for them. Free of any template
+language, which says with `unknown_fact` what is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """name: of this node. vars: as the operator wrote them in the file `declared`."""
+
+    name: str = ""
+    vars: Mapping[str, object] = field(default_factory=dict)
+    declared: str = "the config file"
+
+    def names(self) -> dict[str, Any]:
+        """What a template knows by name; made anew for each render, so that none changes them."""
+        known = Vars("vars", self.declared)
+        known.update({name: _known(raw, f"vars.{name}", self) for name, raw in self.vars.items()})
+        return {"node": Node(self.name), "vars": known}
+
+
+class Node:
+    """This node. name: as the settings have it."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def addresses(self) -> list[str]:
+        """IPv4 addresses, then IPv6 ones, each in order; without loopback and link-local ones."""
+        import ipaddress
+
+        import psutil
+
+        found = set()
+        for interface in psutil.net_if_addrs().values():
+            for one in interface:
+                try:
+                    found.add(ipaddress.ip_address(one.address.partition("%")[0]))
+                except ValueError:
+                    continue  # the address of a network card
+        usable = [one for one in found if not (one.is_loopback or one.is_link_local)]
+        return [str(one) for one in sorted(usable, key=lambda one: (one.version, int(one)))]
+
+
+class Vars(dict[str, Any]):
+    """A table of the operator's, in which nothing is missing silently."""
+
+    __slots__ = ("_declared", "_path")
+
+    def __init__(self, path: str, declared: str) -> None:
+        super().__init__()
+        self._path = path
+        self._declared = declared
+
+    def missing(self, name: object) -> str:
+        """What to say of a name that is not there."""
+        from difflib import get_close_matches
+
+        near = get_close_matches(str(name), self, n=1)
+        meant = f"; did you mean {self._path}.{near[0]}?" if near else ""
+        return (
+            f"{self._path}.{name} is not declared: there is none below [{self._path}] in "
+            f"{self._declared}{meant}"
+        )
+
+
+class VarText(str):
+    """A text that the operator wrote. origin: what to call it in a message."""
+
+    __slots__ = ("origin",)
+    origin: str
+
+
+def unknown_fact(of: object, name: object) -> str | None:
+    """What to say of an attribute that a fact does not have; None for what is no fact."""
+    if isinstance(of, Vars):
+        return of.missing(name)
+    if isinstance(of, Node):
+        return f"node has no {name}: there are node.name and node.addresses"
+    return None
+
+
+def _known(raw: object, path: str, facts: NodeFacts) -> object:
+    """A value as templates see it, which knows where it stands."""
+    if isinstance(raw, Mapping):
+        table = Vars(path, facts.declared)
+        table.update({name: _known(one, f"{path}.{name}", facts) for name, one in raw.items()})
+        return table
+    if isinstance(raw, list):
+        return [_known(one, f"{path}[{place}]", facts) for place, one in enumerate(raw)]
+    if isinstance(raw, str):
+        text = VarText(raw)
+        text.origin = path
+        return text
+    return raw
