@@ -194,11 +194,11 @@ class Faults:
         self._down(self.connected())
 
     def exchange_certificates(self) -> None:
-        """A new authority and new certificates, under the same names."""
-        self.tls.ca.unlink()
-        fresh = Certificates(self.tls.folder, hosts=self.tls.hosts)
-        for member in self.cluster.members:
-            member.tls = fresh
+        """A new authority and new certificates, under the same names; none is absent meanwhile."""
+        fresh = Certificates(self.tls.folder / "fresh", hosts=self.tls.hosts)
+        for path in fresh.folder.iterdir():
+            path.replace(self.tls.folder / path.name)
+        fresh.folder.rmdir()
         self.restart_all()
 
     # The daemon

@@ -67,7 +67,7 @@ class Writer:
     def paused(self) -> Iterator[None]:
         """No write is under way inside the block."""
         self._paused.set()
-        self._idle.wait(60)
+        assert self._idle.wait(60), "the writer has died or hangs"
         try:
             yield
         finally:

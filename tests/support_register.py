@@ -17,6 +17,7 @@ BACKEND = """
 import http.server, os, signal, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer goes out whole: one that is stopped has begun no answer
     def do_GET(self):
         sick = self.path == "/health" and len(sys.argv) > 3 and os.path.exists(sys.argv[3])
         body = sys.argv[2].encode()

@@ -13,6 +13,8 @@ class Answer(BaseHTTPRequestHandler):
     """The name of the backend as text."""
 
     name = ""
+    # An answer goes out whole: a backend that is killed has not begun one.
+    wbufsize = -1
 
     def do_GET(self) -> None:
         """Any path."""
