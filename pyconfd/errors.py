@@ -5,6 +5,7 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
       ConfigError            the operator's words: file, line, key, hint
         SettingsError        options, environment, config file
         ResourceError        conf.d
+        RecipeError          a recipe, or the folder it is to be written to
       SourceError            a store could not be read
         SourceUnavailable    no answer: retry
           StoreFull          it takes no more until somebody makes room
@@ -89,6 +90,10 @@ class SettingsError(ConfigError):
 
 class ResourceError(ConfigError):
     """A file below conf.d."""
+
+
+class RecipeError(ConfigError):
+    """A recipe, or the folder that one is to be written to."""
 
 
 class SourceError(PyconfdError):

@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, SubCommand] = {
         "pyconfd.app.register_command", "publish a service in etcd under a lease"
     ),
     "members": SubCommand("pyconfd.app.members_command", "list and steer registered members"),
+    "recipes": SubCommand("pyconfd.app.recipes_command", "ready configurations: list, show, test"),
+    "init": SubCommand("pyconfd.app.init_command", "write a recipe as a confdir"),
     "demo": SubCommand("pyconfd.app.demo", "see it work: a private etcd, nginx and backends"),
 }
 

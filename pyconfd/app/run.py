@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pyconfd.app import build
 from pyconfd.app.claims import Claims
@@ -89,25 +89,31 @@ def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: bu
 
 
 def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools) -> int:
+    outcomes: list[Outcome] = []
+    reload_failed = False
+    for done in passes(found, snapshot, state, tools):
+        report.lane(done)
+        outcomes.extend(done.outcomes)
+        reload_failed |= isinstance(done.reload, ReloadFailed)
+    failed = _summary(outcomes, found)
+    return FAILED if failed or reload_failed else DONE
+
+
+def passes(
+    found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools
+) -> Iterator[LaneReport]:
+    """One pass over every service, each done when its report is taken."""
     fleet = Fleet()
     fleet.adopt(found.resources)
     tools.claims.adopt(found.resources)
     for service in state.owed:
         fleet.owe(service, 0.0)
     fleet.dirty((resource.name for resource in found.resources), 0.0)
-    outcomes: list[Outcome] = []
-    reload_failed = False
     for job in fleet.due(float("inf")):
         if tools.stopping():
             break
         members = fleet.members(job.service)
-        told = Told.of(members)
-        done: LaneReport = run_pass(tools, job, members, told, snapshot)
-        report.lane(done)
-        outcomes.extend(done.outcomes)
-        reload_failed |= isinstance(done.reload, ReloadFailed)
-    failed = _summary(outcomes, found)
-    return FAILED if failed or reload_failed else DONE
+        yield run_pass(tools, job, members, Told.of(members), snapshot)
 
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:

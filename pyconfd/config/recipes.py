@@ -1,0 +1,246 @@
+"""
+Recipes: folders of data that say how a system runs from the store, read with every fault.
+
+Shell: reads the folder. What is in one is told in docs/recipes/README.md; nothing here knows any
+service. A recipe is written for a confdir of /etc/pyconfd; `confdir_files` writes that path as
+where it really goes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pyconfd.config.options import did_you_mean
+from pyconfd.config.table import Table
+from pyconfd.config.toml import TomlFile, read_toml
+from pyconfd.errors import ConfigError, RecipeError
+
+#: The recipes that come with pyconfd.
+SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes")
+#: The confdir that recipes are written for.
+USUAL = "/etc/pyconfd"
+
+_FILE = "recipe.toml"
+_KEYS = ("title", "summary", "system", "packages", "programs", "page", "broken", "test")
+_BROKEN_KEYS = ("why", "set", "unset", "says", "by")
+_TEST_KEYS = ("set", "unset", "environ")
+_PARTS = frozenset((_FILE, "conf.d", "templates", "scripts", "test", "keys.json", "vars.toml"))
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of the example keys. set: key -> value; unset: keys that are taken away."""
+
+    set: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+
+    def __call__(self, keys: Mapping[str, str]) -> dict[str, str]:
+        """The keys after the change."""
+        return {key: value for key, value in {**keys, **self.set}.items() if key not in self.unset}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """
+    Keys that must be refused. says: what the refusal must match. by: "daemon" when its own check
+    refuses them, "pyconfd" when template, types or guards do before it is asked.
+    """
+
+    why: str
+    edit: Edit
+    says: re.Pattern[str]
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """
+    folder: where its files are. packages: of Debian. programs: that must be found to test it.
+    page: docs/recipes/PAGE.md. keys: the example, key path -> value. test: what a test of it
+    changes in the keys; environ: the variables of the environment that it has.
+    """
+
+    name: str
+    folder: str
+    title: str
+    summary: str
+    system: str
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    page: str
+    keys: Mapping[str, str]
+    broken: tuple[Broken, ...]
+    test: Edit = field(default_factory=Edit)
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfdirFile:
+    """A file of a confdir. path: below it."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+def recipe_names(root: str = SHIPPED) -> tuple[str, ...]:
+    """The recipes in a folder, sorted: what has a recipe.toml."""
+    try:
+        found = os.listdir(root)
+    except OSError as error:
+        raise RecipeError(f"cannot be read: {error.strerror}", where=root) from error
+    return tuple(sorted(name for name in found if os.path.isfile(os.path.join(root, name, _FILE))))
+
+
+def load_recipe(name: str, root: str = SHIPPED) -> Recipe:
+    """One recipe. Raises RecipeError with every fault, and for a name that there is none of."""
+    known = recipe_names(root)
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
+        raise RecipeError(f"no recipe is called {name}", where=name, hint=hint)
+    folder = os.path.join(root, name)
+    file = read_toml(os.path.join(folder, _FILE), RecipeError)
+    lines = file.lines()
+    table = Table(file.path, file.data, lines[("", 0)])
+    table.only(_KEYS)
+    tests = _tables(table, "test", file)
+    faults = list(_strange_files(folder))
+    keys = _read_keys(os.path.join(folder, "keys.json"), faults)
+    recipe = Recipe(
+        name=name,
+        folder=folder,
+        title=table.required_text("title"),
+        summary=table.required_text("summary"),
+        system=table.required_text("system"),
+        packages=table.texts("packages"),
+        programs=table.texts("programs"),
+        page=table.required_text("page"),
+        keys=keys,
+        broken=tuple(_broken(each, faults) for each in _tables(table, "broken", file)),
+        test=_edit(tests[0], _TEST_KEYS) if tests else Edit(),
+        environ=_words(tests[0], "environ") if tests else {},
+    )
+    faults = [*table.faults, *(tests[0].faults if tests else ()), *faults]
+    if faults:
+        what = f"the recipe {name} has {len(faults)} fault{'s' * (len(faults) != 1)}"
+        raise RecipeError(what, faults=tuple(faults))
+    return recipe
+
+
+def confdir_files(recipe: Recipe, confdir: str) -> tuple[ConfdirFile, ...]:
+    """
+    The files of a confdir that runs this recipe. confdir: absolute; what the recipe says of
+    /etc/pyconfd is said of it. Scripts can be executed.
+    """
+    files = []
+    for path in files_of(recipe):
+        top = path.split("/")[0]
+        if top in ("test", _FILE):
+            continue
+        with open(os.path.join(recipe.folder, path), "rb") as stream:
+            content = stream.read()
+        if top in ("conf.d", "scripts", "vars.toml"):
+            content = _at(content, confdir)
+        if path == "vars.toml":
+            head = f"# Made from the recipe {recipe.name}; read with --config-file.\n"
+            path, content = "pyconfd.toml", head.encode() + content
+        files.append(ConfdirFile(path, content, 0o755 if top == "scripts" else 0o644))
+    return tuple(files)
+
+
+def files_of(recipe: Recipe) -> tuple[str, ...]:
+    """Paths below its folder, sorted."""
+    found = []
+    for folder, names, files in os.walk(recipe.folder):
+        names[:] = sorted(name for name in names if name != "__pycache__")
+        found += [os.path.relpath(os.path.join(folder, name), recipe.folder) for name in files]
+    return tuple(sorted(found))
+
+
+def _at(content: bytes, confdir: str) -> bytes:
+    usual = re.compile(rf"(?<![\w./-]){USUAL}(?![\w-])".encode())
+    return usual.sub(lambda _: confdir.encode(), content)
+
+
+def _strange_files(folder: str) -> Iterator[ConfigError]:
+    for name in sorted(os.listdir(folder)):
+        if name not in _PARTS:
+            what = f"no part of a recipe: {name}"
+            yield RecipeError(what, where=folder, hint=did_you_mean(name, _PARTS))
+    for name in ("conf.d", "templates"):
+        if not os.path.isdir(os.path.join(folder, name)):
+            yield RecipeError(f"has no {name}", where=folder)
+
+
+def _tables(table: Table, key: str, file: TomlFile) -> list[Table]:
+    """[key] or every [[key]]."""
+    raw = table.values.get(key, [])
+    found = raw if isinstance(raw, list) else [raw]
+    if any(not isinstance(each, dict) for each in found):
+        table.fault(key, f"{key} is no table", f"write [{key}]")
+        return []
+    lines = file.lines()
+    return [
+        Table(file.path, each, lines.get((key, number), {"": file.line_of(key)}))
+        for number, each in enumerate(found)
+    ]
+
+
+def _broken(table: Table, faults: list[ConfigError]) -> Broken:
+    broken = Broken(
+        why=table.required_text("why"),
+        edit=_edit(table, _BROKEN_KEYS),
+        says=_pattern(table),
+        by=table.required_text("by"),
+    )
+    if broken.by not in ("daemon", "pyconfd", ""):
+        table.fault("by", f"by is {broken.by!r}", 'write "daemon" or "pyconfd"')
+    if not broken.edit.set and not broken.edit.unset:
+        table.fault("", "changes no key", "give set or unset")
+    faults += table.faults
+    return broken
+
+
+def _pattern(table: Table) -> re.Pattern[str]:
+    text = table.required_text("says")
+    try:
+        return re.compile(text)
+    except re.error as error:
+        table.fault("says", f"says is no regular expression: {error}")
+        return re.compile("")
+
+
+def _edit(table: Table, known: tuple[str, ...]) -> Edit:
+    table.only(known)
+    return Edit(_words(table, "set"), table.texts("unset"))
+
+
+def _words(table: Table, key: str) -> Mapping[str, str]:
+    raw = table.values.get(key, {})
+    if not isinstance(raw, dict) or any(not isinstance(value, str) for value in raw.values()):
+        table.fault(key, f"{key} is no table of strings", f'write {key} = {{ "/key" = "value" }}')
+        return {}
+    return dict(raw)
+
+
+def _read_keys(path: str, faults: list[ConfigError]) -> Mapping[str, str]:
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as stream:
+            keys = json.load(stream)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"is no JSON: {error}"
+        faults.append(RecipeError(str(why), where=path))
+        return {}
+    flat = isinstance(keys, dict) and all(
+        key.startswith("/") and isinstance(value, str) for key, value in keys.items()
+    )
+    if not flat:
+        hint = 'write {"/key": "value", ...}; values that are JSON as strings'
+        faults.append(RecipeError("is no flat map of keys to strings", where=path, hint=hint))
+        return {}
+    return dict(keys)
