@@ -10,6 +10,8 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 MINUTES ?= 10
+# Tests side by side, a file at a time; most of them wait for a daemon, so more than there are cores.
+JOBS ?= 4
 PYTEST_ARGS ?=
 
 .PHONY: demo test test-fast bench soak lint lock venv clean
@@ -20,10 +22,10 @@ demo: venv
 
 test: venv lint
 	@packaging/install-missing.sh test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 test-fast: venv
-	$(BIN)/python -m pytest -m "not integration and not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not integration and not slow" $(PYTEST_ARGS)
 
 bench: venv
 	@packaging/install-missing.sh bench

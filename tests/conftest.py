@@ -13,7 +13,7 @@ SLOW_FOLDERS = (HERE / "e2e", HERE / "faults")
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` picks by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests, then those on real daemons, then the long proofs; else as they were found."""
+    """Fast tests, then the long proofs, so that none of them is waited for alone at the end."""
     for item in items:
         unmarked = not item.get_closest_marker("integration")
         if unmarked and any(folder in item.path.parents for folder in SLOW_FOLDERS):
@@ -23,5 +23,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _weight(item: pytest.Item) -> int:
     if item.get_closest_marker("slow"):
-        return 2
-    return 1 if item.get_closest_marker("integration") else 0
+        return 1
+    return 2 if item.get_closest_marker("integration") else 0
