@@ -78,7 +78,8 @@ def test_all(names: Sequence[str], root: str, environ: Mapping[str, str], paint:
                 _say("\n".join(f"          {line}" for line in case.wrong.splitlines()))
             failed, cases = failed + bool(case.wrong), cases + 1
     left_out = f", {untested} not tested" if untested else ""
-    _say(f"{len(recipes)} recipes, {cases} cases, {failed or 'none'} failed{left_out}")
+    many = "s" * (len(recipes) != 1)
+    _say(f"{len(recipes)} recipe{many}, {cases} cases, {failed or 'none'} failed{left_out}")
     return FAILED if failed else DONE
 
 
@@ -181,9 +182,10 @@ class Trial:
     def _settings(self, values: str) -> Settings:
         words = ["--onetime", "--backend", "file", "--file", values, "--confdir", self._confdir]
         words += ["--state-dir", os.path.join(self._folder, "state")]
-        own = os.path.join(self._confdir, "pyconfd.toml")
-        empty = os.devnull if not os.path.exists(own) else own
-        return load_settings([*words, "--config-file", empty], self._environ)
+        file = os.path.join(self._confdir, "pyconfd.toml")
+        with open(file, "a", encoding="utf-8"):
+            pass  # where the recipe has none, an empty one keeps that of this node out
+        return load_settings([*words, "--config-file", file], self._environ)
 
     def _harmless(self, resource: Resource) -> Resource:
         """Without reload and owner, but still of one service with those it shared one with."""

@@ -179,7 +179,7 @@ def test_a_recipe_is_proved(run: Run, root: Path) -> None:
         ["ok", "Speaker refuses: a word that the speaker does not know"],
         ["ok", "pyconfd refuses: no word"],
     ]
-    assert out.endswith("1 recipes, 3 cases, none failed\n")
+    assert out.endswith("1 recipe, 3 cases, none failed\n")
     assert "\x1b" not in out
 
 
@@ -216,7 +216,7 @@ def test_a_missing_program_fails_only_what_was_named(root: Path, run: Run) -> No
     status, out, _ = run("recipes", "test")
     assert status == 0
     assert "not tested  no-such-daemon not found; apt-get install coreutils" in out
-    assert "1 recipes, 0 cases, none failed, 1 not tested" in out
+    assert "1 recipe, 0 cases, none failed, 1 not tested" in out
     assert run("recipes", "test", "speaker")[0] == 1
 
 

@@ -1,0 +1,79 @@
+"""Every recipe that is shipped: complete, free of faults, on the page; and proved on its daemon."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pyconfd.app import cli
+from pyconfd.app.recipe_test import missing_programs, prove
+from pyconfd.config.recipes import load_recipe, recipe_names
+from tests.support_recipes import laid_out
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "docs" / "recipes"
+TABLES = (PAGES / "README.md").read_text()
+NAMES = recipe_names()
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The table under this heading: what the first cell links to by its text -> the other cells."""
+    table = TABLES.split(heading)[1].split("\n\n")[0]
+    found = {}
+    for line in table.splitlines()[2:]:
+        first, *cells = (cell.strip() for cell in line.strip("|").split(" | "))
+        link = re.fullmatch(r"\[([\w-]+)\]\(([\w-]+\.md)\)", first)
+        assert link, f"the first cell is no link to a page: {first}"
+        found[link[1]] = [link[2], *cells]
+    return found
+
+
+def test_the_table_has_every_recipe() -> None:
+    """And no other; each row leads to the recipe's page and says everything."""
+    table = rows("| Recipe |")
+    assert sorted(table) == list(NAMES)
+    for name, cells in table.items():
+        assert cells[0] == f"{load_recipe(name).page}.md"
+        assert len(cells) == 7
+        assert all(cells), f"{name} has an empty cell"
+
+
+def test_every_page_is_in_a_table() -> None:
+    """What has no recipe is in the second one."""
+    told = {cells[0] for cells in (*rows("| Recipe |").values(), *rows("| Page |").values())}
+    assert told == {path.name for path in PAGES.glob("*.md")} - {"README.md"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_complete(name: str) -> None:
+    """It parses, has a page, and keys that the daemon itself refuses, where it has a check."""
+    recipe = load_recipe(name)
+    assert (PAGES / f"{recipe.page}.md").exists()
+    assert recipe.programs
+    assert recipe.keys
+    assert any(one.by == "daemon" for one in recipe.broken)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_example_of_a_recipe_has_no_faults(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of resources and templates: `pyconfd check`, as `pyconfd init` says."""
+    if missing := missing_programs(load_recipe(name)):
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    confdir = laid_out(name, tmp_path)
+    words = [*confdir.argv()[3:], "--values", str(confdir.folder / "keys.json")]
+    status = cli.main(["check", *words])
+    assert status == 0, capsys.readouterr().err
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_proved_on_its_daemon(name: str) -> None:
+    """The example is accepted, and each broken set of keys is refused."""
+    recipe = load_recipe(name)
+    assert missing_programs(recipe) == []
+    wrong = [case for case in prove(recipe, {"PATH": "/usr/bin:/bin"}) if case.wrong]
+    assert wrong == [], "\n".join(f"{case.what}: {case.wrong}" for case in wrong)
