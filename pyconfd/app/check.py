@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pyconfd.app.cli import DONE, FAILED, WRONG_USAGE, say_error
+from pyconfd.app.cli import DONE, FAILED, WRONG_USAGE
+from pyconfd.app.complain import say_error
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Given, Option
@@ -71,7 +72,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     snapshot = _snapshot(values, found.resources, wrong) if values else None
     failed = _templates(settings, found.resources, snapshot, environ)
     for error in (*wrong, *failed):
-        say_error(str(error))
+        say_error(str(error), settings.log_format)
     _sum_up(found, len(wrong) + len(failed))
     if wrong:
         return WRONG_USAGE

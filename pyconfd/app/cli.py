@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
+from pyconfd.app.complain import say_error, say_faults, style_asked
 from pyconfd.config.arguments import Arguments, read_arguments
 from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import did_you_mean
@@ -50,34 +50,21 @@ COMMANDS: Mapping[str, SubCommand] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments (default: the process's own) ask for; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    style = style_asked(arguments, os.environ)
     try:
         return _dispatch(arguments, os.environ)
     except ConfigError as error:
-        say_faults(error)
+        say_faults(error, style)
         return WRONG_USAGE
     except PyconfdError as error:
-        say_error(str(error))
+        say_error(str(error), style)
         return FAILED
     except BrokenPipeError:
         _forget_stdout()
         return FAILED
     except KeyboardInterrupt:
-        say_error("interrupted")
+        say_error("interrupted", style)
         return INTERRUPTED
-
-
-def say_error(text: str) -> None:
-    """One line on standard error; lost without complaint when nobody listens."""
-    with suppress(OSError):
-        sys.stderr.write(f"pyconfd: error: {text}\n")
-
-
-def say_faults(error: ConfigError) -> None:
-    """Every fault on a line of its own, then what they led to when that says more."""
-    for fault in error.faults:
-        say_error(str(fault))
-    if error.where and error not in error.faults:
-        say_error(str(error))
 
 
 def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:

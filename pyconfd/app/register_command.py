@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyconfd.app.cli import DONE, say_error
+from pyconfd.app.cli import DONE
+from pyconfd.app.complain import say_error
 from pyconfd.config.settings import source_options
 from pyconfd.errors import SettingsError
 from pyconfd.registration.arguments import ALL_OPTIONS, read_declarations, read_register_arguments
@@ -135,7 +136,7 @@ def _run(
     try:
         return companion.run()
     except CannotStart as error:
-        say_error(str(error))
+        say_error(str(error), values["log_format"])
         return error.exit_status
     finally:
         commands.stop(0.0)

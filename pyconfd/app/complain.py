@@ -1,0 +1,50 @@
+"""
+What is wrong with the command line or the configuration, on standard error.
+
+Text for people; one JSON object for each fault where the command line or the environment asks for
+`--log-format json`, so that who reads the log need not understand two languages.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from pyconfd.errors import ConfigError
+
+_OPTION, _VARIABLE = "log-format", "PYCONFD_LOG_FORMAT"
+
+
+def style_asked(argv: Sequence[str], environ: Mapping[str, str]) -> str:
+    """
+    "json" or "text", for errors that come before the settings are known or because of them.
+
+    As for every option the last on the command line counts, and that before the environment.
+    """
+    style = environ.get(_VARIABLE, "")
+    for word, following in zip(argv, (*argv[1:], ""), strict=False):
+        name, equals, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and name == _OPTION:
+            style = value if equals else following
+    return "json" if style == "json" else "text"
+
+
+def say_error(text: str, style: str = "text") -> None:
+    """One line; lost without complaint when nobody listens."""
+    if style == "json":
+        from pyconfd.observe import log
+
+        log.configure(level="info", style="json")
+        log.error(text)
+        return
+    with suppress(OSError):
+        sys.stderr.write(f"pyconfd: error: {text}\n")
+
+
+def say_faults(error: ConfigError, style: str = "text") -> None:
+    """Every fault on a line of its own, then what they led to when that says more."""
+    for fault in error.faults:
+        say_error(str(fault), style)
+    if error.where and error not in error.faults:
+        say_error(str(error), style)
