@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -120,7 +120,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
         for dest in recovery.rolled_back:
             log.warn("a swap that was cut short has been taken back", dest=dest)
         made = Made(os.path.join(folder, "made.json"))
-        _sweep(found, made, folder)
+        _sweep(found, made, folder, journal.kept)
         owed = {debt.service for debt in recovery.owed}
         owed |= journal.hand_over(made.services(found.resources))
         if recovery.damaged:
@@ -134,11 +134,12 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
         journal.close()
 
 
-def _sweep(found: ResourceSet, made: Made, folder: str) -> None:
-    """Remove the staged files and shadow trees of runs that were killed."""
+def _sweep(found: ResourceSet, made: Made, folder: str, kept: Collection[str]) -> None:
+    """Remove the staged files and shadow trees of runs that were killed, but for these paths."""
     dests = [one.dest for resource in found.resources for one in made.known(resource)]
     for path in stage.strays(tuple(dests)):
-        files.remove(path)
+        if path not in kept:
+            files.remove(path)
     judges = {resource.nginx for resource in found.resources if resource.nginx}
     if judges:
         from pyconfd.pipeline import shadow  # brings crossplane, which other runs do not need

@@ -3,14 +3,18 @@ Intents: what a swap is about to do, as values and as lines of the journal. Pure
 
 The file `journal` in the state folder has one JSON object on each line:
 
-    {"do": "swap", "id": 7, "service": ..., "reload": ..., "timeout_s": ..., "files": [...]}
+    {"do": "swap", "id": 7, "service": ..., "reload": ..., "timeout_s": ..., "files": [...],
+     "keep": true}                  the old versions stay until the service has confirmed
     {"do": "swapped", "id": 7}      it happened: the set is live, whole
-    {"do": "undone", "id": 7}       the swap did not happen, or was taken back
+    {"do": "reverting", "id": 7}    it is being taken back, because the service refused it
+    {"do": "reverted", "id": 7}     the old versions are live, whole, and the service is to be told
+    {"do": "undone", "id": 7}       the swap did not happen
     {"do": "settled", "service": ...}    the service runs with what is live
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,11 +42,20 @@ class Entry:
         return (self.staged, self.path) if self.staged else (self.path, self.original)
 
 
+class Progress(enum.StrEnum):
+    """How far a swap has come; the values are words of the journal."""
+
+    BEGUN = "swap"
+    WHOLE = "swapped"
+    REVERTING = "reverting"
+    REVERTED = "reverted"
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """
-    A swap. reload: the command's text, "" when there is nobody to tell. whole: it is a set, and
-    all its renames are done.
+    A swap. reload: the command's text, "" when there is nobody to tell. keep: the old versions
+    stay until the service has confirmed. progress: of one file it stays at BEGUN.
     """
 
     id: int
@@ -50,7 +63,13 @@ class Intent:
     reload: str
     timeout_s: float
     files: tuple[Entry, ...]
-    whole: bool = False
+    keep: bool = False
+    progress: Progress = Progress.BEGUN
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Of the files, links followed."""
+        return frozenset(each.path for each in self.files)
 
 
 def line(**fields: object) -> bytes:
@@ -72,6 +91,7 @@ def swap_line(intent: Intent) -> bytes:
             (each.dest, each.path, each.staged, each.original, each.was, each.digest)
             for each in intent.files
         ],
+        **({"keep": True} if intent.keep else {}),
     )
 
 
@@ -79,8 +99,8 @@ def lines_of(intents: Iterable[Intent]) -> Iterator[bytes]:
     """All that a journal must hold for these to be open."""
     for intent in intents:
         yield swap_line(intent)
-        if intent.whole:
-            yield line(do="swapped", id=intent.id)
+        if intent.progress is not Progress.BEGUN:
+            yield line(do=intent.progress, id=intent.id)
 
 
 def parse(content: bytes) -> tuple[list[Intent], int]:
@@ -109,9 +129,10 @@ def _take(fields: dict[str, Any], intents: dict[int, Intent]) -> None:
                 fields["reload"],
                 fields["timeout_s"],
                 tuple(Entry(*entry) for entry in fields["files"]),
+                keep=bool(fields.get("keep")),
             )
-        case "swapped":
-            intents[fields["id"]] = made_whole(intents[fields["id"]])
+        case "swapped" | "reverting" | "reverted" as word:
+            intents[fields["id"]] = at(Progress(word), intents[fields["id"]])
         case "undone":
             intents.pop(fields["id"], None)
         case "settled":
@@ -121,6 +142,33 @@ def _take(fields: dict[str, Any], intents: dict[int, Intent]) -> None:
             raise ValueError(other)
 
 
-def made_whole(intent: Intent) -> Intent:
-    """The same after its last rename."""
-    return replace(intent, whole=True)
+def at(progress: Progress, intent: Intent) -> Intent:
+    """The same when it has come so far."""
+    return replace(intent, progress=progress)
+
+
+def needless(intents: Iterable[Intent]) -> list[Intent]:
+    """
+    Those that nobody would miss, of the intents of one service, oldest first, all of which have
+    happened. A swap is needed for a path that no newer one names: whose reload is owed. With its
+    old versions kept, it is needed for a path of which no older one has the version that runs.
+    """
+    known = list(intents)
+    found: list[Intent] = []
+    running: set[str] = set()  # paths of which an older intent has the version that runs
+    for intent in known:
+        if not intent.keep:
+            running -= intent.paths
+        elif intent.progress is not Progress.REVERTED:
+            if intent.paths <= running:
+                found.append(intent)
+            running |= intent.paths
+    newer: set[str] = set()
+    for intent in reversed(known):
+        if intent in found:
+            continue
+        plain = not intent.keep or intent.progress is Progress.REVERTED
+        if plain and intent.paths <= newer:
+            found.append(intent)
+        newer |= intent.paths
+    return found

@@ -22,8 +22,26 @@ from contextlib import suppress
 from dataclasses import replace
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.intents import Entry, Intent, line, lines_of, made_whole, parse, swap_line
-from pyconfd.pipeline.recovery import Recovery, clean, drop_originals, judge, owed_for, roll_back
+from pyconfd.pipeline.intents import (
+    Entry,
+    Intent,
+    Progress,
+    at,
+    line,
+    lines_of,
+    needless,
+    parse,
+    swap_line,
+)
+from pyconfd.pipeline.recovery import (
+    Recovery,
+    clean,
+    drop_originals,
+    judge,
+    kept_for,
+    owed_for,
+    roll_back,
+)
 from pyconfd.system import files
 
 #: Rewritten without its closed entries when it has grown to this.
@@ -46,10 +64,21 @@ class Journal:
         self._next = 1
         self._bytes = 0
 
-    def intend(self, service: str, reload: str, timeout_s: float, entries: Iterable[Entry]) -> int:
-        """Record that these files are about to be swapped. Returns the number to refer to it."""
+    def intend(
+        self,
+        service: str,
+        reload: str,
+        timeout_s: float,
+        entries: Iterable[Entry],
+        *,
+        keep: bool = False,
+    ) -> int:
+        """
+        Record that these files are about to be swapped. Returns the number to refer to it. keep:
+        the old versions stay until the service has confirmed.
+        """
         with self._lock:
-            intent = Intent(self._next, service, reload, timeout_s, tuple(entries))
+            intent = Intent(self._next, service, reload, timeout_s, tuple(entries), keep)
             self._next += 1
             self._append(swap_line(intent), sync=len(intent.files) > 1)
             self._forget_before(intent)
@@ -63,9 +92,22 @@ class Journal:
         with self._lock:
             intent = self._open[number]
             self._append(line(do="swapped", id=number))
-            self._open[number] = made_whole(intent)
+            self._open[number] = at(Progress.WHOLE, intent)
             if not intent.reload:
                 self._close([number])
+
+    def reverting(self, number: int) -> None:
+        """Record that a swap is about to be taken back; from now on a recovery goes on with it."""
+        self._goes_back(number, Progress.REVERTING)
+
+    def reverted(self, number: int) -> None:
+        """Record that the old versions are live again, whole; the service is still to be told."""
+        self._goes_back(number, Progress.REVERTED)
+
+    def _goes_back(self, number: int, progress: Progress) -> None:
+        with self._lock:
+            self._append(line(do=progress, id=number), sync=True)
+            self._open[number] = at(progress, self._open[number])
 
     def undone(self, number: int) -> None:
         """Record that a swap did not happen. Its staged files may go now."""
@@ -112,6 +154,12 @@ class Journal:
         with self._lock:
             return tuple(self._of(service))
 
+    @property
+    def kept(self) -> frozenset[str]:
+        """Paths of old versions that stay beside the live files, to be put back if need be."""
+        with self._lock:
+            return kept_for(self._open.values())
+
     def _of(self, service: str) -> list[Intent]:
         return [each for each in self._open.values() if each.service == service]
 
@@ -121,11 +169,13 @@ class Journal:
             intents, damaged = parse(self._read())
             happened, torn = judge(intents)
             rolled_back = tuple(dest for intent in torn for dest in roll_back(intent))
+            owed = owed_for(happened)
+            happened = _needed(happened)
             self._rewrite(happened)  # first: the staged files are what tells them apart
-            removed = tuple(clean(intents))
+            removed = tuple(clean(intents, kept_for(happened)))
             self._open = {intent.id: intent for intent in happened}
             self._next = max((intent.id for intent in intents), default=0) + 1
-        return Recovery(owed_for(happened), rolled_back, removed, damaged)
+        return Recovery(owed, rolled_back, removed, damaged)
 
     def close(self) -> None:
         """Let go of the file; a later call opens it again."""
@@ -136,16 +186,12 @@ class Journal:
 
     def _forget_before(self, new: Intent) -> None:
         """
-        Of older swaps of the same files two are needed: the last for the debt, for as long as it is
-        not known that the new one will happen, and the first for what it replaced, which is the
-        version that runs. A service is swapped by one thread at a time.
+        Older swaps that `new` makes needless, also if it should not happen: what a service is told
+        only after days must not fill the journal. A service is swapped by one thread at a time.
         """
-        paths = [each.path for each in new.files]
-        older = [
-            each.id for each in self._of(new.service) if [one.path for one in each.files] == paths
-        ]
-        for number in older[1:-1]:
-            drop_originals([self._open.pop(number)])
+        older = self._of(new.service)
+        if len(older) > 1:
+            drop_originals([self._open.pop(each.id) for each in needless(older)])
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -210,6 +256,14 @@ class Journal:
             kept="nothing live was changed",
             hint="make the state folder writable, or set state_dir",
         )
+
+
+def _needed(happened: list[Intent]) -> list[Intent]:
+    """Without those of which a former run has dropped the old versions already."""
+    gone: set[int] = set()
+    for service in {each.service for each in happened}:
+        gone.update(each.id for each in needless(one for one in happened if one.service == service))
+    return [each for each in happened if each.id not in gone]
 
 
 def _open(path: str) -> int:

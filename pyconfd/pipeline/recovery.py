@@ -8,11 +8,11 @@ a file that was to disappear is at its new place after it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.intents import Entry, Intent, made_whole
+from pyconfd.pipeline.intents import Entry, Intent, Progress, at
 from pyconfd.system import files
 
 
@@ -45,26 +45,33 @@ class Recovery:
 
 def judge(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
     """
-    Which swaps happened, and which stopped half-way; the rest did not begin.
+    Which swaps happened, and which stopped half-way and are to be taken back; the rest did not
+    begin. What happened has its progress, so that it need not be told again from files that the
+    recovery takes away.
 
     A half-done set whose files a later swap replaced is not to be taken back any more; it counts
-    as happened. What happened is marked whole, so that it need not be told again from files that
-    the recovery takes away.
+    as happened. One that was being taken back, because the service refused it, is in both lists:
+    it counts as reverted, and the service is to be told.
     """
     happened: list[Intent] = []
     torn: list[Intent] = []
     replaced: set[str] = set()
     for intent in reversed(intents):
         waiting = [each for each in intent.files if _waits(each)]
-        if intent.whole or not waiting:
-            happened.append(made_whole(intent))
-            replaced.update(each.path for each in intent.files)
-        elif len(waiting) == len(intent.files):
-            continue
-        elif replaced.issuperset(each.path for each in intent.files):
-            happened.append(made_whole(intent))
-        else:
-            torn.append(intent)
+        match intent.progress:
+            case Progress.REVERTED:
+                happened.append(intent)
+            case Progress.REVERTING:
+                happened.append(at(Progress.REVERTED, intent))
+                left = tuple(each for each in intent.files if each.path not in replaced)
+                torn.append(replace(intent, files=left))
+            case Progress.BEGUN if len(waiting) == len(intent.files):
+                continue
+            case Progress.BEGUN if waiting and not intent.paths <= replaced:
+                torn.append(intent)
+            case _:
+                happened.append(at(Progress.WHOLE, intent))
+                replaced |= intent.paths
     return happened[::-1], torn
 
 
@@ -82,8 +89,9 @@ def roll_back(intent: Intent) -> Iterator[str]:
     May itself be cut short and done again: a file that is back has neither a staged version nor
     an original any more. Raises StateError when a file cannot be put back.
     """
+    begun = intent.progress is Progress.BEGUN
     for each in reversed(intent.files):
-        if _waits(each):
+        if begun and _waits(each):
             continue
         try:
             restore(each)
@@ -106,13 +114,27 @@ def restore(entry: Entry) -> None:
     files.sync_folder(entry.path)
 
 
-def clean(intents: Iterable[Intent]) -> Iterator[str]:
-    """Remove staged files and links to old versions. Yields the paths of those that were there."""
+def clean(intents: Iterable[Intent], kept: Collection[str]) -> Iterator[str]:
+    """
+    Remove staged files and links to old versions, but for the paths that are to be kept. Yields
+    the paths of those that were there.
+    """
     for intent in intents:
         for each in intent.files:
             for path in (each.staged, each.original):
-                if path and files.remove(path):
+                if path and path not in kept and files.remove(path):
                     yield path
+
+
+def kept_for(intents: Iterable[Intent]) -> frozenset[str]:
+    """The old versions that stay, because the service may still refuse the new ones."""
+    return frozenset(
+        each.original
+        for intent in intents
+        if intent.keep and intent.reload and intent.progress is not Progress.REVERTED
+        for each in intent.files
+        if each.original
+    )
 
 
 def drop_originals(intents: Iterable[Intent]) -> None:

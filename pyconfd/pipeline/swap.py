@@ -17,7 +17,7 @@ from pyconfd.errors import StateError, SwapReverted, SwapTorn
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Checked, Staged, Swapped
 from pyconfd.pipeline import stage
-from pyconfd.pipeline.intents import Entry
+from pyconfd.pipeline.intents import Entry, Intent, Progress
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.recovery import restore
 from pyconfd.system import files
@@ -67,6 +67,7 @@ def swap_all(
     """
     staged = [permit.staged for permit in permits]
     resources = [*(each.rendered.resource for each in staged), *removals]
+    keep_old = keep_old and resources[0].reload is not None
     entries: list[Entry] = []
     try:
         for each in staged:
@@ -74,7 +75,7 @@ def swap_all(
             entries.append(_with_original(each))
         entries.extend(_removal(each) for each in removals)
         _sync_folders(entries)
-        number = _intend(journal, resources[0], entries)
+        number = _intend(journal, resources[0], entries, keep=keep_old)
     except (OSError, StateError) as error:
         _clear(staged, entries)
         at = resources[min(len(entries), len(resources) - 1)]
@@ -92,26 +93,33 @@ def swap_all(
 
 def revert(service: str, *, journal: Journal) -> tuple[Entry, ...]:
     """
-    Put back the old versions of what was swapped with `keep_old` and not settled since.
+    Put back the old versions of what was swapped with `keep_old` and not settled since, by this run
+    or one before it. The journal has it as owed until the service has taken the old versions.
 
-    Returns what was taken back, newest first; none when nothing was kept (after a restart, the old
-    versions are gone). Raises SwapTorn when one cannot be put back; StateError as the journal does.
+    Returns what was taken back, newest first; none when nothing was kept. Raises SwapTorn when one
+    cannot be put back; StateError as the journal does.
     """
     reverted: list[Entry] = []
-    kept: set[str] = set()
+    stays: set[str] = set()
     for intent in reversed(journal.unsettled(service)):
-        paths = {entry.path for entry in intent.files}
-        if kept & paths or not all(_can_be_restored(entry) for entry in intent.files):
-            kept |= paths  # older versions of these would end between two others
+        if intent.progress is Progress.REVERTED:
             continue
+        if stays & intent.paths or not _can_be_restored(intent):
+            stays |= intent.paths  # older versions of these would end between two others
+            continue
+        journal.reverting(intent.id)
         _put_back(intent.files, None)
-        journal.undone(intent.id)
+        journal.reverted(intent.id)
         reverted.extend(reversed(intent.files))
     return tuple(reverted)
 
 
-def _can_be_restored(entry: Entry) -> bool:
-    return entry.was is None or os.path.lexists(entry.original)
+def _can_be_restored(intent: Intent) -> bool:
+    if intent.progress is Progress.REVERTING:
+        return True  # what is back already has no second name any more
+    return intent.keep and all(
+        entry.was is None or os.path.lexists(entry.original) for entry in intent.files
+    )
 
 
 def _rename_all(
@@ -142,11 +150,13 @@ def _put_back(entries: Sequence[Entry], cause: OSError | None) -> None:
             ) from error
 
 
-def _intend(journal: Journal, resource: Resource, entries: Sequence[Entry]) -> int:
+def _intend(
+    journal: Journal, resource: Resource, entries: Sequence[Entry], *, keep: bool = False
+) -> int:
     command = resource.reload
     if command is None:
         return journal.intend(resource.service, "", 0.0, entries)
-    return journal.intend(resource.service, command.text, command.timeout_s, entries)
+    return journal.intend(resource.service, command.text, command.timeout_s, entries, keep=keep)
 
 
 def _undo(journal: Journal, number: int) -> bool:

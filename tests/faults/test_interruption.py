@@ -104,9 +104,28 @@ class World:
             reload.reload(RELOAD.text, RELOAD, dest=str(self.dests[-1]), run=self.tell)
             journal.settle(RELOAD.text)
 
+    def refused(self, content: bytes) -> None:
+        """A pass that ends with the old versions back, because the service refused the new ones."""
+        journal = Journal(str(self.folder / "state"))
+        journal.recover()
+        permits = []
+        for dest in self.dests:
+            if dest.name not in self.removed:
+                staged = stage.stage(rendered(dest, content, reload=RELOAD))
+                assert staged is not None
+                permits.append(check.unchecked(staged))
+        removals = [a_resource(self.folder / name) for name in self.removed]
+        swap.swap_all(permits, journal=journal, removals=removals, keep_old=True)
+        swap.revert(RELOAD.text, journal=journal)
+        reload.reload(RELOAD.text, RELOAD, dest=str(self.dests[-1]), run=self.tell)
+        journal.settle(RELOAD.text)
+
     def recover(self) -> Recovery:
-        recovery = Journal(str(self.folder / "state")).recover()
-        stage.sweep(str(dest) for dest in self.dests)
+        journal = Journal(str(self.folder / "state"))
+        recovery = journal.recover()
+        for path in stage.strays(str(dest) for dest in self.dests):
+            if path not in journal.kept:
+                os.unlink(path)
         return recovery
 
     def check_recovered(self, recovery: Recovery, *allowed: list[bytes | None]) -> None:
@@ -186,6 +205,33 @@ def test_an_older_debt_survives_a_kill_at_any_instant_of_the_next_change(memory:
         killed = killed_at(number, lambda world=world: world.change(NEWEST))
         world.check_recovered(world.recover(), [NEW], [NEWEST])
         number += 1
+
+
+@pytest.mark.parametrize("kind", ["one", "new", "set", "set with removals"])
+def test_a_kill_at_any_instant_of_taking_back_leaves_one_version_and_the_debt(
+    memory: Path, kind: str
+) -> None:
+    """Refused and taken back: old or new, whole; where it is new, it can still be taken back."""
+    number = killed = 1
+    kept = 0
+    while killed:
+        world = a_world(memory / str(number), kind)
+        before = world.live()
+        after = [None if name in world.removed else NEW for name in world.names]
+        killed = killed_at(number, lambda world=world: world.refused(NEW))
+        recovery = world.recover()
+        assert world.live() in (before, after)
+        if world.live() == after:
+            assert [owed.service for owed in recovery.owed] == [RELOAD.text]
+            journal = Journal(str(world.folder / "state"))
+            journal.recover()
+            assert swap.revert(RELOAD.text, journal=journal)
+            assert world.live() == before
+            kept += 1
+        assert strays_in(world.folder) == []
+        number += 1
+    assert kept > 2
+    assert not recovery.owed
 
 
 @pytest.mark.slow

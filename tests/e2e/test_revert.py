@@ -1,0 +1,149 @@
+"""A service that refuses its new files, with on_reload_failure = "revert", on a running nginx."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.test_groups import LISTEN, Edge, reloads
+from tests.support_live_nginx import LiveNginx
+from tests.support_pyconfd import Confdir, Daemon
+from tests.support_steps import strays_in, wait_until
+
+pytestmark = pytest.mark.integration
+
+REVERT = 'on_reload_failure = "revert"\n'
+
+
+class Slow(LiveNginx):
+    """nginx with a reload command that can be held up: while `hold` exists, it tells nobody."""
+
+    @property
+    def reload_command(self) -> str:
+        """One line of a shell, which says that it has begun."""
+        real = super().reload_command
+        return f"if [ -e {self.folder}/hold ]; then : >{self.folder}/held; sleep 60; fi; {real}"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Reload commands begin and do not end."""
+        (self.folder / "hold").touch()
+        yield
+        (self.folder / "hold").unlink()
+        (self.folder / "held").unlink()
+
+    def wait_held(self) -> None:
+        """Until a reload command has begun."""
+        wait_until((self.folder / "held").exists)
+
+
+def kill(daemon: Daemon) -> None:
+    """SIGKILL to it and to the commands that it runs."""
+    commands = psutil.Process(daemon.process.pid).children(recursive=True)
+    daemon.process.kill()
+    for command in commands:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            command.kill()
+    daemon.process.wait()
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Iterator[Edge]:
+    """An edge whose keys are a file, read anew when it changes."""
+    with Slow(tmp_path / "nginx").running() as nginx:
+        edge = Edge(tmp_path, nginx)
+        arguments = ("--backend", "file", "--file", str(edge.store), "--resync", "1")
+        edge.confdir = Confdir(tmp_path / "confdir", *arguments)
+        yield edge
+
+
+@pytest.fixture
+def busy() -> Iterator[str]:
+    """A directive that nginx -t takes and the running nginx does not: a port of another process."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield LISTEN.format(other.getsockname()[1])
+
+
+def journal(edge: Edge) -> str:
+    """What the journal holds."""
+    (path,) = (edge.confdir.folder / "state").rglob("journal")
+    return path.read_text()
+
+
+def nothing_else(edge: Edge, *names: str) -> None:
+    """These files and no others beside the configuration, and nothing owed."""
+    assert sorted(path.name for path in edge.nginx.sites.iterdir()) == sorted(names)
+    assert strays_in(edge.nginx.folder) == []
+    assert journal(edge) == ""
+
+
+def killed_before_the_verdict(edge: Edge, slow: Slow, **keys: object) -> None:
+    """A daemon takes these keys, swaps, begins to tell nginx, and is killed."""
+    with edge.confdir.daemon() as daemon, slow.held():
+        daemon.wait_log("listed the store")
+        edge.keys(**keys)
+        daemon.wait(lambda: (slow.folder / "held").exists(), "a reload command that has begun")
+        kill(daemon)
+
+
+@pytest.mark.parametrize("again", ["daemon", "onetime"])
+def test_the_old_version_outlives_a_kill_between_swap_and_verdict(
+    edge: Edge, busy: str, again: str
+) -> None:
+    """The next run tells nginx, hears the refusal, and puts the old version back."""
+    slow = edge.nginx
+    assert isinstance(slow, Slow)
+    dest = edge.site("a", REVERT)
+    edge.keys(a={"text": "one"})
+    edge.once()
+    edge.nginx.wait_answer("a", "one")
+    good = dest.read_bytes()
+    killed_before_the_verdict(edge, slow, a={"text": "two", "extra": busy})
+    assert dest.read_bytes() != good
+    if again == "daemon":
+        with edge.confdir.daemon() as daemon:
+            daemon.wait_log("the version before it is live again")
+            daemon.wait(lambda: reloads(daemon.log) == 1, "the old version told, and believed")
+    else:
+        assert "the version before it is live again" in edge.once(fails=True)
+    assert dest.read_bytes() == good
+    nothing_else(edge, "a.conf")
+    assert edge.nginx.ask("a") == "one"
+
+
+def test_after_a_kill_a_good_version_stays_and_the_old_one_goes(edge: Edge) -> None:
+    """The verdict is yes: nothing is put back, nothing is left lying about."""
+    slow = edge.nginx
+    assert isinstance(slow, Slow)
+    edge.site("a", REVERT)
+    edge.keys(a={"text": "one"})
+    edge.once()
+    killed_before_the_verdict(edge, slow, a={"text": "two"})
+    assert strays_in(edge.nginx.sites) != []
+    assert reloads(edge.once()) == 1
+    edge.nginx.wait_answer("a", "two")
+    nothing_else(edge, "a.conf")
+
+
+def test_after_a_kill_and_a_newer_version_it_is_the_running_one_that_comes_back(
+    edge: Edge, busy: str
+) -> None:
+    """Neither the version that nobody was told of, nor the one that was refused."""
+    slow = edge.nginx
+    assert isinstance(slow, Slow)
+    dest = edge.site("a", REVERT)
+    edge.keys(a={"text": "one"})
+    edge.once()
+    good = dest.read_bytes()
+    killed_before_the_verdict(edge, slow, a={"text": "two", "extra": busy})
+    edge.keys(a={"text": "three", "extra": busy})
+    assert "the version before it is live again" in edge.once(fails=True)
+    assert dest.read_bytes() == good
+    nothing_else(edge, "a.conf")
