@@ -1,0 +1,297 @@
+"""The recipe nginx-sites on a real etcd and nginx: the guide's keys, the options, bad input."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import re
+import signal
+import socket
+import ssl
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support_etcd import PrivateEtcd, free_ports
+from tests.support_live_nginx import LiveNginx
+from tests.support_nginx import certificate, nginx_binary
+from tests.support_pyconfd import Confdir, Daemon
+from tests.support_site_nginx import (
+    RECIPES,
+    Backend,
+    backends,
+    example_keys,
+    for_nginx,
+    planted,
+    put_all,
+    settled,
+)
+
+pytestmark = pytest.mark.integration
+
+RECIPE = "nginx-sites"
+GUIDE = "/nginx/www.example.com"
+_COUNTER = itertools.count(5000)
+BROKEN = tomllib.loads((RECIPES / RECIPE / "recipe.toml").read_text())["broken"]
+
+
+@dataclass
+class Site:
+    """Everything that runs for these tests."""
+
+    etcd: PrivateEtcd
+    nginx: LiveNginx
+    confdir: Confdir
+    daemon: Daemon
+    backends: list[Backend]
+
+    def put(self, key: str, value: object) -> None:
+        """A key of the guide's site; what is no text as JSON."""
+        text = value if isinstance(value, str) else json.dumps(value)
+        self.etcd.put(f"{GUIDE}/{key}", text)
+
+    @property
+    def file(self) -> Path:
+        """What is rendered for the guide's site."""
+        return self.nginx.sites / "www.example.com.conf"
+
+    def shows(self, text: str) -> None:
+        """Wait until the guide's site has it in its file, and nginx has it."""
+        self.daemon.wait(
+            lambda: self.file.exists() and text in self.file.read_text(), f"{text!r} in the file"
+        )
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until nothing is owed to nginx and its old workers have gone."""
+        self.daemon.wait(lambda: not self._owed(), "the reload to be confirmed")
+        settled(self.nginx)
+
+    def _owed(self) -> bool:
+        """Whether a swap is on record that nginx has not confirmed."""
+        journals = (self.confdir.folder / "state").glob("*/journal")
+        return any(path.stat().st_size for path in journals)
+
+    def ask(self, path: str = "/", host: str = "www.example.com") -> http.client.HTTPResponse:
+        """One request on a connection of its own, read to its end."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.nginx.port, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+            answer = connection.getresponse()
+            answer.body = answer.read().decode()  # type: ignore[attr-defined]
+            return answer
+
+    def names(self, count: int, path: str = "/") -> list[str]:
+        """Which members answered so many requests."""
+        return [self.ask(path).body for _ in range(count)]  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """etcd, nginx, two backends and pyconfd with the files of the recipe."""
+    folder = tmp_path_factory.mktemp("sites")
+    nginx = LiveNginx(folder / "nginx")
+    with PrivateEtcd(folder) as etcd, backends(2) as two, nginx.running():
+        confdir = planted(RECIPE, folder / "pyconfd", for_nginx(nginx), "--node", etcd.endpoint)
+        with confdir.daemon() as daemon:
+            yield Site(etcd, nginx, confdir, daemon, two)
+
+
+@pytest.fixture
+def site(running: Site) -> Site:
+    """The guide's site with two members that live, whatever a test before has done."""
+    etcd, (one, two) = running.etcd, running.backends
+    keys = {
+        f"{GUIDE}/server_name": "www.example.com",
+        f"{GUIDE}/listen": f"127.0.0.1:{running.nginx.port}",
+        f"{GUIDE}/upstream/server01": one.address,
+        f"{GUIDE}/upstream/server02": two.address,
+        f"{GUIDE}/locations/marker": '{"path": "/marker", "return": 204}',
+        # Different for each test, so that its own version can be waited for.
+        f"{GUIDE}/read_timeout": f"{next(_COUNTER)}ms",
+    }
+    etcd.txn(list(keys.items()), sorted(etcd.all(f"{GUIDE}/").keys() - keys.keys()))
+    running.shows(f"proxy_read_timeout {keys[f'{GUIDE}/read_timeout']};")
+    return running
+
+
+def test_the_guides_keys_become_a_site_with_the_headers_set(site: Site) -> None:
+    """Round robin over both members, which learn the host, the client and the scheme."""
+    assert sorted(site.names(10)) == ["b0"] * 5 + ["b1"] * 5
+    seen = site.backends[0].requests[-1]
+    assert seen["Host"] == "www.example.com"
+    assert seen["X-Real-IP"] == "127.0.0.1"
+    assert seen["X-Forwarded-For"] == "127.0.0.1"
+    assert seen["X-Forwarded-Proto"] == "http"
+
+
+def test_a_member_that_is_drained_gets_no_request_and_returns(site: Site) -> None:
+    """What `pyconfd members` writes is honoured."""
+    site.put("override/server01", {"state": "drain"})
+    site.shows(f"server {site.backends[0].address} down;")
+    assert set(site.names(6)) == {"b1"}
+    site.etcd.delete(f"{GUIDE}/override/server01")
+    site.shows(f"server {site.backends[0].address};")
+    assert set(site.names(6)) == {"b0", "b1"}
+
+
+def test_a_weight_is_the_share_of_the_requests(site: Site) -> None:
+    """A member as JSON, with weight 3 of 4."""
+    site.put("upstream/server01", {"addr": site.backends[0].address, "weight": 3})
+    site.shows("weight=3;")
+    assert site.names(20).count("b0") == 15
+
+
+@pytest.mark.parametrize("lb", ["hash request_uri consistent", "hash $request_uri", "ip_hash"])
+def test_a_hash_keeps_a_key_on_its_member(site: Site, lb: str) -> None:
+    """Equal keys go to one member; different ones to both."""
+    site.put("lb", lb)
+    site.shows("ip_hash;" if lb == "ip_hash" else "hash $request_uri")
+    for path in ("/one", "/two"):
+        assert len(set(site.names(5, path))) == 1
+    spread = {name for number in range(20) for name in site.names(1, f"/{number}")}
+    assert spread == ({"b0", "b1"} if lb != "ip_hash" else spread)
+
+
+def test_kept_connections_are_used_again(site: Site) -> None:
+    """With keepalive, twenty requests need a connection for each worker and member at most."""
+    site.put("lb", "least_conn")
+    site.put("keepalive", "8")
+    site.shows("keepalive 8;")
+    assert "least_conn;" in site.file.read_text()
+    before = sum(each.connections for each in site.backends)
+    site.names(20)
+    assert sum(each.connections for each in site.backends) - before <= 4
+
+
+def test_tls_and_the_redirect_to_it(site: Site, tmp_path: Path) -> None:
+    """The site answers with the certificate that its keys name; the plain port sends there."""
+    certificate(tmp_path / "site", "www.example.com")
+    [tls_port] = free_ports(1)
+    put_all(
+        site.etcd,
+        {
+            f"{GUIDE}/tls/certificate": f"{tmp_path}/site.pem",
+            f"{GUIDE}/tls/key": f"{tmp_path}/site.key",
+            f"{GUIDE}/tls/redirect": f"127.0.0.1:{site.nginx.port}",
+            f"{GUIDE}/listen": f"127.0.0.1:{tls_port}",
+        },
+    )
+    site.shows(f"listen 127.0.0.1:{tls_port} ssl;")
+    answer = site.ask("/path?a=1")
+    assert (answer.status, answer.headers["Location"]) == (301, "https://www.example.com/path?a=1")
+    context = ssl.create_default_context(cafile=f"{tmp_path}/site.pem")
+    context.check_hostname = False
+    with contextlib.closing(
+        http.client.HTTPSConnection("127.0.0.1", tls_port, context=context, timeout=10)
+    ) as connection:
+        connection.request("GET", "/", headers={"Host": "www.example.com"})
+        assert connection.getresponse().status == 200
+    assert site.backends[0].requests[-1]["X-Forwarded-Proto"] == "https" or (
+        site.backends[1].requests[-1]["X-Forwarded-Proto"] == "https"
+    )
+
+
+def test_further_locations(site: Site, tmp_path: Path) -> None:
+    """Files, a redirect, and a part of the site that only some networks may see."""
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "a.txt").write_text("a file")
+    for folder in (tmp_path, *tmp_path.parents[:2], tmp_path / "static"):
+        folder.chmod(0o755)
+    put = {
+        "static": {"path": "/static/", "root": str(tmp_path), "expires": "1h"},
+        "old": {"path": "/old", "match": "exact", "return": 301, "to": "/new?a=b"},
+        "admin": {"path": "/admin/", "allow": ["192.0.2.0/24"], "read_timeout": "5m"},
+    }
+    put_all(site.etcd, {f"{GUIDE}/locations/{n}": json.dumps(v) for n, v in put.items()})
+    site.shows("location = /old")
+    static = site.ask("/static/a.txt")
+    assert (static.body, static.headers["Cache-Control"]) == ("a file", "max-age=3600")  # type: ignore[attr-defined]
+    assert site.ask("/old").headers["Location"].endswith("/new?a=b")
+    assert site.ask("/admin/").status == 403
+    assert site.ask("/else").status == 200
+
+
+def test_a_site_comes_and_goes_with_its_keys(site: Site) -> None:
+    """A second name makes a second file; with its last key the file is gone."""
+    port, member = site.nginx.port, site.backends[1].address
+    keys = {"server_name": "two.example.com", "listen": f"127.0.0.1:{port}", "upstream/a": member}
+    put_all(site.etcd, {f"/nginx/two.example.com/{key}": value for key, value in keys.items()})
+    second = site.nginx.sites / "two.example.com.conf"
+    site.daemon.wait(second.exists, "the second file")
+    site.nginx.wait_answer("two.example.com", "b1")
+    site.etcd.delete("/nginx/two.example.com/", prefix=True)
+    site.daemon.wait(lambda: not second.exists(), "the file to go")
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken["why"].replace(" ", "-"))
+def test_bad_input_changes_nothing_and_is_said(site: Site, broken: dict[str, Any]) -> None:
+    """The refusal names key or file and line; file, workers and answers are as before."""
+    example = example_keys(RECIPE)
+    put_all(
+        site.etcd,
+        {
+            f"{GUIDE}/upstream/{n}": example[f"{GUIDE}/upstream/{n}"]
+            for n in ("server01", "server02")
+        },
+    )
+    site.shows("server 192.168.1.120:8080;")
+    before, workers = site.file.read_bytes(), site.nginx.workers()
+    said = len(site.daemon.log)
+    site.etcd.txn(list(broken.get("set", {}).items()), broken.get("unset", []))
+    site.daemon.wait(
+        lambda: _matches(broken["says"], site.daemon.log[said:]), f"{broken['says']} in the log"
+    )
+    assert site.file.read_bytes() == before
+    assert site.nginx.workers() == workers
+    assert site.ask("/marker").status == 204
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return re.search(pattern, text) is not None
+
+
+def test_a_port_of_another_program_is_put_back(site: Site) -> None:
+    """nginx -t takes it, the reload does not: the file of before is live again."""
+    before = site.file.read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        site.put("listen", f"127.0.0.1:{taken}")
+        site.daemon.wait(lambda: f"127.0.0.1:{taken} failed" in site.daemon.log, "nginx's refusal")
+        site.daemon.wait(lambda: site.file.read_bytes() == before, "the file of before")
+        assert set(site.names(4)) == {"b0", "b1"}
+
+
+def test_nginx_that_is_not_installed_refuses_nothing_and_passes_nothing(
+    running: Site, tmp_path: Path
+) -> None:
+    """Without its program no file can be judged, so none is written."""
+    nginx = LiveNginx(tmp_path / "nginx")
+    changes = for_nginx(nginx)
+    program = 'nginx_conf = "/etc/nginx/nginx.conf"'
+    changes[program] = changes[program].replace(nginx_binary(), "/no/such/nginx")
+    confdir = planted(RECIPE, tmp_path / "pyconfd", changes, "--node", running.etcd.endpoint)
+    done = confdir.once()
+    assert done.returncode == 1
+    assert "/no/such/nginx" in done.stderr
+    assert list(nginx.sites.iterdir()) == []
+
+
+def test_a_reload_while_nginx_is_down_is_owed_and_paid(tmp_path: Path) -> None:
+    """Nothing was there to be told: the file is not called live before nginx has taken it."""
+    nginx = LiveNginx(tmp_path / "nginx")
+    with PrivateEtcd(tmp_path) as etcd, backends(1) as [one]:
+        keys = {"server_name": "a", "listen": f"127.0.0.1:{nginx.port}", "upstream/a": one.address}
+        put_all(etcd, {f"/nginx/a/{key}": value for key, value in keys.items()})
+        confdir = planted(RECIPE, tmp_path / "pyconfd", for_nginx(nginx), "--node", etcd.endpoint)
+        with confdir.daemon() as daemon:
+            daemon.wait_log("nginx.pid")
+            with nginx.running():
+                daemon.signal(signal.SIGHUP)
+                nginx.wait_answer("a", "b0")
