@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import json
-import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,33 +14,6 @@ import psutil
 from tests.support_etcd import PrivateEtcd, wait_until
 from tests.support_live_nginx import LiveNginx
 from tests.support_nginx import nginx_binary
-from tests.support_pyconfd import Confdir
-
-RECIPES = Path(__file__).parent.parent / "pyconfd" / "recipes"
-
-
-def planted(name: str, folder: Path, changes: Mapping[str, str], *arguments: str) -> Confdir:
-    """
-    The files of a recipe in a confdir, what /etc/pyconfd is in them with its path.
-
-    changes: further texts of conf.d, scripts and vars.toml and what stands for them in the test.
-    """
-    recipe = RECIPES / name
-    confdir = Confdir(folder, *arguments)
-    replaced = {"/etc/pyconfd": str(folder), **changes}
-    for source in sorted(path for path in recipe.rglob("*") if path.is_file()):
-        path = source.relative_to(recipe)
-        target = folder / ("pyconfd.toml" if path.name == "vars.toml" else path)
-        if path.parts[0] not in ("conf.d", "scripts", "templates", "vars.toml"):
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        text = source.read_text()
-        if path.parts[0] != "templates":
-            for old, new in replaced.items():
-                text = text.replace(old, new)
-        target.write_text(text)
-        shutil.copymode(source, target)
-    return confdir
 
 
 def for_nginx(nginx: LiveNginx) -> dict[str, str]:
@@ -57,12 +27,6 @@ def for_nginx(nginx: LiveNginx) -> dict[str, str]:
         '"nginx -s reload"': f'"{nginx.reload_command}"\nmin_reload_interval = "50ms"',
         'hold_min = "200ms"': 'hold_min = "20ms"',
     }
-
-
-def example_keys(name: str) -> dict[str, str]:
-    """keys.json of a recipe."""
-    keys: dict[str, str] = json.loads((RECIPES / name / "keys.json").read_text())
-    return keys
 
 
 @dataclass

@@ -6,29 +6,25 @@ import contextlib
 import http.client
 import itertools
 import json
-import re
 import signal
 import socket
 import ssl
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from pyconfd.config.recipes import Broken, load_recipe
 from tests.support_etcd import PrivateEtcd, free_ports
 from tests.support_live_nginx import LiveNginx
 from tests.support_nginx import certificate, nginx_binary
 from tests.support_pyconfd import Confdir, Daemon
+from tests.support_recipes import laid_out
 from tests.support_site_nginx import (
-    RECIPES,
     Backend,
     backends,
-    example_keys,
     for_nginx,
-    planted,
     put_all,
     settled,
 )
@@ -38,7 +34,7 @@ pytestmark = pytest.mark.integration
 RECIPE = "nginx-sites"
 GUIDE = "/nginx/www.example.com"
 _COUNTER = itertools.count(5000)
-BROKEN = tomllib.loads((RECIPES / RECIPE / "recipe.toml").read_text())["broken"]
+EXAMPLE = load_recipe(RECIPE)
 
 
 @dataclass
@@ -98,7 +94,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("sites")
     nginx = LiveNginx(folder / "nginx")
     with PrivateEtcd(folder) as etcd, backends(2) as two, nginx.running():
-        confdir = planted(RECIPE, folder / "pyconfd", for_nginx(nginx), "--node", etcd.endpoint)
+        confdir = laid_out(RECIPE, folder, for_nginx(nginx), "--node", etcd.endpoint)
         with confdir.daemon() as daemon:
             yield Site(etcd, nginx, confdir, daemon, two)
 
@@ -230,31 +226,18 @@ def test_a_site_comes_and_goes_with_its_keys(site: Site) -> None:
     site.daemon.wait(lambda: not second.exists(), "the file to go")
 
 
-@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken["why"].replace(" ", "-"))
-def test_bad_input_changes_nothing_and_is_said(site: Site, broken: dict[str, Any]) -> None:
+@pytest.mark.parametrize("broken", EXAMPLE.broken, ids=lambda one: one.why.replace(" ", "-"))
+def test_bad_input_changes_nothing_and_is_said(site: Site, broken: Broken) -> None:
     """The refusal names key or file and line; file, workers and answers are as before."""
-    example = example_keys(RECIPE)
-    put_all(
-        site.etcd,
-        {
-            f"{GUIDE}/upstream/{n}": example[f"{GUIDE}/upstream/{n}"]
-            for n in ("server01", "server02")
-        },
-    )
+    put_all(site.etcd, {key: value for key, value in EXAMPLE.keys.items() if f"{GUIDE}/up" in key})
     site.shows("server 192.168.1.120:8080;")
     before, workers = site.file.read_bytes(), site.nginx.workers()
     said = len(site.daemon.log)
-    site.etcd.txn(list(broken.get("set", {}).items()), broken.get("unset", []))
-    site.daemon.wait(
-        lambda: _matches(broken["says"], site.daemon.log[said:]), f"{broken['says']} in the log"
-    )
+    site.etcd.txn(list(broken.edit.set.items()), broken.edit.unset)
+    site.daemon.wait(lambda: broken.says.search(site.daemon.log[said:]), broken.says.pattern)
     assert site.file.read_bytes() == before
     assert site.nginx.workers() == workers
     assert site.ask("/marker").status == 204
-
-
-def _matches(pattern: str, text: str) -> bool:
-    return re.search(pattern, text) is not None
 
 
 def test_a_port_of_another_program_is_put_back(site: Site) -> None:
@@ -276,7 +259,7 @@ def test_nginx_that_is_not_installed_refuses_nothing_and_passes_nothing(
     changes = for_nginx(nginx)
     program = 'nginx_conf = "/etc/nginx/nginx.conf"'
     changes[program] = changes[program].replace(nginx_binary(), "/no/such/nginx")
-    confdir = planted(RECIPE, tmp_path / "pyconfd", changes, "--node", running.etcd.endpoint)
+    confdir = laid_out(RECIPE, tmp_path, changes, "--node", running.etcd.endpoint)
     done = confdir.once()
     assert done.returncode == 1
     assert "/no/such/nginx" in done.stderr
@@ -289,7 +272,7 @@ def test_a_reload_while_nginx_is_down_is_owed_and_paid(tmp_path: Path) -> None:
     with PrivateEtcd(tmp_path) as etcd, backends(1) as [one]:
         keys = {"server_name": "a", "listen": f"127.0.0.1:{nginx.port}", "upstream/a": one.address}
         put_all(etcd, {f"/nginx/a/{key}": value for key, value in keys.items()})
-        confdir = planted(RECIPE, tmp_path / "pyconfd", for_nginx(nginx), "--node", etcd.endpoint)
+        confdir = laid_out(RECIPE, tmp_path, for_nginx(nginx), "--node", etcd.endpoint)
         with confdir.daemon() as daemon:
             daemon.wait_log("nginx.pid")
             with nginx.running():
