@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support_edge import Edge
+from tests.support_edge import Backend, Edge
 from tests.support_etcd import PrivateEtcd, wait_until
 from tests.support_register import registered
 
@@ -80,11 +80,11 @@ def edge(folder: Path, rounds: int, kills: int) -> dict[str, float]:
     found: dict[str, float] = {}
     with Edge(folder) as running:
         one = running.backends[0]
-        times = [_out(running, one.process.kill, lambda: (one.stop(), one.start()))
-                 for _ in range(kills)]  # fmt: skip
+        times = [_out(running, one.process.kill, lambda: _restart(one)) for _ in range(kills)]
         found |= _spread(f"kill -9 to removal in nginx, over {kills}", times)
-        times = [_out(running, one.sick.touch, lambda: (one.sick.unlink(), _back(running)))
-                 for _ in range(kills // 5)]  # fmt: skip
+        times = [
+            _out(running, one.sick.touch, lambda: _heal(one, running)) for _ in range(kills // 5)
+        ]
         found |= _spread("failing check (0.2 s, fall 2) to removal in nginx", times)
         with running.load() as load:
             for _ in range(rounds):
@@ -94,6 +94,16 @@ def edge(folder: Path, rounds: int, kills: int) -> dict[str, float]:
         found[f"rolling restart of 3, {rounds} rounds: requests"] = len(load.answers)
         found[f"rolling restart of 3, {rounds} rounds: failed"] = len(load.failures)
     return found
+
+
+def _restart(backend: Backend) -> None:
+    backend.stop()
+    backend.start()
+
+
+def _heal(backend: Backend, running: Edge) -> None:
+    backend.sick.unlink()
+    _back(running)
 
 
 def _workers(running: Edge) -> set[int]:

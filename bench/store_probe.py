@@ -136,7 +136,8 @@ def _follow(endpoint: str) -> Iterator[SourceMessage]:
     source = open_source("etcd", SourceOptions(nodes=(endpoint,)))
     watch = source.watch([PREFIX], inbox.put)
     try:
-        yield from iter(inbox.get, None)
+        while True:
+            yield inbox.get()
     finally:
         watch.stop()
         source.close()
