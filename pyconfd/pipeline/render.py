@@ -262,6 +262,19 @@ def _joined(parts: Iterable[Any]) -> str:
     return "".join(map(as_text, parts))
 
 
+def _called_as_jinjas(join: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Our `join` with the first argument that Jinja2's has: the code of a file that is imported with
+    and without a format is compiled once.
+    """
+
+    @jinja2.pass_eval_context
+    def called(_: Any, *args: Any, **kwargs: Any) -> Any:
+        return join(*args, **kwargs)
+
+    return called
+
+
 class Context(jinja2.runtime.Context):
     """Jinja2's, but a plain function is called at once instead of being asked what it is first."""
 
@@ -323,13 +336,15 @@ class Environment(jinja2.Environment):
 
         judged = object.__new__(type(self))
         layout = {name: judge.keeping(self.filters[name]) for name in _LAYOUT}
+        filters = judge.filters()
+        filters["join"] = _called_as_jinjas(filters["join"])
         judged.__dict__.update(
             self.__dict__,
             finalize=judge.text,
             concat=judge.concat,
             formed=formed,
             joined=judge.joined,
-            filters={**self.filters, **layout, **judge.filters()},
+            filters={**self.filters, **layout, **filters},
         )
         return judged
 

@@ -320,3 +320,14 @@ def test_every_format_is_whole() -> None:
         assert not any(TAME.fullmatch(char) for char in rules.refused + rules.first)
         assert not any(TAME.fullmatch(word) for word in rules.directives)
         assert rules.weight["min"] < rules.weight["max"]
+
+
+@pytest.mark.parametrize("kinds", [("", "nginx"), ("nginx", "")], ids=["plain-first", "last"])
+def test_macros_that_join_serve_resources_with_and_without_a_format(
+    site: Site, kinds: tuple[str, str]
+) -> None:
+    """Their file is compiled once, whoever comes first."""
+    macros = "{% macro all(of) %}{{ of | join(' ') }}{% endmacro %}"
+    template = "{% import 'm.j2' as m %}{{ m.all(getvs('/*')) }};"
+    for kind in kinds:
+        assert site.render(template, {"/a": "x", "/b": "y"}, kind, m=macros) == "x y;"
