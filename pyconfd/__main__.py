@@ -16,9 +16,11 @@ def main() -> None:
     """
     _open_streams()
     from pyconfd.app.cli import main as command_line
-    from pyconfd.backends.etcd_stubs import own_this_process
 
-    own_this_process()
+    if sys.argv[1:2] != ["probe"]:  # it asks no etcd, and is started every second
+        from pyconfd.backends.etcd_stubs import own_this_process
+
+        own_this_process()
     status = command_line()
     for stream in (sys.stdout, sys.stderr):
         try:

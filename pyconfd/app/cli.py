@@ -11,14 +11,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyconfd.app.complain import say_error, say_faults, style_asked
-from pyconfd.config.arguments import Arguments, read_arguments
-from pyconfd.config.option_table import OPTIONS, REFUSED
-from pyconfd.config.options import did_you_mean
-from pyconfd.config.settings import settings_from
 from pyconfd.errors import ConfigError, PyconfdError, SettingsError
+
+if TYPE_CHECKING:
+    from pyconfd.config.arguments import Arguments
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -41,8 +40,10 @@ COMMANDS: Mapping[str, SubCommand] = {
         "pyconfd.app.register_command", "publish a service in etcd under a lease"
     ),
     "members": SubCommand("pyconfd.app.members_command", "list and steer registered members"),
+    "notify": SubCommand("pyconfd.app.notify_command", "publish a daemon's states, run hooks"),
     "recipes": SubCommand("pyconfd.app.recipes_command", "ready configurations: list, show, test"),
     "init": SubCommand("pyconfd.app.init_command", "write a recipe as a confdir"),
+    "probe": SubCommand("pyconfd.app.probe_command", "does it answer? for keepalived and Nagios"),
     "demo": SubCommand("pyconfd.app.demo", "see it work: a private etcd, nginx and backends"),
 }
 
@@ -74,6 +75,11 @@ def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         module = import_module(COMMANDS[argv[0]].module)
         status: int = module.main(list(argv[1:]), environ)
         return status
+    # not at the top: a command such as `probe` needs none of it
+    from pyconfd.config.arguments import read_arguments
+    from pyconfd.config.option_table import OPTIONS, REFUSED
+    from pyconfd.config.settings import settings_from
+
     arguments = read_arguments(argv, OPTIONS, REFUSED)
     if arguments.help or arguments.version:
         sys.stdout.write(_help() if arguments.help else version())
@@ -87,6 +93,8 @@ def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _refuse_words(arguments: Arguments) -> None:
     """A word that is no option is a command in the wrong place, or one that does not exist."""
+    from pyconfd.config.options import did_you_mean
+
     for word in [*arguments.words, *(arguments.rest or ())]:
         if word in COMMANDS:
             what, hint = "the command comes first", f"pyconfd {word} ..."

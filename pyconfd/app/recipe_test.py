@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from pyconfd.app import build, run
 from pyconfd.app.cli import DONE, FAILED
@@ -189,18 +190,18 @@ class Trial:
 
     def _harmless(self, resource: Resource) -> Resource:
         """Without reload and owner, but still of one service with those it shared one with."""
-        if not resource.dest.startswith(f"{self._root}/"):
+        if not resource.dest.startswith((f"{self._root}/", f"{self._confdir}/")):
             raise RecipeError("dest could not be put below the root", where=str(resource.origin))
         os.makedirs(os.path.dirname(resource.dest), exist_ok=True)
         reload = resource.reload
         if reload:
             reload = Command(f": {shlex.quote(reload.text)}", reload.timeout_s)
-        return replace(resource, reload=reload, confirm=False, uid=None, gid=None)
+        return replace(resource, reload=reload, confirm=None, uid=None, gid=None)
 
     def _live(self) -> dict[str, bytes]:
-        """Every file below the root."""
+        """Every file below the root and the confdir."""
         found = {}
-        for folder, _, files in os.walk(self._root):
+        for folder, _, files in chain(os.walk(self._root), os.walk(self._confdir)):
             for name in files:
                 path = os.path.join(folder, name)
                 if os.path.isfile(path):

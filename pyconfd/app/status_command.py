@@ -1,7 +1,8 @@
 """
 `pyconfd status`: how a running daemon is, and the members of its etcd.
 
-Exit status: 0 the daemon answered (with --store: a member did); 1 it did not; 2 wrong usage.
+Exit status: 0 the daemon answered (with --store: a member did); 1 it did not; 2 wrong usage. With
+--nagios those of monitoring plugins (app/nagios.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pyconfd.app.status_line import span
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option
 from pyconfd.config.settings import Settings
-from pyconfd.errors import SettingsError, SourceError, SourceUnavailable
+from pyconfd.errors import PyconfdError, SettingsError, SourceError, SourceUnavailable
 
 if TYPE_CHECKING:
     from pyconfd.backends.base import StoreStatus
@@ -28,6 +29,8 @@ STATUS_OPTIONS = (
     Option("json", "flag", False, "as JSON", STATUS, in_file=False),
     Option("store", "flag", False, "only the members of etcd; no daemon is needed", STATUS,
            in_file=False),
+    Option("nagios", "flag", False, "one line for monitoring, with its exit statuses", STATUS,
+           in_file=False),
 )  # fmt: skip
 #: The members are asked for so long; a store that is away must not hold up the answer.
 STORE_S = 3.0
@@ -35,10 +38,13 @@ STORE_S = 3.0
 _HELP = """\
 usage: pyconfd status [--json] [OPTIONS]
        pyconfd status --store [--json] [OPTIONS]
+       pyconfd status --nagios [OPTIONS]
 
 Shows how the daemon of this confdir is: first in one line what is wrong and what is still fine,
 then its store, its services and every destination. If etcd answers, its members too: version,
-leader, revision, size and alarms.
+leader, revision, size and alarms. With --nagios, the first line alone as a monitoring plugin says
+it: 0 OK, 1 WARNING (held back, or a reload owed), 2 CRITICAL (refused, failed, or the store is
+away), 3 UNKNOWN (no daemon runs there).
 """
 
 Plain = Mapping[str, Any]
@@ -46,6 +52,29 @@ Plain = Mapping[str, Any]
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Ask and show; returns the exit status. Raises StateError when no daemon runs."""
+    if not {"--nagios", "-nagios"}.isdisjoint(argv):
+        return _plugin(argv, environ)
+    return _show(argv, environ)
+
+
+def _plugin(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    from pyconfd.app import nagios
+    from pyconfd.app.control import ask
+
+    try:
+        inquiry = read_inquiry(argv, environ, STATUS_OPTIONS, words=0)
+        if inquiry.arguments.help:
+            return _show(["--help"], environ)
+        picture = ask(inquiry.settings.state_folder, {"do": "status"})
+    except PyconfdError as error:
+        status, line = nagios.UNKNOWN, nagios.plugin_line(nagios.UNKNOWN, str(error))
+    else:
+        status, line = nagios.daemon_line(picture)
+    sys.stdout.write(line)
+    return status
+
+
+def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     inquiry = read_inquiry(argv, environ, STATUS_OPTIONS, words=0)
     if inquiry.arguments.help:
         backend = tuple(option for option in OPTIONS if option.name == "backend")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyconfd.app import cli, explain_command, status_command
+from pyconfd.app import cli, explain_command, nagios, status_command
 from pyconfd.app.inquiry import Paint, read_inquiry, tone_of
 from pyconfd.app.status_line import TROUBLES
 from pyconfd.backends.base import StoreStatus
@@ -248,3 +248,33 @@ def test_the_page_on_operating_knows_every_state_and_command() -> None:
         assert f"\n| `{state}` |" in page
     for command in COMMANDS:
         assert f"| `pyconfd {command}" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "word"),
+    [
+        ("ok", 0, "OK"), ("held", 1, "WARNING"), ("owed", 1, "WARNING"), ("starting", 1, "WARNING"),
+        ("refused", 2, "CRITICAL"), ("refused,left out", 2, "CRITICAL"), ("lost", 2, "CRITICAL"),
+        ("held,lost", 2, "CRITICAL"), ("torn", 2, "CRITICAL"), ("reverted", 2, "CRITICAL"),
+        ("failed", 2, "CRITICAL"),
+    ],
+)  # fmt: skip
+def test_monitoring_is_told_in_one_line(kind: str, status: int, word: str) -> None:
+    """What waits is a warning, what is wrong is critical; with figures."""
+    said = nagios.daemon_line({**PICTURE, "kind": kind})
+    figures = "resources=2 bad=1 owed=1 lost=40.000s"
+    line = f"PYCONFD {word} - 1 refused (web: unexpected end), 1 fine / {figures}\n"
+    assert said == (status, line.replace(" / ", " | "))
+
+
+def test_monitoring_does_not_know_a_daemon_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """UNKNOWN, for wrong usage too; --help is help."""
+    words = ["status", "--nagios", "--state-dir", str(tmp_path)]
+    assert cli.main(words) == 3
+    assert capsys.readouterr().out.startswith("PYCONFD UNKNOWN - ")
+    assert cli.main([*words, "--nonsense"]) == 3
+    assert "--nonsense: unknown option" in capsys.readouterr().out
+    assert cli.main([*words, "--help"]) == 0
+    assert "usage: pyconfd status" in capsys.readouterr().out
