@@ -62,6 +62,7 @@ class Row:
     A member as operators see it. address: "" for one that is not registered but has an override.
 
     own_weight: what it announces. since: UTC in ISO 8601 as it announces, "" when it does not.
+    own_state: as it announces, "" when it does not; that of a keepalived, for instance.
     """
 
     service: str
@@ -70,14 +71,15 @@ class Row:
     own_weight: int | None = None
     lease: int = 0
     since: str = ""
+    own_state: str = ""
     override: Override = Override()
 
     @property
     def state(self) -> str:
-        """up, drain, down, or absent: an override without its member."""
+        """up, drain, down, its own, or absent: an override without its member."""
         if not self.address:
             return "absent"
-        return self.override.state or "up"
+        return self.override.state or self.own_state or "up"
 
     @property
     def weight(self) -> int | None:
@@ -145,7 +147,8 @@ def _row(name: tuple[str, str], there: KeyValue) -> Row:
         address=str(said.get("addr") or "?"),
         own_weight=weight if isinstance(weight, int) and not isinstance(weight, bool) else None,
         lease=there.lease,
-        since=str(said.get("started") or ""),
+        since=str(said.get("started") or said.get("since") or ""),
+        own_state=str(said.get("state") or ""),
     )
 
 

@@ -80,3 +80,16 @@ def test_rows_of_one_service_below_a_prefix() -> None:
     keys = [kv("/prod/nginx/a/upstream/1", "x:1"), kv("/prod/nginx/b/upstream/1", "y:1")]
     assert [row.service for row in places.rows(keys, "b")] == ["b"]
     assert places.override_key("a", "1") == "/prod/nginx/a/override/1"
+
+
+def test_a_member_that_tells_its_own_state_is_listed_with_it() -> None:
+    """As `pyconfd notify` publishes them; what operators say still comes first."""
+    value = b'{"addr":"lb1","state":"MASTER","priority":150,"since":"2026-01-01T00:00:00Z"}'
+    places = Places("/keepalived/{service}/{id}", "/")
+    key = KeyValue("/keepalived/VI_1/lb1", value, 1, 7)
+    (row,) = places.rows([key])
+    assert (row.service, row.member_id, row.address, row.state) == ("VI_1", "lb1", "lb1", "MASTER")
+    assert row.since == "2026-01-01T00:00:00Z"
+    said = KeyValue("/keepalived/VI_1/override/lb1", b'{"state":"down"}', 2, 0)
+    (row,) = places.rows([key, said])
+    assert row.state == "down"

@@ -1,0 +1,121 @@
+"""
+The operator's hooks: every executable file of a folder is run at each event. Shell.
+
+Each hook has a thread of its own, which runs it for one event after the other: the order of the
+events is kept, and a hook that fails or hangs holds up no other one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyconfd.observe import log
+from pyconfd.system.proc import Runner
+
+MAX_WAITING = 100
+# Not for the operator's commands: the password of the store, and where systemd listens to us.
+_HIDDEN = ("PYCONFD_PASSWORD", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What hooks are told. about: for the log."""
+
+    arguments: Sequence[str]
+    environ: Mapping[str, str]
+    about: Mapping[str, str]
+
+
+class Hooks:
+    """The hooks of a folder, "" for none. The folder is looked at anew at each event."""
+
+    def __init__(self, folder: str, run: Runner, timeout_s: float) -> None:
+        self._folder = folder
+        self._run = run
+        self._timeout_s = timeout_s
+        self._lines: dict[str, _Line] = {}
+
+    def tell(self, event: Event) -> None:
+        """Have every hook run. Never blocks."""
+        for name in self._names():
+            if name not in self._lines:
+                path = os.path.join(self._folder, name)
+                self._lines[name] = _Line(path, self._run, self._timeout_s)
+            self._lines[name].put(event)
+
+    def finish(self, timeout_s: float) -> bool:
+        """Wait until all have been told everything; False when it takes too long."""
+        deadline = time.monotonic() + timeout_s
+        lines = self._lines.values()
+        return all(line.finish(max(0.0, deadline - time.monotonic())) for line in lines)
+
+    def _names(self) -> list[str]:
+        if not self._folder:
+            return []
+        try:
+            names = sorted(os.listdir(self._folder))
+        except OSError as error:
+            log.warn(f"the hooks cannot be read: {error.strerror}", folder=self._folder)
+            return []
+        return [name for name in names if self._is_hook(name)]
+
+    def _is_hook(self, name: str) -> bool:
+        path = os.path.join(self._folder, name)
+        hidden = name.startswith(".") or name.endswith("~")
+        return not hidden and os.path.isfile(path) and os.access(path, os.X_OK)
+
+
+class _Line:
+    """One hook and the events that wait for it."""
+
+    def __init__(self, path: str, run: Runner, timeout_s: float) -> None:
+        self._path = path
+        self._run = run
+        self._timeout_s = timeout_s
+        self._waiting: deque[Event] = deque()
+        self._changed = threading.Condition()
+        self._busy = False
+        self._thread = threading.Thread(target=self._work, name="hook", daemon=True)
+        self._thread.start()
+
+    def put(self, event: Event) -> None:
+        with self._changed:
+            if len(self._waiting) >= MAX_WAITING:
+                missed = self._waiting.popleft()
+                log.warn("the hook is too slow: an event is left out", **self._about(missed))
+            self._waiting.append(event)
+            self._changed.notify_all()
+
+    def finish(self, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._waiting or self._busy), timeout_s)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting)
+                event, self._busy = self._waiting.popleft(), True
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        """A shell would read the values; env passes them as they are."""
+        words = ["env", *(f"--unset={name}" for name in _HIDDEN)]
+        words += [f"{name}={text}" for name, text in event.environ.items()]
+        report = self._run([*words, self._path, *event.arguments], timeout_s=self._timeout_s)
+        about = {**self._about(event), "seconds": f"{report.duration_s:.2f}"}
+        if report.ok:
+            log.info("the hook is done", **about)
+            return
+        said = report.output.strip().splitlines()[-1:]
+        how = report.problem or f"exit status {report.exit_status}"
+        log.warn(f"the hook failed: {': '.join([how, *said])}", **about)
+
+    def _about(self, event: Event) -> dict[str, str]:
+        return {"hook": os.path.basename(self._path), **event.about}

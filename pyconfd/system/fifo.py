@@ -1,0 +1,88 @@
+"""
+The reading end of a named pipe that outlives its writers. Shell.
+
+A writer may end and come back, and may remove the pipe and make another one under the same path
+(keepalived does at each reload when it has made it itself). Nothing that was written while this
+end, or a writer, held the pipe is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import stat
+
+from pyconfd.errors import StateError
+
+_MODE = 0o600
+
+
+class Fifo:
+    """
+    Lines from a named pipe, which is made when there is none. Raises StateError when it cannot be.
+
+    has_writer: whether somebody held the other end at the last look.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.has_writer = False
+        self._rest = b""
+        self._fd = self._open()
+
+    def lines(self, timeout_s: float, wake_fd: int) -> list[str]:
+        """What was written, after waiting for it, or for `wake_fd` to be readable."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.register(wake_fd, select.POLLIN)
+        poll.poll(timeout_s * 1000)
+        found = self._read()
+        if not self.has_writer or self._replaced():
+            # Opened anew also where it is the same pipe: after a writer has gone, waiting for the
+            # old end would return at once for ever.
+            with contextlib.suppress(StateError):  # looked at again the next time
+                fd = self._open()
+                os.close(self._fd)
+                self._fd = fd
+                found += self._read()
+        return found
+
+    def close(self) -> None:
+        """Leave the pipe to others; it is not removed."""
+        os.close(self._fd)
+
+    def _open(self) -> int:
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(self.path, _MODE)
+            fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise StateError(f"cannot be opened: {error.strerror}", where=self.path) from error
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise StateError("is no named pipe", where=self.path)
+        return fd
+
+    def _replaced(self) -> bool:
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return True
+        ours = os.fstat(self._fd)
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
+
+    def _read(self) -> list[str]:
+        """Whole lines; what is left of one waits for the rest of it."""
+        while True:
+            try:
+                part = os.read(self._fd, 65536)
+            except BlockingIOError:
+                self.has_writer = True
+                break
+            if not part:
+                self.has_writer = False
+                break
+            self._rest += part
+        *whole, self._rest = self._rest.split(b"\n")
+        return [line.decode(errors="replace") for line in whole]

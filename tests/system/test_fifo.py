@@ -1,0 +1,115 @@
+"""The reading end of a named pipe, against real pipes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyconfd.errors import StateError
+from pyconfd.system.fifo import Fifo
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A descriptor that never becomes readable."""
+    ours, theirs = os.pipe()
+    yield ours
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Fifo]:
+    """One that was not there before."""
+    made = Fifo(str(tmp_path / "fifo"))
+    yield made
+    made.close()
+
+
+def writer(path: str) -> int:
+    """As keepalived opens it."""
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+
+def test_whole_lines_come_in_order(fifo: Fifo, silent: int) -> None:
+    """What is left of a line waits for its rest."""
+    with open(writer(fifo.path), "wb", buffering=0) as pipe:
+        pipe.write(b"one\ntwo\nth")
+        assert fifo.lines(1.0, silent) == ["one", "two"]
+        assert fifo.has_writer
+        pipe.write(b"ree\n")
+        assert fifo.lines(1.0, silent) == ["three"]
+
+
+def test_a_writer_that_goes_is_noticed_and_may_come_back(fifo: Fifo, silent: int) -> None:
+    """What it wrote last is read, and waiting does not become a busy loop."""
+    with open(writer(fifo.path), "wb", buffering=0) as pipe:
+        pipe.write(b"last\n")
+    assert fifo.lines(1.0, silent) == ["last"]
+    assert fifo.lines(0.01, silent) == []
+    assert not fifo.has_writer
+    with open(writer(fifo.path), "wb", buffering=0) as pipe:
+        pipe.write(b"again\n")
+        assert fifo.lines(1.0, silent) == ["again"]
+        assert fifo.has_writer
+
+
+def test_waiting_without_a_writer_waits(fifo: Fifo) -> None:
+    """The hang-up of a writer that has gone must not wake it for ever."""
+    os.close(writer(fifo.path))
+    ours, theirs = os.pipe()
+    try:
+        fifo.lines(0.0, ours)
+        waiting = os.times().elapsed
+        fifo.lines(0.05, ours)
+        assert os.times().elapsed - waiting >= 0.04
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_pipe_that_was_replaced_is_found(fifo: Fifo, silent: int) -> None:
+    """keepalived removes the one that it made and makes another one at each reload."""
+    old = writer(fifo.path)
+    os.write(old, b"before\n")
+    os.unlink(fifo.path)
+    os.mkfifo(fifo.path)
+    new = writer(fifo.path)
+    os.write(new, b"after\n")
+    os.close(old)
+    assert fifo.lines(1.0, silent) == ["before", "after"]
+    os.close(new)
+
+
+def test_what_was_written_before_is_read(tmp_path: Path, silent: int) -> None:
+    """A reader that is started after the writer, or again, misses nothing."""
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    with open(writer(path), "wb", buffering=0) as pipe:
+        pipe.write(b"early\n")
+        fifo = Fifo(path)
+        assert fifo.lines(0.0, silent) == ["early"]
+        fifo.close()
+
+
+def test_a_signal_ends_the_waiting(fifo: Fifo) -> None:
+    """The other descriptor is how one is told."""
+    ours, theirs = os.pipe()
+    os.write(theirs, b"\0")
+    try:
+        assert fifo.lines(30.0, ours) == []
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
+    """With the path and what is wrong."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StateError, match="is no named pipe"):
+        Fifo(str(tmp_path / "file"))
+    with pytest.raises(StateError, match="No such file or directory"):
+        Fifo(str(tmp_path / "no" / "fifo"))
