@@ -96,6 +96,7 @@ def _run(plan: Plan, path: str, values: Mapping[str, Any], environ: Mapping[str,
     from pyconfd.registration.keeper import Keeper
     from pyconfd.registration.registrar import Registrar
     from pyconfd.registration.report import Report
+    from pyconfd.registration.state_memory import Memory
     from pyconfd.system.fifo import Fifo
     from pyconfd.system.proc import Commands
     from pyconfd.system.sdnotify import Notifier
@@ -109,7 +110,8 @@ def _run(plan: Plan, path: str, values: Mapping[str, Any], environ: Mapping[str,
 
     hooks = Hooks(values["hooks"], commands.run, values["hook_timeout_s"])
     fifo = Fifo(path)
-    keeper = Keeper(plan, fifo, hooks, make_registrar, Report(), Notifier(environ))
+    notifier = Notifier(environ)
+    keeper = Keeper(plan, fifo, Memory(path), hooks, make_registrar, Report(), notifier)
     try:
         return keeper.run()
     finally:

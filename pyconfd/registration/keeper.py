@@ -1,6 +1,7 @@
 """
 One run of `pyconfd notify`: hears a daemon's states, publishes them, tells the hooks. Shell.
 
+    start          what was heard before is published again, without hooks
     line heard     publish the newest state under the lease; hooks only for another state
     writer gone    for longer than a reload takes: LOST, unless its last word was a peaceful one
     stop           hear what is left, let the hooks end, withdraw
@@ -25,6 +26,7 @@ from pyconfd.registration import states
 from pyconfd.registration.hooks import Event, Hooks
 from pyconfd.registration.registrar import Registrar
 from pyconfd.registration.service import Announcement, Declaration, announce
+from pyconfd.registration.state_memory import Memory
 from pyconfd.registration.states import Speech, State
 from pyconfd.registration.status import Died, Notice, Tell
 from pyconfd.system.fifo import Fifo
@@ -57,6 +59,7 @@ class Keeper:
         self,
         plan: Plan,
         fifo: Fifo,
+        memory: Memory,
         hooks: Hooks,
         make_registrar: Callable[[Tell], Registrar],
         report: Tell,
@@ -64,11 +67,12 @@ class Keeper:
     ) -> None:
         self._plan = plan
         self._fifo = fifo
+        self._memory = memory
         self._hooks = hooks
         self._make_registrar = make_registrar
         self._report = report
         self._notifier = notifier
-        self._states: dict[str, State] = {}
+        self._states = memory.recall()
         self._published: dict[str, Announcement] = {}
         self._gone_at: float | None = None
         self._stopping = False
@@ -81,6 +85,8 @@ class Keeper:
         handled = Signals(self._stop, STOP)
         handled.install()
         self._registrar.start()
+        for known in self._states.values():
+            self._publish(known)
         self._notifier.ready("listening")
         try:
             while not self._stopping:
@@ -134,6 +140,7 @@ class Keeper:
 
     def _take(self, new: State, known: State | None) -> None:
         self._states[new.service] = new
+        self._memory.keep(self._states)
         if known is None or new.state != known.state:
             tell = log.warn if new.state == states.LOST else log.info
             tell(f"is {new.state}", service=new.service, was=new.was)
@@ -144,6 +151,7 @@ class Keeper:
         known = self._states.pop(service, None)
         if known is None:
             return
+        self._memory.keep(self._states)
         log.info(f"is {word}", service=service, was=known.state)
         ended = State(service=service, state=word, number=number, since=_now(), was=known.state)
         self._call_hooks(ended)

@@ -1,0 +1,323 @@
+"""
+The recipe keepalived on real nodes: an address that moves, states in etcd, bad input.
+
+Two nodes, each with nginx, keepalived, `pyconfd --watch` and `pyconfd notify`; the tests share them
+and leave them as they found them, with the address on lb1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support_etcd import PrivateEtcd, frozen, wait_until
+from tests.support_keepalived import Lan, Node, end, why_not
+from tests.support_pyconfd import Daemon
+from tests.support_recipes import keys_of
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(bool(why_not()), reason=why_not() or "nodes can be had"),
+]
+
+VIP = 100
+WEB = "/vrrp/web"
+STATES = "/keepalived/VI_1"
+# The guide's times are whole seconds; the protocol's third version knows shorter ones.
+QUICK = {
+    r"\"auth\": true": r"\"version\": 3, \"advert_int\": 0.1",
+    r"\"fall\": 2, \"rise\": 2": r"\"timeout\": 1, \"fall\": 1, \"rise\": 1",
+}
+
+
+@dataclass
+class Machine:
+    """A node and what runs on it."""
+
+    node: Node
+    nginx: Daemon
+    watch: Daemon
+    notify: Daemon
+    keepalived: Daemon
+
+    @property
+    def name(self) -> str:
+        return self.node.name
+
+    @property
+    def hooks(self) -> Path:
+        """Where the hooks of `pyconfd notify` are."""
+        return self.node.folder / "hooks"
+
+    def listen(self, etcd: PrivateEtcd) -> Daemon:
+        """Start `pyconfd notify`, with short times."""
+        words = ("--ttl", "2", "--hooks", str(self.hooks), "--hook-timeout", "500ms")
+        return self.node.notify(etcd.endpoint, *words)
+
+    def told(self) -> list[str]:
+        """What the recording hook was told so far."""
+        record = self.node.folder / "told"
+        return record.read_text().splitlines() if record.exists() else []
+
+
+@dataclass
+class Pair:
+    """Everything that runs for these tests."""
+
+    lan: Lan
+    etcd: PrivateEtcd
+    one: Machine
+    two: Machine
+
+    def put(self, key: str, **changes: object) -> None:
+        """Change fields of a key of the cluster."""
+        there = json.loads(self.etcd.get(f"{WEB}/{key}") or b"{}")
+        self.etcd.put(f"{WEB}/{key}", json.dumps({**there, **changes}))
+
+    def state(self, name: str) -> dict[str, object]:
+        """What a node has published."""
+        value = self.etcd.get(f"{STATES}/{name}")
+        return json.loads(value) if value else {}
+
+    def owners(self) -> list[str]:
+        """The nodes that have the address on their interface."""
+        return [m.name for m in (self.one, self.two) if m.node.has(VIP)]
+
+    def settled(self, name: str, timeout_s: float = 10.0) -> None:
+        """Until this node alone has the address, answers, and says so; the other says BACKUP."""
+        other = {"lb1": "lb2", "lb2": "lb1"}[name]
+
+        def so() -> bool:
+            states = (self.state(name).get("state"), self.state(other).get("state"))
+            return (
+                self.owners() == [name]
+                and self.lan.ask(VIP) == name
+                and states[0] == "MASTER"
+                and states[1] in ("BACKUP", "STOP", "LOST")
+            )
+
+        wait_until(so, timeout_s, f"the address on {name} alone")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Both nodes, the address on lb1."""
+    folder = tmp_path_factory.mktemp("pair")
+    with contextlib.ExitStack() as stack:
+        lan = stack.enter_context(Lan())
+        etcd = stack.enter_context(PrivateEtcd(folder, host=lan.us))
+        made = [planted(lan, folder, etcd, name, number) for name, number in NAMES.items()]
+        stack.callback(lambda: end(*(d for m in made for d in daemons(m))))
+        for machine in made:  # it has written its file and found nobody to tell
+            machine.watch.wait_log("reload failed", timeout_s=20)
+            machine.keepalived = machine.node.keepalived()
+        found = Pair(lan, etcd, *made)
+        found.settled("lb1", 20)
+        for machine in made:
+            machine.watch.wait_log("reloaded", timeout_s=20)
+        yield found
+
+
+NAMES = {"lb1": 11, "lb2": 12}
+RECORD = """\
+#!/bin/sh
+echo "$@ was $EVENT_WAS on $EVENT_NODE $EVENT_JSON" >>{told}
+"""
+
+
+def planted(lan: Lan, folder: Path, etcd: PrivateEtcd, name: str, number: int) -> Machine:
+    """A node with everything but keepalived, which is not there yet."""
+    node = lan.node(name, folder, number)
+    confdir = node.confdir("keepalived", QUICK)
+    if number == 11:
+        for key, value in keys_of(confdir).items():
+            etcd.put(key, value)
+    hooks = node.folder / "hooks"
+    hooks.mkdir()
+    (hooks / "record").write_text(RECORD.format(told=node.folder / "told"))
+    (hooks / "record").chmod(0o755)
+    argv = confdir.argv("--watch", "--node", etcd.endpoint)
+    watch = node.start("watch", argv[len(node.inside) :])
+    nginx = node.nginx()
+    machine = Machine(node, nginx, watch, watch, nginx)
+    machine.notify = machine.listen(etcd)
+    return machine
+
+
+def daemons(machine: Machine) -> set[Daemon]:
+    """All that runs on a node."""
+    return {machine.nginx, machine.notify, machine.watch, machine.keepalived}
+
+
+def test_the_address_is_where_the_priority_is_highest(pair: Pair) -> None:
+    """And both nodes say so in etcd, for `pyconfd members` too."""
+    assert pair.owners() == ["lb1"]
+    argv = [sys.executable, "-m", "pyconfd", "members", "--node", pair.etcd.endpoint]
+    argv += ["--key-pattern", "/keepalived/{service}/{id}"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in said.splitlines()]
+    assert [row[:5] for row in rows[1:]] == [
+        ["VI_1", "lb1", "lb1", "-", "MASTER"],
+        ["VI_1", "lb2", "lb2", "-", "BACKUP"],
+    ]
+
+
+def test_a_priority_from_etcd_takes_effect_without_a_flap(pair: Pair) -> None:
+    """Every request is answered by the same node while keepalived reads its file again."""
+    since, one = pair.state("lb1")["since"], pair.one
+    with pair.lan.asking(VIP) as answers:
+        for priority in (140, 150):
+            pair.put("nodes/lb1", priorities={"VI_1": priority})
+            wait_until(lambda p=priority: one.node.priority(one.keepalived) == p, 10, "it runs")
+        seen = len(answers)
+        wait_until(lambda: len(answers) > seen + 10, 5, "more answers")
+    assert set(answers) == {"lb1"}
+    assert pair.state("lb1")["since"] == since
+    assert pair.owners() == ["lb1"]
+
+
+BAD = {
+    "missing-field": ("instances/VI_1", {"vips": ["10.0.0.1"]}, "VI_1: vrid is missing"),
+    "no-json": ("instances/VI_1", "51", "VI_1 must be a JSON object"),
+    "vrid": ("instances/VI_1", {"vrid": 256, "vips": ["10.0.0.1"]}, "from 1 to 255"),
+    "priority": ("nodes/lb1", {"iface": "eth0", "priorities": {"VI_1": 255}}, "from 2 to 254"),
+    "state": ("nodes/lb1", {"iface": "eth0", "priorities": {"VI_1": 150}, "state": "up!"},
+              "/nodes/lb1: state must be up or standby"),
+    "equal": ("nodes/lb2", {"iface": "eth0", "priorities": {"VI_1": 150}}, "is also that of"),
+    "weight": ("checks/nginx", {"probe": "http://127.0.0.1/", "weight": -20}, "weight -20 is too"),
+    "interface": ("nodes/lb1", {"iface": "eth9", "priorities": {"VI_1": 150}},
+                  "keepalived.conf:25 comes from keepalived.conf.j2:"),
+    "script": ("checks/nginx", {"script": "gone", "weight": 0}, "nginx since not found"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_changes_nothing(pair: Pair, name: str) -> None:
+    """The file is untouched, the address stays, and the log says which key and why."""
+    key, value, says = BAD[name]
+    conf = pair.one.node.conf
+    before, good = conf.stat(), pair.etcd.get(f"{WEB}/{key}")
+    said = len(pair.one.watch.log)
+    pair.etcd.put(f"{WEB}/{key}", value if isinstance(value, str) else json.dumps(value))
+    try:
+        pair.one.watch.wait(lambda: says in pair.one.watch.log[said:], says, 10)
+        assert (conf.stat().st_ino, conf.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+        assert pair.lan.ask(VIP) == "lb1"
+        assert pair.owners() == ["lb1"]
+    finally:
+        pair.etcd.put(f"{WEB}/{key}", good or b"")
+
+
+def test_a_missing_key_changes_nothing(pair: Pair) -> None:
+    """The instance that the nodes speak of has gone."""
+    good = pair.etcd.get(f"{WEB}/instances/VI_1")
+    said = len(pair.one.watch.log)
+    pair.etcd.delete(f"{WEB}/instances/VI_1")
+    try:
+        words = "priorities names VI_1, but there is no /vrrp/web/instances/VI_1"
+        pair.one.watch.wait(lambda: words in pair.one.watch.log[said:], words, 10)
+        assert pair.owners() == ["lb1"]
+    finally:
+        pair.etcd.put(f"{WEB}/instances/VI_1", good or b"")
+
+
+def test_nginx_that_hangs_loses_the_address_and_gets_it_back(pair: Pair) -> None:
+    """It accepts and never answers; its pid file is as it was. keepalived itself runs on."""
+    group = children(pair.one.nginx)
+    for pid in group:
+        signal_to(pid, signal.SIGSTOP)
+    try:
+        pair.settled("lb2")
+        assert pair.state("lb1")["priority"] == 150 - 60
+    finally:
+        for pid in group:
+            signal_to(pid, signal.SIGCONT)
+    pair.settled("lb1")
+
+
+def test_standby_moves_the_address_by_a_put(pair: Pair) -> None:
+    """For maintenance; the node's keepalived and nginx run on."""
+    pair.put("nodes/lb1", state="standby")
+    pair.settled("lb2")
+    pair.put("nodes/lb1", state="up")
+    pair.settled("lb1")
+
+
+def test_a_store_that_is_away_holds_up_neither_keepalived_nor_hooks(pair: Pair) -> None:
+    """The address moves in time, hooks run, and the newest state is delivered afterwards."""
+    (pair.one.hooks / "hangs").write_text("#!/bin/sh\nsleep 60\n")
+    (pair.one.hooks / "hangs").chmod(0o755)
+    told = len(pair.one.told())
+    try:
+        with frozen(pair.etcd):
+            end(pair.one.nginx)
+            wait_until(lambda: pair.owners() == ["lb2"], 10, "the address on lb2")
+            wait_until(lambda: len(pair.one.told()) > told, 5, "the hook")
+            pair.one.nginx = pair.one.node.nginx()
+            wait_until(lambda: pair.owners() == ["lb1"], 10, "the address on lb1")
+            wait_until(lambda: len(pair.one.told()) > told + 1, 5, "the hook")
+        pair.settled("lb1")
+    finally:
+        (pair.one.hooks / "hangs").unlink()
+    assert [line.split()[:7] for line in pair.one.told()[told:]] == [
+        ["INSTANCE", "VI_1", "BACKUP", "90", "was", "MASTER", "on"],
+        ["INSTANCE", "VI_1", "MASTER", "150", "was", "BACKUP", "on"],
+    ]
+    assert pair.state("lb1")["was"] == "BACKUP"
+    pair.one.notify.wait_log("timed out after 0.5 s hook=hangs")
+
+
+def test_keepalived_that_stops_gives_the_address_away(pair: Pair) -> None:
+    """It says STOP, and takes the address back when it starts again."""
+    end(pair.one.keepalived)
+    pair.settled("lb2")
+    assert pair.state("lb1")["state"] == "STOP"
+    pair.one.keepalived = pair.one.node.keepalived()
+    pair.settled("lb1")
+
+
+def test_keepalived_that_is_killed_is_lost(pair: Pair) -> None:
+    """The kernel keeps the address on its interface: two nodes have it, and etcd says why."""
+    for pid in reversed(children(pair.one.keepalived)):
+        signal_to(pid, signal.SIGKILL)
+    pair.one.keepalived.process.wait()
+    wait_until(lambda: pair.owners() == ["lb1", "lb2"], 10, "both")
+    wait_until(lambda: pair.state("lb1").get("state") == "LOST", 10, "LOST")
+    assert pair.state("lb2")["state"] == "MASTER"
+    pair.one.keepalived = pair.one.node.keepalived()
+    pair.settled("lb1")
+
+
+def test_a_listener_that_is_killed_knows_the_states_when_it_is_back(pair: Pair) -> None:
+    """keepalived repeats nothing; without its lease the state of a dead node vanishes."""
+    before = pair.state("lb2")
+    told = len(pair.two.told())
+    pair.two.notify.process.kill()
+    pair.two.notify.process.wait()
+    wait_until(lambda: not pair.state("lb2"), 10, "the key's end")
+    pair.two.notify = pair.two.listen(pair.etcd)
+    wait_until(lambda: pair.state("lb2") == before, 10, "the state of before")
+    assert len(pair.two.told()) == told
+
+
+def children(daemon: Daemon) -> list[int]:
+    """A process and its children."""
+    import psutil
+
+    process = psutil.Process(daemon.process.pid)
+    return [process.pid, *(child.pid for child in process.children(recursive=True))]
+
+
+def signal_to(pid: int, number: signal.Signals) -> None:
+    """Send it."""
+    import os
+
+    os.kill(pid, number)
