@@ -16,6 +16,7 @@ from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
 from pyconfd.app.lanes import Lanes
 from pyconfd.app.loop import Loop, Message, Pace, Parts
+from pyconfd.app.quarantine import Quarantine
 from pyconfd.app.tools import Tools
 from pyconfd.backends.base import Put, Watch
 from pyconfd.errors import ConfigError
@@ -119,6 +120,7 @@ class World:
             drift=Drift(),
             guards=Guards(str(self.state / "keys.json")),
             made=Made(str(self.state / "made.json")),
+            quarantine=Quarantine(str(self.state / "quarantine.json")),
             work_dir=str(self.state / "check"),
             stopping=lambda: self.loop.stopping,
         )
@@ -152,8 +154,12 @@ class World:
 
     def status(self) -> Mapping[str, Any]:
         """The loop's own answer; everything that was on the inbox before it has been taken."""
+        return self.ask("status")
+
+    def ask(self, do: str, name: str = "") -> Mapping[str, Any]:
+        """The loop's answer to a question."""
         said: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-        self.inbox.put(Asked({"do": "status"}, said.put))
+        self.inbox.put(Asked({"do": do, "name": name}, said.put))
         return said.get(timeout=10.0)
 
     def settle(self) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ WALL |= {
 SHOWN = {
     "app/build.py": "started_at of the status",
     "app/loop.py": "since when, in the status",
+    "app/quarantine.py": "since when, in the status and the explanation",
     "app/register_command.py": "the start that a member's key carries for people",
     "app/telling.py": "since when, in the status line",
     "pipeline/world_functions.py": "datetime(), for templates",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyconfd.app.drift import Drift
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
+from pyconfd.app.quarantine import Quarantine
 from pyconfd.app.tools import Tools
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
@@ -44,6 +45,7 @@ class State:
     journal: Journal
     guards: Guards
     made: Made
+    quarantine: Quarantine
     owed: frozenset[str]
 
 
@@ -100,6 +102,7 @@ def tools(
         drift=Drift(),
         guards=state.guards,
         made=state.made,
+        quarantine=state.quarantine,
         work_dir=os.path.join(state.folder, WORK_DIR),
         check_timeout_s=settings.check_cmd_timeout_s,
         keep_stage=settings.keep_stage_file,
@@ -129,7 +132,9 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
             )
             owed = {resource.service for resource in found.resources}
         guards = Guards(os.path.join(folder, "keys.json"))
-        yield State(folder, journal, guards, made, frozenset(owed))
+        quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
+        quarantine.keep({one.name for one in found.resources})
+        yield State(folder, journal, guards, made, quarantine, frozenset(owed))
         guards.keep()
         journal.close()
 

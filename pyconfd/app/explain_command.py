@@ -79,6 +79,10 @@ def _state(one: Plain, paint: Paint) -> list[str]:
         lines += [f"| {line}" for line in printable(trouble["words"]).splitlines()]
     if one["retry_s"] is not None:
         lines.append(f"looked at again in {span(one['retry_s'])}, or when its keys change")
+    if held := one.get("quarantine"):
+        at = f" at revision {held['revision']}" if held["revision"] else ""
+        lines.append(printable(f"quarantine since {held['since_at']}{at}: {held['why']}"))
+        lines.append(f"try it again: pyconfd release {one['group'] or one['name']}")
     if one["state"] == "held":
         lines.append(f"let it through: pyconfd release {one['group'] or one['name']}")
     return lines

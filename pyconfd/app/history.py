@@ -132,7 +132,9 @@ class History:
             by_name.setdefault(outcome.resource.declared, []).append(outcome)
         for declared in report.names:
             outcomes = by_name.get(declared, [])
-            if all(outcome.resource.name != declared for outcome in outcomes):
+            if declared not in report.partly and all(
+                outcome.resource.name != declared for outcome in outcomes
+            ):
                 self._forget(declared)  # a pattern that was in trouble as a whole no longer is
                 self._keep_items(declared, outcomes)
             for outcome in outcomes:

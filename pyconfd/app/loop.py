@@ -269,10 +269,16 @@ class Loop:
     def _answer(self, asked: Asked) -> None:
         """Somebody on the control socket wants to know, or lets a held change through."""
         now = time.monotonic()
-        access = Access(self._index.reads, self._store.snapshot, self._parts.tools.guards.release)
+        access = Access(self._index.reads, self._store.snapshot, self._release)
         said = answer(asked.question, self._facts(now), access)
         self._fleet.dirty(said.dirty, now)
         asked.reply(said.answer)
+
+    def _release(self, names: Sequence[str]) -> Sequence[str]:
+        """What is held back by a guard or in quarantine may go live; the names of those."""
+        tools = self._parts.tools
+        released = {*tools.guards.release(names), *tools.quarantine.release(names)}
+        return [name for name in names if name in released]
 
     def _facts(self, now: float) -> Facts:
         """What there is to be told, as references: nothing is copied or counted before it is."""
@@ -291,6 +297,7 @@ class Loop:
             services=self._fleet.states,
             active=self._fleet.active,
             history=self._history,
+            quarantine=self._parts.tools.quarantine.by_member(),
             stopping=self.stopping,
         )
 

@@ -8,11 +8,11 @@ what is due, tells the service once, and makes the report.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pyconfd.app.each import expand
-from pyconfd.app.putting_back import put_back
+from pyconfd.app.putting_back import Means, put_back
 from pyconfd.app.tools import Tools
 from pyconfd.app.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, ReloadError, SwapError
@@ -83,8 +83,31 @@ def run_pass(
     )
     # Without a report nobody was told, as when nginx does not run; so nobody has refused.
     if told and told.revert and isinstance(answer, ReloadFailed) and answer.report:
-        return _revert(tools, told, done, answer, resources)
+        means = _means(tools, job, told, resources, snapshot)
+        try:
+            return put_back(tools, done, answer, resources, means)
+        except SwapError as torn:
+            return replace(done, reload=replace(answer, error=torn))
     return done
+
+
+def _means(
+    tools: Tools, job: Job, told: Told, resources: Sequence[Resource], snapshot: Snapshot
+) -> Means:
+    def offer(names: Sequence[str]) -> Sequence[Outcome]:
+        due = [
+            resource
+            for resource in resources
+            if (resource.group or resource.name) in names
+            or (resource.each and any(name.startswith(f"{resource.name}[") for name in names))
+        ]
+        return _make_true(tools, due, snapshot, only=names)[0]
+
+    return Means(
+        tell=lambda: _tell(tools, job.service, told),
+        offer=None if job.blind else offer,
+        interval_s=max(resource.min_reload_interval_s for resource in resources),
+    )
 
 
 def _due(tools: Tools, job: Job, resources: Sequence[Resource]) -> list[Resource]:
@@ -97,9 +120,16 @@ def _due(tools: Tools, job: Job, resources: Sequence[Resource]) -> list[Resource
 
 
 def _make_true(
-    tools: Tools, due: Iterable[Resource], snapshot: Snapshot
+    tools: Tools,
+    due: Iterable[Resource],
+    snapshot: Snapshot,
+    *,
+    only: Collection[str] | None = None,
 ) -> tuple[tuple[Outcome, ...], Mapping[str, Reads]]:
-    """Every due group as far as it comes, and what each declared resource has read."""
+    """
+    Every due group as far as it comes, and what each declared resource has read. only: of what a
+    pattern stands for, those of these names; it is not looked at as a whole then.
+    """
     outcomes: list[Outcome] = []
     candidates: list[Candidate] = []
     admitted: list[Resource] = []
@@ -113,13 +143,13 @@ def _make_true(
         admitted += members
         if members[0].each:
             more, refused = _one_for_each(tools, members[0], snapshot)
-            candidates += more
-            outcomes += refused
+            candidates += [one for one in more if only is None or one.name in only]
+            outcomes += refused if only is None else ()
         else:
             candidates.append(Candidate(name, members))
     transact(tools, candidates, snapshot)
     done = [outcome for candidate in candidates for outcome in candidate.outcomes.values()]
-    for resource in admitted:
+    for resource in admitted if only is None else ():
         _note_success(tools, resource, done, snapshot)
     return (*outcomes, *done), _reads(admitted, done)
 
@@ -233,16 +263,3 @@ def _tell_nginx(tools: Tools, service: str, told: Told, nginx: Nginx) -> Reloade
         pidfile=where.pidfile,
         log=where.log,
     )
-
-
-def _revert(
-    tools: Tools, told: Told, done: LaneReport, failed: ReloadFailed, resources: Sequence[Resource]
-) -> LaneReport:
-    """The old files back and the service told again, if they were kept."""
-    try:
-        reverted = put_back(tools, done, failed, resources)
-    except SwapError as torn:
-        return replace(done, reload=replace(failed, error=torn))
-    if reverted is done:
-        return done
-    return replace(reverted, reload=_tell(tools, done.service, told))

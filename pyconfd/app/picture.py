@@ -7,14 +7,17 @@ Moments are UTC text (`*_at`), spans are seconds (`*_s`). Names of keys are in i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from pyconfd.app.history import Fate, History, ReloadFate, Trouble
 from pyconfd.app.status_line import Outage, Owed, Summary, kind, line, utc
 from pyconfd.model.resources import Resource
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
+
+if TYPE_CHECKING:
+    from pyconfd.app.quarantine import Refusal
 
 Plain = dict[str, Any]
 
@@ -25,7 +28,8 @@ class Facts:
     What the loop knows at one moment. now_s: monotonic seconds; now_at: the same moment in seconds
     since 1970. about: what never changes (version, pid, ...). resources: declared ones by name.
     unready: those that were not looked at yet. lost: why the store is out of reach, since lost_s.
-    active: the services that have something running, waiting or owed.
+    active: the services that have something running, waiting or owed. quarantine: resource name ->
+    the version of it that its service has refused.
     """
 
     now_s: float
@@ -43,6 +47,7 @@ class Facts:
     active: Mapping[str, ServiceState]
     history: History
     stopping: bool
+    quarantine: Mapping[str, Refusal] = field(default_factory=dict)
 
     def moment(self, at_s: float) -> float:
         """A monotonic time as seconds since 1970."""
@@ -161,6 +166,10 @@ def _resource(facts: Facts, resource: Resource) -> Plain:
     """One row; `state` is fine, waiting, or the kind of trouble."""
     fate = facts.history.fates.get(resource.name)
     retry = retry_of(facts, resource)
+    refusal = facts.quarantine.get(resource.name)
+    since_at = fate.since_at if fate else None
+    if refusal and fate and fate.state == "reverted":
+        since_at = refusal.since_at  # this run may have begun later
     row: Plain = {
         "name": resource.name,
         "dest": resource.dest,
@@ -168,9 +177,10 @@ def _resource(facts: Facts, resource: Resource) -> Plain:
         "service": resource.service,
         "state": state_of(facts, resource, fate),
         "result": str(fate.result) if fate else None,
-        "since_at": utc(fate.since_at) if fate else None,
+        "since_at": utc(since_at) if since_at is not None else None,
         "trouble": trouble(fate.trouble) if fate and fate.trouble else None,
         "retry_s": round(max(0.0, retry.at_s - facts.now_s), 1) if retry else None,
+        "quarantine": quarantine(refusal),
         "live": None,
     }
     if fate and fate.live:
@@ -207,6 +217,17 @@ def trouble(found: Trouble) -> Plain:
         "words": found.words,
         "revision": found.revision or None,
         "at": utc(found.at),
+    }
+
+
+def quarantine(refusal: Refusal | None) -> Plain | None:
+    """A version that its service has refused, as plain data."""
+    if refusal is None:
+        return None
+    return {
+        "since_at": utc(refusal.since_at),
+        "why": refusal.why,
+        "revision": refusal.revision or None,
     }
 
 

@@ -1,5 +1,6 @@
 """
-`pyconfd release`: let a change through that a guard holds back.
+`pyconfd release`: let a change through that a guard holds back, or a version try again that its
+service has refused.
 
 Exit status: 0 released; 1 no daemon runs, or nothing is held back; 2 wrong usage.
 """
@@ -16,8 +17,9 @@ from pyconfd.app.inquiry import FINDING, read_inquiry, say_help
 _HELP = """\
 usage: pyconfd release RESOURCE|GROUP|DESTINATION [OPTIONS]
 
-Lets the newest version through that a guard holds back, for the resource or its whole group. It
-is still checked like any other. Holds for this one change: the next is guarded again.
+Lets the newest version through that a guard holds back, or tries one again that its service has
+refused, for the resource or its whole group. It is still checked like any other. Holds for this one
+change: the next is guarded again.
 """
 
 

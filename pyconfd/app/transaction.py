@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from pyconfd.app.quarantine import Refusal
 from pyconfd.app.tools import Tools
 from pyconfd.errors import (
     CheckBroken,
@@ -18,7 +19,9 @@ from pyconfd.errors import (
     PyconfdError,
     RenderError,
     StageError,
+    StateError,
     SwapError,
+    SwapTorn,
 )
 from pyconfd.model.resources import Nginx, Resource
 from pyconfd.model.steps import (
@@ -35,7 +38,7 @@ from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.store import Snapshot
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Candidate:
     """
     One group of this pass. removals: destinations that disappear with it. staged: what differs,
@@ -55,6 +58,15 @@ class Candidate:
         """Whether there is still something to swap."""
         return not self.settled and bool(self.staged or self.removals)
 
+    @property
+    def dests(self) -> list[str]:
+        """Its destinations."""
+        return [one.dest for one in (*self.resources, *self.removals)]
+
+    def begin_again(self) -> None:
+        """Forget what came of it; the staged files are gone."""
+        self.staged, self.permits, self.outcomes, self.settled = [], [], {}, False
+
     def settle(self, resource: Resource, result: Result, **facts: object) -> None:
         """Note what became of one destination."""
         self.outcomes[resource.dest] = Outcome(resource=resource, result=result, **facts)  # type: ignore[arg-type]
@@ -70,7 +82,8 @@ class Candidate:
     ) -> None:
         """The whole group is off: one destination is to blame, the others are left out."""
         self.settled = True
-        check.discard_all(self.staged)
+        if not isinstance(error, SwapTorn):  # then they tell the next start what has happened
+            check.discard_all(self.staged)
         blame = LeftOut(
             f"not done, because {resource.name} of the same group failed",
             where=self.name,
@@ -105,6 +118,20 @@ class Candidate:
 
 def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
     """Bring each candidate to its end; afterwards its outcomes are complete."""
+    todo = list(candidates)
+    while todo:
+        _judge(tools, todo, snapshot)
+        again: list[Candidate] = []
+        for judged in _judged_together(todo):
+            again += _swap(tools, judged)
+        for candidate in _waiting(todo):
+            if candidate not in again:
+                _remove_alone(tools, candidate)
+        todo = again
+
+
+def _judge(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
+    """Render, stage and check all; those that have permits then may be swapped."""
     for candidate in candidates:
         prepare(tools, candidate, snapshot)
     for candidate in _waiting(candidates):
@@ -112,31 +139,31 @@ def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) 
     for nginx in dict.fromkeys(_nginx(candidate) for candidate in _waiting(candidates)):
         if nginx is not None:
             _check_in_nginx(tools, nginx, candidates, snapshot)
-    alone = [one for one in _waiting(candidates) if _nginx(one) and not one.staged]
-    incomplete: set[Nginx] = set()
+
+
+def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """
+    Those with permits, by verdict: what one nginx has judged as a set is swapped as a set. Files
+    of nginx that only disappear are not among them; they are judged later.
+    """
+    sets: dict[object, list[Candidate]] = {}
     for candidate in _waiting(candidates):
         nginx = _nginx(candidate)
-        if candidate in alone:
-            continue
-        if nginx in incomplete:
-            _take_back(candidate)
-        elif not _swap(tools, candidate) and nginx is not None:
-            incomplete.add(nginx)
-    for candidate in alone:
-        _remove_alone(tools, candidate)
+        if nginx is None or candidate.staged:
+            sets.setdefault(nginx or candidate.name, []).append(candidate)
+    return list(sets.values())
 
 
 def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
     """Render and stage every member; the first that fails ends the candidate."""
+    refusal = tools.quarantine.get(candidate.name)
+    if refusal and _was_refused(tools, candidate, refusal, snapshot):
+        return
     for resource in candidate.resources:
         try:
             rendered = tools.renderer.render(resource, snapshot)
         except RenderError as error:
             candidate.fail(resource, Result.RENDER_FAILED, error=error, reads=error.reads)
-            return
-        if tools.quarantine.get(resource.name) == rendered.digest:
-            reverted = _reverted_before(resource)
-            candidate.fail(resource, Result.REVERTED, error=reverted, reads=rendered.reads)
             return
         candidate.settle(
             resource,
@@ -155,13 +182,35 @@ def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
             candidate.staged.append(staged)
 
 
-def _reverted_before(resource: Resource) -> SwapError:
-    return SwapError(
-        "this very version was put live before, and the service did not take it",
-        where=resource.dest,
+def _was_refused(tools: Tools, candidate: Candidate, refusal: Refusal, snapshot: Snapshot) -> bool:
+    """Whether this is the version in quarantine; then the candidate is settled, else that ends."""
+    try:
+        made = [tools.renderer.render(resource, snapshot) for resource in candidate.resources]
+    except RenderError:
+        return False  # whoever renders next says so
+    if {each.resource.name: each.digest for each in made} != refusal.versions:
+        tools.quarantine.forget(candidate.name)
+        return False
+    error = SwapError(
+        f"this very version was put live before, and the service did not take it: {refusal.why}",
+        where=candidate.name,
         kept="the version before it is live",
-        hint="change the key or the template, or send SIGHUP to try it again",
+        hint=f"change the key or the template, or: pyconfd release {candidate.name}",
     )
+    for each in made:
+        taken_back = each.resource.name in refusal.refused
+        candidate.settle(
+            each.resource,
+            Result.REVERTED if taken_back else Result.UNCHANGED,
+            reads=each.reads,
+            digest=each.digest,
+            revision=each.revision,
+            error=error if taken_back else None,
+        )
+    for gone in candidate.removals:
+        candidate.settle(gone, Result.REVERTED, error=error)
+    candidate.settled = True
+    return True
 
 
 def _waiting(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -261,49 +310,58 @@ def _remove_alone(tools: Tools, candidate: Candidate) -> None:
         except CheckBroken as error:
             candidate.fail(first, Result.CHECK_BROKEN, error=error)
             return
-    _swap(tools, candidate)
+    _swap(tools, [candidate])
 
 
-def _take_back(candidate: Candidate) -> None:
+def _swap(tools: Tools, judged: Sequence[Candidate]) -> list[Candidate]:
     """
-    The verdict was on all files together, and one before this could not be swapped: without it
-    nobody has judged this one. It is tried again soon, against what is live then.
+    Put the files of one verdict live, whole or not at all. When one of them cannot be put in place,
+    its group is off; the others are as they were, and have to be judged without it: these.
     """
-    first = candidate.staged[0].rendered.resource
-    error = LeftOut(
-        "judged together with a file that could not be put in place",
-        where=first.dest,
-        kept="the live file is unchanged",
-        hint="it is judged again",
-    )
-    candidate.fail(first, Result.SWAP_FAILED, error=error)
+    for candidate in judged:
+        for staged in candidate.staged:
+            tools.drift.saw(staged.rendered.resource, staged.path)
+        for gone in candidate.removals:
+            tools.drift.forget(gone)
+    try:
+        _swap_files(tools, judged)
+    except SwapError as error:
+        return _not_swapped(judged, error)
+    for candidate in judged:
+        _swapped(candidate)
+    return []
 
 
-def _swap(tools: Tools, candidate: Candidate) -> bool:
-    """Put the judged files live, whole or not at all. False when that failed."""
+def _swap_files(tools: Tools, judged: Sequence[Candidate]) -> None:
+    permits = [permit for candidate in judged for permit in candidate.permits]
+    removals = [gone for candidate in judged for gone in candidate.removals]
     revertible = any(
         resource.on_reload_failure == "revert"
+        for candidate in judged
         for resource in (*candidate.resources, *candidate.removals)
     )
-    for staged in candidate.staged:
-        tools.drift.saw(staged.rendered.resource, staged.path)
-    for gone in candidate.removals:
-        tools.drift.forget(gone)
-    try:
-        if len(candidate.permits) == 1 and not candidate.removals and not revertible:
-            swap.swap(candidate.permits[0], journal=tools.journal)
-        else:
-            swap.swap_all(
-                candidate.permits,
-                journal=tools.journal,
-                removals=candidate.removals,
-                keep_old=revertible,
-            )
-    except SwapError as error:
-        members = [staged.rendered.resource for staged in candidate.staged]
-        first = (members or list(candidate.removals))[0]
-        candidate.fail(first, Result.SWAP_FAILED, error=error)
-        return False
+    if len(permits) == 1 and not removals and not revertible:
+        swap.swap(permits[0], journal=tools.journal)
+    else:
+        swap.swap_all(permits, journal=tools.journal, removals=removals, keep_old=revertible)
+
+
+def _not_swapped(judged: Sequence[Candidate], error: SwapError) -> list[Candidate]:
+    """The group that the error is about fails; without one that is known, all of them do."""
+    offenders = [each for each in judged if error.where in each.dests]
+    if isinstance(error, SwapTorn) or isinstance(error.__cause__, StateError) or not offenders:
+        offenders = list(judged)
+    for candidate in offenders:
+        members = [*candidate.resources, *candidate.removals]
+        named = (each for each in members if each.dest == error.where)
+        candidate.fail(next(named, members[0]), Result.SWAP_FAILED, error=error)
+    again = [each for each in judged if each not in offenders]
+    for candidate in again:
+        candidate.begin_again()
+    return again
+
+
+def _swapped(candidate: Candidate) -> None:
     for staged in candidate.staged:
         candidate.settle(
             staged.rendered.resource,
@@ -317,4 +375,3 @@ def _swap(tools: Tools, candidate: Candidate) -> bool:
     for gone in candidate.removals:
         candidate.settle(gone, Result.REMOVED, was="removed")
     candidate.settled = True
-    return True

@@ -198,13 +198,14 @@ class LaneReport:
     What one pass over a service did; the only thing that comes back from a lane.
 
     outcomes: one for each destination of the pass. names: the declared resources that were looked
-    at. reads: declared name -> what to watch for; missing where it is not known. reload: None when
-    none was due or allowed.
+    at; partly: those of which only some destinations were. reads: declared name -> what to watch
+    for; missing where it is not known. reload: None when none was due or allowed.
     """
 
     service: str
     generation: int
     outcomes: tuple[Outcome, ...] = field(default=())
     names: frozenset[str] = frozenset()
+    partly: frozenset[str] = frozenset()
     reads: Mapping[str, Reads] = field(default_factory=dict)
     reload: Reloaded | ReloadFailed | None = None

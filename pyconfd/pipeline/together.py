@@ -6,6 +6,7 @@ The judge is handed in. What is kept is always a set that was judged as a set.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,3 +95,47 @@ def _in_order(
     groups: Mapping[str, Sequence[Staged]], refused: Mapping[str, Refused | CheckBroken]
 ) -> dict[str, Refused | CheckBroken]:
     return {name: refused[name] for name in groups if name in refused}
+
+
+class Offer(enum.Enum):
+    """
+    What became of some groups that were put live together: taken by the service, all of them;
+    partly, because others of them failed before; refused, and all is as before; unknown.
+    """
+
+    TAKEN = enum.auto()
+    PARTLY = enum.auto()
+    REFUSED = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+def by_halves(names: Sequence[str], offer: Callable[[Sequence[str]], Offer]) -> list[str]:
+    """
+    Which of these groups, refused together by the service and taken back, it refuses by themselves.
+    offer: puts some of them live on top of what is, and keeps those that are taken.
+
+    One offender among n costs about two offers for each doubling of n. Ends early, with those found
+    so far, when an offer comes to nothing.
+    """
+    refused: list[str] = []
+    todo = [(tuple(names), True)]
+    while todo:
+        some, known = todo.pop()
+        if not known:
+            answer = offer(some)
+            if answer is Offer.UNKNOWN:
+                return refused
+            if answer is not Offer.REFUSED:
+                continue
+        if len(some) == 1:
+            refused.append(some[0])
+            continue
+        first, rest = some[: len(some) // 2], some[len(some) // 2 :]
+        answer = offer(first)
+        if answer is Offer.UNKNOWN:
+            return refused
+        # All of them were refused on top of the same: where the first are fine, the rest is not.
+        todo.append((rest, answer is Offer.TAKEN))
+        if answer is Offer.REFUSED:
+            todo.append((first, True))
+    return refused

@@ -39,7 +39,8 @@ class Job:
 
     resources: to render, in declared order by whoever runs it. verify: look at all live files and
     render those that were touched by somebody else. may_reload: the least interval has passed.
-    debt: what was owed when the job began; pay: it is due even if nothing is swapped.
+    debt: what was owed when the job began; pay: it is due even if nothing is swapped. blind: there
+    is no complete snapshot, so nothing may be rendered.
     """
 
     service: str
@@ -49,6 +50,7 @@ class Job:
     may_reload: bool = True
     debt: Debt | None = None
     pay: bool = False
+    blind: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def start(
     if stopping:
         if state.debt is None or state.debt.attempts:
             return state, None
-        job = Job(service=state.name, generation=generation, debt=state.debt, pay=True)
+        job = Job(service=state.name, generation=generation, debt=state.debt, pay=True, blind=blind)
         return replace(state, running=job), job
     ready = frozenset() if blind else _ready(state, now)
     job = Job(
@@ -112,6 +114,7 @@ def start(
         may_reload=now >= _reload_from_s(state),
         debt=state.debt,
         pay=state.debt is not None and now >= _payable_s(state, state.debt),
+        blind=blind,
     )
     if not (ready or job.verify or job.pay):
         return state, None

@@ -307,10 +307,10 @@ def test_revert_puts_the_old_file_back_and_does_not_try_that_version_again(
     assert [each.name for each in edge.nginx.sites.iterdir()] == ["a.conf"]
 
 
-def test_a_removal_that_is_reverted_is_tried_again(
+def test_a_removal_that_was_put_back_with_its_neighbour_is_done_without_it(
     watched: Edge, etcd: PrivateEtcd, busy: int
 ) -> None:
-    """A file goes while its neighbour is refused: both are back, and go their ways later."""
+    """A file goes while another resource is refused: both are back, and only that one stays so."""
     edge = watched
     template = "# {{ getv('/s/' ~ name) | nospace }}\n"
     more = f'{_each(edge)}on_reload_failure = "revert"\n'
@@ -321,11 +321,12 @@ def test_a_removal_that_is_reverted_is_tried_again(
         edge.nginx.wait_answer("a", "one")
         good, gone = site.read_bytes(), edge.nginx.sites / "x.conf"
         etcd.txn([("/a/extra", LISTEN.format(busy))], ["/s/x"])
-        daemon.wait_log("the version before it is live again", count=2)
+        daemon.wait_log("the service refused several groups together")
+        daemon.wait_log("the version before it is live again")
         assert site.read_bytes() == good
-        assert gone.exists()
+        assert not gone.exists()
         etcd.put("/s/y", "2")
-        daemon.wait(lambda: not gone.exists(), "the removal")
+        daemon.wait_file(edge.nginx.sites / "y.conf", "# 2\n")
         assert site.read_bytes() == good
 
 

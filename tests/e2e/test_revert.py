@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +149,59 @@ def test_after_a_kill_and_a_newer_version_it_is_the_running_one_that_comes_back(
     assert "the version before it is live again" in edge.once(fails=True)
     assert dest.read_bytes() == good
     nothing_else(edge, "a.conf")
+
+
+def test_one_tenants_refused_port_does_not_hold_up_the_others(edge: Edge, busy: str) -> None:
+    """Five change at once, nginx refuses the reload: four are served, one has its old file."""
+    dests = {name: edge.site(name, REVERT) for name in "abcde"}
+    edge.keys(**{name: {"text": "one"} for name in dests})
+    edge.once()
+    for name in dests:
+        edge.nginx.wait_answer(name, "one")
+    edge.keys(**{name: {"text": "two", "extra": busy * (name == "d")} for name in dests})
+    said = edge.once(fails=True)
+    assert "the service refused several groups together" in said
+    assert said.count("the version before it is live again") == 1
+    for name in dests:
+        edge.nginx.wait_answer(name, "one" if name == "d" else "two")
+    nothing_else(edge, *(f"{name}.conf" for name in dests))
+    assert edge.nginx.test() == ""
+
+
+def test_a_refused_version_waits_over_restarts_until_somebody_lets_it_go(edge: Edge) -> None:
+    """Nothing is told while it is the same; explain says since when and why, release ends it."""
+    dest = edge.site("a", REVERT)
+    edge.keys(a={"text": "one"})
+    edge.once()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        edge.keys(a={"text": "two", "extra": LISTEN.format(other.getsockname()[1])})
+        assert "nginx did not take the new configuration" in edge.once(fails=True)
+    said = edge.once(fails=True)
+    assert reloads(said) == 0
+    assert "this very version was put live before" in said
+    with edge.confdir.daemon() as daemon:
+        daemon.wait_log("this very version was put live before")
+        told = ask(edge, "explain")
+        assert "state     reverted since 20" in told
+        assert "quarantine since 20" in told
+        assert "Address already in use" in told
+        assert "pyconfd release a" in told
+        assert '"one"' in dest.read_text()
+        assert "1 reverted" in ask(edge, "status", "")
+        assert "released: a" in ask(edge, "release")
+        edge.nginx.wait_answer("a", "two")
+        daemon.wait(lambda: "state     fine" in ask(edge, "explain"), "a fine state")
+        assert "quarantine" not in ask(edge, "explain")
+    nothing_else(edge, "a.conf")
+
+
+def ask(edge: Edge, command: str, name: str = "a") -> str:
+    """What a command says of the running daemon."""
+    folder = str(edge.confdir.folder)
+    argv = [sys.executable, "-m", "pyconfd", command, *([name] if name else [])]
+    argv += ["--confdir", folder, "--state-dir", f"{folder}/state"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

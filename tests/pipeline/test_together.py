@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyconfd.errors import CheckBroken
 from pyconfd.model.steps import Checked, CommandReport, LiveFile, Refused, Staged
-from pyconfd.pipeline.together import Judge, sort_out
+from pyconfd.pipeline.together import Judge, Offer, by_halves, sort_out
 from tests.support_steps import rendered
 
 REPORT = CommandReport("judge", 1, 0.0)
@@ -96,3 +96,62 @@ def test_the_kept_set_was_judged_and_no_innocent_group_is_left_out(
     assert not kept or frozenset(kept) in asked
     for name in set(names) - kept - bad:
         assert any(frozenset((name, other)) in pairs for other in names), "left out for nothing"
+
+
+class Service:
+    """Takes what holds no bad group; `live` is what it has taken."""
+
+    def __init__(self, bad: set[str], broken: set[str] = frozenset(), patience: int = 999) -> None:  # type: ignore[assignment]
+        self.bad, self.broken, self.patience = bad, broken, patience
+        self.live: set[str] = set()
+        self.refusals = self.offers = 0
+
+    def offer(self, names: Sequence[str]) -> Offer:
+        self.offers += 1
+        if self.offers > self.patience:
+            return Offer.UNKNOWN
+        good = set(names) - self.broken
+        if good & self.bad:
+            self.refusals += 1
+            return Offer.REFUSED
+        self.live |= good
+        return Offer.TAKEN if len(good) == len(names) else Offer.PARTLY
+
+
+NAMES = [f"g{number}" for number in range(12)]
+
+
+@given(st.sets(st.sampled_from(NAMES), min_size=1), st.sets(st.sampled_from(NAMES)))
+def test_the_offenders_of_a_refused_reload_are_found_and_the_others_are_live(
+    bad: set[str], broken: set[str]
+) -> None:
+    """Also where some fail before the service is told; those are nobody's offence."""
+    service = Service(bad, broken)
+    refused = by_halves(NAMES, service.offer)
+    assert service.live == set(NAMES) - bad - broken
+    assert bad - broken <= set(refused) <= bad
+    assert len(refused) == len(set(refused))
+
+
+def test_one_offender_among_many_costs_a_few_reloads() -> None:
+    """A hundred tenants, one bad key."""
+    names = [f"g{number}" for number in range(100)]
+    for bad in (names[0], names[50], names[99]):
+        service = Service({bad})
+        assert by_halves(names, service.offer) == [bad]
+        assert service.offers <= 14
+        assert service.live == set(names) - {bad}
+
+
+def test_of_two_the_second_is_known_without_a_try() -> None:
+    """Together they were refused, and the first is fine."""
+    service = Service({"b"})
+    assert by_halves(["a", "b"], service.offer) == ["b"]
+    assert service.refusals == 0
+
+
+def test_a_search_that_cannot_go_on_names_nobody_it_has_not_found() -> None:
+    """The rest is innocent until it is tried again."""
+    service = Service({"g1", "g9"}, patience=6)
+    refused = by_halves(NAMES, service.offer)
+    assert refused == ["g1"]
