@@ -48,18 +48,17 @@ ThreadsPerChild 16
 MaxRequestWorkers 96
 MinSpareThreads 4
 MaxSpareThreads 32
-Listen 127.0.0.1:@PORT@
-Listen 127.0.0.1:@STATUS@
+Listen @PLACE@:@PORT@
+Listen @PLACE@:@STATUS@
 <Directory "@FOLDER@/www">
     Require all granted
 </Directory>
-<VirtualHost 127.0.0.1:@STATUS@>
+<VirtualHost @PLACE@:@STATUS@>
     <IfModule proxy_module>
         ProxyPassInherit Off
     </IfModule>
     <Location "/server-status">
         SetHandler server-status
-        Require local
     </Location>
 </VirtualHost>
 @BODY@
@@ -82,6 +81,16 @@ def apache_program() -> str:
     return found
 
 
+#: What a main file needs for the recipes: Debian's folders of sites, and its folder of logs.
+INCLUDES = """\
+Define APACHE_LOG_DIR @FOLDER@/log
+LogFormat "%h %l %u %t \\"%r\\" %>s %b" common
+LogFormat "%h %l %u %t \\"%r\\" %>s %b \\"%{User-Agent}i\\"" combined
+IncludeOptional conf-enabled/*.conf
+IncludeOptional sites-enabled/*.conf
+"""
+
+
 def serving(text: str) -> str:
     """Configuration for a server that answers everything with this text, from no file."""
     return f'RedirectMatch 200 "^/(?!server-status)"\nErrorDocument 200 "{text}"\n'
@@ -92,14 +101,25 @@ class PrivateApache:
     apache2 in a folder of its own; `body` is what its main file holds beside the necessary.
 
     In `body`, @FOLDER@, @PORT@ and @STATUS@ stand for those; modules: names to load beside
-    BASE_MODULES. Files below FOLDER/www are served when a body says DocumentRoot.
+    BASE_MODULES. Files below FOLDER/www are served when a body says DocumentRoot. place: the
+    address it has; inside: words before its command line, such as those that enter the network
+    namespace with that address (tests/support_net.py).
     """
 
     def __init__(
-        self, folder: Path, body: str = "", *, modules: Sequence[str] = (), port: int = 0
+        self,
+        folder: Path,
+        body: str = "",
+        *,
+        modules: Sequence[str] = (),
+        port: int = 0,
+        place: str = "127.0.0.1",
+        inside: Sequence[str] = (),
     ) -> None:
         self.folder = folder
-        for name in ("run", "log", "www", "sites"):
+        self.place = place
+        self.inside = list(inside)
+        for name in ("run", "log", "www", "conf-enabled", "sites-enabled"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         ports = free_ports(2)
         self.port, self.status_port = port or ports[0], ports[1]
@@ -118,17 +138,17 @@ class PrivateApache:
     def filled(self, text: str) -> str:
         """The text with this server's folder and ports."""
         text = text.replace("@FOLDER@", str(self.folder)).replace("@PORT@", str(self.port))
-        return text.replace("@STATUS@", str(self.status_port))
+        return text.replace("@STATUS@", str(self.status_port)).replace("@PLACE@", self.place)
 
     @property
     def address(self) -> str:
         """host:port"""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.place}:{self.port}"
 
     @property
     def status_url(self) -> str:
         """Where it tells its generation."""
-        return f"http://127.0.0.1:{self.status_port}/server-status?auto"
+        return f"http://{self.place}:{self.status_port}/server-status?auto"
 
     @property
     def pid_file(self) -> Path:
@@ -142,7 +162,7 @@ class PrivateApache:
 
     def argv(self, *more: str) -> list[str]:
         """Its command line."""
-        return [apache_program(), "-d", str(self.folder), "-f", str(self.conf), *more]
+        return [*self.inside, apache_program(), "-d", str(self.folder), "-f", str(self.conf), *more]
 
     @property
     def reload_command(self) -> str:
@@ -152,6 +172,20 @@ class PrivateApache:
         `-k graceful` alone would start a daemon where none runs, and it would not be ours to end.
         """
         return f'kill -0 "$(cat {self.pid_file})" && {" ".join(self.argv("-k", "graceful"))}'
+
+    def words(self, status_port: int) -> dict[str, str]:
+        """For `laid_out`: a recipe that is written for Debian's Apache, on this one instead."""
+        return {
+            "/etc/apache2": str(self.folder),
+            "/var/log/apache2": str(self.folder / "log"),
+            "/var/www/html": str(self.folder / "www"),
+            "/run/apache2/apache2.pid": str(self.pid_file),
+            "apachectl graceful": " ".join(self.argv("-k", "graceful")),
+            "127.0.0.1:8081": f"127.0.0.1:{status_port}",
+            'apache_ports = ["80"]': f'apache_ports = ["{self.address}"]',
+            'min_reload_interval = "2s"': 'min_reload_interval = "100ms"',
+            'hold_min = "200ms"': 'hold_min = "20ms"',
+        }
 
     def launch(self) -> None:
         """Start the process without waiting for it to serve."""
@@ -233,7 +267,8 @@ class PrivateApache:
         method: str = "GET",
     ) -> Answer:
         """One request on a connection of its own."""
-        return ask(port or self.port, path, host, headers=headers, method=method)
+        where = port or self.port
+        return ask(where, path, host, headers=headers, method=method, place=self.place)
 
     def wait_answer(self, path: str, host: str, body: str, timeout_s: float = 15.0) -> None:
         """Until a request is answered so."""
@@ -250,17 +285,19 @@ def ask(
     *,
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
+    body: str = "",
+    place: str = "127.0.0.1",
     timeout_s: float = 10.0,
 ) -> Answer:
-    """One request to 127.0.0.1 on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    """One request on a connection of its own."""
+    connection = http.client.HTTPConnection(place, port, timeout=timeout_s)
     try:
         sent = {"Host": host, "Connection": "close", **(headers or {})}
-        connection.request(method, path, headers=sent)
+        connection.request(method, path, body=body or None, headers=sent)
         answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
+        said = answer.read().decode(errors="replace")
         named = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, body, named)
+        return Answer(answer.status, said, named)
     except (OSError, http.client.HTTPException) as error:
         return Answer(0, f"{type(error).__name__}: {error}")
     finally:

@@ -1,0 +1,301 @@
+"""The recipe apache-balancer on real Apaches: shares, sessions, fail-over, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import urllib.parse
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support_apache import INCLUDES, Answer, PrivateApache, ask, serving
+from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_pyconfd import Confdir, Daemon
+from tests.support_recipes import laid_out
+
+pytestmark = pytest.mark.integration
+
+MODULES = ("slotmem_shm", "proxy", "proxy_http", "proxy_balancer", "proxy_hcheck")
+METHODS = ("lbmethod_byrequests", "lbmethod_bytraffic", "lbmethod_bybusyness")
+STICKY = {"path": "/test", "stickysession": "ROUTEID", "cookie": True, "retry": 1}
+JAVA = {"stickysession": "JSESSIONID|jsessionid", "scolonpathdelim": True}
+SETTINGS: dict[str, dict[str, object]] = {
+    "mycluster": STICKY,
+    "java": JAVA,
+    "requests": {},
+    "traffic": {"lbmethod": "bytraffic"},
+    "busy": {"lbmethod": "bybusyness"},
+    "checked": {"health": {"uri": "/health", "interval": 1, "fails": 1}},
+}
+#: Answers with its name; /slow takes as long as the client listens.
+BACKEND = """\
+Header always set Set-Cookie "JSESSIONID=abc.@NAME@; path=/"
+Alias /slow @FOLDER@/www/slow
+<Location /slow>
+    SetOutputFilter RATE_LIMIT
+    SetEnv rate-limit 4
+</Location>
+""" + serving("@NAME@").replace("server-status", "server-status|slow")
+
+
+@dataclass
+class World:
+    """Everything of one run. manager: the loopback port of status and balancer manager."""
+
+    etcd: PrivateEtcd
+    front: PrivateApache
+    nodes: Mapping[str, PrivateApache]
+    confdir: Confdir
+    daemon: Daemon
+    manager: int
+
+    def ask(self, balancer: str, path: str = "/", **headers: str) -> Answer:
+        return self.front.ask(path, f"{balancer}.test", headers=headers)
+
+    def spread(self, balancer: str, count: int) -> Counter[str]:
+        """Who answered this many requests."""
+        return Counter(self.ask(balancer).body for _ in range(count))
+
+    def dest(self, balancer: str) -> Path:
+        return self.front.folder / "sites-enabled" / f"pyconfd-balancer-{balancer}.conf"
+
+    def put(self, balancer: str, **more: object) -> None:
+        settings = {"server_name": f"{balancer}.test", "listen": self.front.address}
+        self.etcd.put(
+            f"/balancer/{balancer}/settings", json.dumps({**settings, **SETTINGS[balancer], **more})
+        )
+
+    def member(self, balancer: str, name: str, **more: object) -> None:
+        value = {"addr": self.nodes[name].address, "route": name, **more}
+        self.etcd.put(f"/balancer/{balancer}/members/{name}", json.dumps(value))
+
+    def log(self, balancer: str) -> str:
+        return (self.front.folder / "log" / f"{balancer}-balancer.log").read_text()
+
+
+def backend(folder: Path, name: str) -> PrivateApache:
+    body = BACKEND.replace("@NAME@", name)
+    apache = PrivateApache(folder / name, body, modules=["ratelimit", "env"])
+    (apache.folder / "www" / "slow").write_bytes(b"x" * 2_000_000)
+    return apache
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Six balancers over the same two Apaches."""
+    folder = tmp_path_factory.mktemp("balancer")
+    nodes = {name: backend(folder, name) for name in ("node1", "node2")}
+    front = PrivateApache(folder / "front", INCLUDES, modules=[*MODULES, *METHODS])
+    manager = free_ports(1)[0]
+    confdir = laid_out("apache-balancer", folder, front.words(manager))
+    with (
+        PrivateEtcd(folder) as etcd,
+        nodes["node1"].running(),
+        nodes["node2"].running(),
+        front.running(),
+        confdir.daemon("--node", etcd.endpoint) as daemon,
+    ):
+        made = World(etcd, front, nodes, confdir, daemon, manager)
+        for balancer in SETTINGS:
+            made.put(balancer)
+            made.member(balancer, "node1")
+            made.member(balancer, "node2", weight=3 if balancer == "traffic" else 1)
+        for balancer in SETTINGS:
+            path = "/test/" if balancer == "mycluster" else "/"
+            daemon.wait(lambda b=balancer, p=path: made.ask(b, p).status == 200, balancer)  # type: ignore[misc]
+        yield made
+
+
+def routes(answer: Answer) -> str:
+    """The cookies that an answer sets."""
+    return answer.headers.get("set-cookie", "")
+
+
+# Shares
+
+
+def test_by_requests_each_gets_as_many(world: World) -> None:
+    """Twenty requests, ten each."""
+    assert world.spread("requests", 20) == {"node1": 10, "node2": 10}
+
+
+def test_by_traffic_a_share_of_three_gets_three_quarters(world: World) -> None:
+    """Answers of one size: forty requests, ten and thirty."""
+    found = world.spread("traffic", 40)
+    assert 8 <= found["node1"] <= 12
+    assert found.total() == 40
+
+
+def test_by_busyness_the_busy_one_is_left_alone(world: World) -> None:
+    """While one member is sending a long answer, all others go to the other one."""
+    with socket.create_connection(("127.0.0.1", world.front.port), 10) as slow:
+        slow.sendall(b"GET /slow HTTP/1.1\r\nHost: busy.test\r\n\r\n")
+        head = slow.recv(4096).decode(errors="replace")
+        busy = re.search(r"JSESSIONID=abc\.(node\d)", head)
+        assert busy, head
+        others = {"node1", "node2"} - {busy[1]}
+        assert set(world.spread("busy", 10)) == others
+
+
+def test_a_failed_health_check_takes_a_member_out(world: World) -> None:
+    """Before any request is lost on it; and puts it back."""
+    assert set(world.spread("checked", 4)) == {"node1", "node2"}
+    world.nodes["node2"].stop()
+
+    def only_one() -> bool:
+        return set(world.spread("checked", 4)) == {"node1"}
+
+    wait_until(only_one, 10, "node2 out")
+    world.nodes["node2"].start()
+    wait_until(lambda: "node2" in world.spread("checked", 4), 10, "node2 back")
+
+
+# Sessions
+
+
+def test_a_cookie_of_apaches_own_keeps_a_session(world: World) -> None:
+    """Set at the first answer alone; ten requests with it go to one member."""
+    first = world.ask("mycluster", "/test/")
+    assert f"ROUTEID=.{first.body}; path=/test; HttpOnly" in routes(first)
+    for _ in range(10):
+        again = world.ask("mycluster", "/test/", Cookie=f"ROUTEID=.{first.body}")
+        assert again.body == first.body
+        assert "ROUTEID" not in routes(again)
+
+
+def test_a_session_of_nobody_is_balanced_and_gets_a_new_cookie(world: World) -> None:
+    """A route that is none of the members'."""
+    lost = world.ask("mycluster", "/test/", Cookie="ROUTEID=.node9")
+    assert lost.body in world.nodes
+    assert f"ROUTEID=.{lost.body};" in routes(lost)
+
+
+def test_the_log_tells_of_sessions_and_members(world: World) -> None:
+    """BALANCER_*: fresh, kept and lost."""
+    log = world.front.folder / "log" / "mycluster-balancer.log"
+    seen = len(log.read_text())
+    world.ask("mycluster", "/test/fresh")
+    world.ask("mycluster", "/test/kept", Cookie="ROUTEID=.node2")
+    world.ask("mycluster", "/test/lost", Cookie="ROUTEID=.node9")
+    wait_until(lambda: log.read_text()[seen:].count("\n") == 3, 5, "three lines")
+    fresh, kept, lost = log.read_text()[seen:].splitlines()
+    own = f"balancer=balancer://mycluster worker=http://{world.nodes['node2'].address} route=node2"
+    assert "sticky=- session=-" in fresh
+    assert fresh.endswith("changed=1")
+    assert f"sticky=ROUTEID session=node2 {own} changed=-" in kept
+    assert "sticky=ROUTEID session=node9" in lost
+    assert lost.endswith("changed=1")
+
+
+@pytest.mark.parametrize(
+    ("path", "cookie"),
+    [
+        ("/", "JSESSIONID=abc.node2"),
+        ("/;jsessionid=abc.node2", ""),
+        ("/page;jsessionid=abc.node2?a=1", ""),
+        ("/?jsessionid=abc.node2", ""),
+        ("/?jsessionid=abc.node2", "JSESSIONID=abc.node1"),
+    ],
+    ids=["cookie", "semicolon", "page", "query", "url-wins"],
+)
+def test_a_session_of_the_backends_is_kept(world: World, path: str, cookie: str) -> None:
+    """By its cookie, or in the URL, which is believed before the cookie."""
+    headers = {"Cookie": cookie} if cookie else {}
+    assert {world.ask("java", path, **headers).body for _ in range(6)} == {"node2"}
+
+
+def test_a_session_whose_member_is_gone_goes_on_with_another(world: World) -> None:
+    """No failed request, a new cookie; a session on the member that came back stays there."""
+    session = {"Cookie": "ROUTEID=.node1"}
+    assert world.ask("mycluster", "/test/", **session).body == "node1"
+    world.nodes["node1"].stop()
+    for _ in range(5):
+        moved = world.ask("mycluster", "/test/", **session)
+        assert (moved.status, moved.body) == (200, "node2")
+        assert "ROUTEID=.node2;" in routes(moved)
+    world.nodes["node1"].start()
+    wait_until(lambda: world.ask("mycluster", "/test/", **session).body == "node1", 10, "node1")
+
+
+# The manager
+
+
+def test_the_manager_is_on_the_loopback_port_alone(world: World) -> None:
+    """And the site's own port refuses it, although the client is local here too."""
+    shown = ask(world.manager, "/balancer-manager", f"requests.test:{world.manager}")
+    assert (shown.status, "balancer://requests" in shown.body) == (200, True)
+    assert world.ask("requests", "/balancer-manager").status == 403
+
+
+def test_what_the_manager_changes_is_gone_with_the_next_reload(world: World) -> None:
+    """The store owns the state: BalancerPersist is off."""
+    host = f"requests.test:{world.manager}"
+
+    def manager(query: str = "", method: str = "GET") -> str:
+        headers = {"Referer": f"http://{host}/balancer-manager"}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        return ask(
+            world.manager, "/balancer-manager", host, method=method, headers=headers, body=query
+        ).body
+
+    nonce = re.search(r"nonce=([0-9a-f-]+)", manager())
+    assert nonce
+    worker = f"http://{world.nodes['node1'].address}"
+    words = {"b": "requests", "w": worker, "nonce": nonce[1], "w_status_D": "1"}
+    manager(urllib.parse.urlencode(words), "POST")
+    assert world.spread("requests", 6) == {"node2": 6}
+    world.put("requests", timeout=59)
+    world.daemon.wait(lambda: set(world.spread("requests", 4)) == {"node1", "node2"}, "both again")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("members/node1", '{"route": "node1"}', "/members/node1 has no addr"),
+        ("members/node1", '{"addr": "10.0.0.1:80", "weight": 101}', "weight must be a whole"),
+        ("members/node1", '{"addr": "10.0.0.1:80", "status": "asleep"}', "status must be ok, "),
+        ("override/node1", '{"state": "asleep"}', "/override/node1: state must be up, drain"),
+        ("members/node3", '{"addr": "10.0.0.1:80", "route": "node1"}', "has the route of node1"),
+        ("members/node3", "@NODE1@", "has the address of node1"),
+        ("settings", '{"lbmethod": "leastconn"}', "lbmethod must be byrequests, bytraffic"),
+        ("settings", '{"scheme": "https"}', "line @ANY@ of @DEST@: Invalid command 'SSLProxy"),
+    ],
+    ids=["missing", "weight", "state", "override", "route", "address", "method", "apache"],
+)
+def test_what_is_wrong_is_refused_and_all_balancers_serve(
+    world: World, key: str, value: str, says: str
+) -> None:
+    """By the name of its key, or in Apache's words with file and line; the file stays."""
+    value = value.replace("@NODE1@", world.nodes["node1"].address)
+    said = re.escape(says.replace("@DEST@", str(world.dest("requests")))).replace("@ANY@", r"\d+")
+    path, before = f"/balancer/requests/{key}", world.dest("requests").read_bytes()
+    kept, seen = world.etcd.get(path), len(world.daemon.log)
+    world.etcd.put(path, value)
+    world.daemon.wait(lambda: re.search(said, world.daemon.log[seen:]), f"refusal {says!r}")
+    assert world.dest("requests").read_bytes() == before
+    assert world.spread("requests", 4).total() == 4
+    assert world.ask("java").status == 200
+    if kept is None:
+        world.etcd.delete(path)
+    else:
+        world.etcd.put(path, kept)
+    world.daemon.wait(lambda: "status: ok" in world.daemon.log[seen:], "all well again")
+
+
+def test_members_that_are_all_gone_leave_the_last_good_file(world: World) -> None:
+    """Their leases ran out, or the store was wiped: Apache goes on asking them."""
+    seen = len(world.daemon.log)
+    world.etcd.txn(deletes=[f"/balancer/requests/members/node{number}" for number in (1, 2)])
+    says = "/balancer/requests/members has no member"
+    world.daemon.wait(lambda: says in world.daemon.log[seen:], "a refusal")
+    assert set(world.spread("requests", 4)) == {"node1", "node2"}
+    for name in world.nodes:
+        world.member("requests", name)

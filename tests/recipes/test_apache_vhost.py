@@ -1,0 +1,300 @@
+"""The recipe apache-vhost on a real Apache: hosts from keys, values of a node, what is refused."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pyconfd.config.recipes import SHIPPED
+from tests.support_apache import INCLUDES, PrivateApache, ask
+from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_pyconfd import Confdir, Daemon
+from tests.support_recipes import laid_out, put_keys
+
+pytestmark = pytest.mark.integration
+
+CHECK = f"{SHIPPED}/apache-vhost/scripts/apache-check"
+BASE = "/apache/vhosts"
+WWW, IMG = "www.site-static.com", "img.site-static.com"
+
+
+@dataclass
+class World:
+    """Everything of one run. port: where the second host listens."""
+
+    etcd: PrivateEtcd
+    apache: PrivateApache
+    confdir: Confdir
+    daemon: Daemon
+    port: int
+
+    def dest(self, host: str) -> Path:
+        return self.apache.folder / "sites-enabled" / f"pyconfd-{host}.conf"
+
+    def serves(self) -> bool:
+        """Both hosts answer with their own content."""
+        www = self.apache.ask("/", WWW).body
+        return www == "content of www" and ask(self.port, "/", IMG).body == "content of img"
+
+
+def lay_out(apache: PrivateApache, port: int, folder: Path, **more: str) -> Confdir:
+    """The recipe for this Apache; on the node srv2."""
+    words = {
+        **apache.words(free_ports(1)[0]),
+        '/listen": "80"': f'/listen": "{apache.address}"',
+        '/listen": "8080"': f'/listen": "127.0.0.1:{port}"',
+        "192.168.1.110": "127.0.0.1",
+        **more,
+    }
+    confdir = laid_out("apache-vhost", folder, words, "--node-name", "srv2")
+    for host in (WWW, IMG):
+        page = apache.folder / "www" / host / "index.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(f"content of {host.split('.')[0]}")
+    return confdir
+
+
+def put_example(etcd: PrivateEtcd, apache: PrivateApache, confdir: Confdir) -> None:
+    etcd.delete(BASE, prefix=True)
+    put_keys(etcd, confdir)
+    for host in (WWW, IMG):
+        etcd.put(f"{BASE}/{host}/document_root", f"{apache.folder}/www/{host}")
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEtcd]:
+    with PrivateEtcd(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def world(etcd: PrivateEtcd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The example of the recipe, served."""
+    folder = tmp_path_factory.mktemp("vhost")
+    apache = PrivateApache(folder / "apache2", INCLUDES, modules=["remoteip"])
+    port = free_ports(1)[0]
+    confdir = lay_out(apache, port, folder)
+    put_example(etcd, apache, confdir)
+    with apache.running(), confdir.daemon("--node", etcd.endpoint) as daemon:
+        made = World(etcd, apache, confdir, daemon, port)
+        daemon.wait(made.serves, "both hosts")
+        yield made
+
+
+def test_hosts_names_and_logs(world: World) -> None:
+    """Each by its name and port, alias included, with its own logs; node srv2 has its own value."""
+    log = world.apache.folder / "log"
+    assert world.apache.ask("/", "site-static.com").body == "content of www"
+    headers = {"X-Forwarded-For": "203.0.113.9"}
+    assert world.apache.ask("/seen", WWW, headers=headers).status == 404
+
+    def last() -> str:
+        return (log / f"{WWW}-access.log").read_text().splitlines()[-1]
+
+    wait_until(lambda: "/seen" in last(), 5, "the request in the log")
+    assert last().startswith("203.0.113.9 ")
+    assert (log / "img-access.log").read_text().count(" 200 ") >= 1
+    assert "img-srv2-error.log" in world.dest(IMG).read_text()
+    assert (log / "img-srv2-error.log").exists()
+
+
+def test_a_host_comes_and_goes(world: World) -> None:
+    """A third one on the port of the second, which is opened once; gone with its last key."""
+    new = world.apache.folder / "www" / "new" / "index.html"
+    new.parent.mkdir()
+    new.write_text("content of new")
+    listen = (f"{BASE}/new.example.com/listen", f"127.0.0.1:{world.port}")
+    root = (f"{BASE}/new.example.com/document_root", str(new.parent))
+    world.etcd.txn([listen, root])
+
+    def said() -> str:
+        return ask(world.port, "/", "new.example.com").body
+
+    world.daemon.wait(lambda: said() == "content of new", "the new host")
+    assert world.serves()
+    world.etcd.delete(f"{BASE}/new.example.com/", prefix=True)
+    world.daemon.wait(lambda: said() == "content of img", "the port's first host instead")
+    assert not world.dest("new.example.com").exists()
+    assert world.serves()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("document_root", None, f"{BASE}/{IMG}/document_root is missing"),
+        ("listen", "70000", f"{BASE}/{IMG}/listen must be ports from 1 to 65535"),
+        ("server_name", WWW, "answer to one name on one port"),
+        ("log_level", "loud", f"{BASE}/{IMG}/log_level must be of emerg"),
+        ("docroot", "/srv", f"unknown key {BASE}/{IMG}/docroot; known are"),
+        ("access_log", "/no/such/folder/x.log", "'/no/such/folder/x.log' defined at @DEST@:"),
+        ("listen", "@TAKEN@", "port @TAKEN@ cannot be opened: Address already in use"),
+        ("listen", "192.0.2.1:@PORT@", "cannot be opened: Cannot assign requested address"),
+    ],
+    ids=["missing", "range", "duplicate", "unknown", "slip", "apache", "taken-port", "address"],
+)
+def test_a_bad_value_is_refused_and_all_hosts_stay(
+    world: World, key: str, value: str | None, says: str
+) -> None:
+    """By the name of its key, or in Apache's words with file and line; the other host goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for name, what in (
+            ("@TAKEN@", f"127.0.0.1:{taken.getsockname()[1]}"),
+            ("@PORT@", str(free_ports(1)[0])),
+            ("@DEST@", str(world.dest(IMG))),
+        ):
+            value, says = value and value.replace(name, what), says.replace(name, what)
+        before, own = world.dest(IMG).read_bytes(), f"{BASE}/{IMG}/{key}"
+        kept, seen = world.etcd.get(own), len(world.daemon.log)
+        if key == "server_name":  # only with the same port are two of one name a fault
+            world.etcd.put(f"{BASE}/{IMG}/listen", world.apache.address)
+        if value is None:
+            world.etcd.delete(own)
+        else:
+            world.etcd.put(own, value)
+        world.daemon.wait(lambda: says in world.daemon.log[seen:], f"refusal {says!r}")
+        assert world.dest(IMG).read_bytes() == before
+        assert world.serves()
+        assert key == "server_name" or WWW not in world.daemon.log[seen:]
+        assert world.apache.test() == ""
+        world.etcd.txn([(f"{BASE}/{IMG}/listen", f"127.0.0.1:{world.port}")])
+        if kept is None:
+            world.etcd.delete(own)
+        elif key != "listen":
+            world.etcd.put(own, kept)
+    # The other host is not held up, and the faulty one is not held for good.
+    world.etcd.put(f"{BASE}/{IMG}/server_admin", f"{key}@example.com")
+    world.daemon.wait(lambda: f"{key}@" in world.dest(IMG).read_text(), "the mended host")
+
+
+def test_one_bad_host_does_not_hold_up_the_others(world: World) -> None:
+    """A file for each host: while one is refused, another changes."""
+    world.etcd.put(f"{BASE}/{IMG}/log_level", "loud")
+    world.etcd.put(f"{BASE}/{WWW}/server_alias", "site-static.com also.example.com")
+    world.daemon.wait(
+        lambda: "also.example.com" in world.dest(WWW).read_text(), "the change of the good host"
+    )
+    assert world.serves()
+    world.etcd.delete(f"{BASE}/{IMG}/log_level")
+
+
+def test_apache_that_is_down_gets_its_reload_when_it_is_back(world: World) -> None:
+    """It is never started by a reload; the debt is paid when it runs again."""
+    world.apache.stop()
+    seen = len(world.daemon.log)
+    world.etcd.put(f"{BASE}/{WWW}/server_admin", "down@example.com")
+    owed = "reload failed and stays owed"
+    world.daemon.wait(lambda: owed in world.daemon.log[seen:], "a failed reload")
+    world.daemon.wait(lambda: "down@" in world.dest(WWW).read_text(), "the change")
+    assert not world.apache.pid_file.exists()
+    world.apache.start()
+    world.daemon.wait(lambda: world.apache.generation() > 1, "the owed reload", 20)
+    assert world.serves()
+
+
+def test_without_apache_there_is_no_verdict(etcd: PrivateEtcd, tmp_path: Path) -> None:
+    """Its program is not there: said so, and nothing is written."""
+    apache = PrivateApache(tmp_path / "apache2", INCLUDES, modules=["remoteip"])
+    absent = {"apache2 -d": "no-such-apache2 -d"}
+    confdir = lay_out(apache, free_ports(1)[0], tmp_path, **absent)
+    put_example(etcd, apache, confdir)
+    done = confdir.once("--node", etcd.endpoint)
+    assert done.returncode == 1
+    assert "no verdict: command not found" in done.stderr
+    assert list((apache.folder / "sites-enabled").iterdir()) == []
+
+
+# The check by itself: it must judge the staged file and not the live one.
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> PrivateApache:
+    """A configuration with one site that is good."""
+    apache = PrivateApache(tmp_path / "apache2", INCLUDES)
+    site(apache, "live.conf", "ServerAdmin live@example.com\n")
+    return apache
+
+
+def site(apache: PrivateApache, name: str, text: str) -> Path:
+    path = apache.folder / "sites-enabled" / name
+    path.write_text(text)
+    return path
+
+
+def judge(apache: PrivateApache, staged: str, dest: str = "live.conf") -> str:
+    """What the check says of a staged version; "" when it takes it."""
+    path = site(apache, f".{dest}.staged~", staged)
+    target = apache.folder / "sites-enabled" / dest
+    done = subprocess.run([CHECK, path, target], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (done.stderr == "")
+    return done.stderr.replace(str(apache.folder), "")
+
+
+def test_canary_the_staged_file_is_judged_and_not_the_live_one(tree: PrivateApache) -> None:
+    """A fault in the staged one is seen, with its line; one in the live one is not."""
+    good, bad = "ServerAdmin new@example.com\n", "ServerAdmin a@b.c\nNoSuchDirective on\n"
+    assert "line 2 of /sites-enabled/.live.conf.staged~: Invalid command" in judge(tree, bad)
+    assert judge(tree, good) == ""
+    site(tree, "live.conf", bad)
+    assert judge(tree, good) == ""
+    assert (tree.folder / "sites-enabled" / "live.conf").read_text() == bad
+    assert "/sites-enabled/live.conf: Invalid command" in judge(tree, good, "new.conf")
+
+
+def test_what_nothing_includes_is_not_accepted(tree: PrivateApache) -> None:
+    """A yes without having read the file is none."""
+    assert "nothing that /apache2.conf includes leads to" in judge(tree, "Bogus\n", "x.txt")
+
+
+def test_includes_with_the_folders_own_name_are_followed(tree: PrivateApache) -> None:
+    """In the main file; in others, what they lead to is not accepted instead of not judged."""
+    folder = tree.folder
+    tree.write(INCLUDES.replace("sites-enabled/", f"{folder}/sites-enabled/"))
+    assert judge(tree, "Bogus\n").startswith("AH00526: Syntax error on line 1 of")
+    assert judge(tree, "ServerAdmin a@b.c\n") == ""
+    (folder / "conf-enabled" / "more.conf").write_text(f"Include {folder}/sites-enabled/*.conf\n")
+    tree.write("IncludeOptional conf-enabled/*.conf\n")
+    assert "leads to" in judge(tree, "ServerAdmin a@b.c\n")
+
+
+def test_a_linked_folder_is_refused_and_not_written_through(tree: PrivateApache) -> None:
+    """The live file behind it stays."""
+    (tree.folder / "sites-enabled").rename(tree.folder / "sites")
+    (tree.folder / "sites-enabled").symlink_to("sites")
+    assert "is a link to a folder" in judge(tree, "ServerAdmin a@b.c\n")
+    assert not (tree.folder / "sites" / "live.conf").is_symlink()
+
+
+def test_ports_are_tried_once_they_are_new(tree: PrivateApache) -> None:
+    """A port of another program is refused; one of this configuration, open already, is not."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"Listen 127.0.0.1:{taken.getsockname()[1]}\n"
+        assert ".live.conf.staged~:1: port 127.0.0.1" in judge(tree, listen)
+        site(tree, "live.conf", listen)
+        assert judge(tree, listen) == ""
+
+
+def test_nothing_is_left_behind(tree: PrivateApache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither after a yes nor after a no."""
+    place = tree.folder / "tmp"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    judge(tree, "ServerAdmin a@b.c\n")
+    judge(tree, "Bogus\n")
+    assert wait_until(lambda: list(place.iterdir()) == [])
+
+
+def test_both_recipes_for_apache_have_one_check_and_one_status() -> None:
+    """Laid into one folder, neither replaces the other's."""
+    for name in (
+        "scripts/apache-check",
+        "conf.d/apache-status.toml",
+        "templates/apache-status.conf.j2",
+        "vars.toml",
+    ):
+        one, other = (Path(SHIPPED, recipe, name) for recipe in ("apache-vhost", "apache-balancer"))
+        assert one.read_bytes() == other.read_bytes(), name
