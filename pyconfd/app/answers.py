@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pyconfd.app.counts import Counts
+from pyconfd.app.measures import measures
 from pyconfd.app.picture import Facts, Plain, is_ready, picture, trouble
 from pyconfd.config.options import did_you_mean
 from pyconfd.model.resources import Resource
@@ -24,12 +26,13 @@ class Access(NamedTuple):
     """
     What answers need beside the facts. reads: what a declared resource has read. snapshot: the
     store as it is now. release: lets the held change of these declared resources through; the
-    names of those that were held.
+    names of those that were held. counts: what has happened, None when it is not counted.
     """
 
     reads: Callable[[str], Reads]
     snapshot: Callable[[], Snapshot]
     release: Callable[[Sequence[str]], Sequence[str]]
+    counts: Counts | None = None
 
 
 class Answered(NamedTuple):
@@ -47,6 +50,8 @@ def answer(question: Mapping[str, Any], facts: Facts, access: Access) -> Answere
         case "explain":
             found = _named(question, facts)
             return Answered(_explain(found, facts, access) if found else _unknown(question, facts))
+        case "measure" if access.counts:
+            return Answered(measures(facts, access.counts, len(access.snapshot())))
         case "release":
             found = _named(question, facts)
             if not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ from pyconfd.system.locks import InstanceLock
 from pyconfd.system.proc import Commands
 
 if TYPE_CHECKING:
+    from pyconfd.app.control import Asked
     from pyconfd.app.loop import Loop
 
 
@@ -163,6 +164,7 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
     import queue
 
     from pyconfd.app.control import Control
+    from pyconfd.app.counts import Counts
     from pyconfd.app.lanes import Lanes
     from pyconfd.app.loop import Loop, Message, Pace, Parts
     from pyconfd.app.poll import Poll
@@ -200,11 +202,23 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
             pace=Pace(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
             owed=state.owed,
             about=_about(settings),
+            counts=Counts() if settings.metrics_listen else None,
         ),
         found.resources,
     )
-    with Signals(inbox.put), Control(state.folder, inbox.put):
+    with Signals(inbox.put), Control(state.folder, inbox.put), _pages(settings, inbox.put):
         yield loop
+
+
+def _pages(settings: Settings, put: Callable[[Asked], None]) -> AbstractContextManager[object]:
+    """Metrics and health over HTTP, where that is asked for."""
+    if not settings.metrics_listen:
+        return nullcontext()
+    from pyconfd.app.pages import listener
+    from pyconfd.config.address import split_listen
+
+    host, port = split_listen(settings.metrics_listen)
+    return listener(host, port, put)
 
 
 def _about(settings: Settings) -> dict[str, object]:

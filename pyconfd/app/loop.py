@@ -19,6 +19,7 @@ from typing import Any
 from pyconfd.app.answers import Access, answer
 from pyconfd.app.away import Away
 from pyconfd.app.control import Asked
+from pyconfd.app.counts import Counts
 from pyconfd.app.history import History
 from pyconfd.app.lanes import Lanes
 from pyconfd.app.passes import Told
@@ -68,7 +69,7 @@ class Parts:
     What the loop joins. follow: starts a watch of these prefixes. load: reads conf.d afresh,
     raising ConfigError when anything in it is wrong. owed: services that an earlier run swapped
     files of without living to see the reload. about: what the status says of this daemon beside
-    its state.
+    its state. counts: what happens is counted there; None when nobody asks for it.
     """
 
     source: Source
@@ -82,6 +83,7 @@ class Parts:
     pace: Pace
     owed: frozenset[str]
     about: Mapping[str, Any] = field(default_factory=dict)
+    counts: Counts | None = None
 
 
 class Loop:
@@ -166,6 +168,8 @@ class Loop:
                 self._signalled(message)
 
     def _hear(self, message: SourceMessage) -> None:
+        if self._parts.counts:
+            self._parts.counts.heard(message, time.monotonic())
         match message:
             case Listed() | Changed():
                 self._apply(message)
@@ -180,6 +184,8 @@ class Loop:
         self._found()
         now = time.monotonic()
         delta = self._store.apply(message)
+        if self._parts.counts:
+            self._parts.counts.changes += len(delta.changed)
         if isinstance(message, Listed):
             report.listed(message, changed=len(delta.changed))
         if not self._listed:
@@ -206,6 +212,8 @@ class Loop:
         else:
             self._overtaken(message, now)
         self._history.note(message, time.time())
+        if self._parts.counts:
+            self._parts.counts.ended(message, now, time.time())
         report.lane(message)
         if not self._unready and self._listed:
             self._parts.notify.ready()
@@ -247,9 +255,12 @@ class Loop:
             log.warn(f"the state folder cannot be written: {error}")
 
     def _hand_out(self, now: float) -> None:
+        before = dict(self._fleet.active) if self._parts.counts else {}
         jobs = self._fleet.due(now, stopping=self.stopping, blind=not self._listed)
         if not jobs:
             return
+        if self._parts.counts:
+            self._parts.counts.began(jobs, before, now)
         snapshot = self._store.snapshot()
         for job in jobs:
             members = self._fleet.members(job.service)
@@ -269,7 +280,7 @@ class Loop:
     def _answer(self, asked: Asked) -> None:
         """Somebody on the control socket wants to know, or lets a held change through."""
         now = time.monotonic()
-        access = Access(self._index.reads, self._store.snapshot, self._release)
+        access = Access(self._index.reads, self._store.snapshot, self._release, self._parts.counts)
         said = answer(asked.question, self._facts(now), access)
         self._fleet.dirty(said.dirty, now)
         asked.reply(said.answer)

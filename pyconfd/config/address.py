@@ -1,5 +1,5 @@
 """
-The address of an etcd node as an operator writes it. Pure.
+The address of an etcd node, or to listen on, as an operator writes it. Pure.
 
 Split here, and not where the store is dialled, so that an address that is none is wrong usage and
 not a store that is away.
@@ -34,6 +34,19 @@ def split_node(text: str, scheme: str = "http") -> tuple[str, bool]:
             "write host:port, http://host:port or https://host:port"
         )
     return address, given == "https"
+
+
+def split_listen(text: str) -> tuple[str, int]:
+    """
+    `host:port` or `[v6]:port` to listen on, as host without brackets and port; 0 is any free port.
+    Raises BadValue.
+    """
+    host, separator, port = text.strip().rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    named = _IPV6.fullmatch(host[1:-1]) if bracketed else _NAME.fullmatch(host)
+    if not (separator and named and port.isascii() and port.isdigit() and int(port) < 65536):
+        raise BadValue(f"no address to listen on: {text!r}; write 127.0.0.1:9414 or [::1]:9414")
+    return host.strip("[]"), int(port)
 
 
 def _with_port(rest: str) -> str:

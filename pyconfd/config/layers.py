@@ -134,6 +134,8 @@ def _together(
         )
     if "node" in found:
         _nodes(found, faults)
+    if "metrics-listen" in found and found["metrics-listen"].value:
+        _listen(found["metrics-listen"], faults)
     if "node-name" in found:
         _node_name(found["node-name"], faults)
     if "password" in found:
@@ -163,6 +165,15 @@ def _node_name(given: Given, faults: list[SettingsError]) -> None:
     if isinstance(name, str) and name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
         what = f"{name!r} is no name of a node"
         faults.append(SettingsError(what, where=given.where, hint="use letters, digits, _ - ."))
+
+
+def _listen(place: Given, faults: list[SettingsError]) -> None:
+    from pyconfd.config.address import split_listen
+
+    try:
+        split_listen(str(place.value))
+    except BadValue as error:
+        faults.append(SettingsError(str(error), where=place.where))
 
 
 def _password(

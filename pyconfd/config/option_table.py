@@ -91,6 +91,8 @@ OPTIONS = (
     Option("reload-cmd-timeout", "wait", 60.0, "for a reload_cmd that names no other", TIME),
     Option("shutdown-timeout", "duration", 30.0, "how long SIGTERM waits for a running reload",
            TIME),
+    Option("metrics-listen", "text", "", "serve /metrics (Prometheus) and /health here", SAY,
+           "HOST:PORT"),
     *SAYING,
 )
 

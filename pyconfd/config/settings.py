@@ -68,6 +68,7 @@ class Settings(NamedTuple):
     check_cmd_timeout_s: float
     reload_cmd_timeout_s: float
     shutdown_timeout_s: float
+    metrics_listen: str
     log_level: str
     log_format: str
     vars: Mapping[str, object]

@@ -14,6 +14,8 @@ from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
 
+_REQUIRED = " is required and does not exist"
+
 
 @dataclass(frozen=True, slots=True)
 class Good:
@@ -48,7 +50,7 @@ def objection(resource: Resource, good: Good | None, snapshot: Snapshot) -> str:
     guard = resource.guard
     for path in guard.require:
         if snapshot.find(join_paths(resource.prefix, path)) is None:
-            return f"{path} is required and does not exist"
+            return path + _REQUIRED
     if guard.min_keys and (count := len(_keys(resource, snapshot))) < guard.min_keys:
         return f"{count} keys, fewer than min_keys = {guard.min_keys}"
     if good is None or not good.any(resource):
@@ -57,6 +59,14 @@ def objection(resource: Resource, good: Good | None, snapshot: Snapshot) -> str:
         count = good.number(resource)
         return f"all {count} keys are gone (allow_empty = true lets that through)"
     return _shrunk(resource, good, snapshot) if guard.max_shrink < 1 else ""
+
+
+def guard_of(why: str) -> str:
+    """Which guard has objected in these words: its key in the resource file."""
+    if why.endswith(_REQUIRED):
+        return "require"
+    named = ("min_keys", "allow_empty", "max_shrink")
+    return next((name for name in named if name in why), "require")
 
 
 def _shrunk(resource: Resource, good: Good, snapshot: Snapshot) -> str:

@@ -10,6 +10,7 @@ from typing import get_type_hints
 
 import pytest
 
+from pyconfd.config.address import split_listen
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS, REFUSED, TABLES
@@ -39,7 +40,7 @@ def words(option: Option) -> tuple[str, str, str]:
     if option.choices:
         first, second, third = (list(option.choices) * 3)[-3:]
         return (first, second, third)
-    if option.name == "node":
+    if option.name in ("node", "metrics-listen"):
         return ("one:1", "two:2", "three:3")
     if option.name == "node-name":
         return ("one", "two.example", "three-3")
@@ -385,3 +386,12 @@ def test_a_name_given_on_the_command_line_is_judged_too() -> None:
     """With the option's name."""
     (fault,) = faults_of(["--node-name", "a b"])
     assert fault.startswith("--node-name: 'a b' is no name of a node")
+
+
+@pytest.mark.parametrize("text", ["9414", ":9414", "127.0.0.1", "127.0.0.1:x", "::1:9414",
+                                  "127.0.0.1:99999", "http://127.0.0.1:9414"])  # fmt: skip
+def test_an_address_to_listen_on_has_host_and_port(text: str) -> None:
+    """Nothing listens on every address because a host was forgotten."""
+    (said,) = faults_of(["--metrics-listen", text])
+    assert said.startswith(f"--metrics-listen: no address to listen on: '{text}'")
+    assert split_listen("[::1]:9414") == ("::1", 9414)

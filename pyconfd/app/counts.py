@@ -1,0 +1,88 @@
+"""
+What has happened since the start, in numbers: for metrics, and counted only when they are on. Pure.
+
+Fed by the loop with what passes through it anyway. Labels are names that the operator has given;
+keys and values never come here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from pyconfd.model.keys import SourceMessage
+from pyconfd.model.steps import LaneReport, Reloaded, ReloadFailed, Result
+from pyconfd.reconcile.service import Job, ServiceState
+
+#: Upper bounds of the buckets, in seconds: from a reload of nginx to one that waits for clients.
+BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Spread:
+    """How long something took, in buckets."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BOUNDS_S) + 1)
+        self.sum_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self.counts[bisect_left(BOUNDS_S, seconds)] += 1
+        self.sum_s += seconds
+
+
+class Counts:
+    """
+    messages: of the source, by kind. changes: keys that became different. results: (declared
+    resource, result) -> how often. reloads: (service, whether it succeeded) -> how often.
+    good_at: service -> when a pass over it last ended well, seconds since 1970. message_s: when
+    the source was last heard of, monotonic; None: never, or it is lost.
+    """
+
+    def __init__(self) -> None:
+        self.messages: Counter[str] = Counter()
+        self.changes = 0
+        self.results: Counter[tuple[str, Result]] = Counter()
+        self.reloads: Counter[tuple[str, bool]] = Counter()
+        self.good_at: dict[str, float] = {}
+        self.message_s: float | None = None
+        self.pass_s: dict[str, Spread] = {}
+        self.reload_s: dict[str, Spread] = {}
+        self.live_s: dict[str, Spread] = {}
+        self._begun: dict[int, tuple[float, float | None]] = {}
+
+    def heard(self, message: SourceMessage, now_s: float) -> None:
+        """The source has said something."""
+        kind = type(message).__name__.lower()
+        self.messages[kind] += 1
+        if kind != "lost":
+            self.message_s = now_s
+
+    def began(self, jobs: Iterable[Job], before: Mapping[str, ServiceState], now_s: float) -> None:
+        """Jobs were handed out. before: the services as they were just before that."""
+        for job in jobs:
+            hold = before[job.service].hold if job.service in before else None
+            self._begun[job.generation] = (now_s, hold.first_s if hold else None)
+
+    def ended(self, report: LaneReport, now_s: float, now_at: float) -> None:
+        """A pass has ended."""
+        begun_s, changed_s = self._begun.pop(report.generation, (now_s, None))
+        self.pass_s.setdefault(report.service, Spread()).add(now_s - begun_s)
+        for outcome in report.outcomes:
+            self.results[outcome.resource.declared, outcome.result] += 1
+        failed = any(outcome.result.failed for outcome in report.outcomes)
+        match report.reload:
+            case Reloaded():
+                self.reloads[report.service, True] += 1
+                took_s = report.reload.report.duration_s
+                self.reload_s.setdefault(report.service, Spread()).add(took_s)
+            case ReloadFailed():
+                self.reloads[report.service, False] += 1
+                failed = True
+        if failed:
+            return
+        self.good_at[report.service] = now_at
+        live = (Result.UPDATED, Result.REMOVED)
+        if changed_s is not None and any(one.result in live for one in report.outcomes):
+            self.live_s.setdefault(report.service, Spread()).add(now_s - changed_s)

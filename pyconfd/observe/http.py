@@ -1,0 +1,142 @@
+"""
+A small HTTP listener for metrics and health: two pages, on threads of its own. Shell.
+
+It knows no state and computes nothing: each page is a function that is called when it is asked
+for. A daemon that cannot listen still does its work, so that is only logged.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from socketserver import ThreadingMixIn
+from typing import Any, NamedTuple
+
+from pyconfd.observe import log
+
+#: So many clients at once; others are hung up on.
+MOST_CLIENTS = 8
+#: A client that says or takes nothing for so long is let go, seconds.
+PATIENCE_S = 10.0
+
+
+class Page(NamedTuple):
+    """What is answered. kind: the content type."""
+
+    status: int
+    kind: str
+    body: bytes
+
+
+class Listener:
+    """pages: path -> what makes the page; called on any thread, may take a while."""
+
+    def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
+        self._place = (host, port)
+        self._pages = pages
+        self._server: HTTPServer | None = None
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 when it does not."""
+        return int(self._server.server_address[1]) if self._server else 0
+
+    def __enter__(self) -> Listener:
+        try:
+            self._server = _Server(self._place, _handler(self._pages))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            place = ":".join(map(str, self._place))
+            log.error(f"no metrics, {place} cannot be listened on: {reason}")
+            return self
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+        self._thread.start()
+        log.info("metrics and health are served", port=self.port)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopped = True
+        if self._server and self._thread:
+            with suppress(OSError):
+                self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
+            self._thread.join(1.0)
+            self._server.server_close()
+
+    def _serve(self) -> None:
+        """Not serve_forever, which wakes up twice a second to see whether it is to end."""
+        while self._server and not self._stopped:
+            self._server.handle_request()
+
+
+class _Server(ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    block_on_close = False
+
+    def __init__(self, place: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in place[0]:
+            self.address_family = socket.AF_INET6
+        self._slots = threading.BoundedSemaphore(MOST_CLIENTS)
+        super().__init__(place, handler)
+
+    def server_bind(self) -> None:
+        """Without the look-up of our own name, which the base class makes and nobody reads."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """On a thread of its own, while there are not too many."""
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """The top of that thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """A client that went away is no news; anything else is a fault of ours."""
+        import sys
+
+        if not isinstance(sys.exception(), OSError):
+            log.LOG.exception("an answer over HTTP died of a fault in pyconfd")
+
+
+def _handler(pages: Mapping[str, Callable[[], Page]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = PATIENCE_S
+        server_version, sys_version = "pyconfd", ""
+
+        def do_GET(self) -> None:
+            page = pages.get(self.path.split("?")[0])
+            if page is None:
+                names = "\n".join(pages)
+                self._say(Page(404, "text/plain", f"there are\n{names}\n".encode()))
+            else:
+                self._say(page())
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
+
+        def _say(self, page: Page) -> None:
+            self.send_response(page.status)
+            self.send_header("Content-Type", page.kind)
+            self.send_header("Content-Length", str(len(page.body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(page.body)
+
+        def log_message(self, *words: object) -> None:
+            """Requests are not logged: somebody asks every few seconds."""
+
+    return Handler

@@ -1,0 +1,186 @@
+"""
+The daemon in numbers as Prometheus reads them. The one door to prometheus_client, which is imported
+when metrics are first asked for: it takes longer than all the rest of a start.
+
+Nothing is kept here: each answer is made of what the loop says at that moment. Labels are names
+of resources, groups, services and guards, which the operator has given; never keys or values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Plain = Mapping[str, Any]
+#: Every state that a destination can be in, so that a series is there before its first trouble.
+STATES = ("fine", "waiting", "refused", "left out", "held", "reverted", "failed", "torn")
+GUARDS = ("allow_empty", "max_shrink", "min_keys", "require")
+
+
+def exposition(measures: Plain) -> bytes:
+    """The page of /metrics. measures: as made by app/measures.py."""
+    return generate_latest(_registry(measures))
+
+
+class _Once(Collector):
+    """One moment."""
+
+    def __init__(self, measures: Plain) -> None:
+        self._measures = measures
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _store(self._measures)
+        yield from _resources(self._measures["resources"])
+        yield from _services(self._measures["services"], self._measures["bounds_s"])
+
+
+def _registry(measures: Plain) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Once(measures))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def _store(found: Plain) -> Iterator[Metric]:
+    """The daemon as a whole and its source."""
+    build = GaugeMetricFamily("pyconfd_build_info", "Which release runs.", labels=["version"])
+    build.add_metric([found["version"]], 1)
+    yield build
+    yield _gauge(
+        "pyconfd_ready",
+        "Whether the store was read, everything was looked at and no swap is torn.",
+        found["ready"],
+    )
+    yield _gauge("pyconfd_store_connected", "Whether the store answers.", found["connected"])
+    yield _gauge("pyconfd_store_revision", "Revision of the mirror.", found["revision"])
+    yield _gauge("pyconfd_store_keys", "Keys in the mirror.", found["keys"])
+    if found["message_age_s"] is not None:
+        yield _gauge(
+            "pyconfd_store_last_message_age_seconds",
+            "Since the store was last heard of: a change, or word that there is none.",
+            found["message_age_s"],
+        )
+    kinds = CounterMetricFamily(
+        "pyconfd_store_messages",
+        "Messages of the source: listed, changed (a batch), progressed, lost.",
+        labels=["kind"],
+    )
+    for kind in ("listed", "changed", "progressed", "lost"):
+        kinds.add_metric([kind], found["messages"].get(kind, 0))
+    yield kinds
+    yield CounterMetricFamily(
+        "pyconfd_store_changes", "Keys that became different.", value=found["changes"]
+    )
+
+
+def _resources(rows: Sequence[Plain]) -> Iterator[Metric]:
+    """By declared resource."""
+    labels = ["resource"]
+    for key, name, text in (
+        ("rendered", "pyconfd_renders", "Files rendered."),
+        ("changed", "pyconfd_changed_files", "Files put live or removed."),
+        ("refused", "pyconfd_refused_checks", "Versions refused by the check."),
+    ):
+        counter = CounterMetricFamily(name, text, labels=labels)
+        for row in rows:
+            counter.add_metric([row["name"]], row[key])
+        yield counter
+    failed = CounterMetricFamily(
+        "pyconfd_failures", "Versions that did not go live.", labels=["resource", "result"]
+    )
+    states = GaugeMetricFamily(
+        "pyconfd_files", "Destinations by state.", labels=["resource", "group", "state"]
+    )
+    held = GaugeMetricFamily(
+        "pyconfd_held_changes", "Changes that a guard holds back.", labels=["group", "guard"]
+    )
+    quarantined = GaugeMetricFamily(
+        "pyconfd_quarantined_files", "Versions that their service refused.", labels=labels
+    )
+    for row in rows:
+        for result, count in row["failed"].items():
+            failed.add_metric([row["name"], result], count)
+        for state in STATES:
+            states.add_metric([row["name"], row["group"], state], row["states"].get(state, 0))
+        quarantined.add_metric([row["name"]], row["quarantined"])
+    for group, guards in _by_group(rows).items():
+        for guard in GUARDS:
+            held.add_metric([group, guard], guards.get(guard, 0))
+    yield from (failed, states, held, quarantined)
+
+
+def _by_group(rows: Sequence[Plain]) -> dict[str, dict[str, int]]:
+    """Group -> guard -> held changes; a group is held as a whole, so one member stands for it."""
+    groups: dict[str, dict[str, int]] = {}
+    for row in rows:
+        guards = groups.setdefault(row["group"], {})
+        for guard, count in row["held"].items():
+            guards[guard] = max(guards.get(guard, 0), count)
+    return groups
+
+
+def _services(rows: Sequence[Plain], bounds_s: Sequence[float]) -> Iterator[Metric]:
+    """By service: its reload command, or the group or resource that has none."""
+    for key, name, text in (
+        ("reloaded", "pyconfd_reloads", "Reloads that succeeded and were confirmed."),
+        ("failed", "pyconfd_reloads_failed", "Reloads that failed; they stay owed."),
+    ):
+        counter = CounterMetricFamily(name, text, labels=["service"])
+        for row in rows:
+            counter.add_metric([row["name"]], row[key])
+        yield counter
+    gauges: tuple[tuple[str, str, Callable[[Plain], float | None]], ...] = (
+        ("pyconfd_reload_owed", "Whether a reload is owed.",
+         lambda row: row["owed_s"] is not None),
+        ("pyconfd_reload_owed_seconds", "For how long a reload has been owed; 0: none is.",
+         lambda row: row["owed_s"] or 0.0),
+        ("pyconfd_reload_owed_attempts", "How often the reload that is owed has failed.",
+         lambda row: row["attempts"]),
+        ("pyconfd_last_success_timestamp_seconds", "When a pass last ended well.",
+         lambda row: row["good_at"]),
+    )  # fmt: skip
+    for name, text, value in gauges:
+        gauge = GaugeMetricFamily(name, text, labels=["service"])
+        for row in rows:
+            number = value(row)
+            if number is not None:
+                gauge.add_metric([row["name"]], float(number))
+        yield gauge
+    for key, name, text in (
+        ("pass", "pyconfd_pass_duration_seconds", "A pass: render, check, swap and reload."),
+        ("reload", "pyconfd_reload_duration_seconds", "A reload command that succeeded."),
+        ("live", "pyconfd_change_to_live_seconds",
+         "From a change of the keys to the end of the pass that put it live."),
+    ):  # fmt: skip
+        yield _histogram(name, text, rows, key, bounds_s)
+
+
+def _histogram(
+    name: str, text: str, rows: Sequence[Plain], key: str, bounds_s: Sequence[float]
+) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=["service"])
+    for row in rows:
+        spread = row[key]
+        if spread is None:
+            continue
+        total, buckets = 0, []
+        for bound, count in zip((*bounds_s, None), spread["counts"], strict=True):
+            total += count
+            buckets.append(("+Inf" if bound is None else str(bound), float(total)))
+        family.add_metric([row["name"]], buckets, spread["sum_s"])
+    return family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=float(value))

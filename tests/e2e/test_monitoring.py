@@ -1,0 +1,200 @@
+"""docs/recipes/monitoring.md on a real etcd: metrics, health, plugin lines, and the page itself."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_pyconfd import Confdir, Daemon
+
+pytestmark = pytest.mark.integration
+
+PAGE = (Path(__file__).parents[2] / "docs" / "recipes" / "monitoring.md").read_text()
+RELOAD = "true"
+
+
+class Watched:
+    """A daemon with metrics, its etcd and its one file."""
+
+    def __init__(self, folder: Path, etcd: PrivateEtcd) -> None:
+        self.etcd = etcd
+        self.port = free_ports(1)[0]
+        self.confdir = Confdir(folder / "confdir", "--node", etcd.endpoint)
+        self.file = self.confdir.simple(reload_cmd=f'"{RELOAD}"')
+        self.daemon: Daemon
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """One number of /metrics."""
+        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+            for one in family.samples:
+                if one.name == f"pyconfd_{name}" and one.labels == labels:
+                    return float(one.value)
+        return None
+
+    def plugin(self) -> tuple[int, str]:
+        """`pyconfd status --nagios`."""
+        argv = self.confdir.argv()
+        words = [*argv[:3], "status", "--nagios", *argv[3:]]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+        assert done.stderr == ""
+        return done.returncode, done.stdout
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    yield from running(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """For tests that change nothing."""
+    yield from running(tmp_path_factory.mktemp("quiet"))
+
+
+def running(folder: Path) -> Iterator[Watched]:
+    with PrivateEtcd(folder) as etcd:
+        etcd.put("/app/a", "1")
+        found = Watched(folder, etcd)
+        listen = ("--metrics-listen", f"127.0.0.1:{found.port}", "--interval", "1")
+        with found.confdir.daemon(*listen) as found.daemon:
+            found.daemon.wait_file(found.file, "/app/a=1\n")
+            wait_until(lambda: found.get("/health")[0] == 200)
+            yield found
+
+
+def test_a_held_change_is_seen_by_everyone_who_watches(watched: Watched) -> None:
+    """In the metric and as a warning, and not as ill health; released, it is over."""
+    held = {"group": "app", "guard": "allow_empty"}
+    assert watched.metric("held_changes", **held) == 0
+    assert watched.plugin()[0] == 0
+    watched.etcd.delete("/app/a")
+    wait_until(lambda: watched.metric("held_changes", **held) == 1)
+    assert watched.metric("files", resource="app", group="app", state="held") == 1
+    assert watched.file.read_text() == "/app/a=1\n"
+    assert watched.get("/health") == (
+        200,
+        "1 held (app: all 1 keys are gone (allow_empty = true lets that through))\n",
+    )
+    status, said = watched.plugin()
+    assert status == 1
+    assert said.startswith("PYCONFD WARNING - 1 held (app: all 1 keys are gone ")
+    assert said.endswith("| resources=1 bad=1 owed=0 lost=0.000s\n")
+    argv = watched.confdir.argv()
+    subprocess.run([*argv[:3], "release", "app", *argv[3:]], check=True, timeout=30)
+    watched.daemon.wait_file(watched.file, "")
+    wait_until(lambda: watched.metric("held_changes", **held) == 0)
+    assert watched.metric("changed_files_total", resource="app") == 2
+    assert watched.metric("reloads_total", service=RELOAD) == 2
+    assert watched.plugin()[0] == 0
+
+
+def test_a_store_that_is_away_is_seen_by_everyone_who_watches(watched: Watched) -> None:
+    """In the metric, as ill health and as critical, until it is back."""
+    watched.etcd.kill()
+    wait_until(lambda: watched.metric("store_connected") == 0, 30)
+    status, said = watched.get("/health")
+    assert status == 503
+    assert said.startswith("store lost for ")
+    status, said = watched.plugin()
+    assert (status, said[:18]) == (2, "PYCONFD CRITICAL -")
+    assert float(re.findall(r" lost=([\d.]+)s\n", said)[0]) > 0
+    watched.etcd.start()
+    wait_until(lambda: watched.metric("store_connected") == 1, 30)
+    assert watched.get("/health")[0] == 200
+    assert watched.plugin()[0] == 0
+
+
+def test_the_page_has_every_metric_and_its_labels(quiet: Watched) -> None:
+    """And no other; the process's own are not told one by one."""
+    told = {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for name, labels in re.findall(r"^\| `(pyconfd_\w+)` \| ([^|]*)\|", PAGE, re.MULTILINE)
+    }
+    found: dict[str, set[str]] = {}
+    page = quiet.get("/metrics")[1]
+    for family in text_string_to_metric_families(page):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = {label for one in family.samples for label in one.labels} - {"le"}
+        found[name] = labels
+    assert {name for name in found if not name.startswith("pyconfd_")} >= {
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+    }
+    assert told == {name: found[name] for name in found if name.startswith("pyconfd_")}
+    assert "/app" not in page, "no keys"
+
+
+def test_the_examples_for_prometheus_are_sound(quiet: Watched) -> None:
+    """YAML of the right form, and rules about metrics that there are."""
+    scrape: dict[str, Any] = yaml.safe_load(block("yaml scrape"))
+    (job,) = scrape["scrape_configs"]
+    assert job["static_configs"][0]["targets"]
+    assert scrape["rule_files"] == ["pyconfd.rules.yml"]
+    (group,) = yaml.safe_load(block("yaml rules"))["groups"]
+    names = {one.name for family in text_string_to_metric_families(quiet.get("/metrics")[1])
+             for one in family.samples}  # fmt: skip
+    for rule in group["rules"]:
+        assert set(rule) >= {"alert", "expr", "labels", "annotations"}
+        used = set(re.findall(r"pyconfd_\w+", rule["expr"]))
+        assert used <= names, rule["alert"]
+        for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
+            known = {"instance", "service", "group", "guard", "resource"}
+            assert label in known, rule["alert"]
+
+
+def test_the_examples_for_nagios_are_run(quiet: Watched) -> None:
+    """Every command line, with the macros filled in; the line of a plugin, and its status."""
+    lines = re.findall(r"command_line\s+(.*)", block("text nagios"))
+    lines += re.findall(r"^command\[\w+\]=(?:sudo )?(.*)", block("text nrpe"), re.MULTILINE)
+    assert len(lines) == 5
+    pid = quiet.confdir.folder / "pid"
+    pid.write_text(str(quiet.daemon.process.pid))
+    argv = quiet.confdir.argv()
+    fill = {
+        "$HOSTADDRESS$": f"127.0.0.1:{quiet.port}", "127.0.0.1/": f"127.0.0.1:{quiet.port}/",
+        "$ARG3$": str(quiet.port), "$ARG2$": "pyconfd", "/run/nginx.pid?name=nginx": str(pid),
+        "--confdir /etc/pyconfd": "",
+    }  # fmt: skip
+    for line in lines:
+        for macro, value in fill.items():
+            line = line.replace(macro, value)
+        line = line.replace("$ARG1$?name=pyconfd", str(pid)).replace("$ARG1$", "www.example.com")
+        program, command, *words = shlex.split(line)
+        assert program == "/usr/local/bin/pyconfd"
+        if command == "status":
+            words += argv[3:]
+        else:  # the listener has two pages, and the site of the example one
+            words = [f"{word}health" if word.startswith("http:") else word for word in words]
+        done = subprocess.run(
+            [*argv[:3], command, *words], capture_output=True, text=True, timeout=30
+        )
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.stdout.startswith("PYCONFD OK - ")
+
+
+def block(name: str) -> str:
+    """The fenced text of this name on the page."""
+    found = re.search(rf"```{name}\n(.*?)```", PAGE, re.DOTALL)
+    assert found, name
+    return found[1]

@@ -1,0 +1,82 @@
+"""The listener for metrics and health: real sockets on 127.0.0.1."""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pyconfd.app.control import Asked
+from pyconfd.app.pages import listener
+from pyconfd.observe.http import MOST_CLIENTS, Listener, Page
+
+
+@pytest.fixture
+def served() -> Iterator[Listener]:
+    pages = {"/a": lambda: Page(200, "text/plain", b"hello"), "/b": lambda: Page(503, "x/y", b"")}
+    with Listener("127.0.0.1", 0, pages) as found:
+        yield found
+
+
+def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Content-Type"], answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_page_is_what_its_function_makes(served: Listener) -> None:
+    """Status, type and body; HEAD without the body; a question mark changes nothing."""
+    assert get(served.port, "/a") == (200, "text/plain", b"hello")
+    assert get(served.port, "/a?x=1") == (200, "text/plain", b"hello")
+    assert get(served.port, "/a", "HEAD") == (200, "text/plain", b"")
+    assert get(served.port, "/b")[0] == 503
+
+
+def test_what_is_not_there_is_said(served: Listener) -> None:
+    """With what there is; other methods are refused."""
+    assert get(served.port, "/") == (404, "text/plain", b"there are\n/a\n/b\n")
+    assert get(served.port, "/a", "POST")[0] == 501
+
+
+def test_clients_that_say_nothing_do_not_keep_others_out_for_ever(served: Listener) -> None:
+    """More than a few at once are hung up on; the others are served again afterwards."""
+    idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(MOST_CLIENTS)]
+    try:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as one_more:
+            assert one_more.recv(1) == b""
+    finally:
+        for each in idle:
+            each.close()
+    for _ in range(200):
+        try:
+            answer = get(served.port, "/a")
+        except (OSError, http.client.HTTPException):
+            continue
+        assert answer[0] == 200
+        break
+    else:
+        pytest.fail("nobody is served any more")
+
+
+def test_an_address_that_is_taken_is_said_and_the_daemon_goes_on(
+    served: Listener,
+) -> None:
+    """Metrics are not worth a daemon that does not start."""
+    with Listener("127.0.0.1", served.port, {}) as second:
+        assert second.port == 0
+
+
+def test_a_loop_that_does_not_turn_is_told_in_time() -> None:
+    """The page does not wait longer than it was told."""
+    inbox: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+    with listener("127.0.0.1", 0, inbox.put, answer_s=0.05) as found:
+        assert get(found.port, "/health")[0] == 503
+        assert get(found.port, "/metrics")[2].startswith(b"pyconfd gives no answer")
+    assert inbox.get_nowait().question == {"do": "measure"}
