@@ -15,9 +15,9 @@ from pyconfd.app.each import expand
 from pyconfd.app.putting_back import Means, put_back
 from pyconfd.app.tools import Tools
 from pyconfd.app.transaction import Candidate, transact
-from pyconfd.errors import HeldBack, ReloadError, SwapError
+from pyconfd.errors import HeldBack, SwapError
 from pyconfd.model.keys import join_paths
-from pyconfd.model.resources import Command, Nginx, Resource
+from pyconfd.model.resources import Command, Confirm, Nginx, Resource
 from pyconfd.model.steps import (
     LaneReport,
     Outcome,
@@ -35,13 +35,14 @@ from pyconfd.reconcile.service import Job
 @dataclass(frozen=True, slots=True)
 class Told:
     """
-    How a service is told of new files: its reload command, and the destination it names. nginx:
-    whose workers confirm it, None when the exit status is believed. revert: whether the old files
-    come back when the service does not take the new ones.
+    How a service is told of new files: its reload command, and the destination it names. confirm:
+    what proves that it took them, None when the exit status is believed; nginx: who says where it
+    can be asked. revert: whether the old files come back when the service does not take the new.
     """
 
     command: Command
     dest: str
+    confirm: Confirm | None = None
     nginx: Nginx | None = None
     revert: bool = False
 
@@ -51,11 +52,12 @@ class Told:
         told = [resource for resource in resources if resource.reload]
         if not told or told[0].reload is None:
             return None
-        confirming = (resource.nginx for resource in told if resource.confirm)
+        confirming = next((resource for resource in told if resource.confirm), told[0])
         return Told(
             told[0].reload,
             told[0].dest,
-            nginx=next(confirming, None),
+            confirm=confirming.confirm,
+            nginx=confirming.nginx,
             revert=any(resource.on_reload_failure == "revert" for resource in told),
         )
 
@@ -238,28 +240,17 @@ def _is_payable(tools: Tools, job: Job, owed: Debt | None) -> bool:
 
 def _tell(tools: Tools, service: str, told: Told) -> Reloaded | ReloadFailed:
     """Reload, confirm where that can be done, and strike the debt from the journal."""
-    if told.nginx is None:
+    if told.confirm is None:
         answer = reload.reload(service, told.command, dest=told.dest, run=tools.run)
     else:
-        answer = _tell_nginx(tools, service, told, told.nginx)
+        answer = reload.reload_confirmed(
+            service,
+            told.command,
+            dest=told.dest,
+            run=tools.run,
+            confirm=told.confirm,
+            nginx=told.nginx,
+        )
     if isinstance(answer, Reloaded):
         tools.journal.settle(service)
     return answer
-
-
-def _tell_nginx(tools: Tools, service: str, told: Told, nginx: Nginx) -> Reloaded | ReloadFailed:
-    from pyconfd.pipeline import confirm, nginx_live
-
-    try:
-        where = nginx_live.paths(nginx, tools.run)
-    except ReloadError as error:
-        return ReloadFailed(service, error=error)
-    return reload.reload_confirmed(
-        service,
-        told.command,
-        dest=told.dest,
-        run=tools.run,
-        daemon=confirm.NGINX,
-        pidfile=where.pidfile,
-        log=where.log,
-    )

@@ -123,10 +123,11 @@ class Groups:
             table.fault("", f"group {name} has no resources", 'write resources = ["...", "..."]')
         if not re.fullmatch(_NAME, name):
             table.fault("", f"a group cannot be called {name!r}", "use letters, digits, _ - .")
-        reload = read_shared(table, settings)["reload"]
-        if table.has("reload_cmd") and reload and "{{" in reload.text:
-            what = "the reload_cmd of a group cannot name a single file"
-            table.fault("reload_cmd", what, "it is told once for all of them")
+        read_shared(table, settings)
+        for key in ("reload_cmd", "confirm_cmd"):
+            if "{{" in str(table.own.get(key, "")):
+                what = f"the {key} of a group cannot name a single file"
+                table.fault(key, what, "it is told once for all of them")
         other = next((one for one in self._groups if one.name == name), None)
         if other:
             what = f"there is a group {name} already: {other.place}"

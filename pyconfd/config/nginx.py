@@ -12,7 +12,7 @@ from pyconfd.config.options import did_you_mean
 from pyconfd.config.table import Table
 from pyconfd.model.resources import Nginx
 
-_COMPANY = ("nginx_conf", "nginx_bin", "nginx_prefix", "confirm")
+_COMPANY = ("nginx_conf", "nginx_bin", "nginx_prefix")
 #: nginx starts new workers at every reload; a stream of changes must not pile up old ones.
 INTERVAL_S = 1.0
 

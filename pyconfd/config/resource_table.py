@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Protocol
 
+from pyconfd.config.confirm import CONFIRM_KEYS, read_confirm
 from pyconfd.config.guards import GUARD_KEYS, read_guard
 from pyconfd.config.nginx import INTERVAL_S, read_nginx, usual_reload
 from pyconfd.config.options import did_you_mean
@@ -17,7 +18,7 @@ from pyconfd.model.resources import Command, Origin, Resource
 # What a group may say for all its members.
 SHARED_KEYS = (
     "check", "nginx_conf", "nginx_bin", "nginx_prefix", "reload_cmd", "reload_cmd_timeout",
-    "confirm", "on_reload_failure", "min_reload_interval", "hold_min", "hold_max", "debounce",
+    *CONFIRM_KEYS, "on_reload_failure", "min_reload_interval", "hold_min", "hold_max", "debounce",
     "format", *GUARD_KEYS,
 )  # fmt: skip
 
@@ -70,6 +71,9 @@ def read_resource(
         group=group,
         **read_shared(table, settings),
     )
+    if resource.confirm and resource.reload is None:
+        key = "confirm_cmd" if resource.confirm.command else "confirm"
+        table.fault(key, f"{key} is of use with a reload_cmd only")
     return None if table.faults else resource
 
 
@@ -82,11 +86,10 @@ def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
         table.fault("hold_max", "hold_max is less than hold_min")
     usual = usual_reload(nginx) if nginx else ""
     reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s, usual)
-    confirmable = nginx is not None and reload is not None
     return {
         "nginx": nginx,
         "reload": reload,
-        "confirm": table.flag("confirm", default=confirmable),
+        "confirm": read_confirm(table, nginx, reloads=reload is not None),
         "on_reload_failure": _on_reload_failure(table),
         "min_reload_interval_s": table.seconds("min_reload_interval", INTERVAL_S if nginx else 0.0),
         "hold_min_s": hold_min_s,
@@ -118,9 +121,10 @@ def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
     if group:
         what = f"a resource with each cannot be a member of a group: {group}"
         table.fault("each", what, "take it out of the group")
-    if "{{" in str(table.values.get("reload_cmd", "")):
-        what = "reload_cmd names one file, and a resource with each has many"
-        table.fault("reload_cmd", what, "write a command that reloads all of them")
+    for key, verb in (("reload_cmd", "reloads"), ("confirm_cmd", "confirms")):
+        if "{{" in str(table.values.get(key, "")):
+            what = f"{key} names one file, and a resource with each has many"
+            table.fault(key, what, f"write a command that {verb} all of them")
     each = key_path(each)
     hint = "each name below `each` is put in its place"
     if dest and not places:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from pyconfd.config.confirm import disputes
 from pyconfd.config.groups import Groups
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.resource_table import (
@@ -63,6 +64,7 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     groups.bind((one.name, one.file) for one in found)
     _read_tables(found, Templates(os.path.join(confdir, "templates")), groups, settings)
     _drop_clashes(found)
+    _drop_disputes(found)
     _drop_broken_groups(found, groups)
     chosen: list[str] | None = None
     if settings.resource:
@@ -187,6 +189,14 @@ def _drop_clashes(found: Sequence[_Found]) -> None:
         clashing += (first, one)
     for one in clashing:
         one.resource = None
+
+
+def _drop_disputes(found: Sequence[_Found]) -> None:
+    """Resources of one service that would have its reloads confirmed in different ways."""
+    named = {one.resource.name: one for one in found if one.resource}
+    for first, other, fault in list(disputes(one.resource for one in found if one.resource)):
+        named[other.name].faults.append(fault)
+        named[first.name].resource = named[other.name].resource = None
 
 
 def _real_path(dest: str, known: dict[str, str]) -> str:

@@ -63,6 +63,24 @@ class Nginx:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """
+    What proves that a reload was taken, beside the exit status of its command.
+
+    by: a daemon that pyconfd knows how to ask (recipes/daemons), "" for none; at: its URL, socket
+    or file, "" for nginx that is checked in context and says itself where its are; log: its log
+    file, "" for none. command: a command line that is repeated until it succeeds, "" for none.
+    timeout_s: how long each of them is waited for, None for the usual.
+    """
+
+    by: str = ""
+    at: str = ""
+    log: str = ""
+    command: str = ""
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """
     One template and its destination.
@@ -76,8 +94,8 @@ class Resource:
     mode: permission bits, None keeps the live file's or 0644. uid, gid: None keeps the live
         file's or takes our own.
     check: a command that judges the staged file alone. nginx: check = "nginx": the whole nginx
-        configuration is judged with all staged files in their places; confirm: and a reload is
-        believed only when nginx has a new worker.
+        configuration is judged with all staged files in their places.
+    confirm: what a reload is believed for; None for the exit status of its command.
     on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
     group: resources of one group are judged as a set, swapped in the order of the group or not at
         all; empty for a resource that stands alone.
@@ -104,7 +122,7 @@ class Resource:
     check: Command | None = None
     nginx: Nginx | None = None
     reload: Command | None = None
-    confirm: bool = False
+    confirm: Confirm | None = None
     on_reload_failure: str = "keep"
     group: str = ""
     each: str = ""

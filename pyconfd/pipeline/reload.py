@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import ReloadError
-from pyconfd.model.resources import Command
+from pyconfd.model.resources import Command, Confirm, Nginx
 from pyconfd.model.steps import Reloaded, ReloadFailed
 from pyconfd.pipeline.command import fill
 from pyconfd.system.proc import Runner
 
 if TYPE_CHECKING:
-    from pyconfd.pipeline.confirm import Daemon
+    from pyconfd.pipeline.confirm import Before
 
-#: nginx tries a busy port five times, half a second apart, before it gives up.
-CONFIRM_S = 10.0
+#: How long confirm_cmd may take to succeed, when nobody says, and the pauses between two tries.
+CONFIRM_CMD_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
+
+#: What a runner says of a command that a stop has ended, or kept from starting.
+_STOPPING = ("stopped", "not started")
 
 _KEPT = "the new file is live, and the reload is still owed"
 
@@ -44,37 +49,86 @@ def reload_confirmed(
     *,
     dest: str,
     run: Runner,
-    daemon: Daemon,
-    pidfile: str,
-    log: str = "",
-    timeout_s: float = CONFIRM_S,
+    confirm: Confirm,
+    nginx: Nginx | None = None,
 ) -> Reloaded | ReloadFailed:
     """
-    Run the reload command and believe it only when the daemon has new workers.
+    Run the reload command and believe it only for what `confirm` says: first the daemon, then the
+    command, where both are asked.
 
-    pidfile: of the master, which is verified before the command is run. log: its error log, "" if
-    it cannot be read. timeout_s: how long to wait for an answer after the command.
-    The report's output ends with what the confirmation rests on.
+    nginx: whose configuration says where it can be asked, when `confirm` does not. A daemon that
+    cannot be asked is not told: a ReloadFailed without a report. The report's output ends with
+    what the confirmation rests on.
     """
-    from pyconfd.pipeline import confirm  # only daemons with workers are confirmed this way
-
     try:
-        before = confirm.look(daemon, pidfile, log)
+        before = _look(confirm, nginx, run) if confirm.by else None
     except ReloadError as error:
         return ReloadFailed(service, error=error)
-    outcome = reload(service, command, dest=dest, run=run)
-    if isinstance(outcome, ReloadFailed):
-        return outcome
-    answer = confirm.wait(before, timeout_s)
+    try:
+        outcome = reload(service, command, dest=dest, run=run)
+        if isinstance(outcome, Reloaded) and before:
+            outcome = _ask(outcome, before, confirm, dest)
+    finally:
+        if before:
+            before.over()
+    if isinstance(outcome, Reloaded) and confirm.command:
+        outcome = _try(outcome, confirm, dest, run)
+    return outcome
+
+
+def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> Before:
+    from pyconfd.pipeline.confirm import look  # most commands are believed
+
+    if confirm.at or nginx is None:
+        return look(confirm.by, confirm.at, confirm.log)
+    from pyconfd.pipeline import nginx_live
+
+    where = nginx_live.paths(nginx, run)
+    return look(confirm.by, where.pidfile, where.log)
+
+
+def _ask(outcome: Reloaded, before: Before, confirm: Confirm, dest: str) -> Reloaded | ReloadFailed:
+    """Until the daemon has answered."""
+    from pyconfd.config.daemons import load_daemon
+    from pyconfd.pipeline.confirm import Verdict, wait
+
+    answer = wait(before, confirm.timeout_s or load_daemon(confirm.by).timeout_s)
     report = replace(
         outcome.report,
         output=f"{outcome.report.output}{answer.verdict.value}: {answer.text}\n",
         duration_s=outcome.report.duration_s + answer.duration_s,
     )
-    if answer.verdict is confirm.Verdict.CONFIRMED:
-        return Reloaded(service, report)
-    what = f"{daemon.name} did not take the new configuration: {answer.text}"
-    return ReloadFailed(service, report, ReloadError(what, where=dest, kept=_KEPT))
+    if answer.verdict is Verdict.CONFIRMED:
+        return Reloaded(outcome.service, report)
+    what = f"{confirm.by} did not take the new configuration: {answer.text}"
+    return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
+
+
+def _try(outcome: Reloaded, confirm: Confirm, dest: str, run: Runner) -> Reloaded | ReloadFailed:
+    """Repeat confirm_cmd until it succeeds or its time is over."""
+    text = fill(confirm.command, src=dest, dest=dest)
+    timeout_s = confirm.timeout_s or CONFIRM_CMD_S
+    begun = time.monotonic()
+    pause = _FIRST_PAUSE_S
+    while True:
+        left_s = begun + timeout_s - time.monotonic()
+        said = run(text, timeout_s=max(left_s, _FIRST_PAUSE_S))
+        left_s = begun + timeout_s - time.monotonic()
+        if said.ok or said.problem.startswith(_STOPPING) or left_s <= pause:
+            break
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+    report = replace(
+        outcome.report,
+        output=f"{outcome.report.output}{said.output}",
+        truncated=outcome.report.truncated or said.truncated,
+        duration_s=outcome.report.duration_s + time.monotonic() - begun,
+    )
+    if said.ok:
+        return Reloaded(outcome.service, report)
+    why = said.problem or f"exit status {said.exit_status}"
+    what = f"confirm_cmd did not succeed within {timeout_s:g} s: {why}"
+    return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
 
 
 def _unfinished(problem: str, dest: str, hint: str) -> ReloadError:

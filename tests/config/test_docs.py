@@ -45,7 +45,7 @@ def keys_of_table(page: str, begin: str, end: str) -> set[str]:
 @pytest.mark.parametrize(
     "text",
     [text for kind, text in EXAMPLES if kind == "resource"],
-    ids=["first", "full", "nginx", "each"],
+    ids=["first", "full", "nginx", "confirm", "each"],
 )
 def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
     """They are loaded without a fault."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pyconfd.model.resources import Command, Nginx, Resource
+from pyconfd.model.resources import Command, Confirm, Nginx, Resource
 
 Write = Callable[[str, str], None]
 Add = Callable[..., None]
@@ -20,7 +20,8 @@ def test_a_check_in_nginx_brings_its_usual_company(add: Add, load: Load) -> None
     assert not faults
     www = resources["www"]
     assert www.nginx == Nginx(conf="/etc/nginx/nginx.conf", binary="nginx", prefix="")
-    assert (www.format, www.confirm, www.min_reload_interval_s) == ("nginx", True, 1.0)
+    assert (www.format, www.min_reload_interval_s) == ("nginx", 1.0)
+    assert www.confirm == Confirm(by="nginx")
     assert www.on_reload_failure == "keep"
 
 
@@ -34,7 +35,7 @@ def test_the_company_can_be_sent_away(add: Add, load: Load) -> None:
     )
     www = load()[0]["www"]
     assert www.nginx == Nginx(conf="/opt/n.conf", binary="/opt/nginx", prefix="/opt")
-    assert (www.format, www.confirm, www.min_reload_interval_s) == ("", False, 0.0)
+    assert (www.format, www.confirm, www.min_reload_interval_s) == ("", None, 0.0)
     assert www.on_reload_failure == "revert"
 
 
@@ -47,8 +48,6 @@ def test_the_company_can_be_sent_away(add: Add, load: Load) -> None:
         ('nginx_conf = "/x"', 'nginx_conf is of use with check = "nginx" only'),
         ('nginx_bin = "nginx"', 'nginx_bin is of use with check = "nginx" only'),
         ('nginx_prefix = "/x"', 'nginx_prefix is of use with check = "nginx" only'),
-        ("confirm = false", 'confirm is of use with check = "nginx" only'),
-        ('check = "nginx"\nconfirm = "no"', "confirm is not true or false"),
         (
             'check = "nginx"\nnginx_prefix = "srv"',
             "nginx_prefix is not an absolute path: srv",
@@ -61,7 +60,6 @@ def test_the_company_can_be_sent_away(add: Add, load: Load) -> None:
             'check = "nginx"\nnginx_conf = "x"',
             "nginx_conf is not an absolute path: x",
         ),
-        ("confirm = true", 'confirm is of use with check = "nginx" only'),
         (
             'on_reload_failure = "retry"',
             'on_reload_failure \'retry\' is not known (write "keep" or "revert")',

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pyconfd.errors import ReloadError
-from pyconfd.model.resources import Command, Nginx
+from pyconfd.model.resources import Command, Confirm, Nginx
 from pyconfd.model.steps import Reloaded, ReloadFailed
-from pyconfd.pipeline.confirm import NGINX, Verdict, look, wait
+from pyconfd.pipeline.confirm import Verdict, look, wait
+from pyconfd.pipeline.confirm_processes import Processes
 from pyconfd.pipeline.nginx_live import Paths, paths
 from pyconfd.pipeline.reload import reload_confirmed
 from pyconfd.system.proc import Commands
@@ -54,11 +55,19 @@ class Running:
             Command(f"{nginx_binary()} -s reload -c {{{{ dest }}}}", 10.0),
             dest=str(self.conf),
             run=Commands().run,
-            daemon=NGINX,
-            pidfile=str(self.pidfile),
-            log=str(self.folder / "error.log"),
-            timeout_s=timeout_s,
+            confirm=Confirm(
+                by="nginx",
+                at=str(self.pidfile),
+                log=str(self.folder / "error.log"),
+                timeout_s=timeout_s,
+            ),
         )
+
+    def before(self) -> Processes:
+        """As it is now."""
+        before = look("nginx", str(self.pidfile), str(self.folder / "error.log"))
+        assert isinstance(before, Processes)
+        return before
 
 
 def _temp_paths(folder: Path) -> str:
@@ -83,7 +92,7 @@ def nginx(tmp_path: Path) -> Iterator[Running]:
         running.pid = master.pid
         try:
             wait_until(lambda: running.pidfile.exists() and running.pidfile.read_text() != "")
-            wait_until(lambda: bool(look(NGINX, str(running.pidfile)).workers))
+            wait_until(lambda: bool(running.before().workers))
             yield running
         finally:
             master.send_signal(signal.SIGTERM)
@@ -158,14 +167,14 @@ def test_nobody_is_signalled_when_the_pid_is_no_nginx_master(
 
 def test_silence_is_no_confirmation(nginx: Running) -> None:
     """Nobody told the master: the wait ends at its deadline."""
-    answer = wait(look(NGINX, str(nginx.pidfile), str(nginx.folder / "error.log")), 0.2)
+    answer = wait(nginx.before(), 0.2)
     assert answer.verdict is Verdict.SILENT
     assert answer.text == "no new nginx worker within 0.2 s"
 
 
 def test_a_master_that_goes_while_we_wait_is_noticed(nginx: Running) -> None:
     """At once, not at the deadline."""
-    before = look(NGINX, str(nginx.pidfile))
+    before = nginx.before()
     os.kill(nginx.pid, signal.SIGKILL)
     os.waitid(os.P_PID, nginx.pid, os.WEXITED | os.WNOWAIT)
     for worker, _ in before.workers:

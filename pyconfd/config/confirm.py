@@ -1,0 +1,108 @@
+"""
+confirm, confirm_cmd and confirm_timeout: what proves that a service took its new files.
+
+What one resource says holds for the whole service, which is told once for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from pyconfd.config.options import did_you_mean
+from pyconfd.config.table import Table
+from pyconfd.errors import ResourceError
+from pyconfd.model.resources import Confirm, Nginx, Resource
+
+CONFIRM_KEYS = ("confirm", "confirm_cmd", "confirm_timeout")
+_PLACES = ("by", "at", "log")
+_HINT = 'write confirm = { by = "...", at = "..." }'
+
+
+def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm | None:
+    """
+    What a table says; None when the exit status of the reload command is believed.
+
+    reloads: whether there is a reload command; then nginx, checked in context, is asked by default.
+    """
+    by, at, log = _daemon(table, nginx, reloads)
+    command = table.text("confirm_cmd").strip()
+    timeout_s = None
+    if table.has("confirm_timeout"):
+        timeout_s = table.seconds("confirm_timeout", 0.0, above=0.0)
+        if not (by or command) and "confirm" not in table.faulty:
+            what = "confirm_timeout is of use with confirm or confirm_cmd only"
+            table.fault("confirm_timeout", what)
+    if not (by or command):
+        return None
+    return Confirm(by=by, at=at, log=log, command=command, timeout_s=timeout_s)
+
+
+def disputes(resources: Iterable[Resource]) -> Iterator[tuple[Resource, Resource, ResourceError]]:
+    """
+    Pairs of one service that do not confirm its reloads alike, with the fault of the second.
+    Members of one group are compared by the group.
+    """
+    said: dict[str, Resource] = {}
+    for one in resources:
+        if one.reload is None or one.confirm is None:
+            continue
+        first = said.setdefault(one.service, one)
+        if _proof(one) == _proof(first) or (one.group and one.group == first.group):
+            continue
+        what = f"reloads are confirmed otherwise at {first.origin}, for the same reload_cmd"
+        hint = "write the same for all resources of one reload_cmd; neither is done"
+        yield first, one, ResourceError(what, where=str(one.origin), hint=hint)
+
+
+def _proof(resource: Resource) -> tuple[object, ...]:
+    """What is asked, after the placeholders are filled in."""
+    confirm = resource.confirm
+    names_dest = confirm is not None and "{{" in confirm.command
+    asked_nginx = resource.nginx if confirm and confirm.by and not confirm.at else None
+    return (confirm, asked_nginx, resource.dest if names_dest else "")
+
+
+def _daemon(table: Table, nginx: Nginx | None, reloads: bool) -> tuple[str, str, str]:
+    """Which daemon is asked, where, and its log; "" for none."""
+    nobody = ("", "", "")
+    raw = table.values.get("confirm", nginx is not None and reloads)
+    if isinstance(raw, dict):
+        return _by(table, raw)
+    if not isinstance(raw, bool):
+        table.fault("confirm", "confirm is neither true, false nor a table", _HINT)
+        return nobody
+    if raw and nginx is None:
+        if not table.faulty & {"check"}:
+            what = 'confirm = true is of use with check = "nginx" only'
+            table.fault("confirm", what, _HINT)
+        return nobody
+    return ("nginx", "", "") if raw else nobody
+
+
+def _by(table: Table, raw: dict[str, object]) -> tuple[str, str, str]:
+    from pyconfd.config.daemons import daemon_names, load_daemon
+
+    place = {key: raw.get(key, "") for key in _PLACES}
+    for key in raw:
+        if key not in _PLACES:
+            table.fault("confirm", f"confirm: unknown key: {key}", did_you_mean(key, _PLACES))
+    by, at, log = (value if isinstance(value, str) else "" for value in place.values())
+    if (by, at, log) != tuple(place.values()):
+        table.fault("confirm", "confirm: by, at and log are texts", _HINT)
+        return ("", "", "")
+    names = daemon_names()
+    if by not in names:
+        hint = did_you_mean(by, names) or f"there are {', '.join(names)}"
+        what = f"confirm: by {by!r} is not known" if by else "confirm: by is missing"
+        table.fault("confirm", what, f"{hint}; for others there is confirm_cmd")
+        return ("", "", "")
+    daemon = load_daemon(by)
+    url = daemon.kind == "page"
+    good = at.startswith(("http://", "https://")) if url else os.path.isabs(at)
+    if not good:
+        what = f"confirm: at is no {'URL' if url else 'absolute path'}: {at}"
+        table.fault("confirm", what if at else "confirm: at is missing", f"it is {daemon.at}")
+    if log and not os.path.isabs(log):
+        table.fault("confirm", f"confirm: log is no absolute path: {log}")
+    return by, at, log

@@ -1,0 +1,56 @@
+"""What a daemon's log says of a reload: the lines it has got since. Shell."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from pyconfd.config.daemons import Daemon
+
+#: Read at most this much of what the log has grown by; a refusal is among the first lines.
+_LOG_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonLog:
+    """A log before a reload. path: "" when there is none to read. at: its inode and size."""
+
+    daemon: Daemon
+    path: str
+    at: tuple[int, int]
+
+    @staticmethod
+    def begun(path: str, daemon: Daemon) -> DaemonLog:
+        """The log as it is now."""
+        try:
+            facts = os.stat(path)
+        except OSError:
+            return DaemonLog(daemon, path, (0, 0))
+        return DaemonLog(daemon, path, (facts.st_ino, facts.st_size))
+
+    def refusal(self, pid: int = 0) -> str:
+        """
+        The first refusal that the log has got since; "" for none, and for as long as the daemon may
+        still succeed. pid: of its master, where the lines name it.
+        """
+        if not self.path or not self.daemon.refusal:
+            return ""
+        refusal = re.compile(self.daemon.refusal.replace("{pid}", str(pid)))
+        texts = [found["text"] for found in map(refusal.search, self._grown()) if found]
+        trying = self.daemon.trying
+        if trying and all(re.search(trying, text) for text in texts):
+            return ""
+        return texts[0] if texts else ""
+
+    def _grown(self) -> list[str]:
+        """Lines that it has got since; one that was rotated meanwhile counts from its start."""
+        inode, size = self.at
+        try:
+            with open(self.path, "rb") as file:
+                facts = os.fstat(file.fileno())
+                if not self.daemon.anew and facts.st_ino == inode and facts.st_size >= size:
+                    file.seek(size)
+                return file.read(_LOG_BYTES).decode(errors="replace").splitlines()
+        except OSError:
+            return []
