@@ -27,6 +27,7 @@ from pyconfd.model.source import SourceOptions
 from pyconfd.pipeline.store import Snapshot, Store
 
 if TYPE_CHECKING:
+    from pyconfd.app.claims import Claims
     from pyconfd.pipeline.render import Renderer
 
 CHECK_OPTIONS = (
@@ -131,9 +132,11 @@ def _templates(
     """Compile each template, or render it when there is a snapshot; the errors in order."""
     if not resources:
         return []
+    from pyconfd.app.claims import Claims
     from pyconfd.pipeline.node_facts import NodeFacts
     from pyconfd.pipeline.render import Renderer
 
+    claims = Claims(resources)
     facts = NodeFacts(settings.node_name, settings.vars, settings.config_file)
     renderer = Renderer(os.path.join(settings.confdir, "templates"), environ, facts=facts)
     failed: list[PyconfdError] = []
@@ -144,20 +147,23 @@ def _templates(
             failed.append(error)
             continue
         if snapshot is not None:
-            failed += _render_all(renderer, resource, snapshot, settings.diff)
+            failed += _render_all(renderer, resource, snapshot, claims, settings.diff)
     return failed
 
 
 def _render_all(
-    renderer: Renderer, resource: Resource, snapshot: Snapshot, diff: bool
+    renderer: Renderer, resource: Resource, snapshot: Snapshot, claims: Claims, diff: bool
 ) -> list[PyconfdError]:
-    """Render a resource, or each one that a pattern stands for at this snapshot."""
+    """
+    Render a resource, or each one that a pattern stands for at this snapshot. claims: whose the
+    destinations are; one that several have is a fault, as in a pass.
+    """
     failed: list[PyconfdError] = []
     todo: Sequence[Resource] = (resource,)
     if resource.each:
         from pyconfd.app.each import expand
 
-        expanded = expand(resource, snapshot)
+        expanded = expand(resource, snapshot, claims.other)
         todo = expanded.resources
         failed += [fault for _, fault in expanded.faults]
     for one in todo:

@@ -185,3 +185,27 @@ def test_values_are_rendered_with_the_node_and_its_vars(
         f"b.j2:2: vars.prot is not declared: there is none below [vars] in {tmp_path}/p.toml; "
         "did you mean vars.port?; the live file is unchanged"
     ]
+
+
+def test_a_destination_that_two_resources_have_at_these_values_is_a_fault(
+    add: Callable[..., None], check: Check, confdir: Path, tmp_path: Path
+) -> None:
+    """A pattern and a fixed one, and two patterns; names that nobody else has are rendered."""
+    (tmp_path / "there").symlink_to(tmp_path)
+    add("x.conf", "fixed\n")
+    for name, dest in (
+        ("s", f"{tmp_path}/{{name}}.conf"),
+        ("t", f"{tmp_path}/there/y{{name}}.conf"),
+    ):
+        (confdir / "templates" / f"{name}.j2").write_text("{{ name }}\n")
+        (confdir / "conf.d" / f"{name}.toml").write_text(
+            f'[template]\nsrc = "{name}.j2"\ndest = "{dest}"\n'
+            f'keys = ["/{name}"]\neach = "/{name}"\n'
+        )
+    values = tmp_path / "values.json"
+    values.write_text(json.dumps({"s": {"x": "1", "y1": "1"}, "t": {"1": "1", "2": "1"}}))
+    status, _, errors = check("--values", str(values))
+    assert status == cli.FAILED, errors
+    assert [line.split(" is also the file of ")[1][:6] for line in errors] == [
+        "x.conf", "t[1] (", "s[y1] "
+    ]  # fmt: skip
