@@ -14,6 +14,7 @@ import psutil
 from tests.support_etcd import PrivateEtcd, wait_until
 from tests.support_live_nginx import LiveNginx
 from tests.support_nginx import nginx_binary
+from tests.support_pyconfd import Confdir
 
 
 def for_nginx(nginx: LiveNginx) -> dict[str, str]:
@@ -88,8 +89,15 @@ def put_all(etcd: PrivateEtcd, keys: Mapping[str, str]) -> None:
     etcd.put_many(list(keys.items()))
 
 
-def settled(nginx: LiveNginx) -> None:
-    """Wait until none of a former configuration's workers is left."""
+def settled(nginx: LiveNginx, confdir: Confdir) -> None:
+    """Wait until every reload is confirmed and no worker of a former configuration is left."""
     assert nginx.process is not None
     master = psutil.Process(nginx.process.pid)
+    wait_until(lambda: not _owed(confdir), 15, "the reload to be confirmed")
     wait_until(lambda: len(master.children()) == 2 == len(nginx.workers()), 10, "old workers gone")
+
+
+def _owed(confdir: Confdir) -> bool:
+    """Whether a swap is on record that the service has not confirmed."""
+    journals = (confdir.folder / "state").glob("*/journal")
+    return any(path.stat().st_size for path in journals)

@@ -62,17 +62,7 @@ class Site:
         self.daemon.wait(
             lambda: self.file.exists() and text in self.file.read_text(), f"{text!r} in the file"
         )
-        self.settled()
-
-    def settled(self) -> None:
-        """Wait until nothing is owed to nginx and its old workers have gone."""
-        self.daemon.wait(lambda: not self._owed(), "the reload to be confirmed")
-        settled(self.nginx)
-
-    def _owed(self) -> bool:
-        """Whether a swap is on record that nginx has not confirmed."""
-        journals = (self.confdir.folder / "state").glob("*/journal")
-        return any(path.stat().st_size for path in journals)
+        settled(self.nginx, self.confdir)
 
     def ask(self, path: str = "/", host: str = "www.example.com") -> http.client.HTTPResponse:
         """One request on a connection of its own, read to its end."""
