@@ -1,7 +1,12 @@
-"""The order of the suite: what needs no service first, so that a slip shows within seconds."""
+"""
+The order of the suite: what needs no service first, so that a slip shows within seconds; and what
+one test would leave behind for the next in the same process.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +30,12 @@ def _weight(item: pytest.Item) -> int:
     if item.get_closest_marker("slow"):
         return 1
     return 2 if item.get_closest_marker("integration") else 0
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A test that runs a command sets up the log of the whole process."""
+    log = logging.getLogger("pyconfd")
+    before = (log.handlers[:], log.level, log.propagate, logging.raiseExceptions)
+    yield
+    log.handlers[:], log.level, log.propagate, logging.raiseExceptions = before
