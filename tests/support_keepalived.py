@@ -181,12 +181,13 @@ class Node:
         said = run("ip -4 -o addr show dev eth0", self.inside)
         return f" {self.lan.subnet}.{last}/" in said
 
-    def secret(self, instance: str, word: str = "k33pal1v") -> None:
-        """The file with an instance's secret."""
+    def secrets(self, *instances: str) -> None:
+        """The files with the secrets of these instances."""
         folder = self.etc / "auth"
-        folder.mkdir(exist_ok=True)
-        text = f"authentication {{\n    auth_type PASS\n    auth_pass {word}\n}}\n"
-        (folder / instance).write_text(text)
+        folder.mkdir()
+        for instance in instances:
+            text = "authentication {\n    auth_type PASS\n    auth_pass k33pal1v\n}\n"
+            (folder / instance).write_text(text)
 
     def program(self) -> Path:
         """`pyconfd` as an executable file, which keepalived wants by its whole path."""

@@ -7,30 +7,23 @@ and leave them as they found them, with the address on lb1.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd, frozen, wait_until
-from tests.support_keepalived import Lan, Node, end, why_not
-from tests.support_pyconfd import Daemon
-from tests.support_recipes import keys_of
+from tests.support_etcd import frozen, wait_until
+from tests.support_keepalived import end, why_not
+from tests.support_vrrp_pair import VIP, WEB, Pair, children, pair_of, signal_to
 
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(bool(why_not()), reason=why_not() or "nodes can be had"),
 ]
 
-VIP = 100
-WEB = "/vrrp/web"
-STATES = "/keepalived/VI_1"
 # The guide's times are whole seconds; the protocol's third version knows shorter ones.
 QUICK = {
     r"\"auth\": true": r"\"version\": 3, \"advert_int\": 0.1",
@@ -38,123 +31,12 @@ QUICK = {
 }
 
 
-@dataclass
-class Machine:
-    """A node and what runs on it."""
-
-    node: Node
-    nginx: Daemon
-    watch: Daemon
-    notify: Daemon
-    keepalived: Daemon
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    @property
-    def hooks(self) -> Path:
-        """Where the hooks of `pyconfd notify` are."""
-        return self.node.folder / "hooks"
-
-    def listen(self, etcd: PrivateEtcd) -> Daemon:
-        """Start `pyconfd notify`, with short times."""
-        words = ("--ttl", "2", "--hooks", str(self.hooks), "--hook-timeout", "500ms")
-        return self.node.notify(etcd.endpoint, *words)
-
-    def told(self) -> list[str]:
-        """What the recording hook was told so far."""
-        record = self.node.folder / "told"
-        return record.read_text().splitlines() if record.exists() else []
-
-
-@dataclass
-class Pair:
-    """Everything that runs for these tests."""
-
-    lan: Lan
-    etcd: PrivateEtcd
-    one: Machine
-    two: Machine
-
-    def put(self, key: str, **changes: object) -> None:
-        """Change fields of a key of the cluster."""
-        there = json.loads(self.etcd.get(f"{WEB}/{key}") or b"{}")
-        self.etcd.put(f"{WEB}/{key}", json.dumps({**there, **changes}))
-
-    def state(self, name: str) -> dict[str, object]:
-        """What a node has published."""
-        value = self.etcd.get(f"{STATES}/{name}")
-        return json.loads(value) if value else {}
-
-    def owners(self) -> list[str]:
-        """The nodes that have the address on their interface."""
-        return [m.name for m in (self.one, self.two) if m.node.has(VIP)]
-
-    def settled(self, name: str, timeout_s: float = 10.0) -> None:
-        """Until this node alone has the address, answers, and says so; the other says BACKUP."""
-        other = {"lb1": "lb2", "lb2": "lb1"}[name]
-
-        def so() -> bool:
-            states = (self.state(name).get("state"), self.state(other).get("state"))
-            return (
-                self.owners() == [name]
-                and self.lan.ask(VIP) == name
-                and states[0] == "MASTER"
-                and states[1] in ("BACKUP", "STOP", "LOST")
-            )
-
-        wait_until(so, timeout_s, f"the address on {name} alone")
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """Both nodes, the address on lb1."""
-    folder = tmp_path_factory.mktemp("pair")
-    with contextlib.ExitStack() as stack:
-        lan = stack.enter_context(Lan())
-        etcd = stack.enter_context(PrivateEtcd(folder, host=lan.us))
-        made = [planted(lan, folder, etcd, name, number) for name, number in NAMES.items()]
-        stack.callback(lambda: end(*(d for m in made for d in daemons(m))))
-        for machine in made:  # it has written its file and found nobody to tell
-            machine.watch.wait_log("reload failed", timeout_s=20)
-            machine.keepalived = machine.node.keepalived()
-        found = Pair(lan, etcd, *made)
-        found.settled("lb1", 20)
-        for machine in made:
-            machine.watch.wait_log("reloaded", timeout_s=20)
-        yield found
-
-
-NAMES = {"lb1": 11, "lb2": 12}
-RECORD = """\
-#!/bin/sh
-echo "$@ was $EVENT_WAS on $EVENT_NODE $EVENT_JSON" >>{told}
-"""
-
-
-def planted(lan: Lan, folder: Path, etcd: PrivateEtcd, name: str, number: int) -> Machine:
-    """A node with everything but keepalived, which is not there yet."""
-    node = lan.node(name, folder, number)
-    confdir = node.confdir("keepalived", QUICK)
-    if number == 11:
-        for key, value in keys_of(confdir).items():
-            etcd.put(key, value)
-    hooks = node.folder / "hooks"
-    hooks.mkdir()
-    (hooks / "record").write_text(RECORD.format(told=node.folder / "told"))
-    (hooks / "record").chmod(0o755)
-    argv = confdir.argv("--watch", "--node", etcd.endpoint)
-    watch = node.start("watch", argv[len(node.inside) :])
-    nginx = node.nginx()
-    machine = Machine(node, nginx, watch, watch, nginx)
-    machine.notify = machine.listen(etcd)
-    return machine
-
-
-def daemons(machine: Machine) -> set[Daemon]:
-    """All that runs on a node."""
-    return {machine.nginx, machine.notify, machine.watch, machine.keepalived}
+    with pair_of("keepalived", tmp_path_factory.mktemp("pair"), QUICK) as made:
+        made.settled("lb1")
+        yield made
 
 
 def test_the_address_is_where_the_priority_is_highest(pair: Pair) -> None:
@@ -299,6 +181,7 @@ def test_keepalived_that_is_killed_is_lost(pair: Pair) -> None:
 def test_a_listener_that_is_killed_knows_the_states_when_it_is_back(pair: Pair) -> None:
     """keepalived repeats nothing; without its lease the state of a dead node vanishes."""
     before = pair.state("lb2")
+    wait_until(lambda: pair.two.told()[-1].split()[2] == before["state"], 5, "the last hook")
     told = len(pair.two.told())
     pair.two.notify.process.kill()
     pair.two.notify.process.wait()
@@ -306,18 +189,3 @@ def test_a_listener_that_is_killed_knows_the_states_when_it_is_back(pair: Pair) 
     pair.two.notify = pair.two.listen(pair.etcd)
     wait_until(lambda: pair.state("lb2") == before, 10, "the state of before")
     assert len(pair.two.told()) == told
-
-
-def children(daemon: Daemon) -> list[int]:
-    """A process and its children."""
-    import psutil
-
-    process = psutil.Process(daemon.process.pid)
-    return [process.pid, *(child.pid for child in process.children(recursive=True))]
-
-
-def signal_to(pid: int, number: signal.Signals) -> None:
-    """Send it."""
-    import os
-
-    os.kill(pid, number)
