@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -285,6 +286,22 @@ def test_a_refusal_of_haproxy_leads_back_to_the_template_and_the_key(site: Site)
     site.daemon.wait(lambda: re.search(place, site.daemon.log), place)
 
 
+def test_a_reload_that_is_not_confirmed_is_put_back(site: Site) -> None:
+    """A port that somebody else holds: haproxy -c accepts it, and the old worker serves on."""
+    before, file = site.haproxy.process(), site.file
+    with socket.socket() as foreign:
+        foreign.bind(("127.0.0.1", 0))
+        foreign.listen()
+        bind = [f"127.0.0.1:{site.haproxy.port}", f"127.0.0.1:{foreign.getsockname()[1]}"]
+        site.put("/haproxy/frontends/http_in", {"bind": bind, "default_backend": "web"})
+        site.daemon.wait_log("reverted: the service did not take the new version", timeout_s=30)
+        site.daemon.wait(lambda: site.file == file, "the file of before")
+    site.new_worker(before)
+    assert "its master counts 1 failed; the version before it is live again" in site.daemon.log
+    assert site.haproxy.process().failed == 0
+    assert site.haproxy.names() == {"a", "b"}
+
+
 def test_credentials_that_are_not_set_are_refused(site: Site) -> None:
     """haproxy -c would accept them, and everybody could log in."""
     check = site.confdir.folder / "scripts" / "haproxy-check"
@@ -344,7 +361,7 @@ def test_users_can_be_in_a_file_with_their_passwords_hashed(running: Site, tmp_p
     ).stdout.strip()
     haproxy.users.write_text(f"userlist stats-users\n    user admin password {hashed}\n")
     haproxy.users.chmod(0o600)
-    assert "haproxy was not reloaded" in confdir.once(*source).stderr
+    assert "haproxy cannot be asked" in confdir.once(*source).stderr
     with haproxy.running(environ={}):
         for word, status in (("admin:wrong", 401), (f"admin:{PASSWORD}", 200)):
             basic = {"Authorization": f"Basic {base64.b64encode(word.encode()).decode()}"}
