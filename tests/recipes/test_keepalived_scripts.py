@@ -1,0 +1,130 @@
+"""The scripts of the recipe keepalived, each by itself."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from pyconfd.config.recipes import SHIPPED
+
+pytestmark = pytest.mark.integration
+
+RECIPE = Path(SHIPPED) / "keepalived"
+SCRIPTS = RECIPE / "scripts"
+EVENT = ["INSTANCE", "VI_1", "MASTER", "150"]
+GOOD = """\
+global_defs {
+    enable_script_security
+    script_user @USER@
+}
+vrrp_script well {
+    script "/usr/bin/env true"
+}
+vrrp_instance VI_1 {
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    track_script {
+        well
+    }
+    virtual_ipaddress {
+        10.55.0.100/24
+    }
+}
+"""
+
+
+def script(name: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run it as it is shipped."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    return subprocess.run(
+        ["sh", str(SCRIPTS / name), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path, **environ},
+        check=False,
+    )
+
+
+def checked(tmp_path: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """What check-keepalived says of a file, where there is an eth0."""
+    within = tmp_path / "within-net"
+    within.write_text((RECIPE / "test" / "within-net").read_text())
+    within.chmod(0o755)
+    conf = tmp_path / "keepalived.conf"
+    conf.write_text(text)
+    return script("check-keepalived", str(conf), CHECK_WITHIN=str(within))
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_a_good_file_is_accepted_whoever_runs_the_scripts(tmp_path: Path, user: str) -> None:
+    """keepalived's check ends itself by a signal for other users than root, and says nothing."""
+    done = checked(tmp_path, GOOD.replace("@USER@", user))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_a_faulty_file_is_refused_with_its_line(tmp_path: Path, user: str) -> None:
+    """Whatever the exit status of keepalived was."""
+    done = checked(tmp_path, GOOD.replace("@USER@", user).replace("51", "300"))
+    assert done.returncode != 0
+    assert "keepalived.conf: Line 10) (VI_1): VRID '300' not valid" in done.stdout
+
+
+def test_a_file_without_an_instance_is_refused(tmp_path: Path) -> None:
+    """keepalived takes an empty one, and one that is not there."""
+    assert checked(tmp_path, "").returncode == 1
+    assert "holds no vrrp_instance" in checked(tmp_path, "global_defs {\n}\n").stdout
+    assert script("check-keepalived", str(tmp_path / "none")).returncode == 1
+
+
+def test_mail_is_sent_to_who_is_named(tmp_path: Path) -> None:
+    """With the state in the subject; nobody is named by default."""
+    sent = tmp_path / "sent"
+    command = tmp_path / "mailer"
+    command.write_text(f'#!/bin/sh\n{{ printf "%s|" "$@"; cat; }} >>{sent}\n')
+    command.chmod(0o755)
+    told = {"EVENT_NODE": "lb1", "EVENT_WAS": "BACKUP", "EVENT_SINCE": "now"}
+    assert script("notify.d/mail", *EVENT, VRRP_MAIL_COMMAND=str(command)).returncode == 0
+    assert not sent.exists()
+    done = script("notify.d/mail", *EVENT, VRRP_MAIL_TO="ops@example.com",
+                  VRRP_MAIL_COMMAND=str(command), **told)  # fmt: skip
+    assert done.returncode == 0
+    assert sent.read_text().startswith("-s|VRRP VI_1 is MASTER on lb1|ops@example.com|")
+    assert "VI_1 is MASTER on lb1, priority 150\nbefore: BACKUP\n" in sent.read_text()
+
+
+def test_the_webhook_posts_the_event_and_fails_when_it_is_not_taken() -> None:
+    """An error of the other side is one of the hook, which is logged."""
+    posted: list[bytes] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200 if self.path == "/good" else 500)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        event = json.dumps({"service": "VI_1", "state": "MASTER"})
+        assert script("notify.d/webhook", *EVENT).returncode == 0
+        good = script("notify.d/webhook", *EVENT, VRRP_WEBHOOK_URL=f"{url}/good", EVENT_JSON=event)
+        assert good.returncode == 0, good.stderr
+        bad = script("notify.d/webhook", *EVENT, VRRP_WEBHOOK_URL=f"{url}/bad", EVENT_JSON=event)
+        assert bad.returncode != 0
+        assert "500" in bad.stderr
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert posted == [event.encode()] * 2
