@@ -18,6 +18,7 @@ from pyconfd.app.lanes import Lanes
 from pyconfd.app.loop import Loop, Message, Pace, Parts
 from pyconfd.app.quarantine import Quarantine
 from pyconfd.app.tools import Tools
+from pyconfd.app.undeclared import Undeclared
 from pyconfd.backends.base import Put, Watch
 from pyconfd.errors import ConfigError
 from pyconfd.model.resources import Command, Origin, Resource
@@ -135,6 +136,7 @@ class World:
             notify=Notifier({}),
             pace=Pace(**{"resync_s": 0.0, **pace}),
             owed=frozenset(owed),
+            undeclared=Undeclared(self.journal),
         )
         self.loop = Loop(parts, self.resources)
         thread = threading.Thread(target=self.loop.run, name="loop under test")

@@ -7,7 +7,7 @@ file. A question that cannot be answered gets {"error": ..., "hint": ...}. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pyconfd.app.counts import Counts
@@ -26,13 +26,16 @@ class Access(NamedTuple):
     """
     What answers need beside the facts. reads: what a declared resource has read. snapshot: the
     store as it is now. release: lets the held change of these declared resources through; the
-    names of those that were held. counts: what has happened, None when it is not counted.
+    names of those that were held. counts: what has happened, None when it is not counted. let_go:
+    forgets what is owed to a service that is no longer declared, or for a destination of it; the
+    services.
     """
 
     reads: Callable[[str], Reads]
     snapshot: Callable[[], Snapshot]
     release: Callable[[Sequence[str]], Sequence[str]]
     counts: Counts | None = None
+    let_go: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
 
 
 class Answered(NamedTuple):
@@ -55,7 +58,8 @@ def answer(question: Mapping[str, Any], facts: Facts, access: Access) -> Answere
         case "release":
             found = _named(question, facts)
             if not found:
-                return Answered(_unknown(question, facts))
+                gone = access.let_go(_words(question))
+                return Answered({"released": list(gone)} if gone else _unknown(question, facts))
             return _release(found, facts, access)
         case _:
             return Answered({"error": "no such question", "hint": "status, explain, release"})
@@ -66,7 +70,7 @@ def _named(question: Mapping[str, Any], facts: Facts) -> list[Resource]:
     What is meant by "name": a resource, a destination of it or a group; "path" is the same word
     as an absolute path. Declared resources, except for one that a pattern has made.
     """
-    words = {word for word in (question.get("name"), question.get("path")) if _is_word(word)}
+    words = _words(question)
     declared = facts.resources.values()
     found = [one for one in declared if one.name in words or one.dest in words]
     if not found:
@@ -78,8 +82,9 @@ def _named(question: Mapping[str, Any], facts: Facts) -> list[Resource]:
     return found
 
 
-def _is_word(word: object) -> bool:
-    return isinstance(word, str) and bool(word)
+def _words(question: Mapping[str, Any]) -> set[str]:
+    named = (question.get("name"), question.get("path"))
+    return {word for word in named if isinstance(word, str) and word}
 
 
 def _unknown(question: Mapping[str, Any], facts: Facts) -> Plain:

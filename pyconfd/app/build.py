@@ -14,6 +14,7 @@ from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
 from pyconfd.app.quarantine import Quarantine
 from pyconfd.app.tools import Tools
+from pyconfd.app.undeclared import Undeclared
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
@@ -40,7 +41,10 @@ WORK_DIR = "check"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state folder of this confdir, held by us. owed: services with an unpaid reload."""
+    """
+    The state folder of this confdir, held by us. owed: services with an unpaid reload; undeclared:
+    those of them that conf.d no longer has.
+    """
 
     folder: str
     journal: Journal
@@ -48,6 +52,7 @@ class State:
     made: Made
     quarantine: Quarantine
     owed: frozenset[str]
+    undeclared: Undeclared
 
 
 def configure_log(settings: Settings) -> None:
@@ -135,7 +140,11 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
         guards = Guards(os.path.join(folder, "keys.json"))
         quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
         quarantine.keep({one.name for one in found.resources})
-        yield State(folder, journal, guards, made, quarantine, frozenset(owed))
+        some = bool(
+            settings.resource or settings.sync_only
+        )  # then it does not know of all services
+        undeclared = Undeclared(journal, blind=some)
+        yield State(folder, journal, guards, made, quarantine, frozenset(owed), undeclared)
         guards.keep()
         journal.close()
 
@@ -201,6 +210,7 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
             notify=Notifier(os.environ),
             pace=Pace(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
             owed=state.owed,
+            undeclared=state.undeclared,
             about=_about(settings),
             counts=Counts() if settings.metrics_listen else None,
         ),

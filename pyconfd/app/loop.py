@@ -26,6 +26,7 @@ from pyconfd.app.passes import Told
 from pyconfd.app.picture import Facts, summary
 from pyconfd.app.telling import Telling
 from pyconfd.app.tools import Tools
+from pyconfd.app.undeclared import Undeclared
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.errors import ConfigError
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
@@ -68,8 +69,9 @@ class Parts:
     """
     What the loop joins. follow: starts a watch of these prefixes. load: reads conf.d afresh,
     raising ConfigError when anything in it is wrong. owed: services that an earlier run swapped
-    files of without living to see the reload. about: what the status says of this daemon beside
-    its state. counts: what happens is counted there; None when nobody asks for it.
+    files of without living to see the reload; undeclared: those of them that conf.d no longer has.
+    about: what the status says of this daemon beside its state. counts: what happens is counted
+    there; None when nobody asks for it.
     """
 
     source: Source
@@ -82,6 +84,7 @@ class Parts:
     notify: Notifier
     pace: Pace
     owed: frozenset[str]
+    undeclared: Undeclared
     about: Mapping[str, Any] = field(default_factory=dict)
     counts: Counts | None = None
 
@@ -280,7 +283,13 @@ class Loop:
     def _answer(self, asked: Asked) -> None:
         """Somebody on the control socket wants to know, or lets a held change through."""
         now = time.monotonic()
-        access = Access(self._index.reads, self._store.snapshot, self._release, self._parts.counts)
+        access = Access(
+            self._index.reads,
+            self._store.snapshot,
+            self._release,
+            self._parts.counts,
+            self._parts.undeclared.let_go,
+        )
         said = answer(asked.question, self._facts(now), access)
         self._fleet.dirty(said.dirty, now)
         asked.reply(said.answer)
@@ -309,6 +318,7 @@ class Loop:
             active=self._fleet.active,
             history=self._history,
             quarantine=self._parts.tools.quarantine.by_member(),
+            undeclared=self._parts.undeclared.services,
             stopping=self.stopping,
         )
 
@@ -360,7 +370,9 @@ class Loop:
         """Reloads owed under another command, such as one with a typing error, stay owed."""
         made = self._parts.tools.made
         heirs = self._parts.tools.journal.hand_over(made.services(self._resources.values()))
-        for service in heirs:
+        known = {one.service for one in self._resources.values()}
+        known.update(name for name, state in self._fleet.states.items() if state.running)
+        for service in heirs | self._parts.undeclared.look(known):
             self._fleet.owe(service, time.monotonic())
 
     def _rewatch(self, wanted: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 #: Kinds of trouble (app/status_line.py) in which something waits; in all others something is wrong.
-_WAITING = frozenset(("held", "left out", "owed", "starting"))
+_WAITING = frozenset(("held", "left out", "owed", "starting", "undeclared"))
 
 
 def plugin_line(status: int, text: str, *figures: str) -> str:

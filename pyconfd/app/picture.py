@@ -29,7 +29,8 @@ class Facts:
     since 1970. about: what never changes (version, pid, ...). resources: declared ones by name.
     unready: those that were not looked at yet. lost: why the store is out of reach, since lost_s.
     active: the services that have something running, waiting or owed. quarantine: resource name ->
-    the version of it that its service has refused.
+    the version of it that its service has refused. undeclared: service that is owed a reload and
+    that no resource has any more -> the destinations that it was not told of.
     """
 
     now_s: float
@@ -48,6 +49,7 @@ class Facts:
     history: History
     stopping: bool
     quarantine: Mapping[str, Refusal] = field(default_factory=dict)
+    undeclared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def moment(self, at_s: float) -> float:
         """A monotonic time as seconds since 1970."""
@@ -68,6 +70,7 @@ def summary(facts: Facts) -> Summary:
         waiting=len(facts.unready),
         bad=facts.history.bad,
         owed=owed,
+        undeclared=tuple(facts.undeclared),
         outage=Outage(facts.lost, facts.moment(facts.lost_s)) if facts.lost else None,
     )
 
@@ -90,6 +93,9 @@ def picture(facts: Facts) -> Plain:
         "stopping": facts.stopping,
         "source": _source(facts),
         "services": _services(facts),
+        "undeclared": [
+            {"service": name, "dests": list(dests)} for name, dests in facts.undeclared.items()
+        ],
         "resources": [_resource(facts, one) for one in _shown(facts)],
     }
 

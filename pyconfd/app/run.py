@@ -108,6 +108,7 @@ def passes(
     tools.claims.adopt(found.resources)
     for service in state.owed:
         fleet.owe(service, 0.0)
+    state.undeclared.look({one.service for one in found.resources})
     fleet.dirty((resource.name for resource in found.resources), 0.0)
     for job in fleet.due(float("inf")):
         if tools.stopping():

@@ -149,7 +149,24 @@ def page(picture: Plain, paint: Paint) -> list[str]:
         "",
         *paint.table(_resource_rows(picture["resources"]), state=1),
     ]
-    return lines + _words(picture["resources"])
+    return lines + _words(picture["resources"]) + _undeclared(picture.get("undeclared", ()))
+
+
+def _undeclared(owed: Sequence[Plain]) -> list[str]:
+    """Reloads that nobody is going to do, and what an operator can do about each."""
+    lines = []
+    for one in owed:
+        lines += [
+            "",
+            printable(f"a reload is owed for {', '.join(one['dests'])}: {one['service']}"),
+        ]
+        lines.append(
+            "no resource has this command any more, so it is not run: declare it again, or"
+        )
+        lines.append(
+            printable(f"tell the service by hand, then: pyconfd release {one['dests'][0]}")
+        )
+    return lines
 
 
 def _source_line(source: Plain, mode: str) -> str:

@@ -51,6 +51,7 @@ class Summary:
     """
     What the line is made of. resources: how many there are, the bad ones and those that were not
     looked at yet (`waiting`) included. listed: whether the store was read as it is watched now.
+    undeclared: services that are owed a reload, and that no resource has any more.
     """
 
     resources: int
@@ -59,6 +60,7 @@ class Summary:
     waiting: int = 0
     bad: tuple[Bad, ...] = ()
     owed: tuple[Owed, ...] = ()
+    undeclared: tuple[str, ...] = ()
     outage: Outage | None = None
 
 
@@ -70,6 +72,8 @@ def kind(summary: Summary) -> str:
     found = [name for name in TROUBLES if any(bad.kind == name for bad in summary.bad)]
     if summary.owed:
         found.append("owed")
+    if summary.undeclared:
+        found.append("undeclared")
     if summary.outage:
         found.append("lost")
     if not found:
@@ -89,6 +93,9 @@ def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
     parts = [_resources(summary)] if summary.bad else []
     if summary.owed:
         parts.append(_owed(summary.owed, time_of(min(owed.since_at for owed in summary.owed))))
+    if summary.undeclared:
+        named = _listed([brief(name) for name in summary.undeclared])
+        parts.append(f"reload owed, and no resource has its command any more ({named})")
     if summary.outage:
         cause = brief(summary.outage.cause)
         parts.append(f"store lost {time_of(summary.outage.since_at)}: {cause}")

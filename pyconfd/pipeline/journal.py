@@ -149,6 +149,12 @@ class Journal:
                     self._rewrite(self._open.values())
         return frozenset(heirs)
 
+    @property
+    def services(self) -> frozenset[str]:
+        """Those that are owed a reload."""
+        with self._lock:
+            return frozenset(each.service for each in self._open.values() if each.reload)
+
     def unsettled(self, service: str) -> tuple[Intent, ...]:
         """Swaps that the service has not confirmed, oldest first."""
         with self._lock:
