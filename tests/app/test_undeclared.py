@@ -41,7 +41,7 @@ def test_what_is_no_longer_declared_is_said_and_not_run(
     owing: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also after a restart; the files stay as they are."""
-    caplog.set_level("INFO", LOG.name)
+    caplog.set_level("WARNING", LOG.name)
     with owing.running():
         wait_until(lambda: "reload app" in owing.reloads)
         owing.settle()
