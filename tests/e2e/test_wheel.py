@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd import __version__
+from pyconfd.config.recipes import recipe_names
 
 pytestmark = pytest.mark.integration
 
@@ -72,3 +74,13 @@ def test_the_shipped_configuration_is_in_the_wheel_and_valid(site: Path) -> None
     shipped = site / "pyconfd" / "shipped"
     done = run(site, "-m", "pyconfd", "check", "--confdir", str(shipped))
     assert done.returncode == 0, done.stderr
+
+
+def test_the_recipes_are_in_the_wheel(site: Path, tmp_path: Path) -> None:
+    """All of them, and one is written from there."""
+    done = run(site, "-m", "pyconfd", "recipes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [one["name"] for one in json.loads(done.stdout)] == list(recipe_names())
+    done = run(site, "-m", "pyconfd", "init", recipe_names()[0], str(tmp_path / "here"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "here" / "keys.json").exists()
