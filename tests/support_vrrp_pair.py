@@ -114,7 +114,7 @@ def pair_of(recipe: str, folder: Path, replace: Mapping[str, str]) -> Iterator[P
         made = [_planted(lan, folder, etcd, name, recipe, replace) for name in NAMES]
         stack.callback(lambda: end(*(d for m in made for d in _daemons(m))))
         for machine in made:  # it has written its file and found nobody to tell
-            machine.watch.wait_log("reload failed", timeout_s=20)
+            machine.watch.wait_log("keepalived does not run", timeout_s=20)
             machine.keepalived = machine.node.keepalived()
         for machine in made:
             machine.watch.wait_log("reloaded", timeout_s=20)

@@ -15,7 +15,8 @@ from pyconfd.errors import ResourceError
 from pyconfd.model.resources import Confirm, Nginx, Resource
 
 CONFIRM_KEYS = ("confirm", "confirm_cmd", "confirm_timeout")
-_PLACES = ("by", "at", "log")
+_PLACES = ("by", "at", "log", "pid")
+_NOBODY = ("", "", "", "")
 _HINT = 'write confirm = { by = "...", at = "..." }'
 
 
@@ -25,7 +26,7 @@ def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm
 
     reloads: whether there is a reload command; then nginx, checked in context, is asked by default.
     """
-    by, at, log = _daemon(table, nginx, reloads)
+    by, at, log, pid = _daemon(table, nginx, reloads)
     command = table.text("confirm_cmd").strip()
     timeout_s = None
     if table.has("confirm_timeout"):
@@ -35,7 +36,7 @@ def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm
             table.fault("confirm_timeout", what)
     if not (by or command):
         return None
-    return Confirm(by=by, at=at, log=log, command=command, timeout_s=timeout_s)
+    return Confirm(by=by, at=at, log=log, pid=pid, command=command, timeout_s=timeout_s)
 
 
 def disputes(resources: Iterable[Resource]) -> Iterator[tuple[Resource, Resource, ResourceError]]:
@@ -63,46 +64,48 @@ def _proof(resource: Resource) -> tuple[object, ...]:
     return (confirm, asked_nginx, resource.dest if names_dest else "")
 
 
-def _daemon(table: Table, nginx: Nginx | None, reloads: bool) -> tuple[str, str, str]:
-    """Which daemon is asked, where, and its log; "" for none."""
-    nobody = ("", "", "")
+def _daemon(table: Table, nginx: Nginx | None, reloads: bool) -> tuple[str, str, str, str]:
+    """Which daemon is asked, where, its log and its pid file; "" for none."""
     raw = table.values.get("confirm", nginx is not None and reloads)
     if isinstance(raw, dict):
         return _by(table, raw)
     if not isinstance(raw, bool):
         table.fault("confirm", "confirm is neither true, false nor a table", _HINT)
-        return nobody
+        return _NOBODY
     if raw and nginx is None:
         if not table.faulty & {"check"}:
             what = 'confirm = true is of use with check = "nginx" only'
             table.fault("confirm", what, _HINT)
-        return nobody
-    return ("nginx", "", "") if raw else nobody
+        return _NOBODY
+    return ("nginx", "", "", "") if raw else _NOBODY
 
 
-def _by(table: Table, raw: dict[str, object]) -> tuple[str, str, str]:
+def _by(table: Table, raw: dict[str, object]) -> tuple[str, str, str, str]:
     from pyconfd.config.daemons import daemon_names, load_daemon
 
     place = {key: raw.get(key, "") for key in _PLACES}
     for key in raw:
         if key not in _PLACES:
             table.fault("confirm", f"confirm: unknown key: {key}", did_you_mean(key, _PLACES))
-    by, at, log = (value if isinstance(value, str) else "" for value in place.values())
-    if (by, at, log) != tuple(place.values()):
-        table.fault("confirm", "confirm: by, at and log are texts", _HINT)
-        return ("", "", "")
+    by, at, log, pid = (value if isinstance(value, str) else "" for value in place.values())
+    if (by, at, log, pid) != tuple(place.values()):
+        table.fault("confirm", "confirm: by, at, log and pid are texts", _HINT)
+        return _NOBODY
     names = daemon_names()
     if by not in names:
         hint = did_you_mean(by, names) or f"there are {', '.join(names)}"
         what = f"confirm: by {by!r} is not known" if by else "confirm: by is missing"
         table.fault("confirm", what, f"{hint}; for others there is confirm_cmd")
-        return ("", "", "")
+        return _NOBODY
     daemon = load_daemon(by)
     url = daemon.kind == "page"
     good = at.startswith(("http://", "https://")) if url else os.path.isabs(at)
     if not good:
         what = f"confirm: at is no {'URL' if url else 'absolute path'}: {at}"
         table.fault("confirm", what if at else "confirm: at is missing", f"it is {daemon.at}")
-    if log and not os.path.isabs(log):
-        table.fault("confirm", f"confirm: log is no absolute path: {log}")
-    return by, at, log
+    for name, path in (("log", log), ("pid", pid)):
+        if path and not os.path.isabs(path):
+            table.fault("confirm", f"confirm: {name} is no absolute path: {path}")
+    if pid and daemon.kind != "mark":
+        table.fault("confirm", f"confirm: pid is of no use by {by}", "leave it out")
+    return by, at, log, pid

@@ -69,13 +69,15 @@ class Confirm:
 
     by: a daemon that pyconfd knows how to ask (recipes/daemons), "" for none; at: its URL, socket
     or file, "" for nginx that is checked in context and says itself where its are; log: its log
-    file, "" for none. command: a command line that is repeated until it succeeds, "" for none.
+    file, "" for none. pid: its pid file, "" for any process of its name, for daemons that are known
+    by their name alone. command: a command line that is repeated until it succeeds, "" for none.
     timeout_s: how long each of them is waited for, None for the usual.
     """
 
     by: str = ""
     at: str = ""
     log: str = ""
+    pid: str = ""
     command: str = ""
     timeout_s: float | None = None
 

@@ -56,7 +56,7 @@ class Before(Protocol):
         """Nothing more will be asked."""
 
 
-def look(name: str, at: str, log: str = "") -> Before:
+def look(name: str, at: str, log: str = "", pid: str = "") -> Before:
     """
     Look at a running daemon before it is told to reload. name: one of recipes/daemons.
 
@@ -80,7 +80,7 @@ def look(name: str, at: str, log: str = "") -> Before:
         case _:
             from pyconfd.pipeline import confirm_mark
 
-            return confirm_mark.look(daemon, at, words)
+            return confirm_mark.look(daemon, at, words, pid)
 
 
 def wait(before: Before, timeout_s: float) -> Confirmation:

@@ -43,13 +43,14 @@ class Mark:
             os.unlink(self.path)
 
 
-def look(daemon: Daemon, path: str, log: DaemonLog) -> Mark:
-    """The running daemon, and the file put there. Raises ReloadError when either is not so."""
-    import psutil
+def look(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> Mark:
+    """
+    The running daemon, and the file put there. Raises ReloadError when either is not so.
 
-    name = daemon.facts["process"]
-    if not any(one.info["name"] == name for one in psutil.process_iter(["name"])):
-        raise not_running(f"{daemon.name} does not run", path)
+    pid: its pid file; without it any process of the daemon's name counts, those of containers too.
+    """
+    if not (_named(daemon, pid) if pid else _any(daemon)):
+        raise not_running(f"{daemon.name} does not run", pid or path)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
         with open(descriptor, "wb", buffering=0) as file:
@@ -58,3 +59,21 @@ def look(daemon: Daemon, path: str, log: DaemonLog) -> Mark:
         what = f"{daemon.name} cannot be asked: its file cannot be written ({error.strerror})"
         raise not_running(what, path, f"name in `at` {daemon.at}") from error
     return Mark(daemon, path, log)
+
+
+def _any(daemon: Daemon) -> bool:
+    import psutil
+
+    name = daemon.facts["process"]
+    return any(one.info["name"] == name for one in psutil.process_iter(["name"]))
+
+
+def _named(daemon: Daemon, pidfile: str) -> bool:
+    """Whether the pid file names a process of the daemon's name."""
+    import psutil
+
+    try:
+        with open(pidfile, "rb") as file:
+            return psutil.Process(int(file.read(64))).name() == daemon.facts["process"]
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return False

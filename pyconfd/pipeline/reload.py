@@ -80,7 +80,7 @@ def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> Before:
     from pyconfd.pipeline.confirm import look  # most commands are believed
 
     if confirm.at or nginx is None:
-        return look(confirm.by, confirm.at, confirm.log)
+        return look(confirm.by, confirm.at, confirm.log, confirm.pid)
     from pyconfd.pipeline import nginx_live
 
     where = nginx_live.paths(nginx, run)

@@ -26,6 +26,10 @@ RELOAD = 'reload_cmd = "r"\n'
             Confirm(by="apache", at="http://127.0.0.1/server-status?auto"),
         ),
         (
+            'confirm = { by = "keepalived", at = "/m", log = "/l", pid = "/p" }',
+            Confirm(by="keepalived", at="/m", log="/l", pid="/p"),
+        ),
+        (
             'confirm = { by = "haproxy", at = "/run/m.sock", log = "/l" }\nconfirm_timeout = "3s"',
             Confirm(by="haproxy", at="/run/m.sock", log="/l", timeout_s=3.0),
         ),
@@ -82,6 +86,10 @@ def test_what_is_asked(add: Add, load: Load, lines: str, confirm: Confirm | None
             "confirm: at is missing (it is the file of reload_file)",
         ),
         (
+            'confirm = { by = "haproxy", at = "/x", pid = "/p" }',
+            "confirm: pid is of no use by haproxy (leave it out)",
+        ),
+        (
             'confirm = { by = "nginx", at = "/x", lgo = "/l" }',
             "confirm: unknown key: lgo (did you mean log?)",
         ),
@@ -91,7 +99,7 @@ def test_what_is_asked(add: Add, load: Load, lines: str, confirm: Confirm | None
         ),
         (
             'confirm = { by = "nginx", at = 1 }',
-            'confirm: by, at and log are texts (write confirm = { by = "...", at = "..." })',
+            'confirm: by, at, log and pid are texts (write confirm = { by = "...", at = "..." })',
         ),
         ("confirm_cmd = 1", 'confirm_cmd is not text (write confirm_cmd = "...")'),
         ("confirm_timeout = 3", "confirm_timeout is of use with confirm or confirm_cmd only"),

@@ -323,6 +323,21 @@ def test_a_daemon_that_does_not_run_gets_no_mark(tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
+def test_its_pid_file_says_whether_it_runs(tmp_path: Path) -> None:
+    """Where it is named, a process of the same name elsewhere proves nothing."""
+    daemon = replace(load_daemon("keepalived"), facts={"process": own_name()})
+    pidfile, words = tmp_path / "pid", DaemonLog.begun("", daemon)
+    path = str(tmp_path / "mark")
+    for text in (None, "", "1"):
+        if text is not None:
+            pidfile.write_text(text)
+        with pytest.raises(ReloadError, match="pid: keepalived does not run"):
+            confirm_mark.look(daemon, path, words, str(pidfile))
+        assert not (tmp_path / "mark").exists()
+    pidfile.write_text(f"{os.getpid()}\n")
+    confirm_mark.look(daemon, path, words, str(pidfile)).over()
+
+
 def own_name() -> str:
     return Path("/proc/self/comm").read_text().strip()
 

@@ -26,6 +26,7 @@ pytestmark = [
 
 # The guide's times are whole seconds; the protocol's third version knows shorter ones.
 QUICK = {
+    'confirm_timeout = "5s"': 'confirm_timeout = "3s"',
     r"\"auth\": true": r"\"version\": 3, \"advert_int\": 0.1",
     r"\"fall\": 2, \"rise\": 2": r"\"timeout\": 1, \"fall\": 1, \"rise\": 1",
 }
@@ -109,6 +110,25 @@ def test_a_missing_key_changes_nothing(pair: Pair) -> None:
         assert pair.owners() == ["lb1"]
     finally:
         pair.etcd.put(f"{WEB}/instances/VI_1", good or b"")
+
+
+def test_a_reload_that_is_not_confirmed_is_taken_back(pair: Pair) -> None:
+    """keepalived hangs; what it runs with is on the disk again, and the address stays."""
+    one = pair.one
+    before, said = one.node.conf.read_bytes(), len(one.watch.log)
+    one.keepalived.signal(signal.SIGSTOP)
+    try:
+        pair.put("nodes/lb1", priorities={"VI_1": 140})
+        words = "keepalived did not remove /run/keepalived.reload"
+        one.watch.wait(lambda: words in one.watch.log[said:], words, 15)
+        wait_until(lambda: one.node.conf.read_bytes() == before, 5, "the file of before")
+        assert pair.owners() == ["lb1"]
+    finally:
+        one.keepalived.signal(signal.SIGCONT)
+    pair.put("nodes/lb1", priorities={"VI_1": 145})
+    wait_until(lambda: one.node.priority(one.keepalived) == 145, 10, "the next change")
+    pair.put("nodes/lb1", priorities={"VI_1": 150})
+    wait_until(lambda: one.node.priority(one.keepalived) == 150, 10, "the priority of before")
 
 
 def test_nginx_that_hangs_loses_the_address_and_gets_it_back(pair: Pair) -> None:

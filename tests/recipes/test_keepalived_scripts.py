@@ -84,6 +84,17 @@ def test_a_file_without_an_instance_is_refused(tmp_path: Path) -> None:
     assert script("check-keepalived", str(tmp_path / "none")).returncode == 1
 
 
+def test_nobody_else_is_told_to_reload(tmp_path: Path) -> None:
+    """A pid file may be missing, empty, or name another process by now."""
+    pidfile = tmp_path / "pid"
+    assert script("reload-keepalived", str(pidfile)).returncode == 1
+    for text in ("", str(os.getpid())):
+        pidfile.write_text(text)
+        done = script("reload-keepalived", str(pidfile))
+        assert done.returncode == 1
+        assert "is no keepalived" in done.stdout
+
+
 def test_mail_is_sent_to_who_is_named(tmp_path: Path) -> None:
     """With the state in the subject; nobody is named by default."""
     sent = tmp_path / "sent"
