@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from pyconfd.app import cli
 from pyconfd.app.recipe_test import missing_programs, prove
 from pyconfd.config.recipes import load_recipe, recipe_names
-from tests.support_recipes import laid_out
+from tests.support_recipes import keys_of, laid_out
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "recipes"
@@ -60,11 +61,14 @@ def test_a_recipe_is_complete(name: str) -> None:
 def test_the_example_of_a_recipe_has_no_faults(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of resources and templates: `pyconfd check`, as `pyconfd init` says."""
-    if missing := missing_programs(load_recipe(name)):
+    """Of resources and templates: `pyconfd check`, with what a test changes in the keys."""
+    recipe = load_recipe(name)
+    if missing := missing_programs(recipe):
         pytest.skip(f"not installed: {', '.join(missing)}")
     confdir = laid_out(name, tmp_path)
-    words = [*confdir.argv()[3:], "--values", str(confdir.folder / "keys.json")]
+    values = confdir.folder / "keys.json"
+    values.write_text(json.dumps(recipe.test(keys_of(confdir))))
+    words = [*confdir.argv()[3:], "--values", str(values)]
     status = cli.main(["check", *words])
     assert status == 0, capsys.readouterr().err
 
