@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm, Nginx
-from pyconfd.model.steps import Reloaded, ReloadFailed
+from pyconfd.model.steps import CommandReport, Reloaded, ReloadFailed
 from pyconfd.pipeline.command import fill
 from pyconfd.system.proc import Runner
 
@@ -109,15 +109,7 @@ def _try(outcome: Reloaded, confirm: Confirm, dest: str, run: Runner) -> Reloade
     text = fill(confirm.command, src=dest, dest=dest)
     timeout_s = confirm.timeout_s or CONFIRM_CMD_S
     begun = time.monotonic()
-    pause = _FIRST_PAUSE_S
-    while True:
-        left_s = begun + timeout_s - time.monotonic()
-        said = run(text, timeout_s=max(left_s, _FIRST_PAUSE_S))
-        left_s = begun + timeout_s - time.monotonic()
-        if said.ok or said.problem.startswith(_STOPPING) or left_s <= pause:
-            break
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+    said = _repeat(text, begun + timeout_s, run)
     report = replace(
         outcome.report,
         output=f"{outcome.report.output}{said.output}",
@@ -129,6 +121,25 @@ def _try(outcome: Reloaded, confirm: Confirm, dest: str, run: Runner) -> Reloade
     why = said.problem or f"exit status {said.exit_status}"
     what = f"confirm_cmd did not succeed within {timeout_s:g} s: {why}"
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
+
+
+def _repeat(text: str, deadline: float, run: Runner) -> CommandReport:
+    """
+    What the command said when it succeeded, or last. One that was cut short by the deadline says
+    less than the one before it.
+    """
+    pause = _FIRST_PAUSE_S
+    before: CommandReport | None = None
+    while True:
+        said = run(text, timeout_s=max(deadline - time.monotonic(), _FIRST_PAUSE_S))
+        left_s = deadline - time.monotonic()
+        if said.ok or said.problem.startswith(_STOPPING):
+            return said
+        if left_s <= pause:
+            return before if before and said.problem else said
+        before = said
+        time.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
 
 def _unfinished(problem: str, dest: str, hint: str) -> ReloadError:

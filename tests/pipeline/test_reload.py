@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -102,3 +103,20 @@ def test_a_stop_ends_the_confirmation(what: str) -> None:
     assert isinstance(outcome, ReloadFailed)
     assert len(run.commands) == 2
     assert f"confirm_cmd did not succeed within 60 s: {what}" in str(outcome.error)
+
+
+def test_a_try_that_the_deadline_cuts_short_does_not_hide_the_reason() -> None:
+    """What the one before it said is in the error."""
+
+    def answer(text: str) -> CommandReport:
+        if len(run.commands) < 3:
+            return said("nobody answers", 7)(text)
+        time.sleep(run.timeouts_s[-1])
+        return problem("timed out")(text)
+
+    run = FakeRunner({"probe": answer})
+    outcome = confirmed_by(run, timeout_s=0.2)
+    assert isinstance(outcome, ReloadFailed)
+    assert outcome.report is not None
+    assert outcome.report.output == "nobody answers"
+    assert "within 0.2 s: exit status 7" in str(outcome.error)

@@ -1,0 +1,284 @@
+"""The recipe httpd-cluster on three real Apaches: one template, and each restores itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support_apache import Answer, apache_program, ask
+from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_pyconfd import Confdir, Daemon
+from tests.support_recipes import laid_out, put_keys
+
+pytestmark = pytest.mark.integration
+
+BASE = "/httpd/www"
+NAMES = ("web01", "web02", "web03")
+
+
+class Node:
+    """A node of the cluster: its own folders, its own Apache, its own pyconfd."""
+
+    def __init__(self, name: str, folder: Path, bin_folder: Path) -> None:
+        self.name = name
+        self.folder = folder / name
+        self.host = f"127.0.0.{10 + int(name[-2:])}"
+        for part in ("etc", "run", "log"):
+            (self.folder / part).mkdir(parents=True)
+        self.dest = self.folder / "etc" / "apache2.conf"
+        self.bin_folder = bin_folder
+        self.daemon: Daemon | None = None
+        self.confdir = self.laid_out("confdir")
+
+    def laid_out(self, folder: str, **more: str) -> Confdir:
+        # Workers run as www-data, who may not walk through a folder of root's such as pytest
+        # makes: they keep root's rights on files across their change of user.
+        start = "setpriv --securebits +no_setuid_fixup " if os.geteuid() == 0 else ""
+        words = {
+            "/etc/apache2": str(self.folder / "etc"),
+            "/run/apache2": str(self.folder / "run"),
+            "/var/log/apache2": str(self.folder / "log"),
+            "systemctl reload-or-restart apache2": (
+                f"{start}{apache_program()} -f {self.dest} -k graceful"
+            ),
+            'confirm_timeout = "10s"': 'confirm_timeout = "4s"',
+            'min_reload_interval = "2s"': 'min_reload_interval = "100ms"',
+            'hold_min = "200ms"': 'hold_min = "20ms"',
+            **more,
+        }
+        if os.geteuid():
+            words["User www-data\nGroup www-data\n"] = ""
+        return laid_out(
+            "httpd-cluster",
+            self.folder,
+            words,
+            "--node-name",
+            self.name,
+            folder=folder,
+            templates=True,
+        )
+
+    @contextlib.contextmanager
+    def running(self, etcd: PrivateEtcd) -> Iterator[None]:
+        path = f"{self.bin_folder}:{os.environ['PATH']}:/usr/sbin"
+        try:
+            with self.confdir.daemon("--node", etcd.endpoint, environ={"PATH": path}) as daemon:
+                self.daemon = daemon
+                yield
+        finally:
+            self.end_apache()
+
+    def end_apache(self, wait_s: float = 10) -> None:
+        with contextlib.suppress(OSError, ValueError, psutil.NoSuchProcess, psutil.TimeoutExpired):
+            apache = psutil.Process(int((self.folder / "run" / "apache2.pid").read_text()))
+            assert str(self.dest) in apache.cmdline()
+            apache.send_signal(signal.SIGTERM)
+            apache.wait(wait_s)
+
+    @property
+    def log(self) -> str:
+        assert self.daemon
+        return self.daemon.log
+
+    @property
+    def version(self) -> str:
+        """Of the live file."""
+        lines = self.dest.read_text().splitlines()[:9]
+        return next(line.split()[-1] for line in lines if line.startswith("# version: "))
+
+    def ask(self, path: str = "/") -> Answer:
+        return ask(Cluster.port, path, self.host, place=self.host)
+
+    def serves(self) -> bool:
+        """Whether Apache answers with the version of the live file."""
+        said = self.ask("/conf-version").body
+        return self.dest.exists() and said == f"{self.name} version {self.version}"
+
+
+class Cluster:
+    """Three nodes on one port of three addresses."""
+
+    port = 0
+
+    def __init__(self, etcd: PrivateEtcd, nodes: dict[str, Node]) -> None:
+        self.etcd = etcd
+        self.nodes = nodes
+
+    def wait(self, *names: str, page: str) -> None:
+        """Until these nodes serve this page with the version of their live file."""
+        for name in names or NAMES:
+            node = self.nodes[name]
+            assert node.daemon
+            node.daemon.wait(
+                lambda node=node: node.serves() and node.ask().body == page, f"{page!r} of {name}"
+            )
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The example of the recipe; nothing runs before pyconfd starts it."""
+    folder = tmp_path_factory.mktemp("cluster")
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    program = bin_folder / "pyconfd"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m pyconfd "$@"\n')
+    program.chmod(0o755)
+    (Cluster.port,) = free_ports(1)
+    for site in ("one", "two", "empty"):
+        (folder / site).mkdir()
+        (folder / site / "index.html").write_text(f"site {site}")
+    (folder / "empty" / "index.html").unlink()
+    nodes = {name: Node(name, folder, bin_folder) for name in NAMES}
+    with PrivateEtcd(tmp_path_factory.mktemp("etcd")) as etcd, contextlib.ExitStack() as stack:
+        put_keys(etcd, nodes["web01"].confdir)
+        pairs = [(f"{BASE}/nodes/{node.name}/addr", node.host) for node in nodes.values()]
+        pairs += [
+            (f"{BASE}/settings/port", str(Cluster.port)),
+            (f"{BASE}/settings/servers", "4"),
+            (f"{BASE}/settings/threads", "4"),
+            (f"{BASE}/settings/document_root", str(folder / "one")),
+        ]
+        etcd.txn(pairs)
+        for node in nodes.values():
+            stack.enter_context(node.running(etcd))
+        made = Cluster(etcd, nodes)
+        made.wait(page="site one")
+        yield made
+        for node in nodes.values():  # all at once, it takes each a second
+            node.end_apache(0)
+
+
+@pytest.fixture
+def sites(cluster: Cluster) -> Path:
+    """The folder of the pages."""
+    return cluster.nodes["web01"].folder.parent
+
+
+def test_one_template_serves_each_node_by_its_own_facts(cluster: Cluster, sites: Path) -> None:
+    """Address, name and a value of one node alone; the template is the same file."""
+    texts = {name: node.dest.read_text() for name, node in cluster.nodes.items()}
+    for name, node in cluster.nodes.items():
+        assert f"\nServerName {name}\n" in texts[name]
+        assert f"\nListen {node.host}:{Cluster.port}\n" in texts[name]
+        assert node.ask("/health").body == f"{name} up"
+    assert len({node.version for node in cluster.nodes.values()}) == 3
+    cluster.etcd.put(f"{BASE}/nodes/web02/document_root", str(sites / "two"))
+    cluster.wait("web02", page="site two")
+    cluster.wait("web01", "web03", page="site one")
+    cluster.etcd.delete(f"{BASE}/nodes/web02/document_root")
+    cluster.wait("web02", page="site one")
+
+
+def test_a_change_for_all_reaches_every_node(cluster: Cluster, sites: Path) -> None:
+    """And a node that is drained says so to balancers, and serves on."""
+    versions = {node.version for node in cluster.nodes.values()}
+    cluster.etcd.put(f"{BASE}/settings/document_root", str(sites / "two"))
+    cluster.wait(page="site two")
+    assert not versions & {node.version for node in cluster.nodes.values()}
+    cluster.etcd.put(f"{BASE}/nodes/web03/state", "drain")
+    drained = cluster.nodes["web03"]
+    wait_until(lambda: drained.ask("/health").status == 503, 10, "the drained node")
+    assert drained.ask().body == "site two"
+    assert cluster.nodes["web01"].ask("/health").status == 200
+    cluster.etcd.delete(f"{BASE}/nodes/web03/state")
+    cluster.etcd.put(f"{BASE}/settings/document_root", str(sites / "one"))
+    cluster.wait(page="site one")
+
+
+def test_a_node_whose_new_version_does_not_answer_restores_the_old(
+    cluster: Cluster, sites: Path
+) -> None:
+    """Check and reload say yes, the page says 403. The others take the version that they have."""
+    node = cluster.nodes["web02"]
+    before = node.dest.read_text()
+    seen = len(node.log)
+    cluster.etcd.put(f"{BASE}/nodes/web02/document_root", str(sites / "empty"))
+    assert node.daemon
+    node.daemon.wait(
+        lambda: "the version before it is live again" in node.log[seen:], "a restored node"
+    )
+    assert "confirm_cmd did not succeed within 4 s: exit status 1" in node.log[seen:]
+    assert node.dest.read_text() == before
+    cluster.wait(page="site one")
+    cluster.etcd.delete(f"{BASE}/nodes/web02/document_root")
+
+
+def test_a_node_that_cannot_open_its_port_is_started_with_the_old_version(
+    cluster: Cluster, sites: Path
+) -> None:
+    """The reload ends Apache, and the restored version starts it again; no other node notices."""
+    node = cluster.nodes["web03"]
+    before, seen = node.dest.read_text(), len(node.log)
+    with socket.create_server((node.host, 0)) as taken:
+        cluster.etcd.put(f"{BASE}/nodes/web03/port", str(taken.getsockname()[1]))
+        assert node.daemon
+        node.daemon.wait(
+            lambda: "the version before it is live again" in node.log[seen:], "a restored node"
+        )
+        assert node.dest.read_text() == before
+        cluster.wait(page="site one")
+        errors = (node.folder / "log" / "error.log").read_text()
+        assert "could not bind to address" in errors
+    cluster.etcd.delete(f"{BASE}/nodes/web03/port")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("nodes/web01/addr", None, f"{BASE}/nodes/web01/addr is missing"),
+        ("nodes/web01/addr", "127.0.0.12", "are the same"),
+        ("nodes/web01/addr", "192.0.2.1", f"{BASE}/nodes/web01/addr is no address of this node"),
+        ("nodes/web01/port", "70000", f"the value of {BASE}/nodes/web01/port is no port number"),
+        ("nodes/web01/state", "maybe", f"{BASE}/nodes/web01/state is none of up, drain"),
+        ("nodes/web01/prot", "80", f"unknown key {BASE}/nodes/web01/prot; known are"),
+        (
+            "nodes/web01/modules",
+            "nosuchmodule",
+            "@DEST@: Cannot load /usr/lib/apache2/modules/mod_nosuchmodule.so",
+        ),
+    ],
+    ids=["missing", "duplicate", "foreign", "range", "state", "slip", "apache"],
+)
+def test_a_bad_value_is_refused_before_apache_is_told(
+    cluster: Cluster, key: str, value: str | None, says: str
+) -> None:
+    """By the name of its key, or in Apache's words with file and line; every node serves on."""
+    node = cluster.nodes["web01"]
+    assert node.daemon
+    before, kept, seen = node.dest.read_bytes(), cluster.etcd.get(f"{BASE}/{key}"), len(node.log)
+    if value is None:
+        cluster.etcd.delete(f"{BASE}/{key}")
+    else:
+        cluster.etcd.put(f"{BASE}/{key}", value)
+    words = says.split("@DEST@: ")[-1]
+    node.daemon.wait(lambda: words in node.log[seen:], f"refusal {words!r}")
+    if "@DEST@" in says:
+        assert f" of {node.dest}" in node.log[seen:]
+        assert "modules" in node.log[seen:]
+    assert node.dest.read_bytes() == before
+    assert node.serves()
+    if kept is None:
+        cluster.etcd.delete(f"{BASE}/{key}")
+    else:
+        cluster.etcd.put(f"{BASE}/{key}", kept)
+    cluster.wait(page="site one")
+
+
+def test_without_apache_there_is_no_verdict(cluster: Cluster, tmp_path: Path) -> None:
+    """Its program is not there: said so, and nothing is written."""
+    node = Node("web04", tmp_path, cluster.nodes["web01"].bin_folder)
+    cluster.etcd.put(f"{BASE}/nodes/web04/addr", node.host)
+    confdir = node.laid_out("absent", **{"apache2 -t": "no-such-apache2 -t"})
+    done = confdir.once("--node", cluster.etcd.endpoint)
+    cluster.etcd.delete(f"{BASE}/nodes/web04/addr")
+    assert done.returncode == 1
+    assert "no verdict: command not found" in done.stderr
+    assert not node.dest.exists()
