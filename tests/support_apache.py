@@ -167,21 +167,26 @@ class PrivateApache:
     @property
     def reload_command(self) -> str:
         """
-        As an operator would write it; fails when nothing runs.
+        As an operator would write it, and fails when nothing runs.
 
         `-k graceful` alone would start a daemon where none runs, and it would not be ours to end.
         """
-        return f'kill -0 "$(cat {self.pid_file})" && {" ".join(self.argv("-k", "graceful"))}'
+        return f'kill -0 "$(cat {self.pid_file})" && {self.graceful_command}'
 
-    def words(self, status_port: int) -> dict[str, str]:
+    @property
+    def graceful_command(self) -> str:
+        """Only for where something looks first, as `confirm` does."""
+        return " ".join(self.argv("-k", "graceful"))
+
+    def words(self, manager_port: int) -> dict[str, str]:
         """For `laid_out`: a recipe that is written for Debian's Apache, on this one instead."""
         return {
             "/etc/apache2": str(self.folder),
             "/var/log/apache2": str(self.folder / "log"),
             "/var/www/html": str(self.folder / "www"),
-            "/run/apache2/apache2.pid": str(self.pid_file),
-            "apachectl graceful": " ".join(self.argv("-k", "graceful")),
-            "127.0.0.1:8081": f"127.0.0.1:{status_port}",
+            "apachectl graceful": self.graceful_command,
+            "http://127.0.0.1/server-status?auto": self.status_url,
+            "127.0.0.1:8081": f"127.0.0.1:{manager_port}",
             'apache_ports = ["80"]': f'apache_ports = ["{self.address}"]',
             'min_reload_interval = "2s"': 'min_reload_interval = "100ms"',
             'hold_min = "200ms"': 'hold_min = "20ms"',
@@ -244,7 +249,10 @@ class PrivateApache:
         """Reload it, and wait until the new generation answers."""
         before = self.generation()
         subprocess.run(self.argv("-k", "graceful"), check=True, capture_output=True)
-        wait_until(lambda: self.generation() > before, 10, "a new generation of apache2")
+        try:
+            wait_until(lambda: self.generation() > before, 10)
+        except AssertionError as error:
+            raise AssertionError(f"no generation after {before}: {self.error_log}") from error
 
     def test(self) -> str:
         """What `apache2 -t` says against the live files; "" when it takes them."""

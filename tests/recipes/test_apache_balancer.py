@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -299,3 +300,35 @@ def test_members_that_are_all_gone_leave_the_last_good_file(world: World) -> Non
     assert set(world.spread("requests", 4)) == {"node1", "node2"}
     for name in world.nodes:
         world.member("requests", name)
+
+
+@pytest.mark.parametrize(
+    ("running", "more", "says", "stays"),
+    [
+        (True, {"apache2 -d": "no-such-apache2 -d"}, "no verdict: command not found", False),
+        (False, {}, "cannot be asked: Connection refused", True),
+        (
+            True,
+            {"apachectl graceful": "true", "on_reload": 'confirm_timeout = "500ms"\non_reload'},
+            "no new configuration generation at",
+            False,
+        ),
+    ],
+    ids=["absent", "stopped", "unconfirmed"],
+)
+def test_without_a_reload_that_took_effect(
+    tmp_path: Path, running: bool, more: Mapping[str, str], says: str, stays: bool
+) -> None:
+    """Said so; the new file stays only where nobody has refused it, with the reload owed."""
+    front = PrivateApache(tmp_path / "front", INCLUDES, modules=[*MODULES, *METHODS])
+    words = {**front.words(free_ports(1)[0]), **more}
+    confdir = laid_out("apache-balancer", tmp_path, words)
+    keys = {"/balancer/one/settings": json.dumps({"listen": front.address})}
+    keys["/balancer/one/members/a"] = "127.0.0.1:8001"
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    with front.running() if running else contextlib.nullcontext():
+        done = confdir.once("--backend", "file", "--file", str(tmp_path / "keys.json"))
+    assert done.returncode == 1
+    assert says in done.stderr
+    dest = front.folder / "sites-enabled" / "pyconfd-balancer-one.conf"
+    assert dest.exists() == stays

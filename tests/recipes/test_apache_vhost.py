@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from pyconfd.config.recipes import SHIPPED
 from tests.support_apache import INCLUDES, PrivateApache, ask
 from tests.support_etcd import PrivateEtcd, free_ports, wait_until
 from tests.support_pyconfd import Confdir, Daemon
-from tests.support_recipes import laid_out, put_keys
+from tests.support_recipes import keys_of, laid_out, put_keys
 
 pytestmark = pytest.mark.integration
 
@@ -64,6 +66,16 @@ def put_example(etcd: PrivateEtcd, apache: PrivateApache, confdir: Confdir) -> N
     put_keys(etcd, confdir)
     for host in (WWW, IMG):
         etcd.put(f"{BASE}/{host}/document_root", f"{apache.folder}/www/{host}")
+
+
+def from_file(apache: PrivateApache, confdir: Confdir, **more: str) -> list[str]:
+    """Options that read the example from a file; more: fields of the first host."""
+    keys = {**keys_of(confdir), **{f"{BASE}/{WWW}/{name}": text for name, text in more.items()}}
+    for host in (WWW, IMG):
+        keys[f"{BASE}/{host}/document_root"] = f"{apache.folder}/www/{host}"
+    path = confdir.folder / "keys.json"
+    path.write_text(json.dumps(keys))
+    return ["--backend", "file", "--file", str(path)]
 
 
 @pytest.fixture(scope="module")
@@ -196,16 +208,53 @@ def test_apache_that_is_down_gets_its_reload_when_it_is_back(world: World) -> No
     assert world.serves()
 
 
-def test_without_apache_there_is_no_verdict(etcd: PrivateEtcd, tmp_path: Path) -> None:
+def test_without_apache_there_is_no_verdict(tmp_path: Path) -> None:
     """Its program is not there: said so, and nothing is written."""
     apache = PrivateApache(tmp_path / "apache2", INCLUDES, modules=["remoteip"])
     absent = {"apache2 -d": "no-such-apache2 -d"}
     confdir = lay_out(apache, free_ports(1)[0], tmp_path, **absent)
-    put_example(etcd, apache, confdir)
-    done = confdir.once("--node", etcd.endpoint)
+    done = confdir.once(*from_file(apache, confdir))
     assert done.returncode == 1
     assert "no verdict: command not found" in done.stderr
     assert list((apache.folder / "sites-enabled").iterdir()) == []
+
+
+def test_a_reload_that_did_nothing_is_noticed_and_the_old_file_put_back(
+    tmp_path: Path,
+) -> None:
+    """Exit status 0 without a new generation: Apache serves what it did, from the file it has."""
+    apache = PrivateApache(tmp_path / "apache2", INCLUDES, modules=["remoteip"])
+    lies = {
+        "apachectl graceful": "true",
+        "on_reload_failure": 'confirm_timeout = "500ms"\non_reload_failure',
+    }
+    confdir = lay_out(apache, free_ports(1)[0], tmp_path, **lies)
+    with apache.running():
+        assert confdir.once(*from_file(apache, confdir), "--sync-only").returncode == 0
+        apache.graceful()
+        before = (apache.folder / "sites-enabled" / f"pyconfd-{WWW}.conf").read_bytes()
+        done = confdir.once(*from_file(apache, confdir, server_admin="never@example.com"))
+        assert done.returncode == 1
+        assert "no new configuration generation at" in done.stderr
+        assert (apache.folder / "sites-enabled" / f"pyconfd-{WWW}.conf").read_bytes() == before
+        assert apache.ask("/", WWW).body == "content of www"
+
+
+def test_a_port_that_is_taken_after_the_check_ends_apache_and_leaves_it_a_good_file(
+    tmp_path: Path,
+) -> None:
+    """Apache's words are in the log, and it starts again with the last good configuration."""
+    apache = PrivateApache(tmp_path / "apache2", INCLUDES, modules=["remoteip"])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        confdir = lay_out(apache, taken.getsockname()[1], tmp_path)
+        options = from_file(apache, confdir)
+        with apache.running():
+            done = confdir.once(*options, environ={"APACHE_CHECK_PORTS": "no"})
+            assert done.returncode == 1
+            assert "could not bind to address 127.0.0.1" in done.stderr
+            assert not (apache.folder / "sites-enabled" / f"pyconfd-{IMG}.conf").exists()
+            apache.stop()
+            apache.start()
 
 
 # The check by itself: it must judge the staged file and not the live one.
@@ -243,6 +292,23 @@ def test_canary_the_staged_file_is_judged_and_not_the_live_one(tree: PrivateApac
     assert judge(tree, good) == ""
     assert (tree.folder / "sites-enabled" / "live.conf").read_text() == bad
     assert "/sites-enabled/live.conf: Invalid command" in judge(tree, good, "new.conf")
+
+
+def test_debians_own_layout_is_judged(tmp_path: Path) -> None:
+    """With its links, its envvars and the ports that ports.conf has."""
+    conf = tmp_path / "apache2"
+    shutil.copytree("/etc/apache2", conf, symlinks=True)
+    folders = "".join(f"export APACHE_{name}_DIR={tmp_path}\n" for name in ("RUN", "LOG", "LOCK"))
+    with (conf / "envvars").open("a") as envvars:
+        envvars.write(folders)
+    dest, staged = conf / "sites-enabled" / "pyconfd-a.conf", tmp_path / "staged"
+    staged.write_text("<VirtualHost *:80>\n    ServerName a\n</VirtualHost>\n")
+    done = subprocess.run([CHECK, staged, dest], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    staged.write_text("Listen 80\n")
+    done = subprocess.run([CHECK, staged, dest], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"line 1 of {staged}: Cannot define multiple Listeners" in done.stderr
 
 
 def test_what_nothing_includes_is_not_accepted(tree: PrivateApache) -> None:
@@ -288,12 +354,10 @@ def test_nothing_is_left_behind(tree: PrivateApache, monkeypatch: pytest.MonkeyP
     assert wait_until(lambda: list(place.iterdir()) == [])
 
 
-def test_both_recipes_for_apache_have_one_check_and_one_status() -> None:
+def test_both_recipes_for_apache_have_one_check_and_one_set_of_vars() -> None:
     """Laid into one folder, neither replaces the other's."""
     for name in (
         "scripts/apache-check",
-        "conf.d/apache-status.toml",
-        "templates/apache-status.conf.j2",
         "vars.toml",
     ):
         one, other = (Path(SHIPPED, recipe, name) for recipe in ("apache-vhost", "apache-balancer"))
