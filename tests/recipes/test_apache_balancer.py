@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -223,6 +226,17 @@ def test_a_session_whose_member_is_gone_goes_on_with_another(world: World) -> No
     wait_until(lambda: world.ask("mycluster", "/test/", **session).body == "node1", 10, "node1")
 
 
+def test_a_standby_is_asked_when_the_others_are_gone(world: World) -> None:
+    """And not before."""
+    world.member("requests", "node2", status="standby")
+    world.daemon.wait(lambda: world.spread("requests", 6) == {"node1": 6}, "node1 alone")
+    world.etcd.put("/balancer/requests/override/node1", '{"state":"down"}')
+    world.daemon.wait(lambda: world.spread("requests", 6) == {"node2": 6}, "the standby")
+    world.etcd.delete("/balancer/requests/override/node1")
+    world.member("requests", "node2")
+    world.daemon.wait(lambda: len(world.spread("requests", 6)) == 2, "both again")
+
+
 # The manager
 
 
@@ -252,6 +266,24 @@ def test_what_the_manager_changes_is_gone_with_the_next_reload(world: World) -> 
     assert world.spread("requests", 6) == {"node2": 6}
     world.put("requests", timeout=59)
     world.daemon.wait(lambda: set(world.spread("requests", 4)) == {"node1", "node2"}, "both again")
+
+
+def test_members_of_the_recipes_own_keys_are_steered(world: World) -> None:
+    """With the key pattern that `pyconfd register` is given too."""
+
+    def members(*words: str) -> None:
+        argv = [sys.executable, "-m", "pyconfd", "members", *words, "--node", world.etcd.endpoint]
+        environ = {**os.environ, "PYCONFD_KEY_PATTERN": "/balancer/{service}/members/{id}"}
+        subprocess.run(argv, env=environ, check=True, timeout=30)
+
+    def fresh() -> set[str]:
+        return {world.ask("mycluster", "/test/").body for _ in range(6)}
+
+    members("drain", "mycluster", "node2")
+    world.daemon.wait(lambda: fresh() == {"node1"}, "no new session on node2")
+    assert world.ask("mycluster", "/test/", Cookie="ROUTEID=.node2").body == "node2"
+    members("up", "mycluster", "node2")
+    world.daemon.wait(lambda: fresh() == {"node1", "node2"}, "both again")
 
 
 # What is refused
@@ -300,6 +332,39 @@ def test_members_that_are_all_gone_leave_the_last_good_file(world: World) -> Non
     assert set(world.spread("requests", 4)) == {"node1", "node2"}
     for name in world.nodes:
         world.member("requests", name)
+
+
+def test_apache_takes_every_setting(tmp_path: Path) -> None:
+    """All at once, on a port of its own, with members by another scheme."""
+    front = PrivateApache(tmp_path / "front", INCLUDES, modules=[*MODULES, *METHODS, "proxy_ajp"])
+    confdir = laid_out("apache-balancer", tmp_path, front.words(free_ports(1)[0]))
+    settings = {
+        "listen": f"127.0.0.1:{free_ports(1)[0]}",
+        "path": "/a/b",
+        "lbmethod": "bybusyness",
+        "stickysession": "S|s",
+        "scolonpathdelim": True,
+        "scheme": "ajp",
+        "timeout": 9,
+        "connect_timeout": 1,
+        "retry": 0,
+        "maxattempts": 2,
+        "nofailover": True,
+        "failonstatus": [502, 503],
+        "preserve_host": False,
+        "health": {"uri": "/x?y=1", "interval": 3, "fails": 4, "passes": 5},
+    }
+    keys = {"/balancer/one/settings": json.dumps(settings)}
+    for number, status in enumerate(("ok", "drain", "disabled", "standby", "spare")):
+        member = {"addr": f"10.0.0.{number}:8009", "status": status, "lbset": number}
+        keys[f"/balancer/one/members/{number}"] = json.dumps(member)
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    with front.running():
+        done = confdir.once("--backend", "file", "--file", str(tmp_path / "keys.json"))
+        assert done.returncode == 0, done.stderr
+    text = (front.folder / "sites-enabled" / "pyconfd-balancer-one.conf").read_text()
+    for part in ("failonstatus=502,503", "maxattempts=2", "nofailover=On", "lbset=4", "status=+R"):
+        assert part in text
 
 
 @pytest.mark.parametrize(
