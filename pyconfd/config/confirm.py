@@ -7,6 +7,7 @@ What one resource says holds for the whole service, which is told once for all o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 
 from pyconfd.config.options import did_you_mean
@@ -99,7 +100,7 @@ def _by(table: Table, raw: dict[str, object]) -> tuple[str, str, str, str]:
         return _NOBODY
     daemon = load_daemon(by)
     url = daemon.kind == "page"
-    good = at.startswith(("http://", "https://")) if url else os.path.isabs(at)
+    good = re.match(r"https?://[^/]", at) if url else os.path.isabs(at)
     if not good:
         what = f"confirm: at is no {'URL' if url else 'absolute path'}: {at}"
         table.fault("confirm", what if at else "confirm: at is missing", f"it is {daemon.at}")
