@@ -62,9 +62,11 @@ class Node:
                 "/var/log/apache2": f"{self.apache.folder}/log",
                 'min_reload_interval = "2s"': 'min_reload_interval = "50ms"',
                 'hold_min = "200ms"': 'hold_min = "20ms"',
+                "check_interval = 1\n": "check_interval = 0.4\n",
                 **(changes or {}),
             },
             *("--node", etcd.endpoint, "--node-name", name),
+            templates=True,
         )
         self._pid = pid
         self._stack = contextlib.ExitStack()

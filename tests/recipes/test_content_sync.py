@@ -1,0 +1,320 @@
+"""The recipe content-sync: a backend that returns serves nothing old, on real Apache and rsync."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pyconfd.config.recipes import SHIPPED, Broken, load_recipe
+from tests.support_balanced import (
+    WWW,
+    Balancer,
+    Node,
+    SteadyLoad,
+    command_folder,
+    started,
+)
+from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_pyconfd import Daemon
+from tests.support_site_nginx import put_all, settled
+
+pytestmark = pytest.mark.integration
+
+RECIPE = "content-sync"
+EXAMPLE = load_recipe(RECIPE)
+
+
+class Backend(Node):
+    """A node with an rsync daemon on what the recipe renders."""
+
+    def __init__(self, folder: Path, name: str, etcd: PrivateEtcd, rsync_port: int) -> None:
+        own = folder / name
+        settings = f'node_name = "{name}"\nnode = ["{etcd.endpoint}"]'
+        super().__init__(
+            folder,
+            name,
+            etcd,
+            RECIPE,
+            {
+                "/etc/rsyncd.conf": f"{own}/rsyncd.conf",
+                "/etc/cron.d/pyconfd-content": f"{own}/cron",
+                'node_name = "srv1"': settings,
+                'rsync_user = "www-data"': f'rsync_user = "{"root" if not os.geteuid() else ""}"',
+            },
+        )
+        self.rsync_port = rsync_port
+        self._rsync: subprocess.Popen[bytes] | None = None
+
+    def serve(self) -> None:
+        """Start its rsync daemon."""
+        argv = ["rsync", "--daemon", "--no-detach", f"--config={self.folder}/rsyncd.conf"]
+        argv += ["--address=127.0.0.1", f"--log-file={self.folder}/rsync.log"]
+        self._rsync = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+        wait_until(self._accepts, 10, f"rsync of {self.name}")
+
+    def _accepts(self) -> bool:
+        import socket
+
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.rsync_port), timeout=1).close()
+            return True
+        return False
+
+    def withhold(self) -> None:
+        """End its rsync daemon."""
+        if self._rsync is not None:
+            self._rsync.terminate()
+            self._rsync.wait(10)
+            self._rsync = None
+
+    def close(self) -> None:
+        self.withhold()
+        super().close()
+
+    def pull(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run the recipe's script as cron does."""
+        path = f"{command_folder(self.folder)}:{os.environ['PATH']}"
+        return subprocess.run(
+            [str(self.confdir.folder / "scripts" / "pull-content"), *words],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def files(self, site: str = WWW) -> dict[str, str]:
+        """Its copy of a site."""
+        return {path.name: path.read_text() for path in (self.www / site).iterdir()}
+
+
+@dataclass
+class Edge:
+    """Everything that runs: the balancer and two backends, each with its pyconfd."""
+
+    etcd: PrivateEtcd
+    balancer: Balancer
+    nodes: list[Backend]
+    daemons: list[Daemon]
+
+    def wait(self, true: Callable[[], object], what: str) -> None:
+        self.daemons[0].wait(true, what)
+
+    def both(self) -> None:
+        """Wait until nginx asks both backends."""
+        self.wait(lambda: all(map(self.balancer.has, self.nodes)), "both backends in rotation")
+        settled(self.balancer.nginx, self.balancer.confdir)
+
+    def out(self, node: Backend) -> None:
+        """Wait until nginx does not ask this backend."""
+        self.wait(lambda: not self.balancer.has(node), "the backend out of rotation")
+        settled(self.balancer.nginx, self.balancer.confdir)
+
+    def load(self, page: str) -> SteadyLoad:
+        return SteadyLoad(self.balancer.nginx.port, path=f"/{page}", threads=2)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """etcd with the example's keys but for the members; content on the primaries alone."""
+    folder = tmp_path_factory.mktemp("content")
+    with contextlib.ExitStack() as stack:
+        etcd = stack.enter_context(PrivateEtcd(folder))
+        balancer = Balancer(folder, etcd)
+        keys = {key: text for key, text in EXAMPLE.keys.items() if f"/{WWW}/" in key}
+        keys.pop(f"/nginx/{WWW}/upstream/srv2")
+        ports = dict(zip(("srv1", "srv2"), free_ports(2), strict=True))
+        keys[f"/nginx/{WWW}/listen"] = f"127.0.0.1:{balancer.nginx.port}"
+        for name, port in ports.items():
+            keys[f"/content/{WWW}/nodes/{name}"] = f"127.0.0.1:{port}"
+        put_all(etcd, keys)
+        nodes = [Backend(folder, name, etcd, port) for name, port in ports.items()]
+        nodes[0].content(WWW, index="www", page="v1", gone="still here")
+        daemons = [stack.enter_context(balancer.confdir.daemon())]
+        stack.enter_context(balancer.nginx.running())
+        stack.enter_context(started(nodes))
+        daemons += [stack.enter_context(node.confdir.daemon()) for node in nodes]
+        for node, daemon in zip(nodes, daemons[1:], strict=True):
+            daemon.wait_log("status: ok")
+            node.serve()
+        nodes[0].register()
+        # A backend without content is not well, so it cannot return: cron brings it.
+        daemons[0].wait(lambda: nodes[0].in_rotation(), "the primary in rotation")
+        assert nodes[1].pull("--periodic", WWW).returncode == 0
+        nodes[1].register()
+        yield Edge(etcd, balancer, nodes, daemons)
+
+
+@pytest.fixture
+def edge(running: Edge) -> Edge:
+    """Both backends in rotation, the content of the first one on both."""
+    running.both()
+    running.etcd.put(f"/content/{WWW}/primary", "srv1")
+    first, second = running.nodes
+    first.content(WWW, index="www", page="v1", gone="still here")
+    assert second.pull("--periodic", WWW).returncode == 0
+    assert first.files() == second.files()
+    return running
+
+
+def test_a_backend_without_content_gets_it_and_is_published(edge: Edge) -> None:
+    """The first start of all: only the primary had the site."""
+    first, second = edge.nodes
+    assert second.files() == first.files()
+
+
+def test_a_returning_backend_serves_nothing_old(edge: Edge) -> None:
+    """A page changed (of equal size and time) and one deleted while it was away: not seen."""
+    first, second = edge.nodes
+    twin = first.www / WWW / "page.html"
+    edge.etcd.put(f"/content/{WWW}/primary", "srv2")
+    with edge.load("page.html") as pages, edge.load("gone.html") as gone:
+        edge.wait(lambda: len(pages.seen) > 10, "some load")
+        first.apache.stop()
+        edge.out(first)
+        old = twin.stat()
+        second.content(WWW, page="v2")
+        os.utime(second.www / WWW / "page.html", ns=(old.st_atime_ns, old.st_mtime_ns))
+        (second.www / WWW / "gone.html").unlink()
+        changed = time.monotonic()
+        first.apache.start()
+        assert first.apache.ask("/page.html", WWW).body == "v1"  # old, and nobody may see it
+        edge.both()
+        assert first.apache.ask("/page.html", WWW).body == "v2"
+        assert first.apache.ask("/gone.html", WWW).status == 404
+        returned = time.monotonic()
+        edge.wait(lambda: len(pages.bodies_since(returned)) > 0, "requests to both")
+        time.sleep(0.2)
+    assert pages.bodies_since(changed) == {"v2"}
+    assert {each.status for each in gone.seen if each.at >= changed} == {404}
+    assert pages.failed == []
+
+
+def test_without_a_peer_it_stays_out(edge: Edge) -> None:
+    """The other one does not answer rsync: not published before it does; nothing fails."""
+    first, second = edge.nodes
+    edge.etcd.put(f"/content/{WWW}/primary", "srv2")
+    with edge.load("page.html") as pages:
+        first.apache.stop()
+        edge.out(first)
+        second.withhold()
+        second.content(WWW, page="v3")
+        changed = time.monotonic()
+        first.apache.start()
+        log = first.folder / "register-0.log"
+        edge.wait(lambda: "does not answer" in log.read_text(), "a vain attempt")
+        assert not first.in_rotation(WWW)
+        second.serve()
+        edge.both()
+    assert pages.bodies_since(changed) == {"v3"}
+    assert pages.failed == []
+
+
+def test_the_primary_itself_returns_with_what_was_served_meanwhile(edge: Edge) -> None:
+    """It pulls from the one in rotation, and is not followed before it is in rotation."""
+    first, second = edge.nodes
+    with edge.load("page.html") as pages:
+        first.apache.stop()
+        edge.out(first)
+        second.content(WWW, page="v4")
+        changed = time.monotonic()
+        # What overwrites the newer content in the guide: cron, while the old primary is up again.
+        assert second.pull("--periodic", WWW).returncode == 0
+        assert second.files()["page.html"] == "v4"
+        first.apache.start()
+        edge.both()
+    assert first.files()["page.html"] == "v4"
+    assert pages.bodies_since(changed) == {"v4"}
+
+
+def test_cron_follows_the_primary(edge: Edge) -> None:
+    """The line that is rendered, run: what was published and deleted there is so here too."""
+    first, second = edge.nodes
+    lines = (second.folder / "cron").read_text().splitlines()
+    [line] = [line for line in lines if line.endswith(f"--periodic {WWW}")]
+    minutes, *_, user, script, _, _ = line.split()
+    assert (minutes, user, script) == (
+        "*/5",
+        "root",
+        f"{second.confdir.folder}/scripts/pull-content",
+    )
+    first.content(WWW, page="v5", new="new")
+    (first.www / WWW / "gone.html").unlink()
+    assert second.pull("--periodic", WWW).returncode == 0
+    assert second.files() == first.files()
+    assert first.pull("--periodic", WWW).returncode == 0  # the primary follows nobody
+    assert first.files()["page.html"] == "v5"
+
+
+def test_an_empty_source_deletes_nothing(edge: Edge) -> None:
+    """A folder that is not mounted on the primary: refused, and the copy stays."""
+    first, second = edge.nodes
+    folder, aside = first.www / WWW, first.www / "aside"
+    before = second.files()
+    folder.rename(aside)
+    folder.mkdir()
+    try:
+        done = second.pull("--periodic", WWW)
+    finally:
+        folder.rmdir()
+        aside.rename(folder)
+    assert done.returncode == 1
+    assert "is empty: nothing is deleted here" in done.stderr
+    assert second.files() == before
+
+
+def test_without_the_store_nothing_is_proved(edge: Edge) -> None:
+    """No answer is no permission."""
+    first, _ = edge.nodes
+    edge.etcd.freeze()
+    settings = first.confdir.folder / "pyconfd.toml"
+    text = settings.read_text()
+    try:
+        settings.write_text(f'timeout = "500ms"\ndial_timeout = "500ms"\n{text}')
+        done = first.pull(WWW)
+    finally:
+        settings.write_text(text)
+        edge.etcd.thaw()
+    assert done.returncode == 1
+    assert "the store does not say whom to pull from" in done.stderr
+
+
+# One site is served here, which is enough for all but this.
+BROKEN = [one for one in EXAMPLE.broken if "two ports" not in one.why]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.why.replace(" ", "-"))
+def test_bad_input_changes_nothing_and_is_said(running: Edge, broken: Broken) -> None:
+    """Refused by the name of its key or with file and line; what is rendered stays."""
+    first = running.nodes[0]
+    changed = broken.edit.set.keys() | set(broken.edit.unset)
+    before = {key: value for key in changed if (value := running.etcd.get(key)) is not None}
+    files = _live(first)
+    said = len(running.daemons[1].log)
+    try:
+        running.etcd.txn(list(broken.edit.set.items()), list(broken.edit.unset))
+        running.wait(lambda: broken.says.search(running.daemons[1].log[said:]), broken.says.pattern)
+        assert _live(first) == files
+    finally:
+        running.etcd.txn(list(before.items()), sorted(changed - before.keys()))
+
+
+def _live(node: Backend) -> dict[Path, bytes]:
+    """Everything that is rendered on a node."""
+    found = [*(node.apache.folder / "sites").glob("[!.]*"), node.folder / "cron"]
+    return {path: path.read_bytes() for path in [*found, node.folder / "rsyncd.conf"]}
+
+
+def test_what_recipes_share_is_one_text() -> None:
+    """A recipe is a folder of its own, so that it can be copied; what is in two is the same."""
+    names = ("vhost.conf.j2", "register.toml.j2", "site-values.j2")
+    for path in [*(f"templates/{name}" for name in names), "scripts/apache-check"]:
+        texts = {Path(SHIPPED, recipe, path).read_bytes() for recipe in (RECIPE, "nginx-balancer")}
+        assert len(texts) == 1, path
