@@ -96,7 +96,7 @@ class Pair:
                 self.owners(vip) == [name]
                 and self.lan.ask(vip) == name
                 and states[0].get("state") == "MASTER"
-                and states[1].get("state") in ("BACKUP", "STOP", "LOST")
+                and states[1].get("state") in ("BACKUP", "FAULT", "STOP", "LOST")
             )
 
         wait_until(so, 20.0, f"the address {vip} on {name} alone")

@@ -145,6 +145,20 @@ def test_nginx_that_hangs_loses_the_address_and_gets_it_back(pair: Pair) -> None
     pair.settled("lb1")
 
 
+def test_a_check_without_a_weight_is_fault(pair: Pair) -> None:
+    """However far the priorities are from each other."""
+    good = pair.etcd.get(f"{WEB}/checks/nginx") or b""
+    pair.put("checks/nginx", weight=0)
+    pair.one.watch.wait(lambda: "weight 0" in pair.one.node.conf.read_text(), "the new file")
+    end(pair.one.nginx)
+    pair.settled("lb2")
+    assert pair.state("lb1")["state"] == "FAULT"
+    pair.one.nginx = pair.one.node.nginx()
+    pair.settled("lb1")
+    pair.etcd.put(f"{WEB}/checks/nginx", good)
+    pair.one.watch.wait(lambda: "weight -60" in pair.one.node.conf.read_text(), "the old file")
+
+
 def test_standby_moves_the_address_by_a_put(pair: Pair) -> None:
     """For maintenance; the node's keepalived and nginx run on."""
     pair.put("nodes/lb1", state="standby")
@@ -188,7 +202,9 @@ def test_keepalived_that_stops_gives_the_address_away(pair: Pair) -> None:
 
 def test_keepalived_that_is_killed_is_lost(pair: Pair) -> None:
     """The kernel keeps the address on its interface: two nodes have it, and etcd says why."""
-    for pid in reversed(children(pair.one.keepalived)):
+    parent, *others = children(pair.one.keepalived)
+    signal_to(parent, signal.SIGSTOP)  # it would start another one, or end it in peace
+    for pid in (*others, parent):
         signal_to(pid, signal.SIGKILL)
     pair.one.keepalived.process.wait()
     wait_until(lambda: pair.owners() == ["lb1", "lb2"], 10, "both")
