@@ -256,15 +256,15 @@ def test_cron_follows_the_primary(edge: Edge) -> None:
 def test_an_empty_source_deletes_nothing(edge: Edge) -> None:
     """A folder that is not mounted on the primary: refused, and the copy stays."""
     first, second = edge.nodes
-    folder, aside = first.www / WWW, first.www / "aside"
     before = second.files()
-    folder.rename(aside)
-    folder.mkdir()
+    served = first.folder / "rsyncd.conf"
+    text = served.read_text()
+    (first.folder / "empty").mkdir()
+    served.write_text(text.replace(f"path = {first.www / WWW}", f"path = {first.folder}/empty"))
     try:
         done = second.pull("--periodic", WWW)
     finally:
-        folder.rmdir()
-        aside.rename(folder)
+        served.write_text(text)
     assert done.returncode == 1
     assert "is empty: nothing is deleted here" in done.stderr
     assert second.files() == before
