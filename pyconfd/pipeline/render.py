@@ -109,14 +109,18 @@ class Renderer:
         What made this line of the resource's bytes at this snapshot, 1-based; None when that
         cannot be told. Renders anew, and slowly: for lines that were refused.
         """
-        from pyconfd.pipeline.places import Piece, Tracer, place_of
+        from pyconfd.pipeline.places import NotedView, Piece, Tracer, place_of
 
         tracer = Tracer()
         try:
-            view = View(snapshot, resource.prefix, resource.keys)
+            view = NotedView(snapshot, resource.prefix, resource.keys)
+            view.tracer = tracer
             environment = self._bound(resource, view).traced(tracer)
             stream = environment.stream(resource)
-            pieces = [Piece(text, *_origin(stream, text), tracer.keys(text)) for text in stream]
+            pieces = [
+                Piece(text, *_origin(stream, text), tracer.keys(text), tracer.decisions)
+                for text in stream
+            ]
         except _TEMPLATE_ERRORS:
             return None
         return place_of(pieces, line)
@@ -357,7 +361,8 @@ class Environment(jinja2.Environment):
         return bound
 
     def traced(self, tracer: Tracer) -> Environment:
-        """The same bound environment, in which the tracer follows values."""
+        """The same bound environment, in which the tracer follows values and decisions."""
+        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
         traced = self.bound({})
         traced.globals = tracer.following_all(self.globals)
         traced.__dict__.update(
@@ -365,7 +370,10 @@ class Environment(jinja2.Environment):
             concat=tracer.joining(self.concat),
             joined=tracer.joining(self.joined),
             filters=tracer.following_all(self.filters),
+            loader=MarkedLoader(self.loader.files),
         )
+        for name in ("begin", "end", "testing", "decided", "chosen"):
+            setattr(traced, name, getattr(tracer, name))
         return traced
 
     def stream(self, resource: Resource) -> Iterator[str]:
@@ -444,6 +452,26 @@ class Loader(jinja2.BaseLoader):
             code = self.files.code(name, compiled)
         except MissingTemplate as error:
             raise jinja2.TemplateNotFound(name, str(error)) from error
+        return environment.template_class.from_code(environment, code, globals)
+
+
+class MarkedLoader(Loader):
+    """The same templates with their decisions marked, compiled for one render."""
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: Any = None,  # noqa: A002 - Jinja2's
+    ) -> jinja2.Template:
+        """As Loader has it."""
+        from pyconfd.pipeline.render_decisions import marked
+
+        try:
+            tree = environment.parse(self.files.source(name), name)
+        except MissingTemplate as error:
+            raise jinja2.TemplateNotFound(name, str(error)) from error
+        code = environment.compile(marked(tree, environment), name, name)
         return environment.template_class.from_code(environment, code, globals)
 
 

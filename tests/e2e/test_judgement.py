@@ -110,3 +110,22 @@ upstream {{ name }} {
     said = edge.once(fails=True)
     assert f'invalid port in upstream "127.0.0.1:70000" in {dest}:3' in said
     assert f"{dest}:3 comes from u.j2:6 with /u/b\n" in said
+
+
+def test_a_refusal_names_the_key_that_decided_on_the_line(edge: Edge) -> None:
+    """No value is in the line that nginx names; the one that switched it on is told."""
+    site = """\
+server {
+    listen 127.0.0.1:1;
+{% if getv("/u/tls", "off") == "on" %}
+    ssl_protocols TLSv9;
+{% endif %}
+}
+"""
+    dest = edge.resource("u", site, edge.nginx.toml)
+    edge.keys(u={"tls": "on"})
+    said = edge.once(fails=True)
+    assert f"{dest}:3 comes from u.j2:4 decided by /u/tls\n" in said
+    edge.keys(u={"tls": "off"})
+    edge.once()
+    assert "ssl" not in dest.read_text()

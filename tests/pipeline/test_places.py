@@ -121,6 +121,39 @@ def test_what_a_macro_prints_comes_from_the_line_that_calls_it(site: Site) -> No
     }
 
 
+def test_a_key_that_only_decides_is_named(site: Site) -> None:
+    """In tests of all kinds, in branches that were not taken as well; absent keys too."""
+    assert site.places(
+        "{% if getv('/a') == 'alpha' %}\none;\n{% else %}\nnot this;\n{% endif %}\n"
+        "{% if exists('/none') %}\n{% elif getv('/b', '') %}\ntwo {{ getv('/a') }};\n{% endif %}\n"
+        "{% set n = getv('/n') | int %}\n{% if n > 5 %}\n{% if true %}\nthree;\n{% endif %}\n"
+        "{% endif %}\n"
+        "{% for key in ls('/up') %}\nfour;\n{% endfor %}\n"
+        "five {{ 'long' if exists('/b') else 'short' }};\n"
+        "six;\n"
+    ) == {
+        "one;": "t.j2:2 decided by /a",
+        "two alpha;": "t.j2:8 with /a, decided by /b, /none",
+        "three;": "t.j2:13 decided by /n",
+        "four;": "t.j2:17 decided by /up/y",
+        "five long;": "t.j2:19 with /b",
+        "six;": "t.j2:20",
+    }
+
+
+def test_decisions_hold_over_includes_and_not_beyond_their_end(site: Site) -> None:
+    """What is included in a branch is there because of it; a macro's own are not told."""
+    assert site.places(
+        "{% macro m(v) %}{% if v %}x{% endif %};\n{% endmacro %}\n"
+        "{% if getv('/a') %}\n{% include 'inc.j2' %}\n{{ m(true) }}{% endif %}\nafter;\n",
+        inc="inner {{ getv('/b') }};\n",
+    ) == {
+        "inner beta;": "inc.j2:1 with /b, decided by /a",
+        "x;": "t.j2:5 decided by /a",
+        "after;": "t.j2:6",
+    }
+
+
 def test_without_a_format_there_is_the_line_alone(site: Site) -> None:
     """Values remember their keys only where they are judged."""
     assert site.places("one;\n{{ getv('/a') }};\n", kind="") == {
