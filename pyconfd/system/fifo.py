@@ -9,6 +9,7 @@ end, or a writer, held the pipe is lost.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import stat
@@ -20,7 +21,8 @@ _MODE = 0o600
 
 class Fifo:
     """
-    Lines from a named pipe, which is made when there is none. Raises StateError when it cannot be.
+    Lines from a named pipe, which is made when there is none. Raises StateError when it cannot be,
+    and when another process reads it: each line would go to one of them only (PATH.lock).
 
     has_writer: whether somebody held the other end at the last look.
     """
@@ -29,6 +31,7 @@ class Fifo:
         self.path = path
         self.has_writer = False
         self._rest = b""
+        self._lock = _locked(f"{path}.lock")
         self._fd = self._open()
 
     def lines(self, timeout_s: float, wake_fd: int) -> list[str]:
@@ -51,6 +54,7 @@ class Fifo:
     def close(self) -> None:
         """Leave the pipe to others; it is not removed."""
         os.close(self._fd)
+        os.close(self._lock)
 
     def _open(self) -> int:
         try:
@@ -86,3 +90,17 @@ class Fifo:
             self._rest += part
         *whole, self._rest = self._rest.split(b"\n")
         return [line.decode(errors="replace") for line in whole]
+
+
+def _locked(path: str) -> int:
+    """The lock file, never removed: two processes could otherwise lock two files of one name."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+    except OSError as error:
+        raise StateError(f"cannot be made: {error.strerror}", where=path) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise StateError("another process listens there already", where=path) from error
+    return fd

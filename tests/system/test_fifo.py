@@ -113,3 +113,9 @@ def test_a_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
         Fifo(str(tmp_path / "file"))
     with pytest.raises(StateError, match="No such file or directory"):
         Fifo(str(tmp_path / "no" / "fifo"))
+
+
+def test_two_do_not_listen_at_one_pipe(fifo: Fifo) -> None:
+    """Each line would reach one of them; the second may when the first has gone."""
+    with pytest.raises(StateError, match="another process listens there already"):
+        Fifo(fifo.path)
