@@ -135,10 +135,7 @@ def method(name: str) -> Method:
 def _message_class(descriptor: Any) -> Any:
     from google.protobuf import message_factory
 
-    get = getattr(message_factory, "GetMessageClass", None)
-    if get is None:  # protobuf 4.21
-        get = message_factory.MessageFactory(_pool()).GetPrototype
-    return get(descriptor)
+    return message_factory.GetMessageClass(descriptor)
 
 
 @functools.cache
@@ -245,7 +242,7 @@ def _stub_class(service: Any) -> type:
     from google.protobuf import descriptor_pb2
 
     described = descriptor_pb2.ServiceDescriptorProto()
-    service.CopyToProto(described)  # protobuf 4.21 tells of streaming only here
+    service.CopyToProto(described)  # protobuf 4.25 tells of streaming only here
     words = ("unary", "stream")
     kinds = {
         each.name: f"{words[each.client_streaming]}_{words[each.server_streaming]}"
