@@ -7,6 +7,7 @@ A running HAProxy of the test's own: master and workers, free ports of 127.0.0.1
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import http.client
 import http.server
@@ -56,6 +57,7 @@ class Haproxy:
         self.port, self.stats_port = free_ports(2)
         # The path of a socket is short by law of the kernel.
         self._sockets = Path(tempfile.mkdtemp(prefix="haproxy-"))
+        atexit.register(shutil.rmtree, self._sockets, ignore_errors=True)
         self.master = self._sockets / "master.sock"
         self.admin = self._sockets / "admin.sock"
         self.state = self.folder / "server-state"
@@ -100,7 +102,6 @@ class Haproxy:
         finally:
             self._process.terminate()
             self._process.wait(20)
-            shutil.rmtree(self._sockets)
 
     def _ready(self) -> bool:
         assert self._process is not None
