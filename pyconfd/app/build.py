@@ -139,11 +139,10 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
             owed = {resource.service for resource in found.resources}
         guards = Guards(os.path.join(folder, "keys.json"))
         quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
-        quarantine.keep({one.name for one in found.resources})
-        some = bool(
-            settings.resource or settings.sync_only
-        )  # then it does not know of all services
-        undeclared = Undeclared(journal, blind=some)
+        blind = bool(settings.resource or settings.sync_only)  # it does not know of all services
+        if not (blind or found.faults):
+            quarantine.keep({one.name for one in found.resources})
+        undeclared = Undeclared(journal, blind=blind)
         yield State(folder, journal, guards, made, quarantine, frozenset(owed), undeclared)
         guards.keep()
         journal.close()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pyconfd.app.claims import Claims
 from pyconfd.app.each import Made, expand
 from pyconfd.app.guards import Guards
+from pyconfd.app.quarantine import Quarantine
 from pyconfd.errors import HeldBack, LeftOut, RenderError, StageError
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Outcome, Result
@@ -19,8 +20,8 @@ from pyconfd.pipeline.store import Snapshot
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """
-    diff: whether outcomes carry one. guards, made: as the last real run left them. claims: of
-    everything that is declared.
+    diff: whether outcomes carry one. guards, made, quarantine: as the last real run left them.
+    claims: of everything that is declared.
     """
 
     renderer: Renderer
@@ -28,6 +29,7 @@ class Preview:
     made: Made
     diff: bool
     claims: Claims = field(default_factory=Claims)
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     def group(self, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
         """
@@ -43,18 +45,33 @@ class Preview:
             return list(self._each(members[0], snapshot))
         outcomes = [self._one(resource, snapshot) for resource in members]
         failed = [outcome for outcome in outcomes if outcome.result.failed]
-        return [self._left_out(one, failed[0]) for one in outcomes] if failed else outcomes
+        if failed:
+            return [self._left_out(one, failed[0]) for one in outcomes]
+        return self._but_refused(members[0].group or members[0].name, outcomes)
 
     def _each(self, resource: Resource, snapshot: Snapshot) -> Iterator[Outcome]:
         found = expand(resource, snapshot, self.claims.other)
         for one, fault in found.faults:
             yield Outcome(resource=one, result=Result.RENDER_FAILED, error=fault)
         for one in found.resources:
-            yield self._one(one, snapshot)
+            yield from self._but_refused(one.name, [self._one(one, snapshot)])
         keep = (*found.resources, *(one for one, _ in found.faults))
         for gone in self.made.gone(resource, keep):
             if not self.claims.other(gone, snapshot):
                 yield Outcome(resource=gone, result=Result.WOULD_CHANGE, differs=("removed",))
+
+    def _but_refused(self, name: str, outcomes: list[Outcome]) -> list[Outcome]:
+        """The same, but for a version that its service has refused before."""
+        refusal = self.quarantine.get(name)
+        versions = {one.resource.name: one.digest for one in outcomes}
+        if refusal is None or versions != refusal.versions:
+            return outcomes
+        return [
+            replace(one, result=Result.REVERTED, error=refusal.error(name), diff="")
+            if one.resource.name in refusal.refused
+            else one
+            for one in outcomes
+        ]
 
     def _one(self, resource: Resource, snapshot: Snapshot) -> Outcome:
         try:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pyconfd.errors import SwapError
 from pyconfd.observe import log
 
 
@@ -33,6 +34,15 @@ class Refusal:
     since_at: float
     why: str
     revision: int = 0
+
+    def error(self, name: str) -> SwapError:
+        """Why it is not put live again. name: as `pyconfd release` takes it."""
+        return SwapError(
+            f"this very version was put live before, and the service did not take it: {self.why}",
+            where=name,
+            kept="the version before it is live",
+            hint=f"change the key or the template, or: pyconfd release {name}",
+        )
 
 
 class Quarantine:

@@ -19,6 +19,7 @@ from pyconfd.app.guards import Guards
 from pyconfd.app.interrupt import Interrupt
 from pyconfd.app.passes import Told, groups_of, run_pass
 from pyconfd.app.preview import Preview
+from pyconfd.app.quarantine import Quarantine
 from pyconfd.app.tools import Tools
 from pyconfd.config.settings import Settings
 from pyconfd.errors import ConfigError, SourceError, StateError
@@ -126,6 +127,7 @@ def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
         made=Made(os.path.join(folder, "made.json")),
         diff=settings.diff,
         claims=Claims(found.resources),
+        quarantine=Quarantine(os.path.join(folder, "quarantine.json")),
     )
     outcomes = [
         outcome

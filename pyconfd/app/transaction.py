@@ -191,12 +191,7 @@ def _was_refused(tools: Tools, candidate: Candidate, refusal: Refusal, snapshot:
     if {each.resource.name: each.digest for each in made} != refusal.versions:
         tools.quarantine.forget(candidate.name)
         return False
-    error = SwapError(
-        f"this very version was put live before, and the service did not take it: {refusal.why}",
-        where=candidate.name,
-        kept="the version before it is live",
-        hint=f"change the key or the template, or: pyconfd release {candidate.name}",
-    )
+    error = refusal.error(candidate.name)
     for each in made:
         taken_back = each.resource.name in refusal.refused
         candidate.settle(

@@ -181,6 +181,13 @@ def test_a_refused_version_waits_over_restarts_until_somebody_lets_it_go(edge: E
     said = edge.once(fails=True)
     assert reloads(said) == 0
     assert "this very version was put live before" in said
+    edge.resource("other", "# nothing\n")
+    assert edge.confdir.once("--resource", "other").returncode == 0, "it knows nothing of the rest"
+    (edge.nginx.sites / "other.conf").unlink()
+    (edge.confdir.folder / "conf.d" / "other.toml").unlink()
+    noop = edge.confdir.once("--noop")
+    assert "this very version was put live before" in noop.stderr
+    assert "would change" not in noop.stderr
     with edge.confdir.daemon() as daemon:
         daemon.wait_log("this very version was put live before")
         told = ask(edge, "explain")
