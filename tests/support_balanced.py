@@ -173,7 +173,7 @@ class SteadyLoad:
             at = time.monotonic()
             answer = ask(*self._where)
             self.seen.append(Seen(at, answer.status, answer.body.strip()))
-            time.sleep(0.004)  # leaves room for what is tested
+            time.sleep(0.01)  # leaves room for what is tested
 
     @property
     def failed(self) -> list[Seen]:
