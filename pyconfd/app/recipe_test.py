@@ -217,17 +217,16 @@ class Trial:
 def lay_out(recipe: Recipe, root: str) -> None:
     """Copy the recipe's test/ below the root, with @ROOT@ in its files replaced."""
     os.makedirs(root)
-    top = os.path.join(recipe.folder, "test")
-    for folder, _, files in os.walk(top):
-        target = os.path.normpath(os.path.join(root, os.path.relpath(folder, top)))
-        os.makedirs(target, exist_ok=True)
-        for name in files:
-            copy = os.path.join(target, name)
-            shutil.copy(os.path.join(folder, name), copy)
-            with open(copy, "rb") as stream:
-                content = stream.read()
-            with open(copy, "wb") as stream:
-                stream.write(content.replace(b"@ROOT@", root.encode()))
+    for path, source in recipe.files.items():
+        if not path.startswith("test/"):
+            continue
+        copy = os.path.join(root, path.removeprefix("test/"))
+        os.makedirs(os.path.dirname(copy), exist_ok=True)
+        shutil.copy(source, copy)
+        with open(copy, "rb") as stream:
+            content = stream.read()
+        with open(copy, "wb") as stream:
+            stream.write(content.replace(b"@ROOT@", root.encode()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pyconfd.app.inquiry import Paint
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option, did_you_mean
-from pyconfd.config.recipes import SHIPPED, Recipe, files_of, load_recipe, recipe_names
+from pyconfd.config.recipes import SHIPPED, Recipe, load_recipe, recipe_names
 from pyconfd.errors import SettingsError
 
 GROUP = "Recipes"
@@ -97,7 +97,7 @@ def _record(recipe: Recipe, whole: bool = False) -> dict[str, Any]:
     }
     if whole:
         record["keys"] = dict(recipe.keys)
-        record["files"] = {path: _text(recipe, path) for path in files_of(recipe)}
+        record["files"] = {path: _text(recipe, path) for path in recipe.files}
     return record
 
 
@@ -117,7 +117,7 @@ def _page(recipe: Recipe) -> str:
         "Refused, as `pyconfd recipes test` proves",
         *(f"  {one.why} (by {_judge(recipe, one.by)})" for one in recipe.broken),
     ]
-    for path in files_of(recipe):
+    for path in recipe.files:
         if path not in ("recipe.toml", "keys.json"):
             lines += [f"\n--- {path}", _text(recipe, path).rstrip("\n")]
     return "\n".join(lines) + "\n"
@@ -128,5 +128,5 @@ def _judge(recipe: Recipe, by: str) -> str:
 
 
 def _text(recipe: Recipe, path: str) -> str:
-    with open(f"{recipe.folder}/{path}", encoding="utf-8", errors="replace") as stream:
+    with open(recipe.files[path], encoding="utf-8", errors="replace") as stream:
         return stream.read()

@@ -24,7 +24,7 @@ SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes")
 USUAL = "/etc/pyconfd"
 
 _FILE = "recipe.toml"
-_KEYS = ("title", "summary", "system", "packages", "programs", "page", "broken", "test")
+_KEYS = ("title", "summary", "system", "packages", "programs", "page", "broken", "test", "shared")
 _BROKEN_KEYS = ("why", "set", "unset", "says", "by")
 _TEST_KEYS = ("set", "unset", "environ")
 _PARTS = frozenset((_FILE, "conf.d", "templates", "scripts", "test", "keys.json", "vars.toml"))
@@ -58,13 +58,14 @@ class Broken:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
-    folder: where its files are. packages: of Debian. programs: that must be found to test it.
+    files: path below the recipe's folder -> where that file is; those of `[shared]` are in that of
+    another recipe. packages: of Debian. programs: that must be found to test it.
     page: docs/recipes/PAGE.md. keys: the example, key path -> value. test: what a test of it
     changes in the keys; environ: the variables of the environment that it has.
     """
 
     name: str
-    folder: str
+    files: Mapping[str, str]
     title: str
     summary: str
     system: str
@@ -107,11 +108,16 @@ def load_recipe(name: str, root: str = SHIPPED) -> Recipe:
     table = Table(file.path, file.data, lines[("", 0)])
     table.only(_KEYS)
     tests = _tables(table, "test", file)
+    shared = _tables(table, "shared", file)
     faults = list(_strange_files(folder))
     keys = _read_keys(os.path.join(folder, "keys.json"), faults)
+    files = _own_files(folder)
+    for each in shared:
+        files |= _shared_files(each, root, files)
+    faults += _missing_parts(folder, files)
     recipe = Recipe(
         name=name,
-        folder=folder,
+        files=dict(sorted(files.items())),
         title=table.required_text("title"),
         summary=table.required_text("summary"),
         system=table.required_text("system"),
@@ -123,7 +129,7 @@ def load_recipe(name: str, root: str = SHIPPED) -> Recipe:
         test=_edit(tests[0], _TEST_KEYS) if tests else Edit(),
         environ=_words(tests[0], "environ") if tests else {},
     )
-    faults = [*table.faults, *(tests[0].faults if tests else ()), *faults]
+    faults = [*table.faults, *(one for each in (*tests, *shared) for one in each.faults), *faults]
     if faults:
         what = f"the recipe {name} has {len(faults)} fault{'s' * (len(faults) != 1)}"
         raise RecipeError(what, faults=tuple(faults))
@@ -136,11 +142,11 @@ def confdir_files(recipe: Recipe, confdir: str) -> tuple[ConfdirFile, ...]:
     /etc/pyconfd is said of it. Scripts can be executed.
     """
     files = []
-    for path in files_of(recipe):
+    for path, source in recipe.files.items():
         top = path.split("/")[0]
         if top in ("test", _FILE):
             continue
-        with open(os.path.join(recipe.folder, path), "rb") as stream:
+        with open(source, "rb") as stream:
             content = stream.read()
         if top in ("conf.d", "scripts", "vars.toml"):
             content = _at(content, confdir)
@@ -151,13 +157,33 @@ def confdir_files(recipe: Recipe, confdir: str) -> tuple[ConfdirFile, ...]:
     return tuple(files)
 
 
-def files_of(recipe: Recipe) -> tuple[str, ...]:
-    """Paths below its folder, sorted."""
-    found = []
-    for folder, names, files in os.walk(recipe.folder):
-        names[:] = sorted(name for name in names if name != "__pycache__")
-        found += [os.path.relpath(os.path.join(folder, name), recipe.folder) for name in files]
-    return tuple(sorted(found))
+def _own_files(folder: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for top, names, files in os.walk(folder):
+        names[:] = [name for name in names if name != "__pycache__"]
+        for name in files:
+            path = os.path.join(top, name)
+            found[os.path.relpath(path, folder)] = path
+    return found
+
+
+def _shared_files(shared: Table, root: str, own: Mapping[str, str]) -> dict[str, str]:
+    """[shared]: recipe -> its files, or whole folders of them, that are files of this one too."""
+    found: dict[str, str] = {}
+    for name in shared.values:
+        theirs = _own_files(os.path.join(root, name))
+        for path in shared.texts(name):
+            chosen = {
+                each: source
+                for each, source in theirs.items()
+                if each == path or each.startswith(f"{path}/")
+            }
+            if not chosen:
+                shared.fault(name, f"recipe {name} has no {path}", did_you_mean(path, theirs))
+            for each in sorted(chosen.keys() & {*own, *found}):
+                shared.fault(name, f"{each} is there twice: here, and in recipe {name}")
+            found |= chosen
+    return found
 
 
 def _at(content: bytes, confdir: str) -> bytes:
@@ -170,8 +196,11 @@ def _strange_files(folder: str) -> Iterator[ConfigError]:
         if name not in _PARTS:
             what = f"no part of a recipe: {name}"
             yield RecipeError(what, where=folder, hint=did_you_mean(name, _PARTS))
+
+
+def _missing_parts(folder: str, files: Mapping[str, str]) -> Iterator[ConfigError]:
     for name in ("conf.d", "templates"):
-        if not os.path.isdir(os.path.join(folder, name)):
+        if not any(path.startswith(f"{name}/") for path in files):
             yield RecipeError(f"has no {name}", where=folder)
 
 

@@ -229,8 +229,12 @@ def test_a_missing_program_fails_only_what_was_named(root: Path, run: Run) -> No
         ({"recipe": RECIPE.replace('"speaker.conf:2', '"(speaker')}, "recipe.toml:15: says"),
         ({"keys": '{"speaker": {"word": "x"}}'}, "speaker/keys.json: is no flat map"),
         ({"keys": "{"}, "speaker/keys.json: is no JSON"),
+        ({"recipe": RECIPE + '[shared]\nlouder = ["templates/x.j2"]\n'},
+         "speaker/recipe.toml:24: recipe louder has no templates/x.j2"),
+        ({"recipe": RECIPE + '[shared]\nspeaker = ["scripts"]\n'},
+         "recipe.toml:24: scripts/judge is there twice: here, and in recipe speaker"),
     ],
-    ids=["key", "by", "says", "nested", "json"],
+    ids=["key", "by", "says", "nested", "json", "absent", "twice"],
 )  # fmt: skip
 def test_faults_of_a_recipe_have_their_place(
     changed: dict[str, str], said: str, root: Path, run: Run
@@ -240,6 +244,21 @@ def test_faults_of_a_recipe_have_their_place(
     status, _, errors = run("recipes", "show", "speaker")
     assert status == 2
     assert any(line.startswith(said) or said in line for line in errors), errors
+
+
+def test_a_recipe_can_take_files_of_another(root: Path, run: Run, tmp_path: Path) -> None:
+    """Whole folders and single files; the confdir and the proof are as with files of its own."""
+    twin = root / "twin"
+    twin.mkdir()
+    (twin / "keys.json").write_text(FILES["keys.json"])
+    shared = 'speaker = ["conf.d", "templates/speaker.conf.j2", "scripts", "vars.toml", "test"]'
+    (twin / "recipe.toml").write_text(f"{RECIPE}\n[shared]\n{shared}\n")
+    assert run("init", "twin", str(tmp_path / "made"))[0] == 0
+    assert (tmp_path / "made" / "scripts" / "judge").read_text() == JUDGE
+    assert (tmp_path / "made" / "conf.d" / "speaker.toml").is_file()
+    status, said, errors = run("recipes", "test", "twin")
+    assert (status, errors) == (0, [])
+    assert "3 cases" in said
 
 
 def test_wrong_words_are_refused(run: Run) -> None:

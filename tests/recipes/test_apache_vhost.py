@@ -352,13 +352,3 @@ def test_nothing_is_left_behind(tree: PrivateApache, monkeypatch: pytest.MonkeyP
     judge(tree, "ServerAdmin a@b.c\n")
     judge(tree, "Bogus\n")
     assert wait_until(lambda: list(place.iterdir()) == [])
-
-
-def test_both_recipes_for_apache_have_one_check_and_one_set_of_vars() -> None:
-    """Laid into one folder, neither replaces the other's."""
-    for name in (
-        "scripts/apache-check",
-        "vars.toml",
-    ):
-        one, other = (Path(SHIPPED, recipe, name) for recipe in ("apache-vhost", "apache-balancer"))
-        assert one.read_bytes() == other.read_bytes(), name

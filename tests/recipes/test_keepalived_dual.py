@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import SHIPPED
 from tests.support_etcd import wait_until
 from tests.support_keepalived import end, why_not
 from tests.support_vrrp_pair import WEB, Pair, pair_of
@@ -72,15 +70,3 @@ def test_both_as_master_of_one_address_is_refused(pair: Pair) -> None:
     assert (pair.owners(ONE), pair.owners(TWO)) == (["lb1"], ["lb2"])
     pair.etcd.put(key, good)
     wait_until(lambda: "status: ok" in pair.two.watch.log.split(words)[-1], 10, "all is well")
-
-
-def test_both_recipes_share_their_templates_and_scripts() -> None:
-    """What is corrected in one is corrected in the other."""
-    for part in ("conf.d", "templates", "scripts"):
-        ours, theirs = (Path(SHIPPED) / name / part for name in ("keepalived", "keepalived-dual"))
-        files = sorted(path.relative_to(ours) for path in ours.rglob("*") if path.is_file())
-        assert files
-        others = sorted(path.relative_to(theirs) for path in theirs.rglob("*") if path.is_file())
-        assert files == others
-        for file in files:
-            assert (ours / file).read_bytes() == (theirs / file).read_bytes(), file
