@@ -51,9 +51,8 @@ class Node:
             self.folder,
             {
                 "/etc/apache2/sites-enabled/": f"{self.apache.folder}/sites/",
-                'kill -0 "$(cat /run/apache2/apache2.pid)" && apachectl graceful': (
-                    self.apache.reload_command
-                ),
+                "apachectl graceful": self.apache.graceful_command,
+                "http://127.0.0.1/server-status?auto": self.apache.status_url,
                 "systemctl try-reload-or-restart pyconfd-register@web": (
                     f"test ! -e {pid} || kill -HUP $(cat {pid})"
                 ),
@@ -130,7 +129,7 @@ class Balancer:
 
 
 def command_folder(folder: Path) -> Path:
-    """A folder for PATH with `pyconfd` in it, as checks and hooks call it."""
+    """A folder for PATH with `pyconfd` in it, as hooks call it."""
     made = folder / "bin"
     made.mkdir(exist_ok=True)
     root = Path(__file__).parent.parent

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import time
 from typing import Any
@@ -49,7 +50,8 @@ def parse_check(text: str) -> Check:
     """
     A check from an operator's words: `http://host/path`, `http:/path`, `tcp`, `exec:COMMAND`, ...
 
-    Without a host it is asked at the member's own address. Raises RegistrationError.
+    Without a host it is asked at the member's own address; ` host=NAME` behind a URL is the site
+    that is asked for there. Raises RegistrationError.
     """
     kind, _, rest = text.strip().partition(":")
     if kind not in KINDS:
@@ -58,6 +60,9 @@ def parse_check(text: str) -> Check:
         hint = did_you_mean(kind, KINDS) or f"one of {', '.join(KINDS)}"
         raise RegistrationError(f"unknown kind of check {kind!r}", where=text, hint=hint)
     if kind in ("http", "https"):
+        if not re.fullmatch(r"\S*( host=[\w.-]+)?", rest, re.ASCII):
+            hint = "write http:/path, or http:/path host=www.example.com"
+            raise RegistrationError("the check is no URL", where=text, hint=hint)
         return Check(kind, _url(kind, rest))
     if kind in ("tcp", "grpc"):
         return Check(kind, rest.removeprefix("//") or ADDRESS)
@@ -162,18 +167,22 @@ def _connect(host: str, port: int, unix: str, deadline: float) -> socket.socket:
 
 
 def _ask_http(url: str, unix: str, deadline: float) -> Answer:
-    """Only the status line is awaited: a slow or endless body says nothing about health."""
+    """
+    Only the status line is awaited: a slow or endless body says nothing about health. url: with
+    ` host=NAME` behind it where another site than that of its host is asked for.
+    """
+    url, _, site = url.partition(" host=")
     parts = urlsplit(url)
     host, port = _split(parts.netloc, 443 if parts.scheme == "https" else 80)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     request = (
-        f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: pyconfd\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {site or parts.netloc}\r\nUser-Agent: pyconfd\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
     with contextlib.ExitStack() as stack:
         stream = stack.enter_context(_connect(host, port, unix, deadline))
         if parts.scheme == "https":
-            stream = stack.enter_context(_tls(stream, host))
+            stream = stack.enter_context(_tls(stream, site or host))
         stream.sendall(request.encode())
         line = _status_line(stream, deadline)
     words = line.split(" ", 2)

@@ -29,6 +29,8 @@ pytestmark = pytest.mark.integration
 
 RECIPE = "content-sync"
 EXAMPLE = load_recipe(RECIPE)
+#: Far more than anything here takes, also beside other tests.
+WAIT_S = 40.0
 
 
 class Backend(Node):
@@ -105,7 +107,7 @@ class Edge:
     daemons: list[Daemon]
 
     def wait(self, true: Callable[[], object], what: str) -> None:
-        self.daemons[0].wait(true, what)
+        self.daemons[0].wait(true, what, WAIT_S)
 
     def both(self) -> None:
         """Wait until nginx asks both backends."""

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.integration
 
 RECIPE = "nginx-balancer"
 EXAMPLE = load_recipe(RECIPE)
+#: Far more than anything here takes, also beside other tests.
+WAIT_S = 40.0
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Edge:
         return self.balancer.nginx.port
 
     def wait(self, true: Callable[[], object], what: str) -> None:
-        self.daemons[0].wait(true, what)
+        self.daemons[0].wait(true, what, WAIT_S)
 
     def both(self) -> None:
         """Wait until both backends serve both sites."""
@@ -167,6 +169,25 @@ def test_a_vhost_without_its_page_is_not_published(edge: Edge) -> None:
     assert first.in_rotation(WWW)
     (first.www / "gone.html").rename(page)
     edge.wait(lambda: first.in_rotation(IMG), "the site published")
+
+
+def test_a_virtual_host_that_changes_while_apache_is_down_is_told_when_it_is_back(
+    edge: Edge,
+) -> None:
+    """The reload is owed, because nothing was there to confirm it, and paid."""
+    first, daemon = edge.nodes[0], edge.daemons[1]
+    key, said = f"/nginx/{WWW}/backend/trusted_proxy", len(daemon.log)
+    file = first.apache.folder / "sites" / f"pyconfd-{WWW}.conf"
+    first.apache.stop()
+    edge.etcd.put(key, "127.0.0.1 192.0.2.9")
+    edge.wait(lambda: "192.0.2.9" in file.read_text(), "the new file")
+    edge.wait(lambda: "reload" in daemon.log[said:] and "ERROR" in daemon.log[said:], "it owed")
+    first.apache.start()
+    edge.wait(lambda: "reloaded" in daemon.log[said:], "it paid")
+    edge.etcd.put(key, "127.0.0.1")
+    edge.wait(
+        lambda: not any(b"192.0.2.9" in text for text in _live(edge).values()), "all as before"
+    )
 
 
 # What is said of the members of the example is tested in test_nginx_sites.py: here they register.

@@ -30,6 +30,8 @@ pytestmark = [
 
 RECIPE = "rtmp-hls"
 EXAMPLE = load_recipe(RECIPE)
+#: Far more than anything here takes, also beside other tests.
+WAIT_S = 40.0
 LIVE = "/live/apps/live"
 
 
@@ -63,7 +65,7 @@ class Streams:
             found[:] = [answer.body]
             return answer.status == 200 and answer.body.count("#EXTINF") >= segments
 
-        self.daemons[0].wait(there, f"{segments} segments of {stream}")
+        self.daemons[0].wait(there, f"{segments} segments of {stream}", WAIT_S)
         return found[0]
 
 

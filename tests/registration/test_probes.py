@@ -79,6 +79,7 @@ def ask(check: str, address: str, timeout_s: float = 2.0) -> tuple[bool, str]:
         ("http:/health", Check("http", "http://{addr}/health")),
         ("http:", Check("http", "http://{addr}/")),
         ("http://1.2.3.4:80/x?y=1", Check("http", "http://1.2.3.4:80/x?y=1")),
+        ("http:/health host=a.b", Check("http", "http://{addr}/health host=a.b")),
         ("https://{addr}/x", Check("https", "https://{addr}/x")),
         ("tcp", Check("tcp", "{addr}")),
         ("tcp://1.2.3.4:80", Check("tcp", "1.2.3.4:80")),
@@ -91,7 +92,9 @@ def test_a_check_is_taken_apart(text: str, check: Check) -> None:
     assert parse_check(text) == check
 
 
-@pytest.mark.parametrize("text", ["", "htp:/", "exec:", "pid:", "load:x", "memory:0"])
+@pytest.mark.parametrize(
+    "text", ["", "htp:/", "exec:", "pid:", "load:x", "memory:0", "http:/a b", "http:/ host="]
+)
 def test_a_wrong_check_is_refused(text: str) -> None:
     """At the start, not at the first probe."""
     with pytest.raises(RegistrationError):
@@ -115,6 +118,16 @@ def test_http(server: Answering, answer: bytes, passes: bool, why: str) -> None:
     passed, reason = ask("http:/health?a=1", server.address)
     assert (passed, reason) == (passes, f"http://{server.address}/health?a=1: {why}")
     assert server.requests[0].startswith(b"GET /health?a=1 HTTP/1.1\r\n")
+
+
+def test_http_of_a_site_that_is_not_the_only_one_there(server: Answering) -> None:
+    """The request goes to the member and asks for the site by its name."""
+    passed, why = ask("http:/health host=www.example.com", server.address)
+    assert (passed, why) == (
+        True,
+        f"http://{server.address}/health host=www.example.com: answered 200",
+    )
+    assert b"GET /health HTTP/1.1\r\nHost: www.example.com\r\n" in server.requests[0]
 
 
 def test_a_check_that_hangs_takes_its_timeout_and_fails() -> None:
