@@ -143,7 +143,7 @@ def burst(bench: Bench, puts: int) -> list[Figure]:
 # What an operator sets where bursts are expected: both wait, so neither is the default.
 _PACED = (
     Subject("pyconfd, reloads 1 s apart", settings='min_reload_interval = "1s"\n'),
-    Subject("pyconfd, held 100 ms", settings='hold_min = "100ms"\n'),
+    Subject("pyconfd, held 250 ms", settings='hold_min = "250ms"\n'),
 )
 
 

@@ -1,7 +1,8 @@
 """
 What the store layer costs, beside the bare stub that does no more than it must:
 
-    python -m bench --only store-list --only store-delivery --only store-events --only store-alone
+    python -m bench --only store-list --only store-delivery --only store-alone
+    python -m bench --only store-events --only store-storm
 
 Each measurement is a process of its own (`python -m bench.store_probe`), so that what one leaves
 in memory is no other's; rounds of the subjects alternate.
@@ -14,12 +15,15 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from bench.measure import cpu_s, percentile
 from bench.scenarios import Bench, Figure, _change_often
 from bench.store import fill
 from bench.subjects import PREFIX, Daemon, Subject
+from pyconfd.backends.etcd_stubs import load_grpc, message, method
 
 BARE = "bare stub"
 IDLE = "bare stub, no field read"
@@ -72,10 +76,10 @@ def _deliveries(bench: Bench, kind: str, puts: int) -> list[float]:
     return found
 
 
-def events(bench: Bench) -> list[Figure]:
-    """CPU per event of a burst: the bare watch, the mirror with its index, the whole daemon."""
+def events(bench: Bench, how: str, write: Callable[[Bench, int], None]) -> list[Figure]:
+    """CPU per event of a burst, up to the mirror and the resources that read what changed."""
     number = 10_000 if not bench.quick else 1_000
-    name = f"{number} events, 1000 resources"
+    name = f"{number} events {how}"
     fill(bench.etcd, 1000, 10)
     figures = []
     kinds = {"bare watch": "events-bare", "pyconfd, mirror and index": "events"}
@@ -85,7 +89,7 @@ def events(bench: Bench) -> list[Figure]:
         ) as process:
             assert process.stdout
             assert process.stdout.readline() == "watching\n"
-            _burst(bench, number)
+            write(bench, number)
             used_us = json.loads(process.stdout.readline())["cpu_ms"] * 1e3
         figures.append(Figure(name, "CPU per event", "us", who, used_us / number))
         share = used_us / number * 10_000 / 1e6 * 100
@@ -93,15 +97,33 @@ def events(bench: Bench) -> list[Figure]:
     return figures
 
 
-def _burst(bench: Bench, number: int) -> None:
-    """Transactions of 50 over all resources."""
+def _pair(number: int) -> tuple[str, str]:
+    """Over all resources, then over their keys."""
+    return f"{PREFIX}/{number % 1000}/key{number // 1000 % 10:05}", f"event-{number}"
+
+
+def _together(bench: Bench, number: int) -> None:
     for start in range(0, number, 50):
-        bench.etcd.put_many(
-            [
-                (f"{PREFIX}/{each % 1000}/key{each // 1000 % 10:05}", f"event-{each}")
-                for each in range(start, start + 50)
-            ]
+        bench.etcd.put_many([_pair(each) for each in range(start, start + 50)])
+
+
+def _apart(bench: Bench, number: int) -> None:
+    """As fast as one client can: 64 puts under way at a time."""
+    made, request = method("KV/Put"), message("PutRequest")
+    with load_grpc().insecure_channel(bench.etcd.endpoint) as channel:
+        put = channel.unary_unary(
+            made.path,
+            request_serializer=made.request.SerializeToString,
+            response_deserializer=made.response.FromString,
         )
+        under_way: deque[Any] = deque()
+        for each in range(number):
+            key, value = _pair(each)
+            under_way.append(put.future(request(key=key.encode(), value=value.encode())))
+            if len(under_way) > 64:
+                under_way.popleft().result()
+        for left in under_way:
+            left.result()
 
 
 def alone(bench: Bench) -> list[Figure]:
@@ -149,6 +171,7 @@ def _argv(bench: Bench, kind: str) -> Sequence[str]:
 STORE_SCENARIOS: dict[str, Callable[[Bench], list[Figure]]] = {
     "store-list": listing,
     "store-delivery": delivery,
-    "store-events": events,
+    "store-events": lambda bench: events(bench, "in transactions of 50", _together),
+    "store-storm": lambda bench: events(bench, "one by one", _apart),
     "store-alone": alone,
 }

@@ -63,7 +63,7 @@ class Source(Protocol):
         Start following. The first message is Listed with reason "start".
 
         prefixes: key paths that do not cover one another (model.keys.covering).
-        put: called from the watch's own thread, one message after the other; it must not block.
+        put: called from threads of the watch, one message after the other; it must not block.
         """
 
     def close(self) -> None:

@@ -28,9 +28,14 @@ class Landmark:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """All that changed up to `revision`, of one or more whole revisions."""
+    """
+    All that changed up to `revision`, of one or more whole revisions, in the store's order.
+
+    revisions: how many. strangers: how many events were of no prefix of ours.
+    """
 
     revision: int
+    revisions: int
     changes: tuple[KeyChange, ...]
     landmark: Landmark
     strangers: int
@@ -133,16 +138,19 @@ class Fenced:
 def whole(events: Sequence[Any], door: Door) -> Whole:
     """The changes of the events that are ours, and where the history now stands."""
     changes = []
+    revision = revisions = 0
     for event in events:
         kv = event.kv
+        if kv.mod_revision != revision:
+            revision = kv.mod_revision
+            revisions += 1
         key = decode(kv.key)
         if door.admits(key):
             value = None if event.type == _DELETE else kv.value
-            changes.append(KeyChange(key, value, kv.mod_revision, kv.lease))
+            changes.append(KeyChange(key, value, revision, kv.lease))
     last = events[len(events) - 1]
-    deleted = last.type == _DELETE
-    mark = Landmark(last.kv.key, 0 if deleted else last.kv.mod_revision)
-    return Whole(last.kv.mod_revision, tuple(changes), mark, len(events) - len(changes))
+    mark = Landmark(last.kv.key, 0 if last.type == _DELETE else revision)
+    return Whole(revision, revisions, tuple(changes), mark, len(events) - len(changes))
 
 
 def covering_range(spans: Sequence[Span]) -> tuple[bytes, bytes]:

@@ -2,11 +2,14 @@
 One stream being followed, until the cursor wants something else.
 
 Turns what the stream and the probes say into messages for the cursor, and delivers batches.
-Runs in the watch's thread; shell without policy.
+Runs in the watch's thread, but for events, which are handed on where they arrive: each thread
+more on their way is a tenth of a millisecond. Shell without policy.
 """
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 from queue import Empty
 from typing import Any
@@ -15,9 +18,10 @@ from pyconfd.backends import cursor as at
 from pyconfd.backends.etcd_batches import Assembler, Fenced, Single, Whole, covering_range
 from pyconfd.backends.etcd_channel import Link
 from pyconfd.backends.etcd_errors import Remedy
-from pyconfd.backends.etcd_session import Item, Seen, Session
+from pyconfd.backends.etcd_session import Item, Seen, Session, Wake
 from pyconfd.backends.etcd_stream import Over, Said, Stream
 from pyconfd.backends.etcd_stubs import load_grpc, message
+from pyconfd.backends.pace import Advice, heard
 from pyconfd.errors import PyconfdError, SourceError
 from pyconfd.model.keys import Changed
 
@@ -28,8 +32,10 @@ FENCE_S = 0.5
 # Answers to wait for. etcd before 3.4.25 and 3.5.8 answers beside the events, so that one answer
 # may overtake an event that was there before it (issue 15220); a second one does not.
 FENCES = 2
-# Responses that are merged into one message when they wait already.
-MERGE = 500
+# Several watches that were just opened: one may be up to date while the next is still behind and
+# gets its history with the server's next round, every 100 ms; the same releases answer for all
+# nevertheless. So the first fence is asked for only when some rounds are over.
+SETTLE_S = 0.35
 # A probe that found the stream behind looks again after this.
 LOOK_AGAIN_S = 1.0
 # Events of others between two probes that make one watch over everything too dear.
@@ -37,12 +43,19 @@ STRANGERS_PER_PROBE = 5_000
 
 
 class Follower:
-    """`clean`: the stream was left for a reason that says nothing against its connection."""
+    """
+    `clean`: the stream was left for a reason that says nothing against its connection.
+
+    `tired`: it was left for a moment only, because it brings too many messages.
+    """
 
     def __init__(self, session: Session, link: Link) -> None:
         self._session = session
-        self.stream = Stream(session.channel, link, session.inbox.put)
+        self.stream = Stream(session.channel, link, self._hear)
         self.clean = False
+        self.tired = False
+        # Held by whichever thread steps the cursor: the watch's, or the stream's with events.
+        self._turn = threading.Lock()
         self._assembler, self._ranges = _plan(session)
         self._missing = len(self._ranges)  # watches that the server has not confirmed yet
         self._cluster_id = 0
@@ -50,12 +63,15 @@ class Follower:
         self._done = False
         now = time.monotonic()
         self._open_until = now + ANSWER_S
-        self._probe_at = now + session.options.probe_interval_s
+        if not session.pace.resting:  # else it is the stream of before that goes on
+            session.probe_at_s = now + session.options.probe_interval_s
+            session.strangers = 0
         self._probing = False
+        # 0 when fences count: always with one watch, else some time after all of them stand.
+        self._settled_at = math.inf if len(self._ranges) > 1 else 0.0
         self._fence_until = 0.0  # 0 when no fence is under way
         self._fence_target = 0
         self._fences_left = 0
-        self._strangers = 0
 
     def run(self, start: int) -> at.Command | None:
         """Follow from revision `start` on; what to do next, None when stopped."""
@@ -68,15 +84,21 @@ class Follower:
             try:
                 item = session.inbox.get(timeout=max(0.0, self._deadline() - time.monotonic()))
             except Empty:
-                self._on_time()
+                with self._turn:
+                    self._on_time()
             else:
-                self._on_item(item)
+                with self._turn:
+                    self._on_item(item)
         return self._next
 
     def _deadline(self) -> float:
         if self._missing:
             return self._open_until
-        return min(self._fence_until or self._probe_at, self._probe_at)
+        return min(
+            self._fence_until or math.inf,
+            self._settled_at or math.inf,
+            self._session.probe_at_s,
+        )
 
     def _leave(self, command: at.Command | None, *, clean: bool) -> None:
         self._done, self._next, self.clean = True, command, clean
@@ -96,7 +118,8 @@ class Follower:
         """Words of an earlier stream and wake-ups fall through."""
         match item:
             case Said(stream, response) if stream is self.stream:
-                self._on_said(response)
+                self._cluster_id = response.header.cluster_id
+                self._on_word(response)
             case Over(stream, error) if stream is self.stream:
                 if error is not None:
                     self._fault_of(error)
@@ -109,51 +132,56 @@ class Follower:
                     self._on_seen(answer.header)
 
     def _fault_of(self, error: Any) -> Any:
-        """What a grpc error means; a refused token is forgotten on the way."""
+        """What a grpc error means; a refused token is forgotten on the way. Raises all others."""
+        if not isinstance(error, load_grpc().RpcError):
+            raise error
         channel = self._session.channel
         fault = channel.translate(self.stream.link, error)
         if fault.remedy is Remedy.LOG_IN:
             channel.forget_token()
         return fault
 
-    def _on_said(self, response: Any) -> None:
-        """
-        One response, and those that wait already: one message instead of many in a burst.
-        """
-        ready: list[Whole] = []
-        while response is not None and not self._done:
-            self._cluster_id = response.header.cluster_id
-            if response.events:
-                self._hold(self._assembler.take(response), ready)
-            else:
-                self._deliver(ready)
-                ready = []
-                self._on_word(response)
-            response = self._waiting() if len(ready) < MERGE else None
-        self._deliver(ready)
+    def _hear(self, item: Said | Over) -> None:
+        """From the stream's thread: events at once, everything else in the watch's thread."""
+        if isinstance(item, Over) or not item.response.events:
+            self._session.inbox.put(item)
+            return
+        with self._turn:
+            if not self._done:
+                self._on_events(item.response)
+            if self._done:
+                self._session.inbox.put(Wake())
 
-    def _waiting(self) -> Any:
-        """The next response of this stream, if it waits in the inbox already."""
-        try:
-            item = self._session.inbox.get_nowait()
-        except Empty:
-            return None
-        if isinstance(item, Said) and item.stream is self.stream:
-            return item.response
-        # Nothing of this stream can come after its Over, so going to the back changes no order.
-        self._session.inbox.put(item)
-        return None
+    def _on_events(self, response: Any) -> None:
+        self._cluster_id = response.header.cluster_id
+        whole = self._assembler.take(response)
+        if whole is None:
+            self._fence()
+            return
+        self._deliver(whole)
+        if not self._done:
+            self._keep_pace(whole, response.header.revision - whole.revision)
 
-    def _hold(self, whole: Whole | None, ready: list[Whole]) -> None:
-        if whole is not None:
-            ready.append(whole)
-        elif not self._fence_until and self._assembler.newest:
-            # Only what is held now is fenced: an answer counts for nothing that came after the
-            # question, whatever revision it names.
-            self._fence_target = self._assembler.newest
-            self._fences_left = FENCES
-            self._fence_until = time.monotonic() + FENCE_S
-            self.stream.ask_progress()
+    def _keep_pace(self, whole: Whole, behind: int) -> None:
+        session = self._session
+        session.pace, advice = heard(session.pace, time.monotonic(), whole.revisions, behind)
+        if advice is Advice.LIST:
+            self._tell(at.Asked("the stream fell far behind the store"))
+        elif advice is Advice.REST:
+            self.tired = True
+            self._leave(session.step(at.Ended()), clean=True)
+
+    def _fence(self) -> None:
+        """Ask whether all watches are as far as what is held, unless that was asked already."""
+        if self._settled_at or self._fence_until or not self._assembler.newest:
+            return
+        # Only what is held now is fenced: an answer counts for nothing that came after the
+        # question, whatever revision it names.
+        self._fence_target = self._assembler.newest
+        self._fences_left = FENCES
+        self._fence_until = time.monotonic() + FENCE_S
+        self.stream.ask_progress()
+        self._session.inbox.put(Wake())  # its end may be before what the watch's thread awaits
 
     def _on_word(self, response: Any) -> None:
         """A response without events."""
@@ -176,32 +204,31 @@ class Follower:
             self.stream.ask_progress()
             return
         self._fence_until = 0.0
-        ready: list[Whole] = []
-        self._hold(self._assembler.fenced(self._fence_target), ready)
-        self._deliver(ready)
-        self._hold(None, ready)
+        self._deliver(self._assembler.fenced(self._fence_target))
+        self._fence()
 
     def _opened(self) -> None:
         """All watches stand."""
+        if self._settled_at:
+            self._settled_at = time.monotonic() + SETTLE_S
         self.stream.link.proven = True
         self._session.refusals = 0
         self._session.alive()
 
-    def _deliver(self, ready: list[Whole]) -> None:
-        if not ready or self._done:
+    def _deliver(self, whole: Whole | None) -> None:
+        if whole is None or self._done:
             return
-        session, last = self._session, ready[-1]
-        held = session.cursor.revision
-        if not isinstance(self._tell(at.Batch(self._cluster_id, last.revision)), at.Deliver):
+        session, held = self._session, self._session.cursor.revision
+        if not isinstance(self._tell(at.Batch(self._cluster_id, whole.revision)), at.Deliver):
             return
-        session.landmark = last.landmark
-        self._strangers += sum(each.strangers for each in ready)
-        changes = tuple(
-            change for each in ready for change in each.changes if change.mod_revision > held
-        )
+        session.landmark = whole.landmark
+        session.strangers += whole.strangers
+        changes = whole.changes
+        if changes and changes[0].mod_revision <= held:
+            changes = tuple(change for change in changes if change.mod_revision > held)
         if changes:
             session.well()
-            session.say(Changed(session.name, last.revision, changes))
+            session.say(Changed(session.name, whole.revision, changes))
 
     def _on_canceled(self, response: Any) -> None:
         """
@@ -245,12 +272,15 @@ class Follower:
             if now >= self._open_until:  # the member takes the call and does not answer
                 self._leave(self._session.step(at.Ended()), clean=False)
             return
+        if self._settled_at and now >= self._settled_at:
+            self._settled_at = 0.0
+            self._fence()
         if self._fence_until and now >= self._fence_until:
             self._fence_until = 0.0
-            whole = self._assembler.release()
-            self._deliver([whole] if whole else [])
-        if now >= self._probe_at and not self._done:
-            self._probe_at = now + self._session.options.probe_interval_s
+            self._deliver(self._assembler.release())
+        session = self._session
+        if now >= session.probe_at_s and not self._done:
+            session.probe_at_s = now + session.options.probe_interval_s
             self._probe()
 
     def _probe(self) -> None:
@@ -278,8 +308,8 @@ class Follower:
 
     def _too_many_strangers(self) -> bool:
         """Leave the one watch over everything when most of what it brings is not ours."""
-        session, strangers = self._session, self._strangers
-        self._strangers = 0
+        session = self._session
+        strangers, session.strangers = session.strangers, 0
         if strangers < STRANGERS_PER_PROBE or session.separate or len(session.spans) == 1:
             return False
         session.separate = True
@@ -292,7 +322,7 @@ class Follower:
         if self._done:
             return
         if isinstance(command, at.AskProgress):
-            self._probe_at = min(self._probe_at, now + LOOK_AGAIN_S)
+            self._session.probe_at_s = min(self._session.probe_at_s, now + LOOK_AGAIN_S)
         else:
             self._session.alive()
 

@@ -1,8 +1,8 @@
 """
 What a watch of etcd remembers and how it speaks: shared by its commands and its stream.
 
-Used by the watch's thread alone, but for the inbox and the two wishes (stop, list) that any
-thread may put.
+Used by the watch's thread and, in turn with it, the stream's (etcd_follow.py), but for the inbox
+and the two wishes (stop, list) that any thread may put.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pyconfd.backends.etcd_batches import Door, Landmark
 from pyconfd.backends.etcd_channel import EtcdChannel
 from pyconfd.backends.etcd_read import Span
 from pyconfd.backends.etcd_stream import Over, Said, Stream
+from pyconfd.backends.pace import Pace
 from pyconfd.errors import SourceError, SourceRefused
 from pyconfd.model.keys import Lost, Progressed, SourceMessage
 
@@ -47,7 +48,8 @@ class Session:
     """
     cursor: where the watch stands. landmark: the last change known, None when there was none.
     separate: one watch for each span, because one over everything is refused or too dear.
-    refusals: how often in a row the server ended a watch that it had taken.
+    refusals: how often in a row the server ended a watch that it had taken. probe_at_s: when the
+    store is to be asked beside the stream. strangers: events of others since the last probe.
     """
 
     def __init__(
@@ -67,6 +69,9 @@ class Session:
         self.refusals = 0
         self.inbox: SimpleQueue[Item] = SimpleQueue()
         self.cursor = at.Cursor()
+        self.pace = Pace()
+        self.probe_at_s = 0.0
+        self.strangers = 0
         self.landmark: Landmark | None = None
         self._put = put
         self._stopping = threading.Event()
@@ -132,7 +137,11 @@ class Session:
     def pause_after(self, error: SourceError) -> None:
         """The back-off that fits the failure; slower when the store refuses."""
         curve = self._slow if isinstance(error, SourceRefused) else self._backoff
-        until = time.monotonic() + curve.next_s()
+        self.rest(curve.next_s())
+
+    def rest(self, seconds: float) -> None:
+        """So long, unless somebody wants attention."""
+        until = time.monotonic() + seconds
         while not self.stopping and not self.wished:
             left_s = until - time.monotonic()
             if left_s <= 0:

@@ -1,7 +1,7 @@
 """
 One watch stream to one member: opened, read by a thread, ended. It knows no position.
 
-Everything that comes is put on an inbox as Said, and at last one Over. Shell.
+Everything that comes is told as Said, and at last one Over, all in that thread. Shell.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """The stream ended; error is grpc's, or None when the server ended it without one."""
+    """
+    The stream ended; error is grpc's, or None when the server ended it without one.
+
+    Or it is what went wrong in the thread while something was told.
+    """
 
     stream: Stream
     error: Any
@@ -38,11 +42,11 @@ class Stream:
     """A bidirectional Watch call with one watch per range, all starting at one revision."""
 
     def __init__(
-        self, channel: EtcdChannel, link: Link, inbox: Callable[[Said | Over], None]
+        self, channel: EtcdChannel, link: Link, tell: Callable[[Said | Over], None]
     ) -> None:
         self.link = link
         self._channel = channel
-        self._inbox = inbox
+        self._tell = tell
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._call: Any = None
         self._thread = threading.Thread(target=self._read, name="etcd-stream", daemon=True)
@@ -72,7 +76,7 @@ class Stream:
         self._requests.put(message("WatchRequest")(progress_request={}))
 
     def close(self) -> None:
-        """End it and its thread; harmless when it has ended. What came stays in the inbox."""
+        """End it and its thread; harmless when it has ended."""
         self._requests.put(None)
         if self._call is not None:
             self._call.cancel()
@@ -87,12 +91,14 @@ class Stream:
 
     def _read(self) -> None:
         grpc = load_grpc()
-        error = None
+        error: Exception | None = None
         try:
             for response in self._call:
-                self._inbox(Said(self, response))
+                self._tell(Said(self, response))
         except grpc.RpcError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001  (top of the thread; raised by who follows)
             error = failure
         # The feeder of the requests would wait for ever for the next one.
         self._requests.put(None)
-        self._inbox(Over(self, error))
+        self._tell(Over(self, error))

@@ -1,11 +1,11 @@
 """
 Following etcd: carries out what the cursor decides, and says what came of it.
 
-One thread owns the session and puts every message. The stream's reader and the answers of probes
-only put on its inbox. All waits are for the inbox or for calls that closing the channel ends, so
-stopping is prompt.
+One thread owns the session. While a stream is open, its reader hands on events, in turn with that
+thread; everything else comes to the inbox. All waits are for the inbox or for calls that closing
+the channel ends, so stopping is prompt.
 
-Shell; decisions are in cursor.py, the open stream in etcd_follow.py.
+Shell; decisions are in cursor.py and pace.py, the open stream in etcd_follow.py.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pyconfd.backends.etcd_follow import ANSWER_S, Follower
 from pyconfd.backends.etcd_read import Page, Span, encode
 from pyconfd.backends.etcd_session import Session
 from pyconfd.backends.etcd_stubs import message
+from pyconfd.backends.pace import REST_S
 from pyconfd.errors import RevisionCompacted, SourceError, SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Listed, Lost
 
@@ -157,3 +158,5 @@ class EtcdWatch:
             follower.stream.close()
             if not follower.clean:
                 channel.drop(follower.stream.link)
+            if follower.tired:
+                self._session.rest(REST_S)

@@ -33,7 +33,7 @@ def test_a_quick_run_prints_tables_and_writes_json(tmp_path: Path) -> None:
 
 def test_the_store_layer_is_measured_beside_the_bare_watch() -> None:
     """Delivery and a burst of events, in processes of their own."""
-    only = ["--only", "store-delivery", "--only", "store-events"]
+    only = ["--only", "store-delivery", "--only", "store-events", "--only", "store-storm"]
     done = subprocess.run([*BENCH, *only], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "p50 over the bare watch" in done.stdout
