@@ -8,7 +8,8 @@ not hold up the others, unless they are only good together, which is what declar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyconfd.app.quarantine import Refusal
@@ -37,12 +38,15 @@ from pyconfd.model.steps import (
 from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.store import Snapshot
 
+Judged = tuple[Checked, ...] | Refused
+
 
 @dataclass(slots=True, eq=False)
 class Candidate:
     """
-    One group of this pass. removals: destinations that disappear with it. staged: what differs,
-    in the group's order. outcomes: by destination, complete when the candidate is settled.
+    One group of this pass. removals: destinations that disappear with it; may_go: they were judged
+    with other groups. staged: what differs, in the group's order. outcomes: by destination,
+    complete when the candidate is settled.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Candidate:
     permits: list[Checked] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     settled: bool = False
+    may_go: bool = False
 
     @property
     def waiting(self) -> bool:
@@ -65,7 +70,8 @@ class Candidate:
 
     def begin_again(self) -> None:
         """Forget what came of it; the staged files are gone."""
-        self.staged, self.permits, self.outcomes, self.settled = [], [], {}, False
+        self.staged, self.permits, self.outcomes = [], [], {}
+        self.settled = self.may_go = False
 
     def settle(self, resource: Resource, result: Result, **facts: object) -> None:
         """Note what became of one destination."""
@@ -143,13 +149,12 @@ def _judge(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) ->
 
 def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     """
-    Those with permits, by verdict: what one nginx has judged as a set is swapped as a set. Files
-    of nginx that only disappear are not among them; they are judged later.
+    Those with permits, by verdict: what one nginx has judged as a set is swapped as a set.
     """
     sets: dict[object, list[Candidate]] = {}
     for candidate in _waiting(candidates):
         nginx = _nginx(candidate)
-        if nginx is None or candidate.staged:
+        if nginx is None or candidate.staged or candidate.may_go:
             sets.setdefault(nginx or candidate.name, []).append(candidate)
     return list(sets.values())
 
@@ -237,30 +242,37 @@ def _check_alone(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None
 def _check_in_nginx(
     tools: Tools, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
 ) -> None:
-    """All groups of one nginx together; those that do not pass are left out."""
+    """
+    All groups of one nginx together, files that only disappear included; those that do not pass are
+    left out. Where the disappearing does not pass with the others, it is judged later, by itself.
+    """
     from pyconfd.pipeline.together import sort_out
 
-    due = {
-        candidate.name: candidate
-        for candidate in _waiting(candidates)
-        if _nginx(candidate) == nginx and candidate.staged
-    }
-    if not due:
-        return
+    mine = [candidate for candidate in _waiting(candidates) if _nginx(candidate) == nginx]
+    due = {candidate.name: candidate for candidate in mine if candidate.staged}
+    going = [candidate for candidate in mine if not candidate.staged]
 
-    def judge(files: Sequence[Staged]) -> tuple[Checked, ...] | Refused:
+    def judge(files: Sequence[Staged], also: Sequence[Candidate] = ()) -> Judged:
         members = set(map(id, files))
-        removed = [
-            gone.dest
-            for candidate in due.values()
-            if any(id(staged) in members for staged in candidate.staged)
-            for gone in candidate.removals
-        ]
+        with_files = (
+            one for one in due.values() if any(id(staged) in members for staged in one.staged)
+        )
+        removed = [gone.dest for one in (*with_files, *also) for gone in one.removals]
         return _ask(tools, nginx, files, removed)
 
-    verdict = sort_out({name: candidate.staged for name, candidate in due.items()}, judge)
+    def with_going(files: Sequence[Staged]) -> Judged:
+        return judge(files, going)
+
+    if not due:
+        _may_go_together(going, judge)
+        return
+    groups = {name: candidate.staged for name, candidate in due.items()}
+    verdict = sort_out(groups, judge, more=with_going if going else None)
     for name, permits in verdict.passed.items():
         due[name].permits = list(permits)
+    if verdict.passed and verdict.more:
+        for candidate in going:
+            candidate.may_go = True
     for name, why in verdict.refused.items():
         candidate = due[name]
         if isinstance(why, CheckBroken):
@@ -269,6 +281,16 @@ def _check_in_nginx(
         else:
             report = _with_place(tools, why, snapshot)
             candidate.fail(why.staged.rendered.resource, Result.REFUSED, report=report)
+
+
+def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -> None:
+    """Many files that only disappear are one judgement, where that is a yes."""
+    if len(going) < 2:
+        return
+    with contextlib.suppress(CheckBroken):
+        judge((), going)
+        for candidate in going:
+            candidate.may_go = True
 
 
 def _with_place(tools: Tools, why: Refused, snapshot: Snapshot) -> CommandReport:
@@ -282,9 +304,7 @@ def _with_place(tools: Tools, why: Refused, snapshot: Snapshot) -> CommandReport
     return replace(why.report, output=f"{words}\n{made}\n")
 
 
-def _ask(
-    tools: Tools, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]
-) -> tuple[Checked, ...] | Refused:
+def _ask(tools: Tools, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]) -> Judged:
     return check.check_in_nginx(
         files,
         nginx,

@@ -21,16 +21,22 @@ Judge = Callable[[Sequence[Staged]], tuple[Checked, ...] | Refused]
 class Sorted:
     """
     What came of each group, by name. passed: the permits of those that pass together, judged in
-    one set; refused: why each of the others is left out. Both in declared order.
+    one set; refused: why each of the others is left out. Both in declared order. more: whether
+    those that passed were judged with what `sort_out` was to try with them.
     """
 
     passed: Mapping[str, tuple[Checked, ...]]
     refused: Mapping[str, Refused | CheckBroken]
+    more: bool = False
 
 
-def sort_out(groups: Mapping[str, Sequence[Staged]], judge: Judge) -> Sorted:
+def sort_out(
+    groups: Mapping[str, Sequence[Staged]], judge: Judge, *, more: Judge | None = None
+) -> Sorted:
     """
-    Find the groups that pass together. groups: name -> its staged files, in declared order.
+    Find the groups that pass together. groups: name -> its staged files, in declared order. more:
+    judges them together with something else; where that is not taken and none of the groups is to
+    blame, they are judged without it.
 
     The usual case costs one judgement. After a refusal the group that the checker named is left
     out and the rest is judged again; when it named none of them, the set is built up one group
@@ -39,12 +45,12 @@ def sort_out(groups: Mapping[str, Sequence[Staged]], judge: Judge) -> Sorted:
     left = dict(groups)
     refused: dict[str, Refused | CheckBroken] = {}
     while left:
-        verdict = _judged(left, judge)
+        verdict = _judged(left, more or judge)
         if isinstance(verdict, tuple):
-            return Sorted(_by_group(left, verdict), _in_order(groups, refused))
-        name = _group_of(left, verdict)
+            return Sorted(_by_group(left, verdict), _in_order(groups, refused), more is not None)
+        name = _group_of(left, verdict, alone=len(left) == 1 and more is None)
         if name is None:
-            return _one_by_one(groups, judge)
+            return sort_out(groups, judge) if more else _one_by_one(groups, judge)
         refused[name] = verdict
         del left[name]
     return Sorted({}, _in_order(groups, refused))
@@ -73,11 +79,13 @@ def _judged(
         return broken
 
 
-def _group_of(groups: Mapping[str, Sequence[Staged]], verdict: Refused | CheckBroken) -> str | None:
-    """The group that the verdict is about, if it says."""
+def _group_of(
+    groups: Mapping[str, Sequence[Staged]], verdict: Refused | CheckBroken, *, alone: bool
+) -> str | None:
+    """The group that the verdict is about, if it says, or if there is nothing else: `alone`."""
     if isinstance(verdict, CheckBroken):
-        return next(iter(groups)) if len(groups) == 1 else None
-    if not verdict.named and len(groups) > 1:
+        return next(iter(groups)) if alone else None
+    if not (verdict.named or alone):
         return None
     return next(name for name, staged in groups.items() if verdict.staged in staged)
 

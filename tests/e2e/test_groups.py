@@ -193,6 +193,25 @@ def test_a_file_that_something_else_still_needs_is_not_removed(edge: Edge) -> No
     assert not (edge.nginx.sites / "x.conf").exists()
 
 
+def test_a_file_goes_in_the_same_judgement_as_the_one_that_takes_its_place(edge: Edge) -> None:
+    """Two default servers are refused; none of the two changes would do without the other."""
+    site = (
+        "server {\n    listen 127.0.0.1:@PORT@ {{ getv('/s/' ~ name) | raw }};\n"
+        "    return 200 {{ name | quoted }};\n}\n"
+    )
+    edge.resource("s", site, _each(edge), "{name}.conf")
+    edge.keys(s={"x": "default_server", "y": "", "u": "", "v": ""})
+    edge.once()
+    edge.nginx.wait_answer("nobody", "x")
+    edge.keys(s={"y": "default_server", "u": "", "v": ""})
+    assert reloads(edge.once()) == 1
+    edge.nginx.wait_answer("nobody", "y")
+    edge.keys(s={"y": "default_server"})
+    assert reloads(edge.once()) == 1, "several that only go"
+    assert [path.name for path in edge.nginx.sites.iterdir()] == ["y.conf"]
+    edge.nginx.wait_answer("nobody", "y")
+
+
 @pytest.mark.parametrize(
     "name",
     ["..", ".hidden", "n" * 300, "a\nb", "a\x00b", "\x7f", "."],

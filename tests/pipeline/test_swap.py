@@ -160,6 +160,22 @@ def test_a_set_is_live_whole(tmp_path: Path, journal: Journal) -> None:
     assert open_lines(tmp_path) == []
 
 
+def test_a_set_is_swapped_in_the_order_it_was_given(tmp_path: Path, journal: Journal) -> None:
+    """Files that disappear come last."""
+    for name in ("a", "b", "c", "gone"):
+        (tmp_path / name).write_bytes(b"old")
+    permits = [permit(tmp_path / name) for name in "bca"]
+    seen: list[str] = []
+
+    def note() -> None:
+        seen.extend(name for name in "abc" if (tmp_path / name).read_bytes() == b"new")
+        seen.extend(["gone"] * (tmp_path / "gone").exists())
+
+    with before_call("rename", 3, note):
+        swap.swap_all(permits, journal=journal, removals=[a_resource(tmp_path / "gone")])
+    assert seen == ["b", "c", "gone"]
+
+
 def test_a_set_that_fails_half_way_is_taken_back(tmp_path: Path, journal: Journal) -> None:
     """The old file is the very same inode again, the new one is gone."""
     (tmp_path / "a").write_bytes(b"old")

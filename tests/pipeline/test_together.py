@@ -155,3 +155,22 @@ def test_a_search_that_cannot_go_on_names_nobody_it_has_not_found() -> None:
     service = Service({"g1", "g9"}, patience=6)
     refused = by_halves(NAMES, service.offer)
     assert refused == ["g1"]
+
+
+def test_what_is_tried_with_the_groups_is_left_out_when_none_of_them_is_to_blame() -> None:
+    """Such as files that disappear: with them if that is fine, without them if not."""
+    groups = {name: [a_file(name)] for name in "ab"}
+    asked: list[frozenset[str]] = []
+    judge = a_judge(set(), set(), True, asked)
+
+    def never(staged: Sequence[Staged]) -> tuple[Checked, ...] | Refused:
+        return Refused(staged[0], REPORT, named=False)
+
+    result = sort_out(groups, judge, more=judge)
+    assert (set(result.passed), result.more, len(asked)) == ({"a", "b"}, True, 1)
+    for some in (groups, {"a": groups["a"]}):
+        result = sort_out(some, judge, more=never)
+        assert (set(result.passed), result.refused, result.more) == (set(some), {}, False)
+    bad = a_judge({"b"}, set(), True, asked)
+    result = sort_out(groups, bad, more=bad)
+    assert (set(result.passed), set(result.refused), result.more) == ({"a"}, {"b"}, True)
