@@ -1,8 +1,9 @@
 """
 What the guards compare with: the keys of each resource's last good version, kept over restarts.
 
-Only the number of keys is written down, at leisure: it answers "is suddenly everything gone?",
-for which a number that is a minute old is as good as a new one.
+Only the number of keys is written down: it answers "is suddenly everything gone?", for which a
+number that is a minute old is as good as a new one. The first number of a resource does not wait,
+because a run that is killed before has left nothing to compare with.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Guards:
         self._new: dict[str, Resource] = {}
         self._held: dict[str, tuple[float, str]] = {}
         self._released: set[str] = set()
+        #: Whether a resource has its first good version, of which nothing is written down yet.
+        self.unwritten = False
 
     @property
     def held(self) -> Mapping[str, str]:
@@ -62,6 +65,7 @@ class Guards:
 
     def passed(self, resource: Resource, snapshot: Snapshot) -> None:
         """The version made of this snapshot is live, or was live already."""
+        self.unwritten |= resource.name not in self._counts
         self._good[resource.name] = Good(snapshot)
         self._new[resource.name] = resource
         self._released.discard(resource.name)
@@ -80,6 +84,7 @@ class Guards:
 
     def keep(self) -> None:
         """Write down the numbers that are new since the last time. Raises OSError."""
+        self.unwritten = False
         fresh, self._new = self._new, {}
         counts = {name: self._good[name].number(resource) for name, resource in fresh.items()}
         counts = {**self._counts, **counts}

@@ -220,6 +220,8 @@ class Loop:
         report.lane(message)
         if not self._unready and self._listed:
             self._parts.notify.ready()
+            if self._parts.tools.guards.unwritten:
+                self._keep()
 
     def _overtaken(self, message: LaneReport, now: float) -> None:
         """

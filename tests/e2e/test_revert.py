@@ -212,3 +212,28 @@ def ask(edge: Edge, command: str, name: str = "a") -> str:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "before", "after", "words"),
+    [
+        ("limit_req_zone @VALUE@ zone=z:64k rate=1r/s;", "$uri", "$host", "previously it used"),
+        ("proxy_cache_path @FOLDER@/@VALUE@ keys_zone=z:64k;", "one", "two", "previously it used"),
+    ],
+    ids=["zone key", "cache path"],
+)
+def test_what_nginx_t_cannot_see_is_refused_by_the_running_one(
+    edge: Edge, line: str, before: str, after: str, words: str
+) -> None:
+    """`nginx -t` and the reload command both say yes; the old version is live again."""
+    folder = edge.nginx.folder / "run"
+    text = line.replace("@FOLDER@", str(folder)).replace("@VALUE@", "{{ getv('/z/v') | raw }}")
+    dest = edge.resource("z", f"{text}\n", edge.nginx.toml + REVERT)
+    edge.keys(z={"v": before})
+    edge.once()
+    good = dest.read_text()
+    edge.keys(z={"v": after})
+    said = edge.once(fails=True)
+    assert words in said
+    assert dest.read_text() == good
+    nothing_else(edge, "z.conf")
