@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -312,6 +313,37 @@ def _live(node: Backend) -> dict[Path, bytes]:
     """Everything that is rendered on a node."""
     found = [*(node.apache.folder / "sites").glob("[!.]*"), node.folder / "cron"]
     return {path: path.read_bytes() for path in [*found, node.folder / "rsyncd.conf"]}
+
+
+CHECK = Path(SHIPPED, RECIPE, "scripts", "check-rsyncd")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[a]\npath = /\n", ""),
+        ("[a]\npath = /\nbogus = 1\n", ':3: IGNORING unknown parameter "bogus"'),
+        ("[a]\npath = /\nread only = maybe\n", ":3: Badly formed boolean"),
+        ("[a]\npath = /\n[b\n", ":1: rsync does not offer the module a"),
+    ],
+    ids=["good", "unknown", "no-boolean", "no-section"],
+)
+def test_rsync_itself_judges_its_file(tmp_path: Path, text: str, says: str) -> None:
+    """What it only notes in its log is a refusal, with file and line."""
+    path = tmp_path / "rsyncd.conf"
+    path.write_text(text)
+    done = subprocess.run([CHECK, path], capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if says else 0)
+    assert says in done.stderr
+
+
+def test_without_rsync_nothing_is_passed(tmp_path: Path) -> None:
+    """The checker cannot judge."""
+    path = tmp_path / "rsyncd.conf"
+    path.write_text("")
+    argv, environ = [sys.executable, CHECK, path], {"PATH": str(tmp_path)}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "check-rsyncd: rsync: not found\n")
 
 
 def test_what_recipes_share_is_one_text() -> None:

@@ -225,6 +225,17 @@ def test_a_port_of_another_program_is_put_back(running: Streams) -> None:
     assert origin.get("/healthz").status == 200
 
 
+def test_without_nginx_nothing_is_written(running: Streams, tmp_path: Path) -> None:
+    """No program, no verdict: the file of before stays."""
+    nginx = RtmpNginx(tmp_path / "nginx")
+    before, changes = nginx.conf.read_bytes(), nginx.changes("origin")
+    changes['nginx_conf = "/etc/nginx/nginx.conf"'] += '\nnginx_bin = "/no/nginx"'
+    done = laid_out(RECIPE, tmp_path, changes, "--node", running.etcd.endpoint).once()
+    assert done.returncode == 1
+    assert "/no/nginx" in done.stderr
+    assert nginx.conf.read_bytes() == before
+
+
 def test_values_are_judged_by_the_same_text_as_those_of_sites() -> None:
     """A recipe is a folder of its own, so that it can be copied; what is in two is the same."""
     path = "templates/site-values.j2"
