@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from pyconfd.backends import cursor as at
@@ -108,7 +109,7 @@ class EtcdWatch:
         session.take_wish()
         self._reach()
         page, session.spans = self._lister(session.channel, LIST_S)
-        newest = max(page.keys, key=lambda each: each.mod_revision, default=None)
+        newest = max(page.keys, key=attrgetter("mod_revision"), default=None)
         session.landmark = Landmark(encode(newest.key), newest.mod_revision) if newest else None
         session.well()
         session.say(Listed(session.name, page.cluster_id, page.revision, page.keys, reason))

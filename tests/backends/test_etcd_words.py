@@ -165,6 +165,22 @@ def test_values_made_fast_are_like_those_made_slowly() -> None:
         made[0].key = "/other"  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("raw", "path"),
+    [
+        (b"/app/x\xff", "/app/x\udcff"),
+        (b"/app/\xff//y/", "/app/\udcff/y"),
+        (b"/app/z/\n/\n", "/app/z/\n/\n"),
+        ("/app/\u00fc".encode(), "/app/\u00fc"),
+    ],
+)
+def test_one_odd_key_leaves_its_page_as_it_is(raw: bytes, path: str) -> None:
+    """Bytes that are not UTF-8, slashes to be cleaned, line ends: beside keys that are plain."""
+    keys = (b"/app/a", raw, b"/app/zz")
+    made = key_values(Span("/app"), [message("mvccpb.KeyValue")(key=key) for key in keys])
+    assert [each.key for each in made] == ["/app/a", path, "/app/zz"]
+
+
 def _response(*pairs: tuple[bytes, int], watch: int = 1, fragment: bool = False) -> object:
     kv, event = message("mvccpb.KeyValue"), message("mvccpb.Event")
     events = [event(kv=kv(key=key, value=b"v", mod_revision=rev)) for key, rev in pairs]
