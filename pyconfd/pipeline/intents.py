@@ -8,7 +8,7 @@ The file `journal` in the state folder has one JSON object on each line:
     {"do": "swapped", "id": 7}      it happened: the set is live, whole
     {"do": "reverting", "id": 7}    it is being taken back, because the service refused it
     {"do": "reverted", "id": 7}     the old versions are live, whole, and the service is to be told
-    {"do": "undone", "id": 7}       the swap did not happen
+    {"do": "undone", "id": 7}       the swap did not happen, or is of no account any more
     {"do": "settled", "service": ...}    the service runs with what is live
 """
 

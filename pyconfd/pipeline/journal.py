@@ -176,7 +176,6 @@ class Journal:
             happened, torn = judge(intents)
             rolled_back = tuple(dest for intent in torn for dest in roll_back(intent))
             owed = owed_for(happened)
-            happened = _needed(happened)
             self._rewrite(happened)  # first: the staged files are what tells them apart
             removed = tuple(clean(intents, kept_for(happened)))
             self._open = {intent.id: intent for intent in happened}
@@ -196,8 +195,10 @@ class Journal:
         only after days must not fill the journal. A service is swapped by one thread at a time.
         """
         older = self._of(new.service)
-        if len(older) > 1:
-            drop_originals([self._open.pop(each.id) for each in needless(older)])
+        for each in needless(older) if len(older) > 1 else ():
+            with suppress(StateError):  # then it stays
+                self._append(line(do="undone", id=each.id))
+                drop_originals([self._open.pop(each.id)])
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -262,14 +263,6 @@ class Journal:
             kept="nothing live was changed",
             hint="make the state folder writable, or set state_dir",
         )
-
-
-def _needed(happened: list[Intent]) -> list[Intent]:
-    """Without those of which a former run has dropped the old versions already."""
-    gone: set[int] = set()
-    for service in {each.service for each in happened}:
-        gone.update(each.id for each in needless(one for one in happened if one.service == service))
-    return [each for each in happened if each.id not in gone]
 
 
 def _open(path: str) -> int:
