@@ -133,7 +133,7 @@ def command_folder(folder: Path) -> Path:
     made = folder / "bin"
     made.mkdir(exist_ok=True)
     root = Path(__file__).parent.parent
-    command = f'PYTHONPATH={root} exec {sys.executable} -m pyconfd "$@"'
+    command = f'PYTHONPATH={root}:$PYTHONPATH exec {sys.executable} -m pyconfd "$@"'
     (made / "pyconfd").write_text(f"#!/bin/sh\n{command}\n")
     (made / "pyconfd").chmod(0o755)
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -49,7 +50,7 @@ class Backend(Node):
                 "/etc/rsyncd.conf": f"{own}/rsyncd.conf",
                 "/etc/cron.d/pyconfd-content": f"{own}/cron",
                 'node_name = "srv1"': settings,
-                'rsync_user = "www-data"': f'rsync_user = "{"root" if not os.geteuid() else ""}"',
+                'rsync_user = "www-data"': f'rsync_user = "{pwd.getpwuid(os.geteuid()).pw_name}"',
             },
         )
         self.rsync_port = rsync_port
@@ -149,7 +150,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
             node.serve()
         nodes[0].register()
         # A backend without content is not well, so it cannot return: cron brings it.
-        daemons[0].wait(lambda: nodes[0].in_rotation(), "the primary in rotation")
+        daemons[0].wait(lambda: nodes[0].in_rotation(), "the primary in rotation", WAIT_S)
         assert nodes[1].pull("--periodic", WWW).returncode == 0
         nodes[1].register()
         yield Edge(etcd, balancer, nodes, daemons)

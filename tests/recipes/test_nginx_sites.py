@@ -9,6 +9,7 @@ import json
 import signal
 import socket
 import ssl
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,14 +185,21 @@ def test_tls_and_the_redirect_to_it(site: Site, tmp_path: Path) -> None:
     )
 
 
-def test_further_locations(site: Site, tmp_path: Path) -> None:
-    """Files, a redirect, and a part of the site that only some networks may see."""
-    (tmp_path / "static").mkdir()
-    (tmp_path / "static" / "a.txt").write_text("a file")
-    for folder in (tmp_path, *tmp_path.parents[:2], tmp_path / "static"):
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that nginx's workers may read, which are another user than root."""
+    with tempfile.TemporaryDirectory(prefix="pyconfd-test-") as name:
+        folder = Path(name)
         folder.chmod(0o755)
+        yield folder
+
+
+def test_further_locations(site: Site, public_folder: Path) -> None:
+    """Files, a redirect, and a part of the site that only some networks may see."""
+    (public_folder / "static").mkdir()
+    (public_folder / "static" / "a.txt").write_text("a file")
     put = {
-        "static": {"path": "/static/", "root": str(tmp_path), "expires": "1h"},
+        "static": {"path": "/static/", "root": str(public_folder), "expires": "1h"},
         "old": {"path": "/old", "match": "exact", "return": 301, "to": "/new?a=b"},
         "admin": {"path": "/admin/", "allow": ["192.0.2.0/24"], "read_timeout": "5m"},
     }
