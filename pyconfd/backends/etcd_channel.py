@@ -171,6 +171,19 @@ class EtcdChannel:
         left_s = deadline - time.monotonic()
         if left_s > 0:
             self._closed.wait(min(backoff.next_s(), left_s))
+        self._look_up_again()
+
+    def _look_up_again(self) -> None:
+        """When no member answers, the domain's records may name others by now."""
+        if not self._options.srv_domain or self._closed.is_set():
+            return
+        try:
+            ring = Ring(find_endpoints(self._options))
+        except SourceError:
+            return  # what was known is still the best guess
+        with self._lock:
+            if self._ring is not None and not all(each in self._ring for each in ring):
+                self._ring = ring
 
     def translate(self, link: Link, error: Any, what: str = "") -> Fault:
         """A grpc error that came over `link` in our words."""

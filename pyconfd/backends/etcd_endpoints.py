@@ -8,8 +8,8 @@ the look-up of SRV records when a domain was given.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.config.address import DEFAULT_PORT, split_node
@@ -19,10 +19,15 @@ from pyconfd.errors import SourceRefused, SourceUnavailable
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One member's client address. `address` is host:port, IPv6 hosts in brackets."""
+    """
+    One member's client address. `address` is host:port, IPv6 hosts in brackets.
+
+    priority: those with the lowest are used first; the same member with another one is no other.
+    """
 
     address: str
     tls: bool
+    priority: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         return self.address
@@ -75,7 +80,7 @@ def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
     found: list[Endpoint] = []
     for service, tls in kinds[:1] if scheme == "https" else kinds:
         records = lookup_srv(f"{service}.{domain}")
-        found += [Endpoint(f"{each.host}:{each.port}", tls) for each in records]
+        found += [Endpoint(f"{each.host}:{each.port}", tls, each.priority) for each in records]
         if found:
             return found
     raise SourceUnavailable(
@@ -85,11 +90,16 @@ def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
 
 
 class Ring:
-    """The endpoints in an order of our own, so that many programs spread over the members."""
+    """
+    The endpoints in an order of our own, so that many programs spread over the members.
+
+    Those of one priority are shuffled; the next ones come when these have failed.
+    """
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._all = list(endpoints)
         random.shuffle(self._all)
+        self._all.sort(key=lambda each: each.priority)
 
     @property
     def current(self) -> Endpoint:
@@ -97,6 +107,9 @@ class Ring:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        return iter(self._all)
 
     def __contains__(self, endpoint: object) -> bool:
         return endpoint in self._all
