@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from pyconfd.app.counts import Counts
 from pyconfd.app.measures import measures
 from pyconfd.app.picture import Facts, Plain, is_ready, picture, trouble
+from pyconfd.app.status_line import utc
 from pyconfd.config.options import did_you_mean
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Reads
@@ -127,6 +128,7 @@ def _explain(found: Sequence[Resource], facts: Facts, access: Access) -> Plain:
             row["keys"] = _keys(access.reads(one.declared), snapshot)
             row["guard"] = _guard(one)
             row["last_trouble"] = _last_trouble(facts, one)
+            row["last_check"] = _last_check(facts, one)
             row["reload"] = services.get(one.service)
             explained.append(row)
     return {
@@ -172,6 +174,14 @@ def _guard(resource: Resource) -> Plain:
 def _last_trouble(facts: Facts, resource: Resource) -> Plain | None:
     fate = facts.history.fates.get(resource.name)
     return trouble(fate.last_trouble) if fate and fate.last_trouble else None
+
+
+def _last_check(facts: Facts, resource: Resource) -> Plain | None:
+    fate = facts.history.fates.get(resource.name)
+    last = fate.check if fate else None
+    if last is None:
+        return None
+    return {"at": utc(last.at), "ok": last.ok, "duration_s": round(last.duration_s, 3)}
 
 
 def _keys(reads: Reads, snapshot: Snapshot) -> Plain:

@@ -139,6 +139,9 @@ def _revision(revision: int | None) -> str:
 
 def _check(one: Plain) -> list[str]:
     lines = [printable(one["check"] or "none")]
+    if check := one.get("last_check"):
+        verdict = "passed" if check["ok"] else "refused"
+        lines.append(f"last: {verdict} {check['at']}, {check['duration_s']:.2f} s")
     last = one["last_trouble"]
     if last and not one["trouble"]:
         lines.append(printable(f"last trouble: {last['at']}, {last['kind']}: {last['what']}"))

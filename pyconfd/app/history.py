@@ -62,10 +62,20 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckFate:
+    """The last check of a destination that came to a verdict."""
+
+    at: float
+    ok: bool
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fate:
     """
     One destination. since_at: of the state it is in now. trouble: why it is not well, None when
-    it is; last_trouble: the newest there was, mended or not.
+    it is; last_trouble: the newest there was, mended or not. check: the last one, None where
+    nothing was checked yet.
     """
 
     resource: Resource
@@ -74,6 +84,7 @@ class Fate:
     trouble: Trouble | None = None
     last_trouble: Trouble | None = None
     live: Live | None = None
+    check: CheckFate | None = None
 
     @property
     def state(self) -> str:
@@ -200,10 +211,17 @@ def _fate(before: Fate | None, outcome: Outcome, at: float) -> Fate:
         trouble=trouble,
         last_trouble=trouble or (before.last_trouble if before else None),
         live=live,
+        check=_check(outcome, at) or (before.check if before else None),
     )
     if before and before.state == fate.state:
         return replace(fate, since_at=before.since_at)
     return fate
+
+
+def _check(outcome: Outcome, at: float) -> CheckFate | None:
+    if outcome.report is None or outcome.result not in (Result.UPDATED, Result.REFUSED):
+        return None
+    return CheckFate(at, outcome.result is Result.UPDATED, outcome.report.duration_s)
 
 
 def _trouble(outcome: Outcome, at: float) -> Trouble:

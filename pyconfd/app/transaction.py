@@ -377,6 +377,7 @@ def _not_swapped(judged: Sequence[Candidate], error: SwapError) -> list[Candidat
 
 
 def _swapped(candidate: Candidate) -> None:
+    reports = {permit.staged.path: permit.report for permit in candidate.permits}
     for staged in candidate.staged:
         candidate.settle(
             staged.rendered.resource,
@@ -386,6 +387,7 @@ def _swapped(candidate: Candidate) -> None:
             was=staged.live.digest,
             differs=staged.differs,
             revision=staged.rendered.revision,
+            report=reports.get(staged.path),
         )
     for gone in candidate.removals:
         candidate.settle(gone, Result.REMOVED, was="removed")

@@ -110,6 +110,7 @@ def explained(**more: Any) -> dict[str, Any]:
         "reload_command": "nginx -s reload",
         "reload": SERVICE,
         "last_trouble": WEB["trouble"],
+        "last_check": {"at": "T3", "ok": False, "duration_s": 0.123},
         "keys": {
             "revision": 5,
             "keys": {"/a": 3, "/no": None},
@@ -139,6 +140,7 @@ def test_an_explanation_reads_from_the_state_to_the_reload() -> None:
         "            /no  does not exist",
         "            below /b  1 key, the newest at revision 4",
         "  check     nginx -t",
+        "            last: refused T3, 0.12 s",
         "  guard     an emptied store is held back, min_keys = 2, max_shrink = 0.5, require /x, "
         "guard_timeout = 60 s",
         "  reload    nginx -s reload",

@@ -201,6 +201,7 @@ def test_a_refused_version_waits_over_restarts_until_somebody_lets_it_go(edge: E
         edge.nginx.wait_answer("a", "two")
         daemon.wait(lambda: "state     fine" in ask(edge, "explain"), "a fine state")
         assert "quarantine" not in ask(edge, "explain")
+        assert "last: passed 20" in ask(edge, "explain")
     nothing_else(edge, "a.conf")
 
 
