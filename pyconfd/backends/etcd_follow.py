@@ -18,11 +18,12 @@ from pyconfd.backends import cursor as at
 from pyconfd.backends.etcd_batches import Assembler, Fenced, Single, Whole, covering_range
 from pyconfd.backends.etcd_channel import Link
 from pyconfd.backends.etcd_errors import Remedy
-from pyconfd.backends.etcd_session import Item, Seen, Session, Wake
+from pyconfd.backends.etcd_probe import Seen, look
+from pyconfd.backends.etcd_session import Item, Session, Wake
 from pyconfd.backends.etcd_stream import Over, Said, Stream
-from pyconfd.backends.etcd_stubs import load_grpc, message
+from pyconfd.backends.etcd_stubs import load_grpc
 from pyconfd.backends.pace import Advice, heard
-from pyconfd.errors import PyconfdError, SourceError
+from pyconfd.errors import SourceError
 from pyconfd.model.keys import Changed
 
 # An answer that a healthy member gives in milliseconds is waited for this long.
@@ -77,19 +78,24 @@ class Follower:
         """Follow from revision `start` on; what to do next, None when stopped."""
         session = self._session
         self.stream.open(self._ranges, start)
+        session.inbox.put(Wake())  # a wish may have been there before
         while not self._done and not session.stopping:
-            if session.wished:
-                self._tell(at.Asked(session.take_wish()))
-                break
             try:
                 item = session.inbox.get(timeout=max(0.0, self._deadline() - time.monotonic()))
             except Empty:
-                with self._turn:
-                    self._on_time()
-            else:
-                with self._turn:
-                    self._on_item(item)
+                item = None
+            with self._turn:
+                if not self._done:  # the other thread may have left meanwhile
+                    self._take_turn(item)
         return self._next
+
+    def _take_turn(self, item: Item | None) -> None:
+        if self._session.wished:
+            self._tell(at.Asked(self._session.take_wish()))
+        elif item is None:
+            self._on_time()
+        else:
+            self._on_item(item)
 
     def _deadline(self) -> float:
         if self._missing:
@@ -287,24 +293,11 @@ class Follower:
         """Ask the member for the store's revision, beside the stream; the answer comes as Seen."""
         if self._too_many_strangers() or self._probing:
             return
-        session, stream, grpc = self._session, self.stream, load_grpc()
+        session = self._session
         key = session.landmark.key if session.landmark else session.spans[0].start
-
-        def seen(future: Any) -> None:
-            error = future if future.cancelled() else future.exception()
-            session.inbox.put(Seen(stream, None if error else future.result(), error))
-
-        try:
-            future = stream.link.unary("KV/Range").future(
-                message("RangeRequest")(key=key, keys_only=True),
-                timeout=ANSWER_S,
-                metadata=session.channel.metadata(stream.link),
-            )
-        except (grpc.RpcError, ValueError, PyconfdError):
+        self._probing = look(session.channel, self.stream, key, ANSWER_S, session.inbox.put)
+        if not self._probing:
             self._leave(session.step(at.Ended()), clean=False)
-            return
-        self._probing = True
-        future.add_done_callback(seen)
 
     def _too_many_strangers(self) -> bool:
         """Leave the one watch over everything when most of what it brings is not ours."""

@@ -10,31 +10,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from pyconfd.backends import cursor as at
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd_batches import Door, Landmark
 from pyconfd.backends.etcd_channel import EtcdChannel
+from pyconfd.backends.etcd_probe import Seen
 from pyconfd.backends.etcd_read import Span
-from pyconfd.backends.etcd_stream import Over, Said, Stream
+from pyconfd.backends.etcd_stream import Over, Said
 from pyconfd.backends.pace import Pace
 from pyconfd.errors import SourceError, SourceRefused
 from pyconfd.model.keys import Lost, Progressed, SourceMessage
 
 REFUSED_FIRST_S, REFUSED_CAP_S = 2.0, 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A probe's answer, or grpc's error."""
-
-    stream: Stream
-    answer: Any
-    error: Any
 
 
 class Wake:
