@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_groups import COMMENT, LISTEN, SITE, Edge
-from tests.e2e.test_revert import REVERT, kill
+from tests.e2e.test_revert import REVERT, ask, kill
 from tests.support_live_nginx import LiveNginx
 from tests.support_nginx import nginx_binary
 from tests.support_pyconfd import Confdir
@@ -174,4 +174,34 @@ def test_a_run_of_kills_leaves_nothing(edge: Edge, slow: Slow) -> None:
         slow.let_go(step)
         (slow.programs / f"{step}.held").unlink()
     edge.once()
+    settled(edge, "s-comes.conf")
+
+
+def test_a_reload_owed_to_a_deleted_resource_is_said_and_paid_when_it_is_back(
+    edge: Edge, slow: Slow
+) -> None:
+    """Killed before nginx was told, then all of conf.d that had its command is taken away."""
+    slow.hold("reload")
+    edge.keys(**AFTER)
+    with edge.confdir.daemon() as daemon:
+        daemon.wait(lambda: slow.is_held("reload"), "a reload that waits")
+        kill(daemon)
+    slow.let_go("reload")
+    conf_d, away = edge.confdir.folder / "conf.d", edge.confdir.folder / "away"
+    conf_d.rename(away)
+    conf_d.mkdir()
+    edge.resource("other", "# nothing\n")
+    with edge.confdir.daemon() as daemon:
+        daemon.wait_log("no resource has its command any more")
+        said = ask(edge, "status", "")
+        assert "reload owed, and no resource has its command any more" in said
+        assert f"pyconfd release {edge.nginx.sites}/a.conf" in said
+        for path in away.iterdir():
+            path.rename(conf_d / path.name)
+        (conf_d / "other.toml").unlink()
+        daemon.signal(signal.SIGHUP)
+        for name in ("a", "b", "one", "back"):
+            edge.nginx.wait_answer(name, "new")
+        daemon.wait(lambda: ask(edge, "status", "").startswith("ok: "), "a status that is well")
+    (edge.nginx.sites / "other.conf").unlink()
     settled(edge, "s-comes.conf")
