@@ -345,11 +345,3 @@ def test_without_rsync_nothing_is_passed(tmp_path: Path) -> None:
     argv, environ = [sys.executable, CHECK, path], {"PATH": str(tmp_path)}
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "check-rsyncd: rsync: not found\n")
-
-
-def test_what_recipes_share_is_one_text() -> None:
-    """A recipe is a folder of its own, so that it can be copied; what is in two is the same."""
-    names = ("vhost.conf.j2", "register.toml.j2", "site-values.j2")
-    for path in [*(f"templates/{name}" for name in names), "scripts/apache-check"]:
-        texts = {Path(SHIPPED, recipe, path).read_bytes() for recipe in (RECIPE, "nginx-balancer")}
-        assert len(texts) == 1, path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import SHIPPED, Broken, load_recipe
+from pyconfd.config.recipes import Broken, load_recipe
 from tests.support_balanced import (
     IMG,
     WWW,
@@ -219,14 +219,3 @@ def _live(edge: Edge) -> dict[Path, bytes]:
     """Everything that is rendered for nginx and for Apache."""
     folders = [edge.balancer.nginx.sites, *(node.apache.folder / "sites" for node in edge.nodes)]
     return {path: path.read_bytes() for folder in folders for path in folder.glob("[!.]*")}
-
-
-def test_what_recipes_share_is_one_text() -> None:
-    """A recipe is a folder of its own, so that it can be copied; what is in two is the same."""
-    folder = Path(SHIPPED)
-    for path, recipes in {
-        "templates/site.conf.j2": ("nginx-sites", "nginx-balancer"),
-        "templates/site-values.j2": ("nginx-sites", "nginx-balancer"),
-        "scripts/apache-check": ("apache-vhost", "nginx-balancer"),
-    }.items():
-        assert len({(folder / recipe / path).read_bytes() for recipe in recipes}) == 1, path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import SHIPPED, Broken, load_recipe
+from pyconfd.config.recipes import Broken, load_recipe
 from tests.support_etcd import PrivateEtcd
 from tests.support_nginx import MODULES
 from tests.support_pyconfd import Daemon
@@ -234,9 +234,3 @@ def test_without_nginx_nothing_is_written(running: Streams, tmp_path: Path) -> N
     assert done.returncode == 1
     assert "/no/nginx" in done.stderr
     assert nginx.conf.read_bytes() == before
-
-
-def test_values_are_judged_by_the_same_text_as_those_of_sites() -> None:
-    """A recipe is a folder of its own, so that it can be copied; what is in two is the same."""
-    path = "templates/site-values.j2"
-    assert len({Path(SHIPPED, name, path).read_bytes() for name in (RECIPE, "nginx-sites")}) == 1
