@@ -117,7 +117,7 @@ class Tracer:
         """The keys that have decided that this is rendered."""
         return _NONE.union(*self._decisions)
 
-    # What marked templates call, see render_decisions.py.
+    # What marked templates call, see jinja_decisions.py.
 
     def begin(self, turn: Iterable[object] = ()) -> None:
         """A branch begins, or a turn of a loop about these values."""

@@ -1,9 +1,9 @@
 """
 Templates in which every decision is noted: what is in an `if` or a `for`, and who decided it. Pure.
 
-Only for the render that follows a refusal (pipeline/places.py); belongs to the door of jinja2. The
-tree of a template is changed before it is compiled: around the body of each decision the tracer is
-told that it begins and ends, and each test passes through its hands.
+Only for the render that follows a refusal (pipeline/places.py). The tree of a template is changed
+before it is compiled: around the body of each decision the tracer is told that it begins and ends,
+and each test passes through its hands.
 """
 
 from __future__ import annotations
