@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.support_pyconfd import Daemon
 
 PASSWORD = "soak"
 TOKEN_TTL_S = 5
+STORM_S = 3.0
 # How far the daemon's wall clock is ahead: never before or beyond the certificates' two days,
 # because then it is right to refuse them.
 CLOCK_S = 86_400
@@ -65,6 +68,7 @@ class Faults:
             "certificates exchanged": self.exchange_certificates,
             "NOSPACE alarm": self.no_space,
             "daemon stopped": self.stop_the_daemon,
+            "storm of changes": self.storm,
         }
         if self.net:
             found["connected member cut off"] = self.cut_the_connected
@@ -184,6 +188,30 @@ class Faults:
         leader.alarm(on=True)
         self._let_pass(0.2, 1)
         leader.alarm(on=False)
+
+    def storm(self) -> None:
+        """More changes than are told one by one; at times a member dies in the middle of it."""
+        until = time.monotonic() + STORM_S
+        writers = [threading.Thread(target=self._pour, args=(each, until)) for each in range(6)]
+        for each in writers:
+            each.start()
+        if self.random.random() < 0.5:
+            time.sleep(STORM_S / 2)
+            self._down(self.connected())
+        for each in writers:
+            each.join()
+
+    def _pour(self, number: int, until: float) -> None:
+        """Keys between those of the resources, so that they come over the same stream."""
+        count = 0
+        while time.monotonic() < until:
+            handle = copy.copy(self.cluster.members[(number + count) % 3])
+            handle._channel, handle._token, handle.call_timeout_s = None, "", 2.0
+            with contextlib.suppress(load_grpc().RpcError):
+                while time.monotonic() < until:
+                    count += 1
+                    handle.put(f"/app/q/{number}", f"{count}")
+            handle._drop()
 
     # Access
 

@@ -16,7 +16,7 @@ from tests.support_etcd import PrivateCluster, PrivateEtcd, wait_until
 
 RESOURCES = 20
 KEYS = 6
-_HISTORY = 400  # revisions looked back at for a state that is not known here
+_HISTORY = 3_000  # revisions looked back at for a state that is not known here
 
 
 @dataclass
