@@ -13,6 +13,7 @@ import ssl
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd_endpoints import Endpoint
 from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable
+from pyconfd.system.tls import verifying
 
 TIMEOUT_S = 1.0
 
@@ -79,7 +80,7 @@ def _look_tls(
 
 def client_context(options: SourceOptions) -> ssl.SSLContext:
     """The TLS settings that the options ask for. Raises OSError for unreadable files."""
-    context = ssl.create_default_context(cafile=options.client_ca_keys or None)
+    context = verifying(options.client_ca_keys)  # as grpc does, whose failure is explained
     if options.client_cert:
         context.load_cert_chain(options.client_cert, options.client_key or None)
     return context

@@ -276,7 +276,9 @@ def _header(head: bytes, name: bytes) -> str:
 def _tls(stream: socket.socket, wanted: Wanted, host: str) -> Any:
     import ssl
 
-    context = ssl.create_default_context()
+    from pyconfd.system.tls import verifying
+
+    context = verifying()
     if not wanted.verify:  # whether it answers is asked, not who it is
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
