@@ -154,12 +154,11 @@ def page(picture: Plain, paint: Paint) -> list[str]:
 
 def _undeclared(owed: Sequence[Plain]) -> list[str]:
     """Reloads that nobody is going to do, and what an operator can do about each."""
+    from pyconfd.app.undeclared import some
+
     lines = []
     for one in owed:
-        lines += [
-            "",
-            printable(f"a reload is owed for {', '.join(one['dests'])}: {one['service']}"),
-        ]
+        lines += ["", printable(f"a reload is owed for {some(one['dests'])}: {one['service']}")]
         lines.append(
             "no resource has this command any more, so it is not run: declare it again, or"
         )

@@ -9,13 +9,15 @@ operator lets it go (`pyconfd release`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pyconfd.errors import StateError
 from pyconfd.observe import log
 from pyconfd.pipeline.intents import Intent, Progress
 from pyconfd.pipeline.journal import Journal
 from pyconfd.system import files
+
+_NAMED = 3
 
 
 class Undeclared:
@@ -53,7 +55,7 @@ class Undeclared:
                 " the resource again, or tell the service by hand and let it go with pyconfd"
                 " release DESTINATION",
                 service=service,
-                dest=", ".join(found[service]),
+                dest=some(found[service]),
             )
         self._services = found
         return back
@@ -75,6 +77,12 @@ class Undeclared:
         except StateError:
             return False
         return True
+
+
+def some(dests: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    more = len(dests) - _NAMED
+    return ", ".join(dests[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _as_left(intents: Collection[Intent]) -> Iterator[str]:
