@@ -162,9 +162,8 @@ def _undeclared(owed: Sequence[Plain]) -> list[str]:
         lines.append(
             "no resource has this command any more, so it is not run: declare it again, or"
         )
-        lines.append(
-            printable(f"tell the service by hand, then: pyconfd release {one['dests'][0]}")
-        )
+        name = next(iter(one["dests"]), one["service"])
+        lines.append(printable(f"tell the service by hand, then: pyconfd release {name}"))
     return lines
 
 
