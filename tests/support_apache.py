@@ -220,14 +220,28 @@ class PrivateApache:
     def stop(self) -> None:
         """SIGTERM to its parent process and wait; what is left of its group is killed."""
         process, self.process = self.process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self._end_another()
+
+    def _end_another(self) -> None:
+        """A `-k graceful` that came while it was ending has started a daemon of its own."""
+        found = [
+            each
+            for each in psutil.process_iter(["cmdline"])
+            if {str(self.conf), "graceful"} <= set(each.info["cmdline"] or ())
+        ]
+        for each in found:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.terminate()
+        for each in psutil.wait_procs(found, 10)[1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
 
     def kill(self) -> None:
         """SIGKILL to it and its workers, as a crash."""

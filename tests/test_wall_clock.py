@@ -20,6 +20,7 @@ SHOWN = {
     "app/register_command.py": "the start that a member's key carries for people",
     "app/telling.py": "since when, in the status line",
     "pipeline/world_functions.py": "datetime(), for templates",
+    "registration/keeper.py": "since when, in the states that are published for people",
     "system/files.py": "the age of a file left by another container, whose stamp is wall time",
 }
 

@@ -29,12 +29,13 @@ def test_what_needs_a_file_that_could_not_be_swapped_stays_as_it_was(tmp_path: P
     upstream, server = nginx.sites / "a-upstream.conf", nginx.sites / "b-server.conf"
     old = "upstream old { server 127.0.0.1:1; }\n"
     upstream.write_text(old)
-    server.write_text("server { listen 127.0.0.1:1; location / { proxy_pass http://old; } }\n")
+    listen = f"listen 127.0.0.1:{nginx.port};"
+    server.write_text(f"server {{ {listen} location / {{ proxy_pass http://old; }} }}\n")
     before = server.read_text()
     confdir.template("up.j2", "upstream {{ getv('/pool') }} { server 127.0.0.1:1; }\n")
     confdir.template(
         "srv.j2",
-        "server { listen 127.0.0.1:1; location / { proxy_pass http://{{ getv('/pool') }}; } }\n",
+        f"server {{ {listen} location / {{ proxy_pass http://{{{{ getv('/pool') }}}}; }} }}\n",
     )
     judged = nginx.toml.replace(nginx.reload_command, "true") + "confirm = false\n"
     for name, src, dest in (("a", "up.j2", upstream), ("b", "srv.j2", server)):
@@ -70,7 +71,7 @@ def chain(nginx: LiveNginx, confdir: Confdir, *names: str) -> list[Path]:
         confdir.template(
             f"{name}.j2",
             f"upstream {name}_{{{{ getv('/v') }}}} {{ server 127.0.0.1:1; }}\n"
-            f"server {{ server_name {name}; listen 127.0.0.1:1; "
+            f"server {{ server_name {name}; listen 127.0.0.1:{nginx.port}; "
             f"location / {{ proxy_pass http://{before}; }} }}\n",
         )
         before = f"{name}_{{{{ getv('/v') }}}}"

@@ -116,12 +116,12 @@ def test_a_refusal_names_the_key_that_decided_on_the_line(edge: Edge) -> None:
     """No value is in the line that nginx names; the one that switched it on is told."""
     site = """\
 server {
-    listen 127.0.0.1:1;
+    listen 127.0.0.1:@PORT@;
 {% if getv("/u/tls", "off") == "on" %}
     ssl_protocols TLSv9;
 {% endif %}
 }
-"""
+""".replace("@PORT@", str(edge.nginx.port))
     dest = edge.resource("u", site, edge.nginx.toml)
     edge.keys(u={"tls": "on"})
     said = edge.once(fails=True)

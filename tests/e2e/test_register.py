@@ -330,7 +330,7 @@ def test_etcd_absent_at_start(tmp_path: Path, service: str, anyway: bool) -> Non
             assert not mark.exists()
         with etcd:
             run.wait(lambda: keys(etcd, service), "key")
-            assert mark.exists()
+            run.wait(mark.exists, "start")
             run.end()
 
 

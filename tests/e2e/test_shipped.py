@@ -16,6 +16,7 @@ from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Store
+from tests.support_etcd import free_ports
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates"
@@ -184,7 +185,7 @@ def test_the_shipped_configuration_runs_as_it_is(tmp_path: Path) -> None:
     )
     live = etc / "conf.d" / "pyconfd-sites.conf"
 
-    done = once(confdir, tmp_path, {**CLASSIC, f"{SITE}/listen": "127.0.0.1:1"})
+    done = once(confdir, tmp_path, {**CLASSIC, f"{SITE}/listen": f"127.0.0.1:{free_ports(1)[0]}"})
     assert done.returncode == 0, done.stderr
     assert servers(live.read_text()) == ["127.0.0.1:8001", "127.0.0.1:8002"]
     good = live.read_text()

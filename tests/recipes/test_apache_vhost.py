@@ -194,8 +194,23 @@ def test_one_bad_host_does_not_hold_up_the_others(world: World) -> None:
     world.etcd.delete(f"{BASE}/{IMG}/log_level")
 
 
+def nothing_is_owed(world: World) -> None:
+    """All that was put before is live and reloaded: no reload is under way."""
+    seen = len(world.daemon.log)
+    world.etcd.put(f"{BASE}/{WWW}/server_admin", "still@example.com")
+    world.daemon.wait(lambda: "still@" in world.dest(WWW).read_text(), "the last change")
+
+    def reloaded() -> bool:
+        said = world.daemon.log[seen:]
+        last = said.rfind("updated resource=")
+        return f"updated resource=apache-vhosts[{WWW}]" in said and "reloaded" in said[last:]
+
+    world.daemon.wait(reloaded, "the last reload")
+
+
 def test_apache_that_is_down_gets_its_reload_when_it_is_back(world: World) -> None:
     """It is never started by a reload; the debt is paid when it runs again."""
+    nothing_is_owed(world)
     world.apache.stop()
     seen = len(world.daemon.log)
     world.etcd.put(f"{BASE}/{WWW}/server_admin", "down@example.com")
