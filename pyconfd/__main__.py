@@ -15,19 +15,27 @@ def main() -> None:
     finished (locks, journals, children, threads) is finished by the commands before they return.
     """
     _open_streams()
-    from pyconfd.app.cli import main as command_line
-
-    if sys.argv[1:2] != ["probe"]:  # it asks no etcd, and is started every second
-        from pyconfd.backends.etcd_stubs import own_this_process
-
-        own_this_process()
-    status = command_line()
+    try:
+        status = _run()
+    except KeyboardInterrupt:  # while it was being imported; later ones are told by the commands
+        sys.stderr.write("pyconfd: error: interrupted\n")
+        status = 130
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):  # the reader has gone, or it was closed at start
             status = status or 1
     os._exit(status)
+
+
+def _run() -> int:
+    from pyconfd.app.cli import main as command_line
+
+    if sys.argv[1:2] != ["probe"]:  # it asks no etcd, and is started every second
+        from pyconfd.backends.etcd_stubs import own_this_process
+
+        own_this_process()
+    return command_line()
 
 
 def _open_streams() -> None:

@@ -1,5 +1,6 @@
 """
-Ctrl-C and SIGTERM during a one-shot run: what runs may end, nothing new is begun, nothing is left.
+Ctrl-C, SIGTERM and the end of the terminal during a one-shot run: what runs may end, nothing new
+is begun, nothing is left.
 
 The work is done by the main thread, so a thread of ours tells the commands. A second signal does
 not wait any longer.
@@ -28,7 +29,7 @@ class Interrupt:
         self._grace_s = grace_s
         self._number = 0
         self._inbox: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._signals = Signals(self._arrived, (signal.SIGTERM, signal.SIGINT))
+        self._signals = Signals(self._arrived, _ending())
         self._thread = threading.Thread(target=self._serve, name="interrupt", daemon=True)
 
     def asked(self) -> bool:
@@ -61,3 +62,11 @@ class Interrupt:
         self._signals.restore()
         self._inbox.put(0)
         self._thread.join()
+
+
+def _ending() -> list[signal.Signals]:
+    """What ends the run. SIGHUP does not under nohup, which lets it be ignored."""
+    ending = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ending.append(signal.SIGHUP)
+    return ending

@@ -2,7 +2,7 @@
 Passes on worker threads: in order for one service, in parallel for all.
 
 The order is the reducer's doing (at most one job of a service runs at a time); this file only has
-threads. A pass that dies of a fault of ours is reported like any failure, so that it is retried.
+threads.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pyconfd.app.passes import Told, run_pass
+from pyconfd.app.passes import Told
+from pyconfd.app.survive import surviving_pass
 from pyconfd.app.tools import Tools
-from pyconfd.errors import ReloadError, TemplateFault
 from pyconfd.model.resources import Resource
-from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
-from pyconfd.observe import log
+from pyconfd.model.steps import LaneReport
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile.service import Job
 
@@ -53,34 +52,4 @@ class Lanes:
         told: Told | None,
         snapshot: Snapshot,
     ) -> None:
-        try:
-            report = run_pass(tools, job, resources, told, snapshot)
-        except Exception as fault:  # noqa: BLE001 - the top of the thread
-            log.LOG.exception("a pass died of a fault in pyconfd; it is tried again")
-            report = _died(job, resources, told, fault)
-        self._put(report)
-
-
-def _died(
-    job: Job, resources: Sequence[Resource], told: Told | None, fault: Exception
-) -> LaneReport:
-    """Everything counts as failed, and the reload as owed: how far the pass came is not known."""
-    outcomes = tuple(
-        Outcome(
-            resource=resource,
-            result=Result.RENDER_FAILED,
-            error=TemplateFault(
-                f"internal fault: {fault!r}", resource=resource.name, template=resource.src
-            ),
-        )
-        for resource in resources
-    )
-    return LaneReport(
-        service=job.service,
-        generation=job.generation,
-        outcomes=outcomes,
-        names=frozenset(resource.name for resource in resources),
-        reload=ReloadFailed(job.service, error=ReloadError(f"internal fault: {fault!r}"))
-        if told
-        else None,
-    )
+        self._put(surviving_pass(tools, job, resources, told, snapshot))

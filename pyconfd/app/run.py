@@ -17,9 +17,10 @@ from pyconfd.app.claims import Claims
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
 from pyconfd.app.interrupt import Interrupt
-from pyconfd.app.passes import Told, groups_of, run_pass
+from pyconfd.app.passes import Told, groups_of
 from pyconfd.app.preview import Preview
 from pyconfd.app.quarantine import Quarantine
+from pyconfd.app.survive import surviving_pass
 from pyconfd.app.tools import Tools
 from pyconfd.config.settings import Settings
 from pyconfd.errors import ConfigError, SourceError, StateError
@@ -115,7 +116,7 @@ def passes(
         if tools.stopping():
             break
         members = fleet.members(job.service)
-        yield run_pass(tools, job, members, Told.of(members), snapshot)
+        yield surviving_pass(tools, job, members, Told.of(members), snapshot)
 
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:

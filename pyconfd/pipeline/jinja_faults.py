@@ -17,13 +17,14 @@ from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey
 from pyconfd.pipeline.template_files import BadTemplate
 from pyconfd.pipeline.value_kinds import PLAIN_FILTERS
 
-# What template code can raise. Not MemoryError, not KeyboardInterrupt.
+# What template code can raise. Not KeyboardInterrupt.
 TEMPLATE_ERRORS = (
     jinja2.TemplateError,
     ArithmeticError,
     AssertionError,
     AttributeError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
@@ -62,6 +63,8 @@ def _words(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
         return text, getattr(error, "hint", "")
     if isinstance(error, RecursionError):
         return "templates or macros call each other without end", ""
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is", ""
     if isinstance(error, UnicodeEncodeError):
         return "the output holds a key name that is not UTF-8", ""
     if isinstance(error, jinja2.TemplateError):

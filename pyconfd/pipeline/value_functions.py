@@ -422,9 +422,18 @@ def mod(a: int, b: int) -> int:
     return a - b * div(a, b)
 
 
+# A slip in a value must not fill the memory of the machine: the kernel would end others for it.
+_LONGEST_SEQ = 1_000_000
+
+
 def seq(first: int, last: int) -> list[int]:
-    """Whole numbers from first to last, both included; empty when first is the larger."""
+    """
+    Whole numbers from first to last, both included; empty when first is the larger, a fault when
+    there are more than a million.
+    """
     _whole("seq", first, last)
+    if last - first >= _LONGEST_SEQ:
+        raise FunctionFault(f"seq: more than {_LONGEST_SEQ} numbers")
     return list(range(first, last + 1))
 
 

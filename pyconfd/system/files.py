@@ -214,7 +214,10 @@ def strays(dests: Iterable[str]) -> Iterator[str]:
     """
     stems: dict[str, set[str]] = {}
     for dest in dests:
-        folder, base = os.path.split(follow(dest))
+        try:
+            folder, base = os.path.split(follow(dest))
+        except OSError:  # links in a circle: nothing was ever staged for them
+            continue
         stems.setdefault(folder, set()).add(_stem(base))
     for folder, wanted in stems.items():
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a one-shot run waits for a command: nothing is left behind."""
+"""Ctrl-C, SIGTERM and SIGHUP during a one-shot run: nothing is left behind."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,7 +48,9 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"]
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["int", "term", "hup"],
 )
 def test_a_hanging_check_is_ended_and_nothing_is_left(
     confdir: Confdir, number: signal.Signals, status: int
@@ -66,6 +69,40 @@ def test_a_hanging_check_is_ended_and_nothing_is_left(
     assert not first.exists()
     assert not second.exists()
     assert os.listdir(confdir.out) == ["pid"]
+
+
+def test_a_terminal_that_is_closed_ends_nothing_under_nohup(confdir: Confdir) -> None:
+    """SIGHUP that is ignored when it starts stays ignored."""
+    dest = confdir.simple("a", "/app", check_cmd='"touch @OUT@/begun; sleep 0.3"')
+    argv = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *confdir.argv("--onetime")]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        wait((confdir.out / "begun").exists)
+        process.send_signal(signal.SIGHUP)
+        _, said = process.communicate(timeout=15)
+    assert process.returncode == 0, said
+    assert dest.exists()
+
+
+def test_ctrl_c_while_it_starts_is_one_line(tmp_path: Path) -> None:
+    """Whatever is being imported then."""
+    # a module of the first import that waits for us
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, os, signal\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == os.environ['AT']:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+    )
+    for name in ("pyconfd.app.cli", "pyconfd.backends.etcd_stubs", "pyconfd.config.settings"):
+        done = subprocess.run(
+            [sys.executable, "-m", "pyconfd", "--onetime", "--confdir", str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            env={**os.environ, "PYTHONPATH": str(tmp_path), "AT": name},
+        )
+        assert (done.returncode, done.stderr) == (130, "pyconfd: error: interrupted\n"), name
 
 
 def test_a_running_reload_may_end(confdir: Confdir) -> None:

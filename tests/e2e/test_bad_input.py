@@ -74,6 +74,26 @@ def a_folder_as_destination(confdir: Confdir) -> tuple[str, ...]:
     return ("bad.toml:3", "folder")
 
 
+def links_in_a_circle_as_destination(confdir: Confdir) -> tuple[str, ...]:
+    (confdir.out / "bad").symlink_to("worse")
+    (confdir.out / "worse").symlink_to("bad")
+    confdir.template("bad.j2", "x\n")
+    confdir.resource("bad", '[template]\nsrc = "bad.j2"\ndest = "@OUT@/bad"\nkeys = ["/app"]\n')
+    return ("out/bad", "symbolic links", "the live file is unchanged")
+
+
+def numbers_without_end(confdir: Confdir) -> tuple[str, ...]:
+    confdir.template("bad.j2", "fine\n{{ seq(1, 1000000000000) | length }}\n")
+    confdir.resource("bad", '[template]\nsrc = "bad.j2"\ndest = "@OUT@/bad"\nkeys = ["/app"]\n')
+    return ("bad.j2:2", "seq")
+
+
+def more_text_than_there_is_memory(confdir: Confdir) -> tuple[str, ...]:
+    confdir.template("bad.j2", "fine\n{{ 'x' * 1000000000000000 }}\n")
+    confdir.resource("bad", '[template]\nsrc = "bad.j2"\ndest = "@OUT@/bad"\nkeys = ["/app"]\n')
+    return ("bad.j2:2", "memory")
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -84,6 +104,9 @@ def a_folder_as_destination(confdir: Confdir) -> tuple[str, ...]:
         a_template_that_does_not_parse,
         a_template_that_includes_nothing,
         a_folder_as_destination,
+        links_in_a_circle_as_destination,
+        numbers_without_end,
+        more_text_than_there_is_memory,
     ],
 )
 def test_a_bad_resource_is_named_and_the_good_one_is_done(

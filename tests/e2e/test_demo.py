@@ -114,6 +114,15 @@ def test_a_missing_program_is_one_clear_line(environ: dict[str, str], tmp_path: 
     assert "etcd is not installed (on Debian: apt-get install etcd-server)" in done.stderr
 
 
+@pytest.mark.parametrize("word", ["--help", "-help", "-h"])
+def test_help_is_the_usage(word: str, environ: dict[str, str]) -> None:
+    """On standard output, also when the rest is wrong."""
+    argv = [*DEMO, "--kep", word]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: pyconfd demo")
+
+
 def test_an_unknown_option_is_wrong_usage(environ: dict[str, str]) -> None:
     """Status 2 with the usage."""
     done = subprocess.run([*DEMO, "--kep"], capture_output=True, text=True, timeout=60, env=environ)

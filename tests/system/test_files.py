@@ -29,6 +29,13 @@ def test_a_circle_of_links_is_an_error(tmp_path: Path) -> None:
     assert caught.value.errno == errno.ELOOP
 
 
+def test_a_circle_of_links_has_no_strays(tmp_path: Path) -> None:
+    """What cannot be resolved has no folder where something could have been staged."""
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    assert list(files.strays([str(tmp_path / "a")])) == []
+
+
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 1 << 20])
 def test_files_of_any_size_are_read_whole(tmp_path: Path, size: int) -> None:
     """Around the size of one read."""

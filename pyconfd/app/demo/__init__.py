@@ -32,7 +32,7 @@ interrupted by Ctrl-C and SIGTERM.
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the demo; returns the exit status."""
-    if "--help" in argv or "-h" in argv:
+    if not {"--help", "-help", "-h"}.isdisjoint(argv):
         print(USAGE, end="")
         return 0
     unknown = [word for word in argv if word not in ("--keep", "-keep")]
