@@ -31,6 +31,7 @@ pytestmark = pytest.mark.integration
 
 RECIPE = "content-sync"
 EXAMPLE = load_recipe(RECIPE)
+PAGES = {"index": "www", "page": "v1", "gone": "still here"}
 #: Far more than anything here takes, also beside other tests.
 WAIT_S = 40.0
 
@@ -140,7 +141,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
             keys[f"/content/{WWW}/nodes/{name}"] = f"127.0.0.1:{port}"
         put_all(etcd, keys)
         nodes = [Backend(folder, name, etcd, port) for name, port in ports.items()]
-        nodes[0].content(WWW, index="www", page="v1", gone="still here")
+        nodes[0].content(WWW, **PAGES)
         daemons = [stack.enter_context(balancer.confdir.daemon())]
         stack.enter_context(balancer.nginx.running())
         stack.enter_context(started(nodes))
@@ -161,17 +162,19 @@ def edge(running: Edge) -> Edge:
     """Both backends in rotation, the content of the first one on both."""
     running.both()
     running.etcd.put(f"/content/{WWW}/primary", "srv1")
-    first, second = running.nodes
-    first.content(WWW, index="www", page="v1", gone="still here")
-    assert second.pull("--periodic", WWW).returncode == 0
-    assert first.files() == second.files()
+    for node in running.nodes:
+        node.content(WWW, **PAGES)
+        for name in node.files().keys() - {f"{name}.html" for name in PAGES}:
+            (node.www / WWW / name).unlink()
     return running
 
 
-def test_a_backend_without_content_gets_it_and_is_published(edge: Edge) -> None:
+def test_a_backend_without_content_gets_it_and_is_published(running: Edge) -> None:
     """The first start of all: only the primary had the site."""
-    first, second = edge.nodes
+    running.both()
+    first, second = running.nodes
     assert second.files() == first.files()
+    assert sorted(second.files()) == [f"{name}.html" for name in sorted(PAGES)]
 
 
 def test_a_returning_backend_serves_nothing_old(edge: Edge) -> None:
