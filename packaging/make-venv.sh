@@ -11,6 +11,10 @@ set -euo pipefail
 readonly venv=${1:?usage: make-venv.sh FOLDER}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# pip answers Ctrl-C like any failure, with status 1; bash would go on.
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 say() { printf '%s\n' "$*" >&2; }
 
 fit() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
