@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pyconfd.app.each import expand
-from pyconfd.app.putting_back import Means, put_back
 from pyconfd.app.tools import Tools
 from pyconfd.app.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, SwapError
@@ -30,6 +30,9 @@ from pyconfd.pipeline import reload
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile.debt import Debt, after_swaps
 from pyconfd.reconcile.service import Job
+
+if TYPE_CHECKING:
+    from pyconfd.app.putting_back import Means
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ def run_pass(
     )
     # Without a report nobody was told, as when nginx does not run; so nobody has refused.
     if told and told.revert and isinstance(answer, ReloadFailed) and answer.report:
+        from pyconfd.app.putting_back import put_back  # only a refusal needs it
+
         means = _means(tools, job, told, resources, snapshot)
         try:
             return put_back(tools, done, answer, resources, means)
@@ -96,6 +101,8 @@ def run_pass(
 def _means(
     tools: Tools, job: Job, told: Told, resources: Sequence[Resource], snapshot: Snapshot
 ) -> Means:
+    from pyconfd.app.putting_back import Means
+
     def offer(names: Sequence[str]) -> Sequence[Outcome]:
         due = [
             resource
