@@ -159,9 +159,8 @@ class Outcome:
 
     reads: what to watch for; None when it is not known (the render never started).
     digest: of what was rendered, "" when nothing was. was: of the live file before, None when there
-    was none. differs: as in Staged. error and report: why it failed; of an updated one the report of
-    its check. diff: unified diff where one
-    was asked for. revision: the store's, rendered from.
+    was none. differs: as in Staged. error and report: why it failed; of an updated one the report
+    of its check. diff: unified diff where one was asked for. revision: the store's, rendered from.
     """
 
     resource: Resource
