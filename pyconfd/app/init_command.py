@@ -116,8 +116,8 @@ def _next(recipe: Recipe, folder: str, files: Sequence[ConfdirFile]) -> Iterator
     yield "Look at the keys and try the templates with them:"
     yield f"  pyconfd check {confdir} --values {place}/keys.json --diff"
     yield "Put keys like these into etcd, with your own addresses:"
-    key, value = next(iter(recipe.keys.items()), ("/key", "value"))
-    yield f"  etcdctl put {shlex.quote(key)} {shlex.quote(value)}"
+    for key, value in recipe.keys.items():
+        yield f"  etcdctl put {shlex.quote(key)} {shlex.quote(value)}"
     yield "See what would be written, write it once, then follow:"
     yield f"  pyconfd --noop --diff {confdir} --node 127.0.0.1:2379"
     yield f"  pyconfd --onetime {confdir} --node 127.0.0.1:2379"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,14 @@ def test_init_writes_a_confdir_that_checks_clean(
     command = next(line for line in out.splitlines() if "--values" in line).split()[1:]
     assert cli.main(command) == 0
     assert "no faults" in capsys.readouterr().out
+
+
+def test_init_says_how_all_example_keys_are_put(run: Run, tmp_path: Path) -> None:
+    """As commands that a shell reads as they are meant: with the first one alone nothing works."""
+    _, out, _ = run("init", "speaker", str(tmp_path / "here"))
+    puts = [shlex.split(line) for line in out.splitlines() if line.startswith("  etcdctl ")]
+    assert [words[:2] for words in puts] == [["etcdctl", "put"]] * len(puts)
+    assert {key: value for _, _, key, value in puts} == json.loads(FILES["keys.json"])
 
 
 def test_init_overwrites_nothing_that_differs(run: Run, tmp_path: Path) -> None:
