@@ -19,8 +19,13 @@ _END_LINES = 50
 
 def lane(report: LaneReport) -> None:
     """Everything worth telling about one pass over a service."""
+    said: set[int] = set()
     for outcome in report.outcomes:
         outcome_line(outcome)
+        judged = outcome.report if outcome.result is Result.UPDATED else None
+        if judged and id(judged) not in said:  # one verdict can be about many files
+            said.add(id(judged))
+            _output(judged)
     match report.reload:
         case Reloaded():
             log.info(

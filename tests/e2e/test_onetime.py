@@ -132,6 +132,18 @@ def test_a_failed_check_leaves_the_live_file_and_says_what_the_checker_said(
     assert not list(confdir.out.glob(".*"))
 
 
+def test_the_words_of_commands_that_succeed_are_debug_lines(confdir: Confdir) -> None:
+    """Those of a check too: its warnings are worth reading."""
+    dest = confdir.simple(
+        check_cmd='"echo checked, with a warning"', reload_cmd='"echo reloaded, with a warning"'
+    )
+    done = confdir.once("--log-level", "debug")
+    for words in ("checked, with a warning", "reloaded, with a warning"):
+        assert done.stderr.count(f"| {words}") == 1, done.stderr
+    dest.unlink()
+    assert "| " not in confdir.once().stderr
+
+
 def test_a_check_that_hangs_is_ended(confdir: Confdir) -> None:
     """The deadline of the resource, not for ever."""
     dest = confdir.simple(check_cmd='"sleep 60"', check_cmd_timeout='"300ms"')
