@@ -7,11 +7,11 @@ A running HAProxy of the test's own: master and workers, free ports of 127.0.0.1
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import http.client
 import http.server
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -55,9 +55,8 @@ class Haproxy:
         self.users = self.folder / "users.cfg"
         self.log = self.folder / "log"
         self.port, self.stats_port = free_ports(2)
-        # The path of a socket is short by law of the kernel.
-        self._sockets = Path(tempfile.mkdtemp(prefix="haproxy-"))
-        atexit.register(shutil.rmtree, self._sockets, ignore_errors=True)
+        # The path of a socket is short by law of the kernel; the folder is there while it runs.
+        self._sockets = Path(tempfile.gettempdir()) / f"haproxy-{secrets.token_hex(4)}"
         self.master = self._sockets / "master.sock"
         self.admin = self._sockets / "admin.sock"
         self.state = self.folder / "server-state"
@@ -87,6 +86,7 @@ class Haproxy:
         if self.users.exists():
             argv += ["-f", str(self.users)]
         clean = {name: text for name, text in os.environ.items() if not name.startswith("STATS_")}
+        self._sockets.mkdir(mode=0o700)
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 argv,
@@ -101,7 +101,10 @@ class Haproxy:
             yield self
         finally:
             self._process.terminate()
-            self._process.wait(20)
+            try:
+                self._process.wait(20)
+            finally:
+                shutil.rmtree(self._sockets)
 
     def _ready(self) -> bool:
         assert self._process is not None

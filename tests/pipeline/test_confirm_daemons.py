@@ -164,8 +164,14 @@ def answers(path: Path) -> bool:
 
 
 @pytest.fixture
-def haproxy(tmp_path: Path) -> Iterator[HaproxyMaster]:
-    sockets = Path(tempfile.mkdtemp(prefix="haproxy-"))
+def sockets() -> Iterator[Path]:
+    """A folder with a short path, as sockets need one."""
+    with tempfile.TemporaryDirectory(prefix="haproxy-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path, sockets: Path) -> Iterator[HaproxyMaster]:
     master = HaproxyMaster(tmp_path, sockets)
     master.write()
     program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -180,7 +186,6 @@ def haproxy(tmp_path: Path) -> Iterator[HaproxyMaster]:
             yield master
         finally:
             master.process.terminate()
-    shutil.rmtree(sockets)
 
 
 def test_haproxy_confirms_by_a_new_worker(haproxy: HaproxyMaster) -> None:
@@ -217,16 +222,15 @@ def test_haproxy_that_nobody_told_is_silent(haproxy: HaproxyMaster) -> None:
     assert f"no new haproxy worker at {haproxy.socket} within 0.2 s" in said
 
 
-def test_haproxy_that_is_absent_is_not_told(tmp_path: Path) -> None:
+def test_haproxy_that_is_absent_is_not_told(sockets: Path) -> None:
     """No socket, or one where somebody else answers."""
-    path = Path(tempfile.mkdtemp(prefix="haproxy-"))
-    said = untold(tell("false", "haproxy", path / "master.sock"))
+    path = sockets / "master.sock"
+    said = untold(tell("false", "haproxy", path))
     assert "haproxy cannot be asked: No such file or directory" in said
     assert "start it; pyconfd tries again by itself" in said
     with socket.socket(socket.AF_UNIX) as nobody:
-        nobody.bind(str(path / "master.sock"))
-        assert "Connection refused" in untold(tell("false", "haproxy", path / "master.sock"))
-    shutil.rmtree(path)
+        nobody.bind(str(path))
+        assert "Connection refused" in untold(tell("false", "haproxy", path))
 
 
 class KeepalivedMaster:
