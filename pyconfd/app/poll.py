@@ -57,6 +57,7 @@ class Poll:
             try:
                 listed = self._source.list(self._prefixes, timeout_s=self._timeout_s)
             except SourceError as error:
+                error.kept = ""  # the daemon has its own words for that
                 self._say(Lost(self._source.name, error))
             else:
                 self._say(replace(listed, reason=reason))

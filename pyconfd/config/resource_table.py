@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -54,6 +55,7 @@ def read_resource(
         templates.look(table, src)
     if dest:
         dest = _destination(table, dest)
+        _not_its_own(table, dest, templates.path(src))
     keys = _keys(table)
     resource = Resource(
         name=name,
@@ -144,6 +146,18 @@ def _destination(table: Table, dest: str) -> str:
     return os.path.abspath(dest)
 
 
+def _not_its_own(table: Table, dest: str, template: str) -> None:
+    """Note a fault when the destination is what it is made from."""
+    try:
+        facts = os.stat(dest)
+    except OSError:
+        return
+    for path, what in ((template, "its own template"), (table.file, "this very file")):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(facts, os.stat(path)):
+                table.fault("dest", f"dest is {what}", "name another one")
+
+
 def _hold_min(table: Table) -> float:
     if table.has("debounce") and table.has("hold_min"):
         table.fault("debounce", "debounce is another name of hold_min, and both are given")
@@ -199,11 +213,15 @@ class Templates:
         if os.path.isabs(src) or os.path.normpath(src).split("/")[0] == "..":
             table.fault("src", f"src leaves the templates folder: {src}", f"it is {self._folder}")
             return
-        path = os.path.join(self._folder, src)
+        path = self.path(src)
         if os.path.isfile(path):
             return
         what = "is a folder" if os.path.isdir(path) else "does not exist"
         table.fault("src", f"template {what}: {path}", self._meant(src))
+
+    def path(self, src: str) -> str:
+        """Where a template lies."""
+        return os.path.join(self._folder, src)
 
     def _meant(self, src: str) -> str:
         """The template of this name in another folder, else the nearest name."""

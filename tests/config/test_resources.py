@@ -192,6 +192,22 @@ def test_bad_values_say_what_to_write(confdir: Path, write: Write, lines: str, s
     assert place in ("conf.d/a.toml:5", "conf.d/a.toml:6")
 
 
+@pytest.mark.parametrize("through", ["itself", "a link", "the file that declares it"])
+def test_a_destination_that_is_its_own_source_is_refused(
+    confdir: Path, write: Write, through: str
+) -> None:
+    """A slip in a path must not replace what a person has written."""
+    (confdir / "link").symlink_to("templates/a.j2")
+    dest = {
+        "itself": f"{confdir}/templates/sub/../a.j2",
+        "a link": f"{confdir}/link",
+        "the file that declares it": f"{confdir}/conf.d/a.toml",
+    }[through]
+    write(f'[template]\nsrc = "a.j2"\nkeys = ["/a"]\ndest = "{dest}"\n')
+    what = "this very file" if "declares" in through else "its own template"
+    assert faults(confdir) == [f"conf.d/a.toml:4: dest is {what} (name another one)"]
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
