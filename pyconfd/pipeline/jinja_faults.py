@@ -5,13 +5,14 @@ What template code raises, in words of ours: at which line of which template, an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
 import jinja2
 
 from pyconfd.errors import MissingKey, RenderError, TemplateFault
+from pyconfd.model.keys import KeyValue
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.functions import FILTERS, FunctionFault, NoSuchKey
 from pyconfd.pipeline.template_files import BadTemplate
@@ -43,6 +44,23 @@ def fault_of(error: Exception, resource: Resource, known: Mapping[str, Any]) -> 
         template, line = error.name or template, error.lineno
     what, hint = _words(error, known)
     return TemplateFault(what, resource=resource.name, template=template, line=line, hint=hint)
+
+
+# What Python and Jinja2 quote.
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
+
+
+def without_values(what: str, items: Iterable[KeyValue], source: str) -> str:
+    """
+    The words of a fault with the values of keys named by key: a member or filter that a value
+    stands for is quoted in them. What the template itself says stays. source: of the template.
+    """
+    quoted = {word for word in _QUOTED.findall(what) if word[1:-1] not in source}
+    for item in items if quoted else ():
+        value = repr(item.value.decode(errors="replace"))
+        if value in quoted:
+            what = what.replace(value, f"(the value of {item.key})")
+    return what
 
 
 def _place(traceback: TracebackType | None) -> tuple[str, int] | None:

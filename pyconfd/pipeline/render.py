@@ -20,16 +20,17 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from pyconfd.errors import TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.functions import functions
 from pyconfd.pipeline.jinja_code import SOURCES
 from pyconfd.pipeline.jinja_environment import Environment, origin
-from pyconfd.pipeline.jinja_faults import TEMPLATE_ERRORS, fault_of
+from pyconfd.pipeline.jinja_faults import TEMPLATE_ERRORS, fault_of, without_values
 from pyconfd.pipeline.node_facts import NodeFacts
-from pyconfd.pipeline.store import Snapshot, Store
+from pyconfd.pipeline.store import Snapshot, Store, keys_below
 from pyconfd.pipeline.template_cache import TemplateCache
-from pyconfd.pipeline.template_files import TemplateFiles
+from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, TemplateFiles
 from pyconfd.pipeline.view import View
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
@@ -58,7 +59,8 @@ class Renderer:
         self._environ = environ
         self._facts = facts or NodeFacts()
         cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
-        self._plain = Environment(TemplateFiles(templates_dir, cache))
+        self._files = TemplateFiles(templates_dir, cache)
+        self._plain = Environment(self._files)
         self._judged: dict[str, tuple[Environment, Judge]] = {}
 
     def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
@@ -76,9 +78,19 @@ class Renderer:
         except TEMPLATE_ERRORS as error:
             fault = fault_of(error, resource, environment.globals)
             fault.reads = view.reads
+            if isinstance(fault, TemplateFault):
+                fault.what = self._discreet(fault, snapshot)
             raise fault from error
         digest = hashlib.sha256(content).hexdigest()
         return Rendered(resource, content, digest, view.reads, snapshot.revision)
+
+    def _discreet(self, fault: TemplateFault, snapshot: Snapshot) -> str:
+        """What is wrong, without the values of keys."""
+        try:
+            source = self._files.source(fault.template)
+        except (MissingTemplate, BadTemplate):
+            source = ""
+        return without_values(fault.what, keys_below(snapshot.root), source)
 
     def place(self, resource: Resource, snapshot: Snapshot, line: int) -> Place | None:
         """

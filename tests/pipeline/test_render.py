@@ -340,3 +340,26 @@ def test_compiling_lets_be_what_only_a_render_can_tell(compiled: Compile) -> Non
     """Computed names, files that may be missing, files that include each other."""
     assert compiled(t="{% include getv('/x') %}{% include 'no.j2' ignore missing %}") is None
     assert compiled(t="{% include 'u.j2' %}", u="{% include 't.j2' %}") is None
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("{{ {'x': 1}[getv('/app/a')] }}", "has no attribute (the value of /app/a)"),
+        ("{{ {'x': 1}.pop(getv('/app/a')) }}", "KeyError: (the value of /app/a)"),
+        ("{{ ['x'].index(getv('/app/a')) }}", "(the value of /app/a) is not in list"),
+        ("{{ 1 | attr(getv('/app/b')) }}", "has no attribute (the value of /app/b)"),
+        ("{{ 'x' | map(getv('/app/a')) | list }}", "No filter named (the value of /app/a)"),
+        ("{{ getv('/app/a').nosuch }}", "'str object' has no attribute 'nosuch'"),
+        ("{{ {'x': 1}.word }}", "'dict object' has no attribute 'word'"),
+    ],
+)
+def test_a_value_that_is_used_as_a_name_is_told_by_its_key(
+    templates: Templates, template: str, said: str
+) -> None:
+    """Values are never logged; what stands in the template is said as it stands there."""
+    keys = {"/app/a": "s3cret", "/app/b": "o'ther \n", "/app/c": "word"}
+    templates.write(t=template)
+    with pytest.raises(TemplateFault) as caught:
+        templates.render(keys)
+    assert said in str(caught.value)
