@@ -17,7 +17,7 @@ import pytest
 
 from tests.support_etcd import frozen, wait_until
 from tests.support_keepalived import end, why_not
-from tests.support_vrrp_pair import VIP, WEB, Pair, children, pair_of, signal_to
+from tests.support_vrrp_pair import VIP, WEB, Machine, Pair, children, pair_of, signal_to
 
 pytestmark = [
     pytest.mark.integration,
@@ -166,6 +166,38 @@ def test_standby_moves_the_address_by_a_put(pair: Pair) -> None:
     pair.settled("lb2")
     pair.put("nodes/lb1", state="up")
     pair.settled("lb1")
+
+
+def test_a_script_of_an_instance_is_run_by_keepalived_itself(pair: Pair) -> None:
+    """A file of the node that a key names; while it is not there the key is refused."""
+    good, one = pair.etcd.get(f"{WEB}/instances/VI_1") or b"", pair.one
+    before, said = one.node.conf.read_bytes(), len(one.watch.log)
+    pair.put("instances/VI_1", notify="tell")
+    one.watch.wait(
+        lambda: "/tell is no script that can be run" in one.watch.log[said:], "the refusal"
+    )
+    assert one.node.conf.read_bytes() == before
+    for machine in (pair.two, one):
+        record = machine.node.folder / "notified"
+        script = machine.node.scripts / "tell"
+        script.write_text(f'#!/bin/sh\necho "$@" >>{record}\n')
+        script.chmod(0o755)
+    pair.put("instances/VI_1", notify="tell", advert_int=0.31)  # a version that was not judged yet
+    for machine in (pair.two, one):
+        machine.watch.wait(lambda m=machine: "/tell" in m.node.conf.read_text(), "the script")  # type: ignore[misc]
+    pair.put("nodes/lb1", state="standby")
+    pair.settled("lb2")
+    wait_until(lambda: "INSTANCE VI_1 MASTER" in _notified(pair.two), 5, "it was run on lb2")
+    wait_until(lambda: "INSTANCE VI_1 BACKUP" in _notified(one), 5, "it was run on lb1")
+    pair.put("nodes/lb1", state="up")
+    pair.settled("lb1")
+    pair.etcd.put(f"{WEB}/instances/VI_1", good)
+    one.watch.wait(lambda: "/tell" not in one.node.conf.read_text(), "the file of before")
+
+
+def _notified(machine: Machine) -> str:
+    record = machine.node.folder / "notified"
+    return record.read_text() if record.exists() else ""
 
 
 def test_a_store_that_is_away_holds_up_neither_keepalived_nor_hooks(pair: Pair) -> None:

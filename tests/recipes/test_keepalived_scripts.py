@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.recipes import SHIPPED
+from tests.support_recipes import laid_out
 
 pytestmark = pytest.mark.integration
 
@@ -86,6 +87,41 @@ def test_a_file_without_an_instance_is_refused(tmp_path: Path) -> None:
     assert checked(tmp_path, "").returncode == 1
     assert "holds no vrrp_instance" in checked(tmp_path, "global_defs {\n}\n").stdout
     assert script("check-keepalived", str(tmp_path / "none")).returncode == 1
+
+
+@pytest.mark.parametrize("mode", [None, 0o644, 0o755], ids=["absent", "no-program", "program"])
+def test_a_notify_script_that_cannot_be_run_is_refused(tmp_path: Path, mode: int | None) -> None:
+    """keepalived takes it in silence, and tells nobody when the address moves."""
+    notified = tmp_path / "tell"
+    if mode is not None:
+        notified.write_text("#!/bin/sh\n")
+        notified.chmod(mode)
+    line = f'    interface eth0\n    notify "{notified}"\n'
+    done = checked(tmp_path, GOOD.replace("@USER@", "root").replace("    interface eth0\n", line))
+    if mode == 0o755:
+        assert (done.returncode, done.stdout) == (0, "")
+    else:
+        assert done.returncode == 1
+        assert (
+            done.stdout
+            == f"{tmp_path}/keepalived.conf:10: {notified} is no script that can be run\n"
+        )
+
+
+def test_without_keepalived_there_is_no_verdict_and_nothing_is_written(tmp_path: Path) -> None:
+    """The program is not installed."""
+    places = {"/etc/keepalived": f"{tmp_path}/etc"}
+    confdir = laid_out("keepalived", tmp_path, places)
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for name in ("grep", "sh"):
+        (bare / name).symlink_to(f"/bin/{name}")
+    source = ["--backend", "file", "--file", str(confdir.folder / "keys.json")]
+    done = confdir.once(*source, environ={"PATH": str(bare)})
+    assert done.returncode == 1
+    assert "no verdict: command not found" in done.stderr
+    assert "keepalived: not found; apt-get install keepalived" in done.stderr
+    assert not (tmp_path / "etc" / "keepalived.conf").exists()
 
 
 def test_nobody_else_is_told_to_reload(tmp_path: Path) -> None:
