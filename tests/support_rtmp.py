@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -104,3 +105,13 @@ def publishing(port: int, stream: str, log: Path) -> Iterator[subprocess.Popen[b
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def frames_played(port: int, stream: str, count: int) -> int:
+    """How many frames of rtmp://127.0.0.1:PORT/STREAM a player gets, who leaves after `count`."""
+    argv = ["ffmpeg", "-nostdin", "-hide_banner", "-rw_timeout", "15000000"]
+    argv += ["-analyzeduration", "500000"]  # by default it looks at 5 s of a stream first
+    argv += ["-i", f"rtmp://127.0.0.1:{port}/{stream}", "-frames:v", str(count), "-f", "null", "-"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    shown = re.findall(r"frame=\s*(\d+)", done.stderr)
+    return int(shown[-1]) if shown else 0

@@ -18,7 +18,7 @@ from tests.support_nginx import MODULES
 from tests.support_pyconfd import Daemon
 from tests.support_recipes import laid_out
 from tests.support_register import registered
-from tests.support_rtmp import RtmpNginx, publishing
+from tests.support_rtmp import RtmpNginx, frames_played, publishing
 from tests.support_site_nginx import put_all
 
 pytestmark = [
@@ -116,6 +116,9 @@ def _keys(nginx: RtmpNginx, origin: RtmpNginx) -> dict[str, str]:
         f"{LIVE}/hls_playlist_length": "30s",
         f"{LIVE}/allow_publish/local": "127.0.0.0/8",
         f"{LIVE}/origin": f"127.0.0.1:{origin.rtmp_port}",
+        "/live/apps/far/allow_publish/local": "127.0.0.0/8",
+        "/live/apps/far/relay": "pull",
+        "/live/apps/far/origin": f"127.0.0.1:{origin.rtmp_port}",
         "/live/apps/stage/allow_publish/nobody": "192.0.2.1",
         "/live/apps/stage/relay": "pull",
         "/live/apps/stage/origin": f"127.0.0.1:{origin.rtmp_port}",
@@ -175,6 +178,20 @@ def test_who_is_not_allowed_cannot_publish(running: Streams) -> None:
     assert running.origin.get("/hls/stage/x.m3u8").status == 404
 
 
+def test_who_is_denied_cannot_publish(running: Streams) -> None:
+    """Although the network that the address is of is allowed."""
+    running.etcd.put(f"{LIVE}/deny_publish/guest", "127.0.0.1")
+    running.shows("deny publish 127.0.0.1;")
+    with publishing(running.origin.rtmp_port, "live/four", running.folder / "four.log") as process:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        assert process.poll() not in (None, 0)
+    running.etcd.delete(f"{LIVE}/deny_publish/guest")
+    running.daemons[0].wait(
+        lambda: "deny publish 127" not in running.origin.conf.read_text(), "the rule to go"
+    )
+
+
 def test_edges_come_and_go(running: Streams) -> None:
     """A relay that registers is pushed to; one that ends is not."""
     line = f"push rtmp://127.0.0.1:{running.edge.http_port}/live;"
@@ -184,11 +201,20 @@ def test_edges_come_and_go(running: Streams) -> None:
     running.daemons[0].wait(lambda: line not in running.origin.conf.read_text(), "it to go")
 
 
-def test_an_edge_that_pulls_asks_the_origin(running: Streams) -> None:
-    """Publishing is for nobody there."""
-    block = running.edge.conf.read_text().split("application stage {")[1].split("application")[0]
-    assert f"pull rtmp://127.0.0.1:{running.origin.rtmp_port}/stage;" in block
+def test_an_edge_that_pulls_asks_the_origin_when_somebody_plays(running: Streams) -> None:
+    """Publishing is for nobody there; what is played comes from the origin."""
+    block = running.edge.conf.read_text().split("application far {")[1].split("application")[0]
     assert "allow publish" not in block
+    with publishing(running.origin.rtmp_port, "far/one", running.folder / "far.log"):
+        running.daemons[0].wait(
+            lambda: "<name>one</name>" in running.origin.get("/stat").body, "the stream"
+        )
+        assert "<name>one</name>" not in running.edge.get("/stat").body
+        assert frames_played(running.edge.rtmp_port, "far/one", 5) == 5
+        with publishing(running.edge.rtmp_port, "far/two", running.folder / "far2.log") as refused:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                refused.wait(10)
+            assert refused.poll() not in (None, 0)
 
 
 # These speak of keys that are others here; `pyconfd recipes test` proves them.
