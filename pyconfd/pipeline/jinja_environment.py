@@ -164,20 +164,24 @@ class Environment(jinja2.Environment):
     def check(self, name: str) -> None:
         """Compile a template and all that it names, and look for calls of unknown functions."""
         assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
-        todo, done = [name], set[str]()
+        todo, trees = [name], dict[str, nodes.Template]()
         self.get_template(name)
         while todo:
             name = todo.pop()
-            done.add(name)
-            tree = self.parse(self.loader.files.source(name), name)
-            self._check_names(tree, name)
-            todo += [found for found in self._named(tree, name) if found not in done]
+            if name in trees:
+                continue
+            trees[name] = self.parse(self.loader.files.source(name), name)
+            todo += self._named(trees[name], name)
+        # Blocks, parents and what is included see what any of them defines at its top.
+        defined = {found for tree in trees.values() for found in _defined(tree)}
+        for name, tree in trees.items():
+            self._check_names(tree, name, defined)
 
-    def _check_names(self, tree: nodes.Template, name: str) -> None:
+    def _check_names(self, tree: nodes.Template, name: str, defined: set[str]) -> None:
         """What Jinja2 itself only tells when the line is reached."""
         from jinja2.meta import find_undeclared_variables
 
-        unknown = find_undeclared_variables(tree) - self.globals.keys() - {"caller"}
+        unknown = find_undeclared_variables(tree) - self.globals.keys() - defined - {"caller"}
         for call in tree.find_all(nodes.Call):
             if isinstance(call.node, nodes.Name) and call.node.name in unknown:
                 raise jinja2.TemplateSyntaxError(
@@ -202,6 +206,20 @@ class Environment(jinja2.Environment):
                     raise jinja2.TemplateSyntaxError(str(error), node.lineno, name) from error
                 continue
             yield target.value
+
+
+def _defined(tree: nodes.Template) -> Iterator[str]:
+    """The names that a template gives to something."""
+    for node in tree.find_all((nodes.Macro, nodes.Import, nodes.FromImport, nodes.Name)):
+        match node:
+            case nodes.Macro():
+                yield node.name
+            case nodes.Import():
+                yield node.target
+            case nodes.FromImport():
+                yield from (name if isinstance(name, str) else name[1] for name in node.names)
+            case nodes.Name(ctx="store"):
+                yield node.name
 
 
 class Loader(jinja2.BaseLoader):

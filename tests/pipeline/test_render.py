@@ -363,3 +363,46 @@ def test_a_value_that_is_used_as_a_name_is_told_by_its_key(
     with pytest.raises(TemplateFault) as caught:
         templates.render(keys)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "t": "{% extends 'base.j2' %}{% from 'm.j2' import m %}"
+            "{% block x %}{{ m() }}{% endblock %}",
+            "base": "{% block x %}{% endblock %}",
+            "m": "{% macro m() %}m{% endmacro %}",
+        },
+        {
+            "t": "{% extends 'base.j2' %}{% import 'm.j2' as n %}"
+            "{% block x %}{{ n.m() }}{% endblock %}",
+            "base": "{% block x %}{% endblock %}",
+            "m": "{% macro m() %}m{% endmacro %}",
+        },
+        {
+            "t": "{% macro m() %}m{% endmacro %}{% block x %}{{ m() }}{% endblock %}",
+        },
+        {
+            "t": "{% macro m() %}m{% endmacro %}{% include 'part.j2' %}",
+            "part": "{{ m() }}",
+        },
+        {
+            "t": "{% set m = joiner('m') %}{{ m() }}{% block x %}{{ m() }}{% endblock %}",
+        },
+    ],
+    ids=["from", "import", "macro", "include", "set"],
+)
+def test_what_renders_compiles(templates: Templates, files: dict[str, str]) -> None:
+    """Blocks and included templates call what the top of another template defines."""
+    assert templates.text(**files) == "m"
+    templates.renderer.compile(resource())
+
+
+def test_templates_that_include_each_other_often_are_compiled_once(templates: Templates) -> None:
+    """Sixty levels, each included twice by the one above."""
+    for level in range(60):
+        below = f"{{% include 'l{level + 1}.j2' %}}"
+        templates.write(**{f"l{level}": f"{{% if exists('/app/none') %}}{below * 2}{{% endif %}}"})
+    templates.write(l60="x", t="{% include 'l0.j2' %}")
+    templates.renderer.compile(resource())
