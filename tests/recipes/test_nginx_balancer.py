@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,3 +219,28 @@ def _live(edge: Edge) -> dict[Path, bytes]:
     """Everything that is rendered for nginx and for Apache."""
     folders = [edge.balancer.nginx.sites, *(node.apache.folder / "sites" for node in edge.nodes)]
     return {path: path.read_bytes() for folder in folders for path in folder.glob("[!.]*")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"apache2 -d": "no-such-apache2 -d"}, "no verdict: command not found"),
+        (
+            {"apachectl graceful": "true", "on_reload": 'confirm_timeout = "500ms"\non_reload'},
+            "no new configuration generation at",
+        ),
+    ],
+    ids=["absent", "unconfirmed"],
+)
+def test_without_apache_or_its_reload_no_virtual_host_is_live(
+    running: Edge, tmp_path: Path, changes: Mapping[str, str], says: str
+) -> None:
+    """Said so; nothing is written, or what was written is taken back."""
+    node = Node(tmp_path, "srv1", running.etcd, RECIPE, changes)
+    node.content(WWW)
+    node.content("images")
+    with node.apache.running():
+        done = node.confdir.once("--resource", "vhosts")
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert list((node.apache.folder / "sites").glob("[!.]*")) == []
