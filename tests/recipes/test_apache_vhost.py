@@ -115,6 +115,26 @@ def test_hosts_names_and_logs(world: World) -> None:
     assert (log / "img-srv2-error.log").exists()
 
 
+def test_a_node_has_names_folder_and_logs_of_its_own(world: World) -> None:
+    """Beside all of them stand those of another node, which count there alone."""
+    own = world.apache.folder / "www" / "own" / "index.html"
+    own.parent.mkdir()
+    own.write_text("content of srv2")
+    log = world.apache.folder / "log" / "own-access.log"
+    values = {"server_name": "own.test", "document_root": str(own.parent), "access_log": str(log)}
+    puts = [(f"{BASE}/{IMG}/nodes/srv2/{field}", text) for field, text in values.items()]
+    puts.append((f"{BASE}/{IMG}/nodes/srv1/document_root", "/elsewhere"))
+    world.etcd.txn(puts)
+    world.daemon.wait(
+        lambda: ask(world.port, "/", "own.test").body == "content of srv2", "its own folder"
+    )
+    assert "    ServerName own.test\n" in world.dest(IMG).read_text()
+    assert "/elsewhere" not in world.dest(IMG).read_text()
+    wait_until(lambda: log.exists() and " 200 " in log.read_text(), 5, "its own log")
+    world.etcd.txn(deletes=[key for key, _ in puts])
+    world.daemon.wait(world.serves, "both hosts as before")
+
+
 def test_a_host_comes_and_goes(world: World) -> None:
     """A third one on the port of the second, which is opened once; gone with its last key."""
     new = world.apache.folder / "www" / "new" / "index.html"
