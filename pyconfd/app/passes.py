@@ -86,8 +86,7 @@ def run_pass(
         reads=reads,
         reload=answer,
     )
-    # Without a report nobody was told, as when nginx does not run; so nobody has refused.
-    if told and told.revert and isinstance(answer, ReloadFailed) and answer.report:
+    if told and told.revert and isinstance(answer, ReloadFailed) and answer.refused:
         from pyconfd.app.putting_back import put_back  # only a refusal needs it
 
         means = _means(tools, job, told, resources, snapshot)

@@ -75,8 +75,8 @@ class _Refused:
         failed = self._tell()
         if failed is None:
             return Offer.PARTLY if any(one.result.failed for one in outcomes) else Offer.TAKEN
-        if not failed.report:
-            return Offer.UNKNOWN  # nobody was told, so nobody has refused: it stays
+        if not failed.refused:
+            return Offer.UNKNOWN  # it stays, and the reload is owed
         self.refusals += 1
         self.take_back(failed)
         return Offer.UNKNOWN if self._tell() else Offer.REFUSED

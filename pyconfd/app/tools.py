@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pyconfd.app.claims import Claims
@@ -10,9 +12,32 @@ from pyconfd.app.drift import Drift
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
 from pyconfd.app.quarantine import Quarantine
+from pyconfd.model.resources import Nginx
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render import Renderer
 from pyconfd.system.proc import Runner
+
+
+class Turns:
+    """
+    Whose turn it is with an nginx: what was judged against its live files must be live before
+    something else is judged against them. Resources with different reload commands are on
+    different lanes, and may be read by one nginx all the same.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: dict[str, threading.Lock] = {}
+
+    @contextlib.contextmanager
+    def of(self, judges: Iterable[Nginx]) -> Iterator[None]:
+        """Wait for the turn with all of these, and keep it."""
+        with contextlib.ExitStack() as stack:
+            for conf in sorted({nginx.conf for nginx in judges}):
+                with self._lock:
+                    turn = self._taken.setdefault(conf, threading.Lock())
+                stack.enter_context(turn)
+            yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +46,7 @@ class Tools:
     work_dir: for shadow trees. check_timeout_s: for a check of nginx in context. stopping: asked
     between two groups; once it says yes, no further one is begun. keep_stage: as the option.
     quarantine: versions that were put live and reverted. claims: of everything that is declared,
-    whatever its service.
+    whatever its service. turns: of the lanes with each nginx.
     """
 
     renderer: Renderer
@@ -36,3 +61,4 @@ class Tools:
     keep_stage: bool = False
     quarantine: Quarantine = field(default_factory=Quarantine)
     claims: Claims = field(default_factory=Claims)
+    turns: Turns = field(default_factory=Turns)

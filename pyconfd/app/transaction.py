@@ -126,25 +126,26 @@ def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) 
     """Bring each candidate to its end; afterwards its outcomes are complete."""
     todo = list(candidates)
     while todo:
-        _judge(tools, todo, snapshot)
-        again: list[Candidate] = []
-        for judged in _judged_together(todo):
-            again += _swap(tools, judged)
+        for candidate in todo:
+            prepare(tools, candidate, snapshot)
         for candidate in _waiting(todo):
-            if candidate not in again:
-                _remove_alone(tools, candidate)
-        todo = again
+            _check_alone(tools, candidate, snapshot)
+        judges = dict.fromkeys(filter(None, map(_nginx, _waiting(todo))))
+        with tools.turns.of(judges):
+            for nginx in judges:
+                _check_in_nginx(tools, nginx, todo, snapshot)
+            todo = _swap_all(tools, todo)
 
 
-def _judge(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
-    """Render, stage and check all; those that have permits then may be swapped."""
-    for candidate in candidates:
-        prepare(tools, candidate, snapshot)
+def _swap_all(tools: Tools, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Put live what has permits. Returns those that have to be judged again."""
+    again: list[Candidate] = []
+    for judged in _judged_together(candidates):
+        again += _swap(tools, judged)
     for candidate in _waiting(candidates):
-        _check_alone(tools, candidate, snapshot)
-    for nginx in dict.fromkeys(_nginx(candidate) for candidate in _waiting(candidates)):
-        if nginx is not None:
-            _check_in_nginx(tools, nginx, candidates, snapshot)
+        if candidate not in again:
+            _remove_alone(tools, candidate)
+    return again
 
 
 def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:

@@ -183,6 +183,10 @@ class Reloaded:
     report: CommandReport
 
 
+#: As system/proc.py has it.
+_UNTOLD = ("not started", "could not be started", "stopped")
+
+
 @dataclass(frozen=True, slots=True)
 class ReloadFailed:
     """The service did not take the new files; the reload is still owed. error: could not be run."""
@@ -190,6 +194,14 @@ class ReloadFailed:
     service: str
     report: CommandReport | None = None
     error: PyconfdError | None = None
+
+    @property
+    def refused(self) -> bool:
+        """
+        Whether the service was told and did not take it. Nobody refuses what he was not told of:
+        the command was not run, or was ended because pyconfd stops.
+        """
+        return self.report is not None and not self.report.problem.startswith(_UNTOLD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,16 @@ NEW = {"text": "new"}
 BEFORE = {"a": OLD, "b": OLD, "one": OLD, "back": OLD, "s": {"stays": "1", "goes": "1"}}
 AFTER = {"a": NEW, "b": NEW, "one": NEW, "back": NEW, "s": {"stays": "2", "comes": "1"}}
 FILES = ("a.conf", "b.conf", "one.conf", "back.conf", "s-stays.conf")
+CHECK = """\
+#!/bin/sh
+echo begin >>"$0.log"
+while [ -e "$0.hold" ]; do : >"$0.held"; sleep 0.02; done
+if [ -e "$0.slow" ]; then sleep 0.3; fi
+@REAL@ "$@"
+status=$?
+echo end >>"$0.log"
+exit $status
+"""
 WAIT = 'while [ -e "$0.hold" ]; do : >"$0.held"; sleep 0.02; done\n'
 
 
@@ -34,7 +44,7 @@ class Slow(LiveNginx):
         self.programs = folder.parent / "programs"
         self.programs.mkdir()
         real = nginx_binary()
-        self._program("check", f'#!/bin/sh\n{WAIT}exec {real} "$@"\n')
+        self._program("check", CHECK.replace("@REAL@", real))
         self._program("reload", f"#!/bin/sh\n{WAIT}exec {super().reload_command}\n")
 
     def _program(self, name: str, text: str) -> None:
@@ -115,7 +125,7 @@ def there(edge: Edge) -> list[str]:
 
 
 @pytest.mark.parametrize("step", ["check", "reload"])
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("how", ["asked", "asked twice", "killed"])
 def test_a_run_that_is_ended_at_a_step_leaves_nothing(
     edge: Edge, slow: Slow, how: str, step: str
 ) -> None:
@@ -125,16 +135,24 @@ def test_a_run_that_is_ended_at_a_step_leaves_nothing(
         slow.hold(step)
         edge.keys(**AFTER)
         daemon.wait(lambda: slow.is_held(step), f"a {step} that waits")
-        if how == "SIGKILL":
+        if how == "killed":
             kill(daemon)
+            slow.let_go(step)
         else:
             daemon.signal(signal.SIGTERM)
             daemon.wait_log("stopping")
-        slow.let_go(step)
-        if how == "SIGTERM":
-            assert daemon.end() == 0
+            if how == "asked":
+                slow.let_go(step)
+            else:
+                daemon.signal(signal.SIGTERM)
+            assert daemon.process.wait(40) == 0
             whole(edge)
-            settled(edge, *there(edge))
+            if how == "asked":
+                settled(edge, *there(edge))
+            else:
+                slow.let_go(step)
+    if (how, step) == ("asked twice", "reload"):
+        assert '"new"' in (edge.nginx.sites / "back.conf").read_text(), "nobody has refused it"
     edge.once()
     settled(edge, "s-comes.conf")
     for name in ("a", "b", "one", "back"):
@@ -205,3 +223,24 @@ def test_a_reload_owed_to_a_deleted_resource_is_said_and_paid_when_it_is_back(
         daemon.wait(lambda: ask(edge, "status", "").startswith("ok: "), "a status that is well")
     (edge.nginx.sites / "other.conf").unlink()
     settled(edge, "s-comes.conf")
+
+
+def test_two_services_of_one_nginx_are_judged_one_after_the_other(edge: Edge, slow: Slow) -> None:
+    """Each is fine by itself and they clash: whoever comes second is judged with the first live."""
+    for name in "xy":
+        toml = slow.toml.replace(slow.reload_command, f"true {name}") + "confirm = false\n"
+        template = f"limit_conn_zone $binary_remote_addr zone={{{{ getv('/{name}/zone') }}}}:64k;\n"
+        edge.resource(name, template, toml)
+    edge.keys(**BEFORE, x={"zone": "x1"}, y={"zone": "y1"})
+    edge.once()
+    (slow.programs / "check.slow").touch()
+    with edge.confdir.daemon() as daemon:
+        daemon.wait_log("status: ok")
+        (slow.programs / "check.log").unlink()
+        edge.keys(**BEFORE, x={"zone": "same"}, y={"zone": "same"})
+        daemon.wait_log("the check refused the new version")
+        live = [(slow.sites / f"{name}.conf").read_text() for name in "xy"]
+        assert sum("zone=same" in text for text in live) == 1
+        assert slow.test() == ""
+    said = (slow.programs / "check.log").read_text().split()
+    assert said == ["begin", "end"] * (len(said) // 2), "never two at a time"
