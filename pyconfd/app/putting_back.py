@@ -101,8 +101,10 @@ class _Refused:
     def take_back(self, failed: ReloadFailed) -> bool:
         """The old files live again, as far as kept. False when none was. Raises SwapTorn."""
         digests: dict[str, str] = {}
-        for entry in swap.revert(self.service, journal=self.tools.journal):
-            digests.setdefault(entry.dest, entry.digest)
+        judges = [one.nginx for one in self.resources if one.nginx]
+        with self.tools.turns.of(judges):  # nobody judges with files that are about to go
+            for entry in swap.revert(self.service, journal=self.tools.journal):
+                digests.setdefault(entry.dest, entry.digest)
         for one, digest in _owners(self.resources, digests):
             self.tools.drift.forget(one)
             if not digest and one.item:
