@@ -293,6 +293,20 @@ def test_without_the_store_nothing_is_proved(edge: Edge) -> None:
     assert "the store does not say whom to pull from" in done.stderr
 
 
+def test_a_node_does_not_prove_itself_by_itself(edge: Edge) -> None:
+    """The address of the other node is that of this one, by a slip: it stays out."""
+    first, second = edge.nodes
+    key = f"/content/{WWW}/nodes/{second.name}"
+    good = edge.etcd.get(key) or b""
+    edge.etcd.put(key, f"127.0.0.1:{first.rsync_port}")
+    try:
+        done = first.pull(WWW)
+    finally:
+        edge.etcd.put(key, good)
+    assert done.returncode == 1
+    assert f"{key} has the address of {first.name}" in done.stderr
+
+
 # One site is served here, which is enough for all but this.
 BROKEN = [one for one in EXAMPLE.broken if "two ports" not in one.why]
 
