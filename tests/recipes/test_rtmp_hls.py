@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -201,6 +202,21 @@ def test_edges_come_and_go(running: Streams) -> None:
     running.daemons[0].wait(lambda: line not in running.origin.conf.read_text(), "it to go")
 
 
+def test_an_edge_that_is_drained_is_not_pushed_to(running: Streams) -> None:
+    """By `pyconfd members`, as members of other recipes; it comes back."""
+    line = f"push rtmp://127.0.0.1:{running.edge.rtmp_port}/live;"
+
+    def members(*words: str) -> None:
+        argv = [sys.executable, "-m", "pyconfd", "members", *words, *EDGES[:2]]
+        argv += ["--node", running.etcd.endpoint]
+        subprocess.run(argv, check=True, capture_output=True, timeout=30)
+
+    members("drain", "live", "edge1")
+    running.daemons[0].wait(lambda: line not in running.origin.conf.read_text(), "it to be left")
+    members("up", "live", "edge1")
+    running.shows(line)
+
+
 def test_an_edge_that_pulls_asks_the_origin_when_somebody_plays(running: Streams) -> None:
     """Publishing is for nobody there; what is played comes from the origin."""
     block = running.edge.conf.read_text().split("application far {")[1].split("application")[0]
@@ -236,6 +252,17 @@ def test_bad_input_changes_nothing_and_is_said(running: Streams, broken: Broken)
         assert origin.get("/healthz").status == 200
     finally:
         running.etcd.txn(list(before.items()), sorted(changed - before.keys()))
+
+
+def test_an_edge_that_registers_twice_is_refused(running: Streams) -> None:
+    """It would get each stream twice."""
+    key, said = f"{LIVE}/edges/again", len(running.daemons[0].log)
+    file = running.origin.conf.read_bytes()
+    running.etcd.put(key, f"127.0.0.1:{running.edge.rtmp_port}")
+    words = f"{LIVE}/edges/edge1 has the address of again"
+    running.daemons[0].wait(lambda: words in running.daemons[0].log[said:], words)
+    assert running.origin.conf.read_bytes() == file
+    running.etcd.delete(key)
 
 
 def test_a_port_of_another_program_is_put_back(running: Streams) -> None:
