@@ -79,14 +79,18 @@ class Follower:
         session = self._session
         self.stream.open(self._ranges, start)
         session.inbox.put(Wake())  # a wish may have been there before
-        while not self._done and not session.stopping:
-            try:
-                item = session.inbox.get(timeout=max(0.0, self._deadline() - time.monotonic()))
-            except Empty:
-                item = None
+        try:
+            while not self._done and not session.stopping:
+                try:
+                    item = session.inbox.get(timeout=max(0.0, self._deadline() - time.monotonic()))
+                except Empty:
+                    item = None
+                with self._turn:
+                    if not self._done:  # the other thread may have left meanwhile
+                        self._take_turn(item)
+        finally:
             with self._turn:
-                if not self._done:  # the other thread may have left meanwhile
-                    self._take_turn(item)
+                self._done = True  # whatever arrives yet is not of this stream any more
         return self._next
 
     def _take_turn(self, item: Item | None) -> None:
