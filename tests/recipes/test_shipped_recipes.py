@@ -10,7 +10,7 @@ import pytest
 
 from pyconfd.app import cli
 from pyconfd.app.recipe_test import missing_programs, prove
-from pyconfd.config.recipes import load_recipe, recipe_names
+from pyconfd.config.recipes import confdir_files, load_recipe, recipe_names
 from tests.support_recipes import keys_of, laid_out
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +55,16 @@ def test_a_recipe_is_complete(name: str) -> None:
     assert recipe.programs
     assert recipe.keys
     assert any(one.by == "daemon" for one in recipe.broken)
+
+
+def test_recipes_can_be_laid_into_one_folder() -> None:
+    """No file of one takes the place of another's but the example keys and the settings."""
+    made: dict[str, tuple[str, bytes]] = {}
+    for name in NAMES:
+        for file in confdir_files(load_recipe(name), "/etc/pyconfd"):
+            other, content = made.setdefault(file.path, (name, file.content))
+            if file.path not in ("keys.json", "pyconfd.toml"):
+                assert content == file.content, f"{file.path} of {other} and {name}"
 
 
 @pytest.mark.parametrize("name", NAMES)
