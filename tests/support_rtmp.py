@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.support_apache import Answer, ask
 from tests.support_etcd import free_ports, wait_until
 from tests.support_live_nginx import LiveNginx
-from tests.support_nginx import MODULES
+from tests.support_nginx import MODULES, nginx_binary
 
 # What runs before the recipe's first file is there.
 FIRST = """\
@@ -56,8 +56,8 @@ class RtmpNginx(LiveNginx):
             # Workers stay for as long as somebody publishes: the test ends those first.
             self._end(self.process)
 
-    def changes(self, role: str) -> dict[str, str]:
-        """What is changed in the recipe for this nginx."""
+    def changes(self, role: str, program: str = "") -> dict[str, str]:
+        """What is changed in the recipe for this nginx. program: another one that judges."""
         user = "root" if os.geteuid() == 0 else "www-data"
         return {
             'role = "origin"': f'role = "{role}"',
@@ -67,7 +67,8 @@ class RtmpNginx(LiveNginx):
             '"/var/lib/nginx/hls"': f'"{self.folder}/hls"',
             'dest = "/etc/nginx/nginx.conf"': f'dest = "{self.conf}"',
             'nginx_conf = "/etc/nginx/nginx.conf"': (
-                f'nginx_conf = "{self.conf}"\nnginx_prefix = "{self.folder}"'
+                f'nginx_conf = "{self.conf}"\nnginx_prefix = "{self.folder}"\n'
+                f'nginx_bin = "{program or nginx_binary()}"'
             ),
             '"nginx -s reload"': f'"{self.reload_command}"',
             'min_reload_interval = "5s"': 'min_reload_interval = "50ms"',

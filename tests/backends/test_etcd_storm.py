@@ -99,7 +99,8 @@ def test_a_storm_is_gathered_and_its_end_is_noticed(each_etcd: PrivateEtcd) -> N
         each_etcd.put("/app/last", "put")
         mirror.hear_until("/app/last", "put")
         assert is_whole(mirror)
-        assert mirror.messages < CROWD + PUTS / 10
+        # Some 250 here; a busy machine puts more slowly, and less is gathered.
+        assert mirror.messages < CROWD + PUTS / 4
         assert mirror.listed == 1
         taken_s = []
         for number in range(15):

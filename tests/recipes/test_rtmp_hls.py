@@ -281,8 +281,7 @@ def test_a_port_of_another_program_is_put_back(running: Streams) -> None:
 def test_without_nginx_nothing_is_written(running: Streams, tmp_path: Path) -> None:
     """No program, no verdict: the file of before stays."""
     nginx = RtmpNginx(tmp_path / "nginx")
-    before, changes = nginx.conf.read_bytes(), nginx.changes("origin")
-    changes['nginx_conf = "/etc/nginx/nginx.conf"'] += '\nnginx_bin = "/no/nginx"'
+    before, changes = nginx.conf.read_bytes(), nginx.changes("origin", "/no/nginx")
     done = laid_out(RECIPE, tmp_path, changes, "--node", running.etcd.endpoint).once()
     assert done.returncode == 1
     assert "/no/nginx" in done.stderr
