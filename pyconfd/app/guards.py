@@ -12,11 +12,15 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from pyconfd.errors import HeldBack
+from pyconfd.errors import HeldBack, RenderError, StageError
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.guard import Good, objection
+from pyconfd.pipeline.guard import Good, objection, unknown_loss
 from pyconfd.pipeline.store import Snapshot
+
+if TYPE_CHECKING:
+    from pyconfd.pipeline.render import Renderer
 
 
 class Guards:
@@ -42,10 +46,14 @@ class Guards:
         """Resource name -> why its newest change is held back."""
         return {name: why for name, (_, why) in list(self._held.items())}
 
-    def ask(self, resource: Resource, snapshot: Snapshot) -> None:
+    def ask(self, resource: Resource, snapshot: Snapshot, renderer: Renderer) -> None:
         """Raises HeldBack when a guard objects and nobody has released the change."""
         name = resource.name
-        why = objection(resource, self._good.get(name), snapshot)
+        good = self._good.get(name)
+        why = objection(resource, good, snapshot)
+        if not why and good is None:
+            loss = unknown_loss(resource, snapshot)
+            why = loss if loss and _replaces(renderer, resource, snapshot) else ""
         since_s, _ = self._held.get(name, (time.monotonic(), ""))
         timeout_s = resource.guard.timeout_s
         over = timeout_s is not None and time.monotonic() - since_s >= timeout_s
@@ -94,6 +102,19 @@ class Guards:
                 json.dump(counts, stream)
             os.replace(new, self._path)
             self._counts = counts
+
+
+def _replaces(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> bool:
+    """Whether there is a live file that would get another content."""
+    from pyconfd.pipeline import stage
+
+    if resource.each:
+        return False
+    try:
+        _, differs = stage.compare(renderer.render(resource, snapshot))
+    except (RenderError, StageError):
+        return False  # the pass meets it again and says so
+    return "content" in differs
 
 
 def _read(path: str) -> dict[str, int]:

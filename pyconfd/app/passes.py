@@ -174,7 +174,7 @@ def _held(tools: Tools, members: Sequence[Resource], snapshot: Snapshot) -> list
     """One outcome for each member of a group that a guard holds back; empty when none is."""
     for resource in members:
         try:
-            tools.guards.ask(resource, snapshot)
+            tools.guards.ask(resource, snapshot, tools.renderer)
         except HeldBack as error:
             return [Outcome(resource=one, result=Result.HELD, error=error) for one in members]
     return []

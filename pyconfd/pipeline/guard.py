@@ -61,6 +61,19 @@ def objection(resource: Resource, good: Good | None, snapshot: Snapshot) -> str:
     return _shrunk(resource, good, snapshot) if guard.max_shrink < 1 else ""
 
 
+def unknown_loss(resource: Resource, snapshot: Snapshot) -> str:
+    """
+    For a change of a live file of which no good version is known, as after the state folder was
+    lost: that there is no key at all may be what emptied the store.
+    """
+    if resource.guard.allow_empty or not resource.keys or _any(resource, snapshot):
+        return ""
+    return (
+        "there is no key, and what the live file was made of is not known"
+        " (allow_empty = true lets that through)"
+    )
+
+
 def guard_of(why: str) -> str:
     """Which guard has objected in these words: its key in the resource file."""
     if why.endswith(_REQUIRED):

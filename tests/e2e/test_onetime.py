@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -46,6 +47,39 @@ def test_a_first_run_writes_and_a_second_changes_nothing(confdir: Confdir) -> No
     assert dest.stat().st_mtime_ns == before.st_mtime_ns
     assert (confdir.out / "reload.log").read_text() == "r\n"
     assert not list(confdir.out.glob(".*"))
+
+
+def test_a_lost_state_folder_and_a_wiped_store_together_empty_nothing(
+    confdir: Confdir, store: Path
+) -> None:
+    """What made the live file is not known then, and that no key is there at all is no order."""
+    dest = confdir.simple()
+    assert confdir.once().returncode == 0
+    shutil.rmtree(confdir.folder / "state")
+    put(store, {})
+    for more in ((), ("--noop",)):
+        held = confdir.once(*more)
+        assert held.returncode == 1
+        assert "held back: there is no key, and what the live file was made of" in held.stderr
+    assert dest.read_text() == "/app/a=1\n/app/b=2\n"
+    put(store, {"app": {"a": "3"}})
+    assert confdir.once().returncode == 0
+    assert dest.read_text() == "/app/a=3\n"
+
+
+def test_without_any_key_a_file_may_be_made_and_stay(confdir: Confdir, store: Path) -> None:
+    """Nothing is lost by the first one, nor by one that is the same; or the operator says so."""
+    put(store, {})
+    dest = confdir.simple()
+    assert confdir.once().returncode == 0
+    assert dest.read_text() == ""
+    shutil.rmtree(confdir.folder / "state")
+    assert confdir.once().returncode == 0
+    shutil.rmtree(confdir.folder / "state")
+    dest.write_text("somebody's\n")
+    confdir.simple(allow_empty="true")
+    assert confdir.once().returncode == 0
+    assert dest.read_text() == ""
 
 
 def test_the_same_input_gives_the_same_output(confdir: Confdir) -> None:
