@@ -108,6 +108,15 @@ def test_a_notify_script_that_cannot_be_run_is_refused(tmp_path: Path, mode: int
         )
 
 
+def test_a_check_that_cannot_be_run_is_refused_with_its_file(tmp_path: Path) -> None:
+    """keepalived names the check and not what it misses, such as a pyconfd of another place."""
+    done = checked(tmp_path, GOOD.replace("@USER@", "root").replace("/usr/bin/env", "/no/pyconfd"))
+    assert done.returncode == 1
+    assert (
+        done.stdout == f"{tmp_path}/keepalived.conf:6: /no/pyconfd is no script that can be run\n"
+    )
+
+
 def test_without_keepalived_there_is_no_verdict_and_nothing_is_written(tmp_path: Path) -> None:
     """The program is not installed."""
     places = {"/etc/keepalived": f"{tmp_path}/etc"}
