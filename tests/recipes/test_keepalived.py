@@ -79,7 +79,7 @@ BAD = {
     "weight": ("checks/nginx", {"probe": "http://127.0.0.1/", "weight": -20}, "weight -20 is too"),
     "interface": ("nodes/lb1", {"iface": "eth9", "priorities": {"VI_1": 150}},
                   "keepalived.conf:25 comes from keepalived.conf.j2:"),
-    "script": ("checks/nginx", {"script": "gone", "weight": 0}, "gone is no script that can be run"),
+    "script": ("checks/nginx", {"script": "gone", "weight": 0}, "gone is no script that can"),
 }  # fmt: skip
 
 
