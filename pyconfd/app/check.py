@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pyconfd.app.cli import DONE, FAILED, WRONG_USAGE
 from pyconfd.app.complain import say_error
 from pyconfd.config.arguments import read_arguments
+from pyconfd.config.layers import resolve_all
 from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Given, Option
 from pyconfd.config.resources import load_resources
@@ -66,7 +67,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         arguments.faults.append(SettingsError("unexpected word", where=word))
     arguments.given.setdefault("noop", Given(True, ""))  # so that --diff goes without saying
     settings, faults = settings_and_faults(arguments, environ, (*OPTIONS, *CHECK_OPTIONS))
-    values = arguments.given.get("values", Given((), "")).value
+    # its faults are among those above
+    values = resolve_all((*OPTIONS, *CHECK_OPTIONS), arguments, environ, OPTIONS)[0]["values"]
     wrong: list[PyconfdError] = list(faults)
     _source(settings, environ, wrong)
     found = _resources(settings, wrong)
