@@ -40,6 +40,7 @@ CHECK_OPTIONS = (
         "pyconfd check",
         "FILE",
         repeatable=True,
+        in_file=False,
     ),
 )
 

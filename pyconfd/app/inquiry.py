@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from pyconfd.config.arguments import Arguments, read_arguments
-from pyconfd.config.layers import raise_faults
+from pyconfd.config.layers import raise_faults, resolve_all
 from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Option
 from pyconfd.config.settings import Settings, settings_and_faults
@@ -32,16 +32,19 @@ _TONES = {
 
 
 class Inquiry(NamedTuple):
-    """A command line that was read. settings: where the daemon is, and how its store is reached."""
+    """
+    A command line that was read. settings: where the daemon is, and how its store is reached.
+    own: the options of the command itself, by field.
+    """
 
     settings: Settings
     words: Sequence[str]
     arguments: Arguments
+    own: Mapping[str, Any]
 
     def flag(self, name: str) -> bool:
-        """Whether a flag of the command was given."""
-        given = self.arguments.given.get(name)
-        return bool(given and given.value)
+        """Whether a flag of the command was given, as an option or in the environment."""
+        return bool(self.own[name])
 
 
 def read_inquiry(
@@ -57,9 +60,10 @@ def read_inquiry(
     if not arguments.help and len(found) != words:
         arguments.faults.append(_wrong_words(found, words))
     settings, faults = settings_and_faults(arguments, environ, known)
+    values, _ = resolve_all(own, arguments, environ, known)  # its faults are among those above
     if not arguments.help:
         raise_faults(faults)
-    return Inquiry(settings, found, arguments)
+    return Inquiry(settings, found, arguments, values)
 
 
 def _wrong_words(found: Sequence[str], words: int) -> SettingsError:

@@ -17,7 +17,7 @@ from pyconfd.app.cli import DONE, FAILED
 from pyconfd.app.inquiry import FINDING, Paint, printable, read_inquiry, say_help, tone_of
 from pyconfd.app.status_line import span
 from pyconfd.config.option_table import CONNECTION, OPTIONS
-from pyconfd.config.options import Option
+from pyconfd.config.options import Option, from_environment
 from pyconfd.config.settings import Settings
 from pyconfd.errors import PyconfdError, SettingsError, SourceError, SourceUnavailable
 
@@ -52,9 +52,16 @@ Plain = Mapping[str, Any]
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Ask and show; returns the exit status. Raises StateError when no daemon runs."""
+    return _plugin(argv, environ) if _for_monitoring(argv, environ) else _show(argv, environ)
+
+
+def _for_monitoring(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Known before the rest is read: wrong options, too, are a plugin's line then."""
     if not {"--nagios", "-nagios"}.isdisjoint(argv):
-        return _plugin(argv, environ)
-    return _show(argv, environ)
+        return True
+    nagios = [option for option in STATUS_OPTIONS if option.name == "nagios"]
+    found = from_environment(nagios, environ, []).get("nagios")
+    return bool(found and found.value) and "--no-nagios" not in argv
 
 
 def _plugin(argv: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -13,6 +13,7 @@ from pyconfd.app import cli, explain_command, nagios, status_command
 from pyconfd.app.inquiry import Paint, read_inquiry, tone_of
 from pyconfd.app.status_line import TROUBLES
 from pyconfd.backends.base import StoreStatus
+from pyconfd.config.options import Option
 
 COMMANDS = ("status", "explain", "release")
 
@@ -280,3 +281,36 @@ def test_monitoring_does_not_know_a_daemon_that_is_not_there(
     assert "--nonsense: unknown option" in capsys.readouterr().out
     assert cli.main([*words, "--help"]) == 0
     assert "usage: pyconfd status" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "status", "said"),
+    [
+        ([], {"PYCONFD_NAGIOS": "true"}, 3, "PYCONFD UNKNOWN"),
+        (["--no-nagios"], {"PYCONFD_NAGIOS": "true"}, 1, ""),
+        (["--nagios"], {}, 3, "PYCONFD UNKNOWN"),
+        ([], {"PYCONFD_NAGIOS": "false"}, 1, ""),
+    ],
+)
+def test_the_environment_can_ask_for_a_plugins_line(
+    argv: list[str],
+    environ: dict[str, str],
+    status: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As every option; here of a daemon that does not run."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert cli.main(["status", *argv, "--state-dir", str(tmp_path)]) == status
+    assert capsys.readouterr().out.startswith(said)
+
+
+def test_the_environment_can_ask_for_json(tmp_path: Path) -> None:
+    """As every option; the command line comes first."""
+    own = (Option("json", "flag", False, "as JSON", "x", in_file=False),)
+    environ = {"PYCONFD_JSON": "true"}
+    assert read_inquiry([], environ, own, words=0).flag("json")
+    assert not read_inquiry(["--no-json"], environ, own, words=0).flag("json")
