@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import random
 import re
 import shutil
 import signal
@@ -28,15 +29,32 @@ from pyconfd.backends.etcd_stubs import load_grpc, message, method
 START_TIMEOUT_S = 20.0
 
 
+# Below the ports that the kernel gives to connections (ip_local_port_range begins at 32768): the
+# port of a server that is down for a moment must not be taken by somebody's request.
+_PORTS = range(10_240, 32_000)
+_CHANCE = random.SystemRandom()  # not the random numbers that a test has seeded
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all are held until the last is found."""
-    sockets = [socket.socket() for _ in range(count)]
+    """
+    Ports that nobody listens on now, by chance; all are held until the last is found.
+
+    Each process of tests that run side by side has a part of the range to itself.
+    """
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = _PORTS[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    found: list[socket.socket] = []
     try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        while len(found) < count:
+            taker = socket.socket()
+            try:
+                taker.bind(("127.0.0.1", _CHANCE.choice(mine)))
+                found.append(taker)
+            except OSError:  # somebody has it
+                taker.close()
+        return [each.getsockname()[1] for each in found]
     finally:
-        for each in sockets:
+        for each in found:
             each.close()
 
 
