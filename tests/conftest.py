@@ -6,6 +6,7 @@ one test would leave behind for the next in the same process.
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,16 @@ import pytest
 HERE = Path(__file__).parent
 # The program as a child process, or killed at every step: right, but not within seconds.
 SLOW_FOLDERS = (HERE / "e2e", HERE / "faults")
+
+
+def pytest_configure() -> None:
+    """
+    Signals as a terminal has them: a run in the background or under nohup was told to ignore some,
+    and every program that a test starts would inherit that.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` picks by marks
