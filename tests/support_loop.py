@@ -6,11 +6,12 @@ import contextlib
 import queue
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyconfd.app.control import Asked
+from pyconfd.app.declared import Declared
 from pyconfd.app.drift import Drift
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
@@ -21,7 +22,7 @@ from pyconfd.app.tools import Tools
 from pyconfd.app.undeclared import Undeclared
 from pyconfd.backends.base import Put, Watch
 from pyconfd.errors import ConfigError
-from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.resources import Command, Origin, Resource, ResourceSet
 from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render import Renderer
@@ -81,6 +82,7 @@ class World:
         self.lanes = NotedLanes(self.inbox.put)
         self.resources: tuple[Resource, ...] = ()
         self.fault: ConfigError | None = None
+        self.left_out: tuple[ConfigError, ...] = ()
         self.loop: Loop
 
     def resource(self, name: str = "app", keys: str = "/app", **fields: Any) -> Resource:
@@ -128,7 +130,7 @@ class World:
         parts = Parts(
             source=self.source,
             follow=follow or self.source.watch,
-            load=self._load,
+            declared=Declared(self._load, self._load(), tools.renderer, 0.0),
             tools=tools,
             lanes=self.lanes,
             inbox=self.inbox,
@@ -138,7 +140,7 @@ class World:
             owed=frozenset(owed),
             undeclared=Undeclared(self.journal),
         )
-        self.loop = Loop(parts, self.resources)
+        self.loop = Loop(parts)
         thread = threading.Thread(target=self.loop.run, name="loop under test")
         thread.start()
         try:
@@ -149,10 +151,10 @@ class World:
             self.journal.close()
         assert not thread.is_alive(), "the loop does not end"
 
-    def _load(self) -> tuple[Resource, ...]:
+    def _load(self) -> ResourceSet:
         if self.fault:
             raise self.fault
-        return self.resources
+        return ResourceSet(self.resources, self.left_out)
 
     def status(self) -> Mapping[str, Any]:
         """The loop's own answer; everything that was on the inbox before it has been taken."""
@@ -182,6 +184,10 @@ class World:
 
         wait_until(quiet)
         return self.status()
+
+    def until(self, true: Callable[[Mapping[str, Any]], object]) -> None:
+        """Wait for a status like that."""
+        wait_until(lambda: true(self.status()))
 
     def hup(self) -> None:
         self.inbox.put(signal.SIGHUP)

@@ -19,8 +19,7 @@ from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
-from pyconfd.errors import ResourceError
-from pyconfd.model.resources import Resource, ResourceSet
+from pyconfd.model.resources import ResourceSet
 from pyconfd.observe import log
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.journal import Journal
@@ -170,9 +169,11 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
     What only a daemon has is imported here: a one-shot run is to start quickly.
     """
     import queue
+    import time
 
     from pyconfd.app.control import Control
     from pyconfd.app.counts import Counts
+    from pyconfd.app.declared import Declared
     from pyconfd.app.lanes import Lanes
     from pyconfd.app.loop import Loop, Message, Pace, Parts
     from pyconfd.app.poll import Poll
@@ -191,18 +192,13 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
         )
         return poll.start()
 
-    def reread() -> tuple[Resource, ...]:
-        fresh = load(settings)
-        if fresh.faults:
-            raise ResourceError("the new conf.d has faults", faults=fresh.faults)
-        return fresh.resources
-
+    with_these = tools(settings, state, commands, lambda: loop.stopping)
     loop = Loop(
         Parts(
             source=store,
             follow=follow,
-            load=reread,
-            tools=tools(settings, state, commands, lambda: loop.stopping),
+            declared=Declared(lambda: load(settings), found, with_these.renderer, time.time()),
+            tools=with_these,
             lanes=Lanes(inbox.put),
             inbox=inbox,
             commands=commands,
@@ -212,8 +208,7 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
             undeclared=state.undeclared,
             about=_about(settings),
             counts=Counts() if settings.metrics_listen else None,
-        ),
-        found.resources,
+        )
     )
     with Signals(inbox.put), Control(state.folder, inbox.put), _pages(settings, inbox.put):
         yield loop

@@ -13,13 +13,14 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pyconfd.app.answers import Access, answer
 from pyconfd.app.away import Away
 from pyconfd.app.control import Asked
 from pyconfd.app.counts import Counts
+from pyconfd.app.declared import Declared
 from pyconfd.app.history import History
 from pyconfd.app.lanes import Lanes
 from pyconfd.app.passes import Told
@@ -28,7 +29,6 @@ from pyconfd.app.telling import Telling
 from pyconfd.app.tools import Tools
 from pyconfd.app.undeclared import Undeclared
 from pyconfd.backends.base import Put, Source, Watch
-from pyconfd.errors import ConfigError
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, Reads
@@ -67,16 +67,16 @@ class Pace:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """
-    What the loop joins. follow: starts a watch of these prefixes. load: reads conf.d afresh,
-    raising ConfigError when anything in it is wrong. owed: services that an earlier run swapped
-    files of without living to see the reload; undeclared: those of them that conf.d no longer has.
-    about: what the status says of this daemon beside its state. counts: what happens is counted
-    there; None when nobody asks for it.
+    What the loop joins. follow: starts a watch of these prefixes. declared: conf.d and the
+    templates, whose renderer the tools have. owed: services that an earlier run swapped files of
+    without living to see the reload; undeclared: those of them that conf.d no longer has. about:
+    what the status says of this daemon beside its state. counts: what happens is counted there;
+    None when nobody asks for it.
     """
 
     source: Source
     follow: Callable[[Sequence[str], Put], Watch]
-    load: Callable[[], tuple[Resource, ...]]
+    declared: Declared
     tools: Tools
     lanes: Lanes
     inbox: queue.SimpleQueue[Message]
@@ -92,8 +92,9 @@ class Parts:
 class Loop:
     """The one mutable thing in the program. All methods are the main thread's."""
 
-    def __init__(self, parts: Parts, resources: Sequence[Resource]) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._tools = parts.tools
         self._store = Store()
         self._index = ReadIndex()
         self._fleet = Fleet()
@@ -109,7 +110,6 @@ class Loop:
         self._unready: set[str] = set()
         self._stopping_s: float | None = None
         self._resync_s = time.monotonic() + parts.pace.resync_s
-        self._first = tuple(resources)
 
     @property
     def stopping(self) -> bool:
@@ -118,7 +118,7 @@ class Loop:
 
     def run(self) -> None:
         """Follow the store until a signal says stop; then end what runs, within its bound."""
-        self._adopt(self._first)
+        self._adopt(self._parts.declared.resources)
         for service in self._parts.owed:
             if self._fleet.owe(service, time.monotonic()):
                 log.warn("a reload is owed by an earlier run", service=service)
@@ -220,7 +220,7 @@ class Loop:
         report.lane(message)
         if not self._unready and self._listed:
             self._parts.notify.ready()
-            if self._parts.tools.guards.unwritten:
+            if self._tools.guards.unwritten:
                 self._keep()
 
     def _overtaken(self, message: LaneReport, now: float) -> None:
@@ -241,6 +241,9 @@ class Loop:
             self._parts.notify.watchdog()
         if pace.resync_s and now >= self._resync_s and not self.stopping:
             self._resync_s = now + pace.resync_s
+            if edited := self._parts.declared.look():
+                what = "templates were edited since they were read; SIGHUP takes them"
+                log.warn(what, templates=", ".join(edited))
             if self._listed:
                 self._fleet.verify()
                 self._keep()
@@ -255,7 +258,7 @@ class Loop:
     def _keep(self) -> None:
         """Write down, now and then, what the guards compare with after a restart."""
         try:
-            self._parts.tools.guards.keep()
+            self._tools.guards.keep()
         except OSError as error:
             log.warn(f"the state folder cannot be written: {error}")
 
@@ -275,7 +278,7 @@ class Loop:
                     # until its reads are known again, anything it may read makes it dirty
                     self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
             told = Told.of(members)
-            self._parts.lanes.submit(self._parts.tools, job, members, told, snapshot)
+            self._parts.lanes.submit(self._tools, job, members, told, snapshot)
 
     def _last_jobs(self) -> bool:
         """While stopping: whether a postponed reload has just been handed out."""
@@ -298,7 +301,7 @@ class Loop:
 
     def _release(self, names: Sequence[str]) -> Sequence[str]:
         """What is held back by a guard or in quarantine may go live; the names of those."""
-        tools = self._parts.tools
+        tools = self._tools
         released = {*tools.guards.release(names), *tools.quarantine.release(names)}
         return [name for name in names if name in released]
 
@@ -319,9 +322,11 @@ class Loop:
             services=self._fleet.states,
             active=self._fleet.active,
             history=self._history,
-            quarantine=self._parts.tools.quarantine.by_member(),
+            quarantine=self._tools.quarantine.by_member(),
             undeclared=self._parts.undeclared.services,
             stopping=self.stopping,
+            faulty=self._parts.declared.faulty,
+            edited=self._parts.declared.edited,
         )
 
     def _signalled(self, number: int) -> None:
@@ -338,18 +343,18 @@ class Loop:
     def _reload(self) -> None:
         """SIGHUP: take the new conf.d and templates if all of it is right, else keep the old."""
         self._parts.notify.reloading()
-        try:
-            resources = self._parts.load()
-        except ConfigError as error:
-            for fault in error.faults:
+        declared = self._parts.declared
+        if faults := declared.renew(time.time()):
+            for fault in faults:
                 log.error(str(fault))
             log.error("the new configuration is not used; the running one is kept")
         else:
-            self._parts.tools.quarantine.clear()
-            self._adopt(resources)
+            self._tools = replace(self._tools, renderer=declared.renderer)
+            self._tools.quarantine.clear()
+            self._adopt(declared.resources)
             if self._listed:
                 self._fleet.dirty(self._resources, time.monotonic())
-            log.info("configuration read again", resources=len(resources))
+            log.info("configuration read again", resources=len(declared.resources))
         self._parts.notify.ready()
 
     def _adopt(self, resources: Sequence[Resource]) -> None:
@@ -361,7 +366,7 @@ class Loop:
         self._unready = set(self._resources)
         self._history.keep(resources)
         self._fleet.adopt(resources)
-        self._parts.tools.claims.adopt(resources)
+        self._tools.claims.adopt(resources)
         self._adopted = self._fleet.generation
         self._inherit()
         wanted = covering(path for resource in resources for path in resource.watched)
@@ -370,8 +375,8 @@ class Loop:
 
     def _inherit(self) -> None:
         """Reloads owed under another command, such as one with a typing error, stay owed."""
-        made = self._parts.tools.made
-        heirs = self._parts.tools.journal.hand_over(made.services(self._resources.values()))
+        made = self._tools.made
+        heirs = self._tools.journal.hand_over(made.services(self._resources.values()))
         known = {one.service for one in self._resources.values()}
         known.update(name for name, state in self._fleet.states.items() if state.running)
         for service in heirs | self._parts.undeclared.look(known):

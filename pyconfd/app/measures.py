@@ -36,6 +36,7 @@ def measures(facts: Facts, counts: Counts, keys: int) -> Plain:
         "message_age_s": None if heard_s is None else max(0.0, facts.now_s - heard_s),
         "messages": dict(counts.messages),
         "changes": counts.changes,
+        "faults": len(facts.faulty.faults) if facts.faulty else 0,
         "bounds_s": BOUNDS_S,
         "resources": _resources(facts, counts),
         "services": [_service(facts, counts, name) for name in facts.services],

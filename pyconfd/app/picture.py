@@ -6,12 +6,12 @@ Moments are UTC text (`*_at`), spans are seconds (`*_s`). Names of keys are in i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.app.history import Fate, History, ReloadFate, Trouble
-from pyconfd.app.status_line import Outage, Owed, Summary, kind, line, utc
+from pyconfd.app.status_line import Faulty, Outage, Owed, Summary, kind, line, utc
 from pyconfd.model.resources import Resource
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
@@ -30,7 +30,8 @@ class Facts:
     unready: those that were not looked at yet. lost: why the store is out of reach, since lost_s.
     active: the services that have something running, waiting or owed. quarantine: resource name ->
     the version of it that its service has refused. undeclared: service that is owed a reload and
-    that no resource has any more -> the destinations that it was not told of.
+    that no resource has any more -> the destinations that it was not told of. faulty: what is wrong
+    with conf.d or its templates. edited: templates that are no longer what was read of them.
     """
 
     now_s: float
@@ -50,6 +51,8 @@ class Facts:
     stopping: bool
     quarantine: Mapping[str, Refusal] = field(default_factory=dict)
     undeclared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    faulty: Faulty | None = None
+    edited: Sequence[str] = ()
 
     def moment(self, at_s: float) -> float:
         """A monotonic time as seconds since 1970."""
@@ -72,6 +75,7 @@ def summary(facts: Facts) -> Summary:
         owed=owed,
         undeclared=tuple(facts.undeclared),
         outage=Outage(facts.lost, facts.moment(facts.lost_s)) if facts.lost else None,
+        faulty=facts.faulty,
     )
 
 
@@ -91,12 +95,24 @@ def picture(facts: Facts) -> Plain:
         "line": line(short, facts.now_at),
         "ready": is_ready(facts),
         "stopping": facts.stopping,
+        "configuration": _configuration(facts),
         "source": _source(facts),
         "services": _services(facts),
         "undeclared": [
             {"service": name, "dests": list(dests)} for name, dests in facts.undeclared.items()
         ],
         "resources": [_resource(facts, one) for one in _shown(facts)],
+    }
+
+
+def _configuration(facts: Facts) -> Plain:
+    """Of conf.d and its templates: what is wrong, and what is not in use yet."""
+    faulty = facts.faulty
+    return {
+        "faults": list(faulty.faults) if faulty else [],
+        "since_at": utc(faulty.since_at) if faulty else None,
+        "former_runs": bool(faulty and not faulty.taken),
+        "edited_templates": list(facts.edited),
     }
 
 

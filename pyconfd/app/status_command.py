@@ -156,7 +156,25 @@ def page(picture: Plain, paint: Paint) -> list[str]:
         "",
         *paint.table(_resource_rows(picture["resources"]), state=1),
     ]
-    return lines + _words(picture["resources"]) + _undeclared(picture.get("undeclared", ()))
+    return [
+        *lines,
+        *_words(picture["resources"]),
+        *_undeclared(picture.get("undeclared", ())),
+        *_configuration(picture.get("configuration", {})),
+    ]
+
+
+def _configuration(found: Plain) -> list[str]:
+    """Faults of conf.d and the templates, and what was edited and is not in use."""
+    lines: list[str] = []
+    if faults := found.get("faults"):
+        what = "the former configuration runs" if found["former_runs"] else "left out"
+        lines += ["", f"{what}; mend these and send SIGHUP:"]
+        lines += [printable(fault) for fault in faults]
+    if edited := found.get("edited_templates"):
+        named = printable(", ".join(edited))
+        lines += ["", f"edited since they were read, SIGHUP takes them: {named}"]
+    return lines
 
 
 def _undeclared(owed: Sequence[Plain]) -> list[str]:

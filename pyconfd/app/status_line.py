@@ -46,6 +46,18 @@ class Outage:
     since_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """
+    Faults of conf.d or its templates. since_at: seconds since 1970, UTC, when they were found.
+    taken: the rest of that set is in force (at the start); else the former set is (SIGHUP).
+    """
+
+    faults: tuple[str, ...]
+    since_at: float
+    taken: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
@@ -62,6 +74,7 @@ class Summary:
     owed: tuple[Owed, ...] = ()
     undeclared: tuple[str, ...] = ()
     outage: Outage | None = None
+    faulty: Faulty | None = None
 
 
 def kind(summary: Summary) -> str:
@@ -74,6 +87,8 @@ def kind(summary: Summary) -> str:
         found.append("owed")
     if summary.undeclared:
         found.append("undeclared")
+    if summary.faulty:
+        found.append("faulty")
     if summary.outage:
         found.append("lost")
     if not found:
@@ -96,6 +111,8 @@ def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
     if summary.undeclared:
         named = _listed([brief(name) for name in summary.undeclared])
         parts.append(f"reload owed, and no resource has its command any more ({named})")
+    if summary.faulty:
+        parts.append(_faulty(summary.faulty, time_of(summary.faulty.since_at)))
     if summary.outage:
         cause = brief(summary.outage.cause)
         parts.append(f"store lost {time_of(summary.outage.since_at)}: {cause}")
@@ -126,6 +143,14 @@ def _owed(owed: Iterable[Owed], when: str) -> str:
     named = [f"{each.service}: {brief(each.why)}" if each.why else each.service for each in owed]
     count = f"{len(named)} reloads" if len(named) > 1 else "reload"
     return f"{count} owed {when} ({_listed(named)})"
+
+
+def _faulty(faulty: Faulty, when: str) -> str:
+    count = f"{len(faulty.faults)} fault{'s' * (len(faulty.faults) != 1)}"
+    named = _listed([brief(fault) for fault in faulty.faults])
+    if faulty.taken:
+        return f"{count} in conf.d {when}, left out ({named})"
+    return f"new configuration refused {when}, the former one runs ({count}: {named})"
 
 
 def _unread(summary: Summary) -> str:

@@ -82,6 +82,11 @@ def _store(found: Plain) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "pyconfd_store_changes", "Keys that became different.", value=found["changes"]
     )
+    yield _gauge(
+        "pyconfd_configuration_faults",
+        "Faults of conf.d and its templates at the start or the last SIGHUP.",
+        found["faults"],
+    )
 
 
 def _resources(rows: Sequence[Plain]) -> Iterator[Metric]:

@@ -42,8 +42,8 @@ class Renderer:
     """
     Renders the templates of one folder. Any thread may call it, several at once.
 
-    templates_dir: templates, includes and imports are looked for here and nowhere else. Files
-    that were edited are compiled anew at the next render. environ: what getenv sees.
+    templates_dir: templates, includes and imports are looked for here and nowhere else. Each is
+    read once; `afresh` reads those that were edited. environ: what getenv sees.
     cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
     facts: what templates know of this node.
     """
@@ -56,12 +56,24 @@ class Renderer:
         cache_dir: str | None = None,
         facts: NodeFacts | None = None,
     ) -> None:
+        self._templates_dir = templates_dir
         self._environ = environ
+        self._cache_dir = cache_dir
         self._facts = facts or NodeFacts()
         cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
         self._files = TemplateFiles(templates_dir, cache)
         self._plain = Environment(self._files)
         self._judged: dict[str, tuple[Environment, Judge]] = {}
+
+    def afresh(self) -> Renderer:
+        """One for the same folder with the templates as they are now."""
+        return Renderer(
+            self._templates_dir, self._environ, cache_dir=self._cache_dir, facts=self._facts
+        )
+
+    def edited(self) -> tuple[str, ...]:
+        """The templates in use whose files have changed since they were read."""
+        return self._files.edited()
 
     def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
         """

@@ -69,6 +69,23 @@ def test_the_page_begins_with_the_line_and_with_what_is_wrong() -> None:
     ]
 
 
+def test_the_page_ends_with_what_of_the_declared_is_not_in_use() -> None:
+    """Every fault, and every edit that waits for SIGHUP."""
+    configuration = {
+        "faults": ["app.toml:3: unknown key", "a.j2:1: \x1b[2J"],
+        "former_runs": True,
+        "edited_templates": ["a.j2", "b.j2"],
+    }
+    found = status_command.page({**PICTURE, "configuration": configuration}, PLAIN)
+    assert found[-5:] == [
+        "the former configuration runs; mend these and send SIGHUP:",
+        "app.toml:3: unknown key",
+        "a.j2:1: ?[2J",
+        "",
+        "edited since they were read, SIGHUP takes them: a.j2, b.j2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -15,6 +15,7 @@ from pyconfd.app.history import History
 from pyconfd.app.measures import measures
 from pyconfd.app.pages import health, metrics
 from pyconfd.app.picture import Facts
+from pyconfd.app.status_line import Faulty
 from pyconfd.errors import HeldBack, SourceUnavailable
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed
 from pyconfd.model.resources import Command, Origin, Resource
@@ -95,6 +96,9 @@ def test_what_the_store_says_is_counted() -> None:
     for kind in ("listed", "changed", "progressed", "lost"):
         assert value(found, "store_messages_total", kind=kind) == 1
     assert value(found, "store_changes_total") == 5
+    assert value(found, "configuration_faults") == 0
+    faulty = facts(History(), faulty=Faulty(("a", "b"), 0.0, taken=False))
+    assert value(samples(Counts(), faulty), "configuration_faults") == 2
     assert value(found, "store_last_message_age_seconds") == 10
     assert value(found, "store_connected") == 0
     assert value(found, "store_revision") == 812

@@ -13,6 +13,7 @@ import pytest
 from pyconfd.app.status_line import (
     TROUBLES,
     Bad,
+    Faulty,
     Outage,
     Owed,
     Summary,
@@ -63,6 +64,18 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
             "reload owed for 12 s (nginx -s reload: exit status 1); "
             "store lost for 40 s: connection refused",
             "refused,owed,lost",
+        ),
+        (
+            replace(OK, faulty=Faulty(("app.toml:3: unknown key", "b.j2:1: x"), NOW - 60, True)),
+            "2 faults in conf.d for 60 s, left out (app.toml:3: unknown key; b.j2:1: x); "
+            "20 fine at revision 812",
+            "faulty",
+        ),
+        (
+            replace(OK, faulty=Faulty(("app.toml:3: x",), NOW - 200, False), outage=LOST),
+            "new configuration refused for 3 min, the former one runs (1 fault: app.toml:3: x); "
+            "store lost for 40 s: connection refused; 20 fine at revision 812",
+            "faulty,lost",
         ),
         (
             replace(OK, owed=(OWED, Owed("apachectl graceful", NOW - 200, ""))),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +43,7 @@ class Templates:
         """Files are given as keyword names; `t` becomes t.j2."""
         for name, text in files.items():
             (self.folder / f"{name}.j2").write_bytes(text.encode())
+        self.renderer = self.renderer.afresh()
         return self
 
     def render(self, keys: dict[str, str] = KEYS, **how: object) -> Rendered:
@@ -157,16 +157,36 @@ def test_renders_at_once_do_not_see_each_other(templates: Templates) -> None:
     assert not wrong
 
 
-def test_edited_templates_are_used(templates: Templates) -> None:
-    """Also those that are included or imported; and a broken one mends."""
+def test_templates_stay_as_they_were_read(templates: Templates) -> None:
+    """Also those that are included; whatever is edited, broken or removed, until `afresh`."""
     assert templates.text(t="{% include 'i.j2' %}", i="old") == "old"
-    assert templates.text(i="newer") == "newer"
-    assert templates.fault(i="{% if %}").line == 1
-    assert templates.text(i="good") == "good"
-    stat = os.stat(templates.folder / "i.j2")
-    os.utime(templates.folder / "i.j2", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert templates.renderer.edited() == ()
+    (templates.folder / "i.j2").write_text("{% if %}")
+    assert templates.render().content == b"old"
+    assert templates.renderer.edited() == ("i.j2",)
+    (templates.folder / "t.j2").unlink()
+    assert templates.render().content == b"old"
+    assert templates.renderer.edited() == ("i.j2", "t.j2")
+    assert templates.fault(t="{% include 'i.j2' %}").template == "i.j2"
     (templates.folder / "i.j2").unlink()
-    assert "i.j2" in str(templates.fault())
+    assert "i.j2" in str(templates.fault(t="{% include 'i.j2' %}"))
+
+
+def test_a_template_that_was_broken_is_read_again(templates: Templates) -> None:
+    """There is nothing of it that could be kept."""
+    assert templates.fault(t="{% if %}").line == 1
+    (templates.folder / "t.j2").write_text("good")
+    assert templates.render().content == b"good"
+
+
+def test_a_refused_line_is_found_in_the_template_as_it_was_read(templates: Templates) -> None:
+    """Not in what somebody has made of the file since."""
+    rendered = templates.write(t="a\n{{ getv('/app/a') }}\n").render()
+    assert rendered.content == b"a\n1\n"
+    (templates.folder / "t.j2").write_text("a\nb\nc\n{{ getv('/app/b') }}\n")
+    place = templates.renderer.place(resource(), snapshot(KEYS), 2)
+    assert place is not None
+    assert (place.template, place.line) == ("t.j2", 2)
 
 
 def test_missing_key_names_everything(templates: Templates) -> None:

@@ -33,7 +33,10 @@ class Site:
 
     def render(self, template: str, keys: dict[str, str], kind: str = "nginx", **files: str) -> str:
         for name, text in {"t": template, **files}.items():
-            (self.folder / f"{name}.j2").write_text(text)
+            path = self.folder / f"{name}.j2"
+            if not path.exists() or path.read_text() != text:
+                path.write_text(text)
+                self.renderer = self.renderer.afresh()
         resource = Resource(
             name="site",
             origin=Origin("site.toml"),
