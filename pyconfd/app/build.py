@@ -79,8 +79,13 @@ def load(settings: Settings) -> ResourceSet:
 
 def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
     """Templates of this confdir. cache_dir: keeps them compiled between runs."""
-    templates = os.path.join(settings.confdir, "templates")
-    return Renderer(templates, os.environ, cache_dir=cache_dir, facts=facts(settings))
+    return Renderer(
+        os.path.join(settings.confdir, "templates"),
+        os.environ,
+        cache_dir=cache_dir,
+        facts=facts(settings),
+        often=not settings.one_shot,
+    )
 
 
 def facts(settings: Settings) -> NodeFacts:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.faults import FunctionFault, NoSuchKey, NotText
-from pyconfd.pipeline.store_functions import Pair, store_functions
+from pyconfd.pipeline.store_functions import Again, Pair, StoreFunctions
 from pyconfd.pipeline.value_functions import FILTERS, VALUE_FUNCTIONS, as_text
 from pyconfd.pipeline.view import View
 from pyconfd.pipeline.world_functions import world_functions
@@ -33,16 +33,20 @@ __all__ = [
 
 
 def functions(
-    view: View, environ: Mapping[str, str], judge: Judge | None = None
+    view: View,
+    environ: Mapping[str, str],
+    judge: Judge | None = None,
+    again: Again | None = None,
 ) -> dict[str, Callable[..., Any]]:
     """
     Name -> function, for one render of one resource; `view` records what they read.
 
-    judge: of the resource's format, where it has one; then texts remember their keys.
+    judge: of the resource's format, where it has one; then texts remember their keys. again: what
+    `gets` answered the resource before (pipeline/recall.py).
     """
     table = {**VALUE_FUNCTIONS, **world_functions(environ)}
     if judge is None:
-        return {**table, **store_functions(view)}
+        return {**table, **StoreFunctions(view, again).table()}
     from pyconfd.pipeline.traced_functions import TracedFunctions
 
-    return {**table, **judge.functions(), **TracedFunctions(view).table()}
+    return {**table, **judge.functions(), **TracedFunctions(view, again).table()}

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import TemplateFault
@@ -28,6 +29,7 @@ from pyconfd.pipeline.jinja_code import SOURCES
 from pyconfd.pipeline.jinja_environment import Environment, origin
 from pyconfd.pipeline.jinja_faults import TEMPLATE_ERRORS, fault_of, without_values
 from pyconfd.pipeline.node_facts import NodeFacts
+from pyconfd.pipeline.recall import Recall
 from pyconfd.pipeline.store import Snapshot, Store, keys_below
 from pyconfd.pipeline.template_cache import TemplateCache
 from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, TemplateFiles
@@ -45,7 +47,7 @@ class Renderer:
     templates_dir: templates, includes and imports are looked for here and nowhere else. Each is
     read once; `afresh` reads those that were edited. environ: what getenv sees.
     cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
-    facts: what templates know of this node.
+    facts: what templates know of this node. often: the same resources are rendered many times.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Renderer:
         *,
         cache_dir: str | None = None,
         facts: NodeFacts | None = None,
+        often: bool = False,
     ) -> None:
         self._templates_dir = templates_dir
         self._environ = environ
@@ -64,11 +67,16 @@ class Renderer:
         self._files = TemplateFiles(templates_dir, cache)
         self._plain = Environment(self._files)
         self._judged: dict[str, tuple[Environment, Judge]] = {}
+        self._recall = Recall() if often else None
 
     def afresh(self) -> Renderer:
         """One for the same folder with the templates as they are now."""
         return Renderer(
-            self._templates_dir, self._environ, cache_dir=self._cache_dir, facts=self._facts
+            self._templates_dir,
+            self._environ,
+            cache_dir=self._cache_dir,
+            facts=self._facts,
+            often=self._recall is not None,
         )
 
     def edited(self) -> tuple[str, ...]:
@@ -84,7 +92,7 @@ class Renderer:
         view = View(snapshot, resource.prefix, resource.keys)
         environment: Environment = self._plain
         try:
-            environment = self._bound(resource, view)
+            environment = self._bound(resource, view, self._recall)
             pieces = list(environment.stream(resource))
             content = self._whole(resource, pieces).encode()
         except TEMPLATE_ERRORS as error:
@@ -140,11 +148,12 @@ class Renderer:
         except TEMPLATE_ERRORS as error:
             raise fault_of(error, resource, environment.globals) from error
 
-    def _bound(self, resource: Resource, view: View) -> Environment:
+    def _bound(self, resource: Resource, view: View, recall: Recall | None = None) -> Environment:
         """An environment for one render."""
         facts = self._facts.names()
+        again = partial(recall.pairs, resource.name) if recall else None
         if not resource.format:
-            return self._plain.bound({**facts, **functions(view, self._environ)})
+            return self._plain.bound({**facts, **functions(view, self._environ, None, again)})
         if resource.format not in self._judged:
             from pyconfd.pipeline.formats import load_format
             from pyconfd.pipeline.values import Judge
@@ -152,7 +161,7 @@ class Renderer:
             judge = Judge(load_format(resource.format))
             self._judged[resource.format] = (self._plain.judged(judge), judge)
         environment, judge = self._judged[resource.format]
-        return environment.bound({**facts, **functions(view, self._environ, judge)})
+        return environment.bound({**facts, **functions(view, self._environ, judge, again)})
 
     def _whole(self, resource: Resource, pieces: list[str]) -> str:
         """The output as one text; with a format, of the shape that it has without values."""

@@ -22,18 +22,19 @@ class Pair(NamedTuple):
     value: str
 
 
-def store_functions(view: View) -> dict[str, Callable[..., Any]]:
-    """Name -> function over one view."""
-    return StoreFunctions(view).table()
+Make = Callable[[list[KeyValue]], list[Pair]]
+#: Pairs for the items that a pattern matches, made by the last argument where they are new.
+Again = Callable[[str, list[KeyValue], Make], list[Pair]]
 
 
 class StoreFunctions:
     """The functions, bound to what one resource sees."""
 
-    __slots__ = ("_view",)
+    __slots__ = ("_again", "_view")
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, again: Again | None = None) -> None:
         self._view = view
+        self._again = again
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Name -> function."""
@@ -69,13 +70,18 @@ class StoreFunctions:
 
     def gets(self, pattern: str) -> list[Pair]:
         """The pairs whose key matches, sorted by key."""
-        items, cut, make = self._matching(pattern), self._view.cut, tuple.__new__
+        items = self._matching(pattern)
         try:
-            if not cut:
-                return [make(Pair, (item.key, item.value.decode())) for item in items]
-            return [make(Pair, (item.key[cut:] or "/", item.value.decode())) for item in items]
+            return self._again(pattern, items, self._pairs) if self._again else self._pairs(items)
         except UnicodeDecodeError:
             raise _not_text(items) from None
+
+    def _pairs(self, items: list[KeyValue]) -> list[Pair]:
+        """Raises UnicodeDecodeError."""
+        cut, make = self._view.cut, tuple.__new__
+        if not cut:
+            return [make(Pair, (item.key, item.value.decode())) for item in items]
+        return [make(Pair, (item.key[cut:] or "/", item.value.decode())) for item in items]
 
     def getvs(self, pattern: str) -> list[str]:
         """The values of the keys that match, sorted by value."""

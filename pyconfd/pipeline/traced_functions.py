@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyconfd.model.keys import join_paths
+from pyconfd.model.keys import KeyValue, join_paths
 from pyconfd.pipeline.store_functions import Pair, StoreFunctions, texts
 from pyconfd.pipeline.values import KeyText, NameText, key_text, name_text
 
@@ -29,13 +29,12 @@ class TracedFunctions(StoreFunctions):
             return value
         return key_text(value, self._view.absolute(key))
 
-    def gets(self, pattern: str) -> list[Pair]:
-        """The pairs whose key matches."""
-        items, cut, make = self._matching(pattern), self._view.cut, tuple.__new__
+    def _pairs(self, items: list[KeyValue]) -> list[Pair]:
+        cut, make = self._view.cut, tuple.__new__
         pairs = []
-        for item, text in zip(items, texts(items), strict=True):
+        for item in items:
             # As key_text and name_text, written out: ten thousand of them are made at once.
-            name, value = NameText(item.key[cut:] or "/"), KeyText(text)
+            name, value = NameText(item.key[cut:] or "/"), KeyText(item.value.decode())
             name.key = value.key = item.key
             pairs.append(make(Pair, (name, value)))
         return pairs
