@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pyconfd.backends.base import Put, Source
-from pyconfd.errors import SourceError
+from pyconfd.errors import SourceError, SourceUnavailable
 from pyconfd.model.keys import Listed, Lost
 
 
@@ -51,6 +51,17 @@ class Poll:
         self._wake.set()
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        except Exception as error:
+            # The top of the thread: its death must be heard.
+            import logging
+
+            name = self._source.name
+            logging.getLogger(__name__).exception("the polling of %s ended", name)
+            self._say(Lost(name, SourceUnavailable(f"the polling ended: {error!r}")))
+
+    def _follow(self) -> None:
         reason = "start"
         while not self._stopped:
             self._wake.clear()

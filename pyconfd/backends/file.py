@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import stat
 from collections.abc import Hashable, Iterator, Sequence
 
 from pyconfd.backends.base import Put, SourceOptions
@@ -98,7 +99,8 @@ def _files_below(folder: str, pattern: str, depth: int = 0) -> Iterator[str]:
     Files of a folder and its folders, sorted, links followed.
 
     Names with a leading dot are left out: editors' files, and the folders behind the links of a
-    mounted config map, whose files come through the links. Raises SourceUnavailable.
+    mounted config map, whose files come through the links. So are pipes, sockets and devices.
+    Raises SourceUnavailable.
     """
     if depth > DEEPEST:
         raise SourceUnavailable(
@@ -114,5 +116,14 @@ def _files_below(folder: str, pattern: str, depth: int = 0) -> Iterator[str]:
         path = os.path.join(folder, name)
         if os.path.isdir(path):
             yield from _files_below(path, pattern, depth + 1)
-        elif fnmatch.fnmatchcase(name, pattern):
+        elif fnmatch.fnmatchcase(name, pattern) and not _is_special(path):
             yield path
+
+
+def _is_special(path: str) -> bool:
+    """A pipe, socket or device, which holds no keys and may be waited at for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False  # told when it is read
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

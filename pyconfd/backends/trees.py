@@ -33,12 +33,20 @@ def read_tree(path: str, raw: bytes) -> dict[str, bytes]:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise broken(path, line, "not UTF-8") from None
-    tree = parse(path, text)
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict | list):
-        raise broken(path, 1, "neither a map nor a list")
-    return dict(_walk(tree, ""))
+    try:
+        tree = parse(path, text)
+        if tree is None:
+            return {}
+        if not isinstance(tree, dict | list):
+            raise broken(path, 1, "neither a map nor a list")
+        return dict(_walk(tree, ""))
+    except RecursionError:
+        raise broken(path, 0, "nested too deeply, or within itself") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # What the parsers let through of their own, such as a number of 5,000 digits. Their texts
+        # quote the value, and values are never told.
+        what = f"a value cannot be read ({type(error).__name__})"
+        raise broken(path, 0, what) from None
 
 
 def is_tree(path: str) -> bool:
@@ -63,7 +71,9 @@ def _walk(node: Any, path: str) -> Iterator[tuple[str, bytes]]:
         for number, child in enumerate(node):
             yield from _walk(child, f"{path}/{number}")
     elif node is not None:
-        yield key_path(path), scalar(node).encode()
+        key = key_path(path)
+        key.encode()  # half a surrogate pair, which JSON can spell, is no text
+        yield key, scalar(node).encode()
 
 
 def scalar(value: Any) -> str:

@@ -79,6 +79,37 @@ def test_a_broken_tree_names_file_and_line(name: str, raw: bytes, place: str) ->
     assert told.value.where == place
 
 
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        pytest.param("x.json", b'{"a": ' + b"1" * 5000 + b"}", id="a-number-of-5000-digits"),
+        pytest.param("x.json", b'{"a": "\\ud800"}', id="half-a-character"),
+        pytest.param("x.json", b'{"\\ud800": "a"}', id="half-a-character-as-a-name"),
+        pytest.param("x.json", b"[" * 100_000, id="nested-without-end"),
+        pytest.param("x.toml", b"a = " + b"[" * 20_000, id="toml-nested-without-end"),
+        pytest.param("x.yaml", b"a: &a\n  b: *a\n", id="a-map-within-itself"),
+        pytest.param("x.yaml", b"a: 0x_\n", id="a-number-without-digits"),
+        pytest.param("x.yaml", b"a: !!int secret\n", id="a-number-that-is-text"),
+        pytest.param("x.yaml", b"a: !!bool secret\n", id="a-truth-that-is-text"),
+        pytest.param("x.yaml", b"a: !!timestamp secret\n", id="a-date-that-is-text"),
+    ],
+)
+def test_what_a_parser_chokes_on_is_refused_like_any_broken_file(name: str, raw: bytes) -> None:
+    """An error of our tree, so that the last good contents stay; and no value is quoted."""
+    with pytest.raises(SourceRefused) as told:
+        read_tree(name, raw)
+    assert told.value.where == name
+    assert "secret" not in str(told.value)
+
+
+def test_pipes_and_sockets_in_a_folder_are_no_keys(tmp_path: Path) -> None:
+    """Reading a pipe that nobody writes into would hang the whole source."""
+    (tmp_path / "a").write_text("1")
+    os.mkfifo(tmp_path / "pipe")
+    listed = open_source("file", SourceOptions(files=(str(tmp_path),))).list(["/"], timeout_s=1)
+    assert {each.key: each.value for each in listed.keys} == {"/a": b"1"}
+
+
 def test_a_folder_holds_trees_and_plain_files(tmp_path: Path) -> None:
     """By suffix; hidden files and names outside the filter are left out; later files win."""
     (tmp_path / "sub").mkdir()
