@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Nginx
+from pyconfd.pipeline import nginx_glob
 from pyconfd.pipeline.nginx_text import Statement
 from pyconfd.pipeline.shadow import statements
 from pyconfd.system.proc import Runner
@@ -63,7 +63,7 @@ def _outside_of_blocks(path: str, conf_dir: str, level: int) -> Iterator[Stateme
             continue
         yield statement
         if statement.name == "include" and statement.args and level < 8:
-            for each in sorted(glob.glob(os.path.join(conf_dir, statement.args[0]))):
+            for each in nginx_glob.matching(os.path.join(conf_dir, statement.args[0])):
                 yield from _outside_of_blocks(each, conf_dir, level + 1)
 
 

@@ -11,13 +11,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+#: What separates words: to nginx these four alone (ngx_conf_read_token), to parsers often more.
+_SPACE = r" \t\r\n"
 #: Between two words: spaces, line ends, comments.
-_GAP = re.compile(r"(?:\s+|#[^\n]*(?:\n|\Z))*")
+_GAP = re.compile(rf"(?:[{_SPACE}]+|#[^\n]*(?:\n|\Z))*")
 _WORD = re.compile(
-    r"""
+    rf"""
     "(?P<double>(?:\\.|[^"\\])*)"
     | '(?P<single>(?:\\.|[^'\\])*)'
-    | (?P<bare>(?:\\.|\$\{[^}]*\}|[^\s;{}"'\\\#])(?:\\.|\$\{[^}]*\}|[^\s;{}\\])*)
+    | (?P<bare>(?:\\.|\$\{{[^}}]*\}}|[^{_SPACE};{{}}"'\\\#])
+        (?:\\.|\$\{{[^}}]*\}}|[^{_SPACE};{{}}\\])*)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -59,7 +62,9 @@ class Text:
         if statement.line > len(self._lines):
             raise NotFound
         begin = max(self._from, self._lines[statement.line - 1])
-        name = re.compile(rf"(?<![^\s;{{}}]){re.escape(statement.name)}(?![^\s;{{}}\"'])")
+        name = re.compile(
+            rf"(?<![^{_SPACE};{{}}]){re.escape(statement.name)}(?![^{_SPACE};{{}}\"'])"
+        )
         for found in name.finditer(self._text, begin):
             args = self._words(found.end(), statement.args)
             if args is not None:

@@ -94,8 +94,10 @@ class Shadow:
             read = set(_listed(files.read(self.listing)[0]))
         except OSError as error:
             return f"nginx did not list the files it read ({error.strerror})"
+        ours = dict(self.names)
         for path in sorted(self.expected - read):
-            return f"nginx did not read the new version of {self.real(path)}"
+            what = "the new version of " if path in ours else ""
+            return f"nginx did not read {what}{self.real(path)}"
         for path in sorted(read):
             if os.path.realpath(path) in self.replaced:
                 return f"nginx read the live version of {path}"

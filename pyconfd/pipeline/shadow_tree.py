@@ -8,8 +8,6 @@ there is a shadow at all.
 from __future__ import annotations
 
 import errno
-import fnmatch
-import glob
 import os
 import re
 import shutil
@@ -17,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyconfd.errors import CheckBroken
+from pyconfd.pipeline import nginx_glob
 from pyconfd.pipeline.nginx_text import NotFound, Statement, Text, edited, quoted
 from pyconfd.system import files
 
@@ -25,6 +24,11 @@ KEPT = "the live files are unchanged"
 _LOGS = ("access_log", "error_log")
 #: Destinations of logs that are no files.
 _NO_FILE = re.compile(r"off$|stderr$|syslog:|memory:|.*\$|\|", re.DOTALL)
+#: Directives that take the name of a file; in any other, a word without a slash is something else:
+#: `server_name`, `upstream`.
+_NAMES_FILES = re.compile(
+    "file|_key|cert|crl|dhparam|geoip|import|include|entities|path|require|rules|stylesheet"
+)
 #: A file that holds none of these words, nor the name of a destination, needs no parsing.
 _INTERESTING = (b"include", b"pid", b"_log")
 
@@ -155,8 +159,8 @@ class Tree:
         return shadow
 
     def _gone(self, path: str) -> str:
-        """A path where nothing is, in the place of a file that is to be removed."""
-        nothing = os.path.join(self.folder, "gone", os.path.basename(path))
+        """A path where nothing is, in the place of a file that is to be removed; no pattern."""
+        nothing = files.staged_name(path)
         self.names[nothing] = path
         return nothing
 
@@ -210,19 +214,21 @@ class Tree:
         if not statement.args or statement.name == "if":
             return "", {}
         if statement.name == "include":
-            return self._include(statement.args[0]), {}
+            instead = self._include(statement.args[0])
+            return instead if len(statement.args) == 1 else "", {}  # nginx refuses a second word
         if statement.name == "pid" and statement.depth == 0:
             self.has_pid = True
             return "", {0: self.pid()}
-        new = {number: self._path(arg) for number, arg in enumerate(statement.args)}
+        named = bool(_NAMES_FILES.search(statement.name))
+        new = {n: self._path(a) for n, a in enumerate(statement.args) if named or "/" in a}
         if statement.name in _LOGS and changed:
             new[0] = self._log(statement.args[0])
         return "", {n: word for n, word in new.items() if word != statement.args[n]}
 
     def _include(self, pattern: str) -> str:
         pattern = os.path.join(self.conf_dir, pattern)
-        if glob.has_magic(pattern):
-            live = sorted(glob.glob(pattern), key=os.fsencode)
+        if nginx_glob.is_pattern(pattern):
+            live = nginx_glob.matching(pattern)
             wanted = sorted({*live, *self._appearing(pattern)}, key=os.fsencode)
             wanted = [path for path in wanted if self._real(path) not in self.gone]
         else:
@@ -231,16 +237,17 @@ class Tree:
         if shadows == live:
             return ""
         if not shadows:  # a pattern that nothing matches is fine with nginx
-            shadows = [os.path.join(self.folder, "gone", "*")]
-        return "; ".join(f"include {quoted(path)}" for path in shadows)
+            return f"include {quoted(os.path.join(self.folder, 'gone', '*'))}"
+        self.expected.update(shadows)
+        return "; ".join(f"include {quoted(nginx_glob.as_pattern(path))}" for path in shadows)
 
     def _appearing(self, pattern: str) -> Iterator[str]:
         """Destinations that do not exist yet and that the pattern will match once they do."""
         folder, base = os.path.split(pattern)
-        folders = glob.glob(folder) if glob.has_magic(folder) else [folder]
+        folders = nginx_glob.folders(folder)
         for real in self.by_real:
             dest_folder, name = os.path.split(real)
-            if os.path.lexists(real) or not _matches(name, base):
+            if os.path.lexists(real) or not nginx_glob.matches(name, base):
                 continue
             for each in folders:
                 if os.path.realpath(each) == dest_folder:
@@ -266,9 +273,11 @@ class Tree:
         A file of our own for each log that nginx could open, so that a check never makes one.
         Where it could not (no such folder, a folder of that name) nginx shall say so.
         """
+        if _NO_FILE.match(path):
+            return path
         path = os.path.join(self.prefix, path)
         folder = os.path.dirname(path)
-        if _NO_FILE.match(path) or not os.path.isabs(path):
+        if not os.path.isabs(path):
             return path
         if not os.path.isdir(folder) or os.path.isdir(path):
             return path
@@ -279,13 +288,6 @@ class Tree:
     def pid(self) -> str:
         """Where the pid file goes."""
         return os.path.join(self.folder, "pid")
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """As glob(3): a leading dot is matched only by a dot, and [^a] means [!a]."""
-    if name.startswith(".") and not pattern.startswith("."):
-        return False
-    return fnmatch.fnmatchcase(name, pattern.replace("[^", "[!"))
 
 
 def _write(path: str, text: str) -> None:

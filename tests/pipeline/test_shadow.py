@@ -355,3 +355,107 @@ def test_a_missing_main_file_is_named(tmp_path: Path) -> None:
     nginx = Nginx(str(tmp_path / "nginx.conf"))
     with pytest.raises(CheckBroken, match=r"nginx.conf: cannot make the shadow.*No such file"):
         shadow.build(nginx, {}, work_dir=str(tmp_path / "work"))
+
+
+UPSTREAM = "upstream {} {{ server 127.0.0.1:8003; }}\n"
+
+
+@pytest.mark.parametrize("pattern", ["[^_]*.conf", "[[:alnum:]]*.conf", "[!_]*.con[f]", "*.con\\f"])
+def test_a_pattern_of_an_include_means_what_it_means_to_nginx(tmp_path: Path, pattern: str) -> None:
+    """What it leaves out stays out, what it finds is judged, there already or not."""
+    tree = a_tree("fragments", tmp_path)
+    conf_d, main = tree.root / "etc/nginx/conf.d", Path(tree.nginx.conf)
+    main.write_text(main.read_text().replace("*.conf", pattern))
+    (conf_d / "one.conf").write_text(UPSTREAM.format("one"))
+    if "*.con\\" not in pattern:
+        (conf_d / "_no.conf").write_text("broken }")
+    for name in ("one.conf", "two.conf"):
+        good = judge(tree, tree.stage(conf_d / name, UPSTREAM.format("two")))
+        assert isinstance(good, tuple), good
+        os.unlink(good[0].staged.path)
+        bad = judge(tree, tree.stage(conf_d / name, UPSTREAM.format("www_example_com")))
+        assert isinstance(bad, Refused)
+        assert "duplicate upstream" in bad.report.output
+
+
+@pytest.mark.parametrize(
+    "name", ["a[1].conf", "a*b.conf", "a?[!b].conf", "a\\*.conf", "a b;{$c}.conf"]
+)
+def test_a_file_whose_name_is_a_pattern_is_judged_and_judged_with(
+    tmp_path: Path, name: str
+) -> None:
+    """It is read when it is changed, and when its neighbours are."""
+    tree = a_tree("fragments", tmp_path)
+    odd = tree.root / "etc/nginx/conf.d" / name
+    odd.write_text(UPSTREAM.format("odd"))
+    beside = odd.with_name("beside.conf")
+    clash = judge(tree, tree.stage(beside, UPSTREAM.format("odd")))
+    assert isinstance(clash, Refused), "two upstreams of one name"
+    needs = "server { listen 127.0.0.1:18094; location / { proxy_pass http://odd; } }\n"
+    good = judge(tree, tree.stage(beside, needs))
+    assert isinstance(good, tuple), good
+    without = judge(tree, tree.stage(odd.with_name("needs.conf"), needs), removed=(odd,))
+    assert isinstance(without, Refused)
+    assert isinstance(judge(tree, tree.stage(odd, UPSTREAM.format("new"))), tuple)
+    own = judge(tree, tree.stage(odd, "canary }\n"))
+    assert isinstance(own, Refused)
+    assert f"{odd}:1" in own.report.output
+
+
+def test_a_state_folder_whose_name_is_a_pattern_does_no_harm(tmp_path: Path) -> None:
+    """Copies are read; a file that is gone is missed, and not passed over as no match."""
+    (tmp_path / "odd [12]*").mkdir()
+    tree = a_tree("included-twice", tmp_path / "odd [12]*")
+    tree.nginx = a_tree("included-twice", tmp_path).nginx
+    tree.root = tmp_path / "root"
+    common, work = tree.root / "etc/snippets/common.conf", str(tmp_path / "odd [12]*" / "work")
+    staged = tree.stage(common, common.read_text() + "#\n")
+    judged = check.check_in_nginx([staged], tree.nginx, Commands().run, timeout_s=30, work_dir=work)
+    assert isinstance(judged, tuple)
+    other = tree.stage(Path(tree.nginx.conf), Path(tree.nginx.conf).read_text() + "#\n")
+    missed = check.check_in_nginx(
+        [other], tree.nginx, Commands().run, timeout_s=30, work_dir=work, removed=[str(common)]
+    )
+    assert isinstance(missed, Refused)
+    assert f'open() "{common}" failed (2: No such file or directory)' in missed.report.output
+
+
+def test_a_faulty_include_is_not_mended_by_its_rewriting(tmp_path: Path) -> None:
+    """With a word too many it is refused; with a space that only parsers know it is no verdict."""
+    tree = a_tree("fragments", tmp_path)
+    conf_d = tree.root / "etc/nginx/conf.d"
+    part = tree.stage(tree.root / "etc/nginx/part", UPSTREAM.format("part"))
+    more = tree.stage(conf_d / "more.conf", "include part more;\n")
+    refused = judge(tree, part, more)
+    assert isinstance(refused, Refused)
+    assert 'invalid number of arguments in "include"' in refused.report.output
+    os.unlink(more.path)
+    for space in "\u00a0\u2003\v\f":
+        odd = tree.stage(conf_d / "odd.conf", f"include{space}part;\n")
+        with pytest.raises(CheckBroken, match="cannot be followed"):
+            judge(tree, part, odd)
+        os.unlink(odd.path)
+
+
+@pytest.mark.parametrize("log", ["access_log", "error_log"])
+def test_a_log_that_is_no_file_is_judged_also_with_a_prefix(tmp_path: Path, log: str) -> None:
+    """The place of a relative log is no reason to take everything for a file."""
+    tree = a_tree("prefix", tmp_path)
+    dest = tree.dests[0]
+    bad = judge(tree, tree.stage(dest, f"{dest.read_text()}\n{log} syslog:server=127.0.0.1:x;\n"))
+    assert isinstance(bad, Refused)
+    assert "invalid port in syslog server" in bad.report.output
+
+
+def test_a_word_that_happens_to_be_the_name_of_a_destination_stays(tmp_path: Path) -> None:
+    """A file `backend` beside the main file, and an upstream of that name."""
+    tree = a_tree("fragments", tmp_path)
+    main = Path(tree.nginx.conf)
+    dest = main.with_name("backend")
+    dest.write_text(UPSTREAM.format("one"))
+    use = f"{UPSTREAM.format('backend')}server {{ listen 127.0.0.1:18094; server_name backend;"
+    use += " location / { proxy_pass http://backend; } }\n"
+    (main.parent / "conf.d/use.conf").write_text(use)
+    main.write_text(main.read_text().replace("include ", "include backend; include ", 1))
+    judged = judge(tree, tree.stage(dest, UPSTREAM.format("two")))
+    assert isinstance(judged, tuple), judged
