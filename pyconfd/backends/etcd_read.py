@@ -17,9 +17,10 @@ from pyconfd.backends.etcd_stubs import message
 from pyconfd.errors import RevisionCompacted, SourceRefused, SourceUnavailable, StoreFull
 from pyconfd.model.keys import KeyValue, is_under, key_path
 
-# A first page that is small even when values are at etcd's limit of some MiB; from then on
-# pages hold about PAGE_BYTES, so that no message grows without bound.
+# First pages are small even when values are at etcd's limit of some MiB; from then on the pages
+# of a call hold about PAGE_BYTES, so that no message grows without bound.
 FIRST_PAGE = 512
+LEAST_FIRST_PAGE = 16
 LARGEST_PAGE = 100_000
 PAGE_BYTES = 8 << 20
 # Ranges asked for in one transaction (etcd's default limit of operations is 128).
@@ -48,6 +49,15 @@ class Span:
     def end(self) -> bytes:
         # "0" follows "/", so [/app, /app0) is /app and all of /app/...
         return b"0" if self.prefix == "/" else encode(self.prefix) + b"0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A page to be asked for: of which span, from which key on, how many keys."""
+
+    span: Span
+    start: bytes
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,46 +130,41 @@ class _Reader:
     def read(self, spans: Sequence[Span]) -> Page:
         for first in range(0, len(spans), TXN_RANGES):
             part = spans[first : first + TXN_RANGES]
-            for span, answer in zip(part, self._first_pages(part), strict=True):
-                self._take(span, answer.kvs)
-                self._rest(span, answer)
+            size = max(LEAST_FIRST_PAGE, FIRST_PAGE // len(part))
+            asks = [_Ask(span, span.start, size) for span in part]
+            while asks:
+                answers = self._pages(asks)
+                for ask, answer in zip(asks, answers, strict=True):
+                    self._keys += key_values(ask.span, answer.kvs)
+                asks = _next_asks(asks, answers)
+                self._tell()
         return Page(self._cluster, self._revision, tuple(self._keys))
 
-    def _first_pages(self, spans: Sequence[Span]) -> Sequence[Any]:
-        """The first page of each span, in one call and so at one revision."""
-        requests = [self._request(span, span.start, FIRST_PAGE) for span in spans]
-        if len(requests) == 1:
-            return [self._call("KV/Range", requests[0], spans[0].prefix)]
+    def _pages(self, asks: Sequence[_Ask]) -> Sequence[Any]:
+        """A page of each, in one call and so at one revision from the first call on."""
+        if len(asks) == 1:
+            return [self._page(asks[0])]
         operation = message("RequestOp")
         transaction = message("TxnRequest")(
-            success=[operation(request_range=request) for request in requests]
+            success=[operation(request_range=self._request(ask)) for ask in asks]
         )
         try:
             answer = self._call("KV/Txn", transaction, "")
         except (SourceRefused, StoreFull):
             # The store does not say which one it refused: ask for each. And etcd before 3.6 takes
             # any transaction for a write when it is full (its CHANGELOG-3.6, #13435).
-            return [
-                self._call("KV/Range", request, span.prefix)
-                for span, request in zip(spans, requests, strict=True)
-            ]
+            return [self._page(ask) for ask in asks]
         return [each.response_range for each in answer.responses]
 
-    def _rest(self, span: Span, answer: Any) -> None:
-        limit = FIRST_PAGE
-        while answer.more:
-            size = answer.ByteSize()
-            limit = _next_limit(limit, size)
-            start = answer.kvs[len(answer.kvs) - 1].key + b"\0"
-            answer = self._call("KV/Range", self._request(span, start, limit), span.prefix)
-            self._take(span, answer.kvs)
-            self._tell()
+    def _page(self, ask: _Ask) -> Any:
+        """One page, at the revision of the first call."""
+        return self._call("KV/Range", self._request(ask), ask.span.prefix)
 
-    def _request(self, span: Span, start: bytes, limit: int) -> Any:
+    def _request(self, ask: _Ask) -> Any:
         return message("RangeRequest")(
-            key=start,
-            range_end=span.end,
-            limit=limit,
+            key=ask.start,
+            range_end=ask.span.end,
+            limit=ask.limit,
             revision=self._revision,
             serializable=self._serializable,
         )
@@ -175,9 +180,6 @@ class _Reader:
             raise RevisionCompacted("another cluster answered between two pages", revision=0)
         return answer
 
-    def _take(self, span: Span, kvs: Any) -> None:
-        self._keys += key_values(span, kvs)
-
     def _tell(self) -> None:
         now = time.monotonic()
         if self._progress is not None and now - self._told >= PROGRESS_AFTER_S:
@@ -185,10 +187,23 @@ class _Reader:
             self._progress(len(self._keys))
 
 
-def _next_limit(limit: int, size_bytes: int) -> int:
-    """How many keys the next page may have, given the last page's size."""
+def _next_asks(asks: Sequence[_Ask], answers: Sequence[Any]) -> list[_Ask]:
+    """What is left of each: pages that share PAGE_BYTES, by the size of the keys so far."""
+    left = [pair for pair in zip(asks, answers, strict=True) if pair[1].more]
+    return [
+        _Ask(
+            ask.span,
+            answer.kvs[len(answer.kvs) - 1].key + b"\0",
+            _next_limit(ask.limit, answer.ByteSize(), PAGE_BYTES // len(left)),
+        )
+        for ask, answer in left
+    ]
+
+
+def _next_limit(limit: int, size_bytes: int, room_bytes: int) -> int:
+    """How many keys the next page may have, given the last page's limit and size."""
     per_key = max(1, size_bytes // limit)
-    return max(1, min(LARGEST_PAGE, PAGE_BYTES // per_key))
+    return max(1, min(LARGEST_PAGE, room_bytes // per_key))
 
 
 def key_values(span: Span, kvs: Any) -> list[KeyValue]:

@@ -38,19 +38,33 @@ def event(watch: int, key: str, revision: int) -> Any:
     return said(revision=revision, watch_id=watch, events=[{"type": 0, "kv": kv}])
 
 
+def empty(_request: Any, _context: Any) -> Any:
+    """Nothing in any range, at revision 10."""
+    return message("RangeResponse")(header={"cluster_id": CLUSTER, "revision": REVISION})
+
+
+def silent(_requests: Iterator[Any]) -> Iterator[Any]:
+    """A watch that nobody asks for."""
+    yield from ()
+
+
 @contextmanager
-def scripted(watch: Script) -> Iterator[str]:
-    """A server with an empty store at revision 10, and a watch that follows the script."""
+def scripted(watch: Script = silent, ranged: Callable[[Any, Any], Any] = empty) -> Iterator[str]:
+    """A server whose watch and ranges follow scripts, and that takes no transaction: it is full."""
     grpc = load_grpc()
 
-    def ranged(_request: Any, _context: Any) -> Any:
-        return message("RangeResponse")(header={"cluster_id": CLUSTER, "revision": REVISION})
+    def full(_request: Any, context: Any) -> Any:
+        said = "etcdserver: mvcc: database space exceeded"
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, said)
 
     def watched(requests: Iterator[Any], _context: Any) -> Iterator[Any]:
         yield from watch(requests)
 
-    reads, streams = method("KV/Range"), method("Watch/Watch")
+    reads, several, streams = method("KV/Range"), method("KV/Txn"), method("Watch/Watch")
     handlers = {
+        several.path: grpc.unary_unary_rpc_method_handler(
+            full, several.request.FromString, several.response.SerializeToString
+        ),
         reads.path: grpc.unary_unary_rpc_method_handler(
             ranged, reads.request.FromString, reads.response.SerializeToString
         ),
@@ -69,7 +83,7 @@ def scripted(watch: Script) -> Iterator[str]:
     try:
         yield f"127.0.0.1:{port}"
     finally:
-        server.stop(None).wait(10)
+        server.stop(None).wait(60)
 
 
 def test_a_pair_is_whole_though_one_watch_is_behind() -> None:
@@ -110,3 +124,20 @@ def test_a_pair_is_whole_though_one_watch_is_behind() -> None:
     changes = (KeyChange("/app/a", b"new", 11), KeyChange("/zoo/a", b"new", 11))
     assert inbox.of(Changed) == [Changed("etcd", 11, changes)]
     assert len(questions) >= 2
+
+
+def test_a_full_store_is_read_at_one_revision_too() -> None:
+    """Its prefixes are asked for one by one, and somebody is deleting keys to make room."""
+    asked: list[int] = []
+
+    def ranged(request: Any, _context: Any) -> Any:
+        asked.append(request.revision)
+        header = {"cluster_id": CLUSTER, "revision": REVISION + len(asked)}
+        return message("RangeResponse")(header=header)
+
+    with scripted(ranged=ranged) as endpoint:
+        source = open_source("etcd", SourceOptions(nodes=(endpoint,)))
+        listed = source.list(["/app", "/web", "/zoo"], timeout_s=10)
+        source.close()
+    assert listed.revision == REVISION + 1
+    assert asked == [0, REVISION + 1, REVISION + 1]
