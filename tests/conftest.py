@@ -11,17 +11,28 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
 # The program as a child process, or killed at every step: right, but not within seconds.
 SLOW_FOLDERS = (HERE / "e2e", HERE / "faults")
 
 
-def pytest_configure() -> None:
+# What is slow on a busy machine is no fault of what is tested.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """
     Signals as a terminal has them: a run in the background or under nohup was told to ignore some,
     and every program that a test starts would inherit that.
+
+    And the order of below also side by side: xdist by itself begins with the files that have the
+    most tests, and waits in the end for the longest ones, which have few.
     """
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

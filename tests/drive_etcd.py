@@ -23,7 +23,7 @@ from pyconfd.backends.registry import open_leases, open_source
 from pyconfd.errors import SourceUnavailable
 from pyconfd.model.keys import Changed, Listed, SourceMessage
 
-WAIT_S = 20
+WAIT_S = 60.0
 
 
 def drive(endpoint: str) -> None:

@@ -69,11 +69,11 @@ def observe(
         return Counter(each.body if each.status == 200 else str(each.status) for each in answers)
 
     first = spread(1)
-    wait_until(lambda: set(spread(8)) == set(nodes), 25, "answers of both")
+    wait_until(lambda: set(spread(8)) == set(nodes), what="answers of both")
     took = time.monotonic() - started
     both = spread(40)
     nodes["node1"].stop()
-    wait_until(lambda: set(spread(8)) == {"node2"}, 15, "answers of the other alone")
+    wait_until(lambda: set(spread(8)) == {"node2"}, what="answers of the other alone")
     return {"at_once": dict(first), "took_s": round(took, 1), "both": dict(both)}
 
 

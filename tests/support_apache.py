@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support_etcd import free_ports, wait_until
+from tests.support_etcd import PATIENCE_S, free_ports, wait_until
 
 MODULES = Path(os.environ.get("PYCONFD_TEST_APACHE_MODULES", "/usr/lib/apache2/modules"))
 #: What every server here has; mod_alias and friends are named by those who need them.
@@ -208,7 +208,7 @@ class PrivateApache:
     def start(self) -> PrivateApache:
         """Start and wait until it answers."""
         self.launch()
-        wait_until(self._answers, 15, f"apache2 on {self.address}")
+        wait_until(self._answers, what=f"apache2 on {self.address}")
         return self
 
     def _answers(self) -> bool:
@@ -264,7 +264,7 @@ class PrivateApache:
         before = self.generation()
         subprocess.run(self.argv("-k", "graceful"), check=True, capture_output=True)
         try:
-            wait_until(lambda: self.generation() > before, 10)
+            wait_until(lambda: self.generation() > before)
         except AssertionError as error:
             raise AssertionError(f"no generation after {before}: {self.error_log}") from error
 
@@ -292,7 +292,7 @@ class PrivateApache:
         where = port or self.port
         return ask(where, path, host, headers=headers, method=method, place=self.place)
 
-    def wait_answer(self, path: str, host: str, body: str, timeout_s: float = 15.0) -> None:
+    def wait_answer(self, path: str, host: str, body: str, timeout_s: float = PATIENCE_S) -> None:
         """Until a request is answered so."""
         deadline = time.monotonic() + timeout_s
         while (said := self.ask(path, host)).body.strip() != body:

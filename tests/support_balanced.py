@@ -187,7 +187,7 @@ class SteadyLoad:
 def from_address(source: str, port: int, host: str, path: str = "/") -> int:
     """A request from another address of the loopback net; its status."""
     connection = http.client.HTTPConnection(
-        "127.0.0.1", port, timeout=10, source_address=(source, 0)
+        "127.0.0.1", port, timeout=60, source_address=(source, 0)
     )
     with contextlib.closing(connection):
         connection.request("GET", path, headers={"Host": host, "Connection": "close"})
@@ -202,5 +202,5 @@ def started(nodes: Sequence[Node]) -> Iterator[None]:
             stack.callback(node.close)
             node.apache.launch()
         for node in nodes:
-            wait_until(lambda node=node: node.apache.generation(), 15, f"Apache of {node.name}")
+            wait_until(lambda node=node: node.apache.generation(), what=f"Apache of {node.name}")
         yield

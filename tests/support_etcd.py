@@ -10,6 +10,7 @@ found here, for tests that run on every release.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
@@ -26,30 +27,40 @@ from typing import Any
 
 from pyconfd.backends.etcd_stubs import load_grpc, message, method
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
+# Of a wait for what ought to come soon: it ends as soon as that is there, so it may be far more
+# than a slow and busy machine needs.
+PATIENCE_S = 60.0
 
 
 # Below the ports that the kernel gives to connections (ip_local_port_range begins at 32768): the
 # port of a server that is down for a moment must not be taken by somebody's request.
 _PORTS = range(10_240, 32_000)
 _CHANCE = random.SystemRandom()  # not the random numbers that a test has seeded
+# Given to a server that may not be up yet, or is down for a moment.
+_GIVEN: collections.deque[int] = collections.deque(maxlen=1_000)
 
 
 def free_ports(count: int) -> list[int]:
     """
     Ports that nobody listens on now, by chance; all are held until the last is found.
 
-    Each process of tests that run side by side has a part of the range to itself.
+    Each process of tests that run side by side has a part of the range to itself, and gives none
+    of it twice in a row.
     """
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     mine = _PORTS[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
     found: list[socket.socket] = []
     try:
         while len(found) < count:
+            port = _CHANCE.choice(mine)
+            if port in _GIVEN:
+                continue
             taker = socket.socket()
             try:
-                taker.bind(("127.0.0.1", _CHANCE.choice(mine)))
+                taker.bind(("127.0.0.1", port))
                 found.append(taker)
+                _GIVEN.append(port)
             except OSError:  # somebody has it
                 taker.close()
         return [each.getsockname()[1] for each in found]
@@ -58,14 +69,15 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def wait_until(true: Callable[[], Any], timeout_s: float = 10.0, what: str = "") -> Any:
+def wait_until(true: Callable[[], Any], timeout_s: float = PATIENCE_S, what: str = "") -> Any:
     """The first truthy answer of `true`, asked until the deadline; AssertionError after it."""
     deadline = time.monotonic() + timeout_s
     while True:
+        late = time.monotonic() > deadline  # it is asked once more after a long pause
         answer = true()
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        if late:
             raise AssertionError(f"not within {timeout_s} s: {what or true}")
         time.sleep(0.01)
 
@@ -125,7 +137,7 @@ class PrivateEtcd:
     the network namespace with that address (tests/support_net.py). call_timeout_s: of each call.
     """
 
-    call_timeout_s = 10.0
+    call_timeout_s = 30.0
 
     def __init__(
         self,
@@ -206,7 +218,7 @@ class PrivateEtcd:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text(errors="replace")[-3000:]
             with contextlib.suppress(load_grpc().RpcError):
-                self.call("Maintenance/Status", message("StatusRequest")(), timeout_s=1)
+                self.call("Maintenance/Status", message("StatusRequest")(), timeout_s=5)
                 return True
             self._drop()
             return False
@@ -312,7 +324,7 @@ class PrivateEtcd:
         return revision
 
     def defragment(self) -> None:
-        self.call("Maintenance/Defragment", message("DefragmentRequest")(), timeout_s=20)
+        self.call("Maintenance/Defragment", message("DefragmentRequest")(), timeout_s=60)
 
     def snapshot(self, path: Path) -> None:
         """Save a snapshot file, as `etcdctl snapshot save` does."""
@@ -451,7 +463,7 @@ class PrivateEtcd:
     def _end(self, number: int) -> None:
         if self.process is not None:
             self.process.send_signal(number)
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=60)
             self.process = None
         self._drop()
 
@@ -525,7 +537,7 @@ class PrivateCluster:
                 member.launch()
         for member in self.members:
             member.wait_ready()
-        wait_until(self._has_leader, 20, "a leader")
+        wait_until(self._has_leader, what="a leader")
 
     @property
     def endpoints(self) -> list[str]:
@@ -542,13 +554,13 @@ class PrivateCluster:
             for member in self.running:
                 with contextlib.suppress(load_grpc().RpcError):
                     status = member.call(
-                        "Maintenance/Status", message("StatusRequest")(), timeout_s=1
+                        "Maintenance/Status", message("StatusRequest")(), timeout_s=5
                     )
                     if status.leader == status.header.member_id:
                         return member
             return None
 
-        found = wait_until(find, 20, "a leader")
+        found = wait_until(find, what="a leader")
         assert isinstance(found, PrivateEtcd)
         return found
 

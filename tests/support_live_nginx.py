@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support_etcd import free_ports, wait_until
+from tests.support_etcd import PATIENCE_S, free_ports, wait_until
 from tests.support_nginx import nginx_binary
 
 # Short times, so that a member that hangs costs a request a second and not a minute.
@@ -111,7 +111,7 @@ class LiveNginx:
 
     def ask(self, host: str, port: int = 0) -> str:
         """One request on a connection of its own: the body, or what went wrong."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=60)
         try:
             connection.request("GET", "/", headers={"Host": host, "Connection": "close"})
             answer = connection.getresponse()
@@ -122,7 +122,7 @@ class LiveNginx:
         finally:
             connection.close()
 
-    def wait_answer(self, host: str, body: str, timeout_s: float = 10.0) -> None:
+    def wait_answer(self, host: str, body: str, timeout_s: float = PATIENCE_S) -> None:
         """Until a request is answered so; old workers may answer for some milliseconds more."""
         deadline = time.monotonic() + timeout_s
         while (said := self.ask(host)) != body:

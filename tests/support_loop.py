@@ -31,6 +31,7 @@ from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
 from pyconfd.testing.fake_runner import FakeRunner
 from pyconfd.testing.fake_source import FakeSource
+from tests.support_etcd import PATIENCE_S
 from tests.support_steps import wait_until
 
 LIST_ALL = "{% for key, value in gets(folder) %}\n{{ key }}={{ value }}\n{% endfor %}\n"
@@ -164,7 +165,7 @@ class World:
         """The loop's answer to a question."""
         said: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         self.inbox.put(Asked({"do": do, "name": name}, said.put))
-        return said.get(timeout=10.0)
+        return said.get(timeout=PATIENCE_S)
 
     def settle(self) -> Mapping[str, Any]:
         """Until all that was said has been dealt with; what is put off for later stays put off."""
@@ -205,6 +206,6 @@ class Gate:
     def __call__(self, text: str) -> CommandReport:
         self.waiting += 1
         self.begun.set()
-        assert self.go.wait(10.0)
+        assert self.go.wait(PATIENCE_S)
         self.waiting -= 1
         return CommandReport(text, self.exit_status, 0.0)

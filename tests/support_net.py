@@ -111,7 +111,7 @@ class Net:
         holder = subprocess.Popen(argv)
         self._holders.append(holder)
         ours = os.readlink("/proc/self/ns/net")
-        wait_until(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours, 5, "a namespace")
+        wait_until(lambda: os.readlink(f"/proc/{holder.pid}/ns/net") != ours, what="a namespace")
         _run(f"ip link add v{number} type veth peer name eth0 netns {holder.pid}")
         _run(f"ip link set v{number} master br0 up")
         inside = self._inside(number)

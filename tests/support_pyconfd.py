@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from tests.support_etcd import PATIENCE_S
+
 
 class Confdir:
     """A folder with conf.d, templates and out, and the command that runs on it."""
@@ -56,7 +58,7 @@ class Confdir:
         return [sys.executable, "-m", "pyconfd", *base, *self.arguments, *more]
 
     def once(
-        self, *more: str, environ: Mapping[str, str] | None = None, timeout_s: float = 60.0
+        self, *more: str, environ: Mapping[str, str] | None = None, timeout_s: float = 180.0
     ) -> subprocess.CompletedProcess[str]:
         """Run --onetime and return what it said."""
         return subprocess.run(
@@ -106,22 +108,24 @@ class Daemon:
         """Send it a signal."""
         self.process.send_signal(number)
 
-    def wait_log(self, text: str, timeout_s: float = 15.0, count: int = 1) -> str:
+    def wait_log(self, text: str, timeout_s: float = PATIENCE_S, count: int = 1) -> str:
         """Wait until the log says `text` this often."""
         self.wait(lambda: self.log.count(text) >= count, f"log line {text!r}", timeout_s)
         return self.log
 
-    def wait(self, true: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
+    def wait(self, true: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait for something to become true while the daemon lives."""
         deadline = time.monotonic() + timeout_s
+        late = False
         while not true():
             if self.process.poll() is not None:
                 raise AssertionError(f"pyconfd ended with {self.process.returncode}:\n{self.log}")
-            if time.monotonic() > deadline:
+            if late:
                 raise AssertionError(f"no {what} within {timeout_s} s; log:\n{self.log}")
             time.sleep(0.005)
+            late = time.monotonic() > deadline
 
-    def wait_file(self, path: Path, text: str, timeout_s: float = 15.0) -> None:
+    def wait_file(self, path: Path, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the file holds exactly this."""
         self.wait(
             lambda: path.exists() and path.read_text() == text,
@@ -129,7 +133,7 @@ class Daemon:
             timeout_s,
         )
 
-    def end(self, timeout_s: float = 40.0) -> int:
+    def end(self, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM, and its exit status; killed if it does not go."""
         if self.process.poll() is None:
             self.process.terminate()

@@ -113,6 +113,6 @@ def frames_played(port: int, stream: str, count: int) -> int:
     argv = ["ffmpeg", "-nostdin", "-hide_banner", "-rw_timeout", "15000000"]
     argv += ["-analyzeduration", "500000"]  # by default it looks at 5 s of a stream first
     argv += ["-i", f"rtmp://127.0.0.1:{port}/{stream}", "-frames:v", str(count), "-f", "null", "-"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     shown = re.findall(r"frame=\s*(\d+)", done.stderr)
     return int(shown[-1]) if shown else 0

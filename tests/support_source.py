@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from pyconfd.model.keys import Changed, Listed, Lost, SourceMessage
+from tests.support_etcd import PATIENCE_S
 
 
 class Inbox:
@@ -39,7 +40,7 @@ class Inbox:
             self.revision = message.revision
 
     def wait(
-        self, true: Callable[[Inbox], object], timeout_s: float = 10.0, what: str = ""
+        self, true: Callable[[Inbox], object], timeout_s: float = PATIENCE_S, what: str = ""
     ) -> None:
         """Until `true`, looked at after each message; AssertionError with the last messages."""
         deadline = time.monotonic() + timeout_s
@@ -49,7 +50,7 @@ class Inbox:
                 assert left_s > 0, f"not within {timeout_s} s: {what}; last: {self.messages[-5:]}"
                 self._news.wait(left_s)
 
-    def wait_mirror(self, expected: dict[str, bytes], timeout_s: float = 10.0) -> None:
+    def wait_mirror(self, expected: dict[str, bytes], timeout_s: float = PATIENCE_S) -> None:
         """Until the mirror is as expected."""
         self.wait(lambda box: box.mirror == expected, timeout_s, f"{expected} != {self.mirror}")
 

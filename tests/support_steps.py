@@ -16,6 +16,7 @@ from pathlib import Path
 from pyconfd.model.resources import Command, Origin, Resource
 from pyconfd.model.steps import Reads, Rendered
 from pyconfd.system.files import SUFFIX, digest
+from tests.support_etcd import PATIENCE_S
 
 RELOAD = Command("service x reload", 5.0)
 
@@ -36,7 +37,7 @@ def strays_in(folder: Path) -> list[str]:
     return sorted(each.name for each in folder.rglob("*") if each.name.endswith(SUFFIX))
 
 
-def in_child(work: Callable[[], object], *, timeout_s: float = 20.0) -> int:
+def in_child(work: Callable[[], object], *, timeout_s: float = PATIENCE_S) -> int:
     """
     Run `work` in a forked child. Returns 0, 1 for an exception (its traceback is printed), or
     minus the signal that ended it.
@@ -106,7 +107,7 @@ def _quietly_private() -> None:
         os._exit(1)
 
 
-def wait_until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:
+def wait_until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     """Wait for something to become true; an AssertionError when it does not."""
     deadline = time.monotonic() + timeout_s
     while not true():

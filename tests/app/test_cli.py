@@ -25,7 +25,7 @@ def run(
         [sys.executable, "-m", "pyconfd", *argv],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env={**os.environ, **(environ or {})},
         **more,
@@ -112,7 +112,7 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", f"{sys.executable} -m pyconfd --help | true; {sys.executable} -m pyconfd "
          "--version >&-"],
-        capture_output=True, text=True, timeout=30, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.stderr == ""
 
@@ -121,7 +121,7 @@ def test_closed_standard_streams_do_not_hide_the_exit_status() -> None:
     """A supervisor may start us without them."""
     line = f"{sys.executable} -m pyconfd --nonsense 2>&- >&-; echo $?"
     done = subprocess.run(
-        ["/bin/sh", "-c", line], capture_output=True, text=True, timeout=30, check=False
+        ["/bin/sh", "-c", line], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.stdout == "2\n"
 
@@ -152,6 +152,6 @@ def test_what_is_not_needed_is_not_imported() -> None:
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "[]\n"

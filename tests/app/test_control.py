@@ -17,6 +17,7 @@ import pytest
 from pyconfd.app.control import LONGEST_QUESTION, MOST_CLIENTS, NAME, Asked, Control, ask
 from pyconfd.errors import StateError
 from pyconfd.observe.log import LOG
+from tests.support_time import Stopwatch
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,7 @@ def silent(asked: Asked) -> None:
 def raw(folder: Path, data: bytes, *, end: bool = False) -> bytes:
     """What comes back when these bytes are sent."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(str(folder / NAME))
         client.sendall(data)
         if end:
@@ -121,7 +122,7 @@ def test_what_is_no_question_is_refused(tmp_path: Path, line: bytes) -> None:
 def test_a_flood_is_cut_off(tmp_path: Path) -> None:
     """A line that never ends costs no more than its limit."""
     with Control(str(tmp_path), echo), socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.connect(str(tmp_path / NAME))
         with pytest.raises(OSError):
             for _ in range(1000):
@@ -169,7 +170,7 @@ def attempt(folder: Path) -> str:
 
 
 def wait_for(get: Callable[[], Any], true: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not true(found := get()):
         assert time.monotonic() < deadline, found
         time.sleep(0.01)
@@ -184,9 +185,9 @@ def test_a_stop_is_prompt_though_clients_wait(tmp_path: Path) -> None:
         for client in (mute, waiting):
             client.connect(str(tmp_path / NAME))
         waiting.sendall(b"{}\n")
-        started = time.monotonic()
+        took = Stopwatch()
         control.stop()
-        assert time.monotonic() - started < 1
+        assert took.within(1.0, 4.5), took
     with pytest.raises(StateError, match="no pyconfd runs here"):
         ask(str(tmp_path), {})
 

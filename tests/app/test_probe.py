@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pyconfd.app import cli, nagios
 from pyconfd.app.probe_command import PROBE_OPTIONS
 from pyconfd.system.probing import Target, parse_target
 from tests.support_etcd import free_ports
+from tests.support_time import Stopwatch
 
 Probe = Callable[..., tuple[int, str]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"
@@ -138,9 +138,9 @@ def test_a_server_that_says_nothing_is_bad_in_time(probe: Probe) -> None:
     """One that accepts and then hangs, which keeps a `curl` without -m for ever."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        begun = time.monotonic()
+        took = Stopwatch()
         assert probe(url, "--timeout", "200ms") == (1, f"bad   {url}: no answer within 0.2 s\n")
-        assert time.monotonic() - begun < 1
+        assert took.within(1.0), took
 
 
 def test_an_endless_answer_is_cut_off(server: Callable[..., Server], probe: Probe) -> None:
@@ -156,7 +156,7 @@ def test_https_is_asked_whoever_it_is(tmp_path: Path, probe: Probe) -> None:
     words = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj"]
     subprocess.run(
         ["openssl", "req", *words, "/CN=x", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True, timeout=30,
+        check=True, capture_output=True, timeout=120,
     )  # fmt: skip
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -241,9 +241,9 @@ def test_all_or_any_must_be_good(server: Callable[..., Server], probe: Probe) ->
     assert probe(good, "--quiet") == (0, "")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         slow = [f"http://127.0.0.1:{silent.getsockname()[1]}/{n}" for n in range(4)]
-        begun = time.monotonic()
+        took = Stopwatch()
         assert probe(*slow, good, "--any", "--timeout", "0.3")[0] == 0
-        assert time.monotonic() - begun < 1
+        assert took.within(1.0), took
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_a_probe_imports_little() -> None:
         "import sys; from pyconfd.app import cli; cli.main(['probe', 'pid:/none', 'tcp://127.0.0.1:1']);"
         "print(*sys.modules)"
     )  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     loaded = set(done.stdout.splitlines()[-1].split())
     heavy = ("dataclasses", "logging", "ssl", "tomli", "psutil", "jinja2", "grpc", "subprocess",
              "urllib.parse", "http", "asyncio", "pyconfd.config.settings",
@@ -344,9 +344,11 @@ def test_a_probe_imports_little() -> None:
 def test_the_command_ends_with_the_status(server: Callable[..., Server]) -> None:
     """As a child, as keepalived starts it; a name that nobody knows does not hold it up."""
     base = [sys.executable, "-m", "pyconfd", "probe"]
-    good = subprocess.run([*base, f"http://{server(OK).address}/"], capture_output=True, timeout=30)
+    good = subprocess.run(
+        [*base, f"http://{server(OK).address}/"], capture_output=True, timeout=120
+    )
     assert (good.returncode, good.stderr) == (0, b"")
-    begun = time.monotonic()
+    took = Stopwatch()
     bad = subprocess.run([*base, "--timeout", "0.3", "http://name.invalid/"], capture_output=True)
     assert (bad.returncode, bad.stderr) == (1, b"")
-    assert time.monotonic() - begun < 5
+    assert took.within(5.0), took

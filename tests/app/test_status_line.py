@@ -153,7 +153,7 @@ def test_systemd_is_told_each_change_and_the_log_each_new_kind(
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
-        systemd.settimeout(5)
+        systemd.settimeout(60)
         telling = Telling(Notifier({"NOTIFY_SOCKET": path}))
         with caplog.at_level(logging.INFO, "pyconfd"):
             telling.tell(OK, 100.0)

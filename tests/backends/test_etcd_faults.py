@@ -25,6 +25,7 @@ from tests.support_etcd import (
     wait_until,
 )
 from tests.support_source import Inbox
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 
@@ -97,7 +98,7 @@ def test_a_wiped_store_is_listed_afresh(each_etcd: PrivateEtcd) -> None:
     with following(options_for(each_etcd)) as (inbox, _):
         each_etcd.wipe()
         each_etcd.put("/app/new", "n")
-        inbox.wait_mirror({"/app/new": b"n"}, 15)
+        inbox.wait_mirror({"/app/new": b"n"})
 
 
 def test_a_wiped_store_that_has_passed_our_revision_is_found_out(etcd: PrivateEtcd) -> None:
@@ -115,7 +116,7 @@ def test_a_wiped_store_that_has_passed_our_revision_is_found_out(etcd: PrivateEt
         etcd.kill()
         etcd.client_port = port
         etcd.start()
-        inbox.wait_mirror({"/app/b": b"19"}, 15)
+        inbox.wait_mirror({"/app/b": b"19"})
         assert "history" in inbox.of(Listed)[-1].reason  # type: ignore[union-attr]
 
 
@@ -127,7 +128,7 @@ def test_a_restored_backup_is_found_out(etcd: PrivateEtcd, tmp_path: Path) -> No
     with following(options_for(etcd)) as (inbox, _):
         inbox.wait_mirror({"/app/a": b"kept", "/app/b": b"lost"})
         etcd.restore(tmp_path / "backup")
-        inbox.wait_mirror({"/app/a": b"kept"}, 15)
+        inbox.wait_mirror({"/app/a": b"kept"})
 
 
 def test_a_hung_server_is_noticed_and_survived(etcd: PrivateEtcd) -> None:
@@ -135,12 +136,12 @@ def test_a_hung_server_is_noticed_and_survived(etcd: PrivateEtcd) -> None:
     etcd.put("/app/a", "1")
     with following(options_for(etcd)) as (inbox, _):
         with frozen(etcd):
-            begun = time.monotonic()
-            inbox.wait(lambda box: box.lost_now(), 12)
-            assert time.monotonic() - begun < 10
+            took = Stopwatch()
+            inbox.wait(lambda box: box.lost_now())
+            assert took.within(10.0), took
             assert inbox.mirror == {"/app/a": b"1"}
         etcd.put("/app/a", "2")
-        inbox.wait_mirror({"/app/a": b"2"}, 15)
+        inbox.wait_mirror({"/app/a": b"2"})
 
 
 def test_stopping_while_the_server_hangs_is_prompt(etcd: PrivateEtcd) -> None:
@@ -155,9 +156,9 @@ def test_stopping_while_the_server_hangs_is_prompt(etcd: PrivateEtcd) -> None:
             if not wait_s:
                 watch = source.watch(("/app",), inbox.put)
             time.sleep(wait_s)  # the phases of an outage, not a wait for anything
-            begun = time.monotonic()
+            took = Stopwatch()
             watch.stop()
-            assert time.monotonic() - begun < 1, wait_s
+            assert took.within(1.0), f"{took} after {wait_s} s"
         source.close()
 
 
@@ -235,11 +236,10 @@ def test_the_connected_member_dies(cluster: PrivateCluster) -> None:
     with following(options_for(cluster)) as (inbox, watch):
         inbox.wait_mirror({"/app/a": b"1"})
         used_member(cluster, watch).kill()
-        begun = time.monotonic()
-        wait_until(lambda: written(cluster, "/app/a", "2"), 10)
-        took_to_write_s = time.monotonic() - begun
-        inbox.wait_mirror({"/app/a": b"2"}, 10)
-        assert time.monotonic() - begun < took_to_write_s + 3
+        wait_until(lambda: written(cluster, "/app/a", "2"))
+        took = Stopwatch()
+        inbox.wait_mirror({"/app/a": b"2"})
+        assert took.within(3.0), took
         assert len(inbox.of(Listed)) == 1
 
 
@@ -262,10 +262,10 @@ def test_the_connected_member_hangs(cluster: PrivateCluster) -> None:
         hung = used_member(cluster, watch)
         hung.freeze()
         others = [each for each in cluster.members if each is not hung]
-        wait_until(lambda: written_by(others, "/app/a", "2"), 20)
-        begun = time.monotonic()
-        inbox.wait_mirror({"/app/a": b"2"}, 12)
-        assert time.monotonic() - begun < 8
+        wait_until(lambda: written_by(others, "/app/a", "2"))
+        took = Stopwatch()
+        inbox.wait_mirror({"/app/a": b"2"})
+        assert took.within(8.0), took
         hung.thaw()
         assert len(inbox.of(Listed)) == 1
 
@@ -288,10 +288,10 @@ def test_an_isolated_member_is_left(cluster: PrivateCluster) -> None:
         others = [each for each in cluster.members if each is not used]
         for each in others:
             each.kill()
-        inbox.wait(lambda box: box.lost_now(), 25)
+        inbox.wait(lambda box: box.lost_now())
         cluster.start()
-        wait_until(lambda: written(cluster, "/app/a", "2"), 20)
-        inbox.wait_mirror({"/app/a": b"2"}, 15)
+        wait_until(lambda: written(cluster, "/app/a", "2"))
+        inbox.wait_mirror({"/app/a": b"2"})
 
 
 def test_members_are_learned_from_the_cluster(cluster: PrivateCluster) -> None:
@@ -301,8 +301,8 @@ def test_members_are_learned_from_the_cluster(cluster: PrivateCluster) -> None:
     options = SourceOptions(nodes=(first.endpoint,), refresh_members=True, probe_interval_s=1)
     with following(options) as (inbox, _):
         first.kill()
-        wait_until(lambda: written(cluster, "/app/a", "2"), 20)
-        inbox.wait_mirror({"/app/a": b"2"}, 15)
+        wait_until(lambda: written(cluster, "/app/a", "2"))
+        inbox.wait_mirror({"/app/a": b"2"})
 
 
 # Several ranges
@@ -325,7 +325,7 @@ def test_a_user_of_two_prefixes_never_sees_a_torn_pair(each_etcd: PrivateEtcd) -
 
     source, inbox = open_source("etcd", options), Watching()
     watch = source.watch(("/app", "/web"), inbox.put)
-    inbox.wait(lambda box: box.of(Progressed), 15)
+    inbox.wait(lambda box: box.of(Progressed))
     for number in range(1, 200):
         each_etcd.txn([("/app/pair", str(number)), ("/web/pair", str(number))])
     inbox.wait_mirror({"/app/pair": b"199", "/web/pair": b"199"})
@@ -341,7 +341,7 @@ def test_a_flood_of_strangers_leads_to_a_watch_for_each_prefix(etcd: PrivateEtcd
     with following(options_for(etcd), ("/app", "/zoo")) as (inbox, watch):
         flood = [(f"/middle/{number}", "x") for number in range(3000)]
         session = watch._session  # type: ignore[attr-defined]
-        wait_until(lambda: etcd.put_many(flood) and session.separate, 20)
+        wait_until(lambda: etcd.put_many(flood) and session.separate)
         etcd.txn([("/app/a", "2"), ("/zoo/a", "2")])
         inbox.wait_mirror({"/app/a": b"2", "/zoo/a": b"2"})
         assert len(inbox.of(Listed)) == 1
@@ -352,14 +352,14 @@ def test_a_flood_of_strangers_leads_to_a_watch_for_each_prefix(etcd: PrivateEtcd
 
 def refused_by(options: SourceOptions, prefix: str = "/app") -> SourceError:
     source: Source = open_source("etcd", options)
-    begun = time.monotonic()
+    took = Stopwatch()
     try:
         with pytest.raises(SourceError) as refused:
             source.list([prefix], timeout_s=3)
     finally:
         source.close()
     if isinstance(refused.value, SourceRefused):
-        assert time.monotonic() - begun < 2.5, "what no retry can mend is told at once"
+        assert took.within(2.5), f"{took}: what no retry can mend is told at once"
     return refused.value
 
 
@@ -400,7 +400,7 @@ def test_tokens_that_the_server_has_forgotten_are_renewed(guarded: PrivateEtcd) 
     with following(options_for(guarded, username="bob", password="pw")) as (inbox, _):
         guarded.restart()
         guarded.put("/app/b", "2")
-        inbox.wait_mirror({"/app/a": b"1", "/app/b": b"2"}, 15)
+        inbox.wait_mirror({"/app/a": b"1", "/app/b": b"2"})
 
 
 def test_tokens_that_are_too_old_are_renewed(each_etcd: PrivateEtcd) -> None:
@@ -417,7 +417,7 @@ def test_tokens_that_are_too_old_are_renewed(each_etcd: PrivateEtcd) -> None:
         channel = watch._session.channel  # type: ignore[attr-defined]
         channel.drop(channel.link())
         each_etcd.put("/app/a", "2")
-        inbox.wait_mirror({"/app/a": b"2"}, 15)
+        inbox.wait_mirror({"/app/a": b"2"}, 45)  # before a probe would find it
 
 
 def test_a_right_that_is_taken_away_is_told_and_taken_up_again(etcd: PrivateEtcd) -> None:
@@ -427,11 +427,11 @@ def test_a_right_that_is_taken_away_is_told_and_taken_up_again(etcd: PrivateEtcd
         etcd.add_user("bob", "pw", prefixes=["/app"])
         etcd.enable_auth()
         etcd.restart()
-        inbox.wait(lambda box: box.lost_now(), 15)
+        inbox.wait(lambda box: box.lost_now())
         assert "no user was given" in str(inbox.of(Lost)[-1].cause)  # type: ignore[union-attr]
         etcd.put("/app/a", "2")
         etcd.disable_auth()
-        inbox.wait_mirror({"/app/a": b"2"}, 20)
+        inbox.wait_mirror({"/app/a": b"2"})
 
 
 # TLS
@@ -459,7 +459,7 @@ def test_tls_faults_are_told_apart(tmp_path: Path) -> None:
         etcd.kill()
         right.issue("server", hosts=["IP:127.0.0.1"], days=-1)
         etcd.launch()
-        told = wait_until(lambda: refusal_with("expired", options_for(etcd, client_ca_keys=ca)), 10)
+        told = wait_until(lambda: refusal_with("expired", options_for(etcd, client_ca_keys=ca)))
         assert isinstance(told, SourceRefused)
 
 
@@ -498,7 +498,7 @@ def test_renewed_certificates_are_taken_up(tmp_path: Path) -> None:
             etcd.tls = fresh
             etcd.start()
             etcd.put("/app/a", "2")
-            inbox.wait_mirror({"/app/a": b"2"}, 20)
+            inbox.wait_mirror({"/app/a": b"2"})
 
 
 # Nobody there
@@ -509,12 +509,12 @@ def test_no_store_names_every_endpoint_and_its_error() -> None:
     ports = free_ports(2)
     nodes = (f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}", "no.such.host.invalid:2379")
     source = open_source("etcd", SourceOptions(nodes=nodes))
-    begun = time.monotonic()
+    took = Stopwatch()
     with pytest.raises(SourceUnavailable) as told:
         source.list(["/app"], timeout_s=1)
-    took_s = time.monotonic() - begun
+    assert took.wall_s > 0.8
+    assert took.within(4.0), took
     source.close()
-    assert 0.8 < took_s < 4
     assert all(node in str(told.value) for node in nodes)
     assert "refused" in str(told.value)
     assert "not known" in str(told.value)
@@ -526,9 +526,9 @@ def test_one_dead_node_among_three_is_not_noticed(etcd: PrivateEtcd) -> None:
     dead = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
     for _ in range(4):
         source = open_source("etcd", SourceOptions(nodes=(*dead, etcd.endpoint)))
-        begun = time.monotonic()
+        took = Stopwatch()
         assert len(source.list(["/app"], timeout_s=5).keys) == 1
-        assert time.monotonic() - begun < 2
+        assert took.within(2.0), took
         source.close()
 
 
@@ -574,4 +574,6 @@ def test_a_token_of_a_store_that_was_wiped_does_not_hang_every_call(etcd: Privat
         etcd.add_user("bob", "pw", prefixes=["/app"])
         etcd.enable_auth()
         etcd.put("/app/a", "new")
-        inbox.wait_mirror({"/app/a": b"new"}, 6)
+        took = Stopwatch()
+        inbox.wait_mirror({"/app/a": b"new"})
+        assert took.within(6.0), took

@@ -15,6 +15,7 @@ from pyconfd.backends.registry import open_leases
 from pyconfd.errors import KeyTaken, LeaseLost, SettingsError, SourceUnavailable
 from pyconfd.model.keys import KeyValue
 from tests.support_etcd import PrivateCluster, PrivateEtcd, free_ports, wait_until
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 
@@ -68,7 +69,7 @@ def test_many_leases_are_kept_over_one_stream(leases: LeaseRegistry, answers: An
     leases.keep_alive(mine)
     wait_until(lambda: {lease for lease, _ in answers.seen} == set(mine))
     assert all(ttl == 20 for _, ttl in answers.seen)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_a_lease_that_is_gone_is_answered_with_zero(
@@ -141,7 +142,7 @@ def test_heartbeats_go_on_after_a_restart(tmp_path: Path, answers: Answers) -> N
         wait_until(lambda: answers.seen)
         etcd.restart()
         answers.seen.clear()
-        wait_until(beats(leases, lease, answers), 10)
+        wait_until(beats(leases, lease, answers))
         assert answers.seen[0][0] == lease
         assert answers.seen[0][1] > 0
         leases.close()
@@ -158,9 +159,9 @@ def test_heartbeats_leave_a_member_that_hangs(tmp_path: Path, answers: Answers) 
         frozen = next(each for each in cluster.members if each.endpoint == used)
         frozen.freeze()
         answers.seen.clear()
-        begun = time.monotonic()
-        wait_until(beats(leases, lease, answers), 15)
-        assert time.monotonic() - begun < 12
+        took = Stopwatch()
+        wait_until(beats(leases, lease, answers))
+        assert took.within(12.0), took
         leases.close()
         frozen.thaw()
 
@@ -184,13 +185,13 @@ def test_a_call_without_etcd_is_an_error_in_time(answers: Answers) -> None:
     """Every call is bounded and names the address."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
     leases = open_leases("etcd", SourceOptions(nodes=(address,)), answers)
-    begun = time.monotonic()
+    took = Stopwatch()
     with pytest.raises(SourceUnavailable, match=address):
         leases.grant(10)
-    assert time.monotonic() - begun < 5
-    begun = time.monotonic()
+    assert took.within(5.0), took
+    took.restart()
     leases.close()
-    assert time.monotonic() - begun < 1
+    assert took.within(1.0), took
 
 
 def test_only_etcd_keeps_leases(answers: Answers) -> None:
@@ -213,7 +214,7 @@ def test_the_status_names_every_endpoint(tmp_path: Path) -> None:
             states = etcd_status(options)
             return () if any(each.error for each in states[:2]) else states
 
-        states = wait_until(settled, 20, "two members answer")
+        states = wait_until(settled, what="two members answer")
     assert [each.endpoint for each in states] == cluster.endpoints
     up = states[:2]
     assert all(each.version.startswith("3.") and each.revision >= 2 for each in up)

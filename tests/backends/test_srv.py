@@ -41,7 +41,7 @@ def test_members_come_from_dns_by_priority(scheme: str, tmp_path: Path) -> None:
         [sys.executable, "-m", "tests.drive_srv", str(tmp_path), scheme],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

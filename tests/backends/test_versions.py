@@ -37,7 +37,7 @@ def drive(python: str, etcd: PrivateEtcd) -> str:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -60,7 +60,7 @@ def test_the_lowest_versions_work_without_a_warning(etcd: PrivateEtcd, tmp_path:
         [python, "-m", "pip", "install", "-q", "--prefer-binary", *requirements],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert installed.returncode == 0, installed.stderr

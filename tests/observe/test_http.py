@@ -22,7 +22,7 @@ def served() -> Iterator[Listener]:
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -49,7 +49,7 @@ def test_clients_that_say_nothing_do_not_keep_others_out_for_ever(served: Listen
     """More than a few at once are hung up on; the others are served again afterwards."""
     idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(MOST_CLIENTS)]
     try:
-        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as one_more:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=60) as one_more:
             assert one_more.recv(1) == b""
     finally:
         for each in idle:

@@ -91,6 +91,9 @@ def nginx(tmp_path: Path) -> Iterator[Running]:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as master:
         running.pid = master.pid
         try:
+            # It has a pid file before it has its title, by which it is known.
+            title = Path(f"/proc/{master.pid}/cmdline")
+            wait_until(lambda: title.read_bytes().startswith(b"nginx: master"))
             wait_until(lambda: running.pidfile.exists() and running.pidfile.read_text() != "")
             wait_until(lambda: bool(running.before().workers))
             yield running

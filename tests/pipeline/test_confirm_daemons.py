@@ -166,7 +166,7 @@ def answers(path: Path) -> bool:
 @pytest.fixture
 def sockets() -> Iterator[Path]:
     """A folder with a short path, as sockets need one."""
-    with tempfile.TemporaryDirectory(prefix="haproxy-") as folder:
+    with tempfile.TemporaryDirectory(prefix="haproxy-", dir="/tmp") as folder:
         yield Path(folder)
 
 
@@ -182,7 +182,7 @@ def haproxy(tmp_path: Path, sockets: Path) -> Iterator[HaproxyMaster]:
         subprocess.Popen(argv, stdout=log, stderr=log) as master.process,
     ):
         try:
-            wait_until(lambda: answers(master.socket), 15, "haproxy")
+            wait_until(lambda: answers(master.socket), what="haproxy")
             yield master
         finally:
             master.process.terminate()
@@ -265,7 +265,7 @@ class KeepalivedMaster:
         with self.log.open("ab") as log:
             argv = ["unshare", "-n", "sh", "-c", trial]
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
-        wait_until(lambda: "Startup complete" in self.log.read_text(), 15, "keepalived")
+        wait_until(lambda: "Startup complete" in self.log.read_text(), what="keepalived")
 
     def tell(
         self, log: bool = True, timeout_s: float | None = None, command: str = ""
@@ -286,7 +286,7 @@ def keepalived(tmp_path: Path) -> Iterator[KeepalivedMaster]:
     finally:
         if master.process:
             master.process.terminate()
-            master.process.wait(20)
+            master.process.wait(60)
 
 
 def test_keepalived_confirms_by_removing_the_mark(keepalived: KeepalivedMaster) -> None:

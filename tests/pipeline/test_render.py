@@ -143,7 +143,7 @@ def test_renders_at_once_do_not_see_each_other(templates: Templates) -> None:
     start = threading.Barrier(4)
 
     def work(name: str) -> None:
-        start.wait(10)
+        start.wait(60)
         for _ in range(20):
             rendered = templates.render({"/app/a": name})
             if rendered.content.decode() != f"<{name}>" * 50:

@@ -55,7 +55,9 @@ def test_any_text_is_a_duration_or_a_bad_value(text: str) -> None:
     assert 0 <= value <= 1e9
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(st.dictionaries(st.sampled_from([*KEYS, "what"]), values, max_size=8))
 def test_any_table_is_a_resource_or_faults_with_lines(
     tmp_path: Path, table: dict[str, str]
@@ -78,7 +80,9 @@ def test_any_table_is_a_resource_or_faults_with_lines(
 members = st.lists(st.sampled_from(["a", "b", "c", "x", "a.toml", ""]), max_size=4)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     members,
     st.dictionaries(st.sampled_from([*SHARED_KEYS, "what"]), values, max_size=3),
@@ -109,7 +113,9 @@ def test_any_group_is_done_whole_or_not_at_all(
     assert all(int(fault.where.rpartition(":")[2]) >= 1 for fault in found.faults)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_toml_or_a_fault(tmp_path: Path, raw: bytes) -> None:
     """And the lines of what could be read are found without complaint."""

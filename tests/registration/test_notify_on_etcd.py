@@ -31,7 +31,7 @@ class Listener:
         with log.open("wb") as stream:
             process = subprocess.Popen(argv, stdout=stream, stderr=stream, start_new_session=True)
         self.daemon = Daemon(process, log)
-        wait_until(self.fifo.exists, 10, "the pipe")
+        wait_until(self.fifo.exists, what="the pipe")
         self.writer = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
 
     def say(self, *lines: str) -> None:
@@ -47,7 +47,7 @@ class Listener:
     def wait(self, service: str, state: str) -> dict[str, Any]:
         """Until this state is published."""
         found: Any = lambda: (p := self.published(service)).get("state") == state and p  # noqa: E731
-        return dict(wait_until(found, 10, f"{service} {state}"))
+        return dict(wait_until(found, what=f"{service} {state}"))
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def test_states_come_and_go_with_what_is_said(tmp_path: Path, etcd: PrivateEtcd)
         assert listener.wait("VI_2", "MASTER")["priority"] == 150
         assert listener.wait("VI_1", "BACKUP")["was"] is None
         listener.say('INSTANCE "VI_1" MASTER 100', 'INSTANCE "VI_1" MASTER_PRIORITY 90')
-        wait_until(lambda: listener.published("VI_1").get("priority") == 90, 5, "the priority")
+        wait_until(lambda: listener.published("VI_1").get("priority") == 90, what="the priority")
         assert listener.wait("VI_1", "MASTER")["was"] == "BACKUP"
         listener.say('INSTANCE "VI_2" DELETED 150')
-        wait_until(lambda: not listener.published("VI_2"), 5, "the end of VI_2")
+        wait_until(lambda: not listener.published("VI_2"), what="the end of VI_2")
         assert listener.published("VI_1")
     assert etcd.all("/keepalived") == {}
 
@@ -92,7 +92,7 @@ def test_of_fast_transitions_the_last_one_stays(tmp_path: Path, etcd: PrivateEtc
             for _ in range(50):
                 listener.say('INSTANCE "VI_1" MASTER 100', 'INSTANCE "VI_1" BACKUP 100')
             listener.say('INSTANCE "VI_1" FAULT 100')
-            listener.daemon.wait_log("is FAULT", 5)
+            listener.daemon.wait_log("is FAULT")
         assert listener.wait("VI_1", "FAULT")["was"] == "BACKUP"
 
 

@@ -16,6 +16,7 @@ from pyconfd.registration.service import Announcement, Declaration, announce
 from pyconfd.registration.status import Changed, Died, Notice
 from pyconfd.testing.fake_runner import FakeRunner
 from tests.support_etcd import PrivateEtcd, wait_until
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +55,7 @@ def etcd(tmp_path: Path) -> Iterator[PrivateEtcd]:
 def bench(etcd: PrivateEtcd) -> Iterator[Bench]:
     bench = Bench(etcd)
     yield bench
-    bench.registrar.stop(5.0)
+    bench.registrar.stop(30.0)
     assert not [each for each in bench.notices if isinstance(each, Died)]
 
 
@@ -76,7 +77,7 @@ def test_no_key_event_while_it_is_kept_alive(bench: Bench) -> None:
         assert bench.there()
         time.sleep(0.1)
     assert bench.etcd.revision == revision
-    assert bench.registrar.stop(5.0)
+    assert bench.registrar.stop(30.0)
     assert not bench.there()
 
 
@@ -99,9 +100,9 @@ def test_a_wiped_etcd_has_everything_again_within_a_second(bench: Bench) -> None
         bench.registrar.add(member(port, ttl_s=30))
     wait_until(lambda: len(bench.etcd.all("/nginx")) == 10)
     bench.etcd.wipe()
-    back_at = time.monotonic()
-    wait_until(lambda: len(bench.etcd.all("/nginx")) == 10, 5.0)
-    assert time.monotonic() - back_at < 1.5
+    took = Stopwatch()
+    wait_until(lambda: len(bench.etcd.all("/nginx")) == 10)
+    assert took.within(1.5, 9.0), took
 
 
 def test_etcd_away_for_longer_than_the_ttl(bench: Bench) -> None:
@@ -109,11 +110,11 @@ def test_etcd_away_for_longer_than_the_ttl(bench: Bench) -> None:
     bench.registrar.add(member())
     wait_until(bench.there)
     bench.etcd.kill()
-    wait_until(lambda: bench.phases()[-1] == "waiting", 4.0)
+    wait_until(lambda: bench.phases()[-1] == "waiting")
     bench.etcd.start()
-    back_at = time.monotonic()
-    wait_until(lambda: bench.phases()[-1] == "registered", 5.0)
-    assert time.monotonic() - back_at < 1.5
+    took = Stopwatch()
+    wait_until(lambda: bench.phases()[-1] == "registered")
+    assert took.within(1.5), took
     assert bench.there()
 
 
@@ -123,10 +124,10 @@ def test_a_hung_etcd_for_longer_than_the_ttl(bench: Bench) -> None:
     wait_until(bench.there)
     bench.etcd.freeze()
     try:
-        wait_until(lambda: bench.phases()[-1] == "waiting", 8.0)
+        wait_until(lambda: bench.phases()[-1] == "waiting")
     finally:
         bench.etcd.thaw()
-    wait_until(lambda: bench.phases()[-1] == "registered", 8.0)
+    wait_until(lambda: bench.phases()[-1] == "registered")
     wait_until(bench.there)
 
 
@@ -136,7 +137,7 @@ def test_a_lease_that_somebody_revoked(bench: Bench) -> None:
     wait_until(bench.there)
     bench.etcd.revoke(bench.registrar.statuses()[0].lease)
     assert not bench.there()
-    wait_until(bench.there, 2.0)
+    wait_until(bench.there)
 
 
 def test_etcd_absent_at_start(tmp_path: Path) -> None:
@@ -145,10 +146,10 @@ def test_etcd_absent_at_start(tmp_path: Path) -> None:
     bench = Bench(etcd)
     try:
         bench.registrar.add(member())
-        wait_until(lambda: "refused" in str(bench.notices).lower(), 8.0)
+        wait_until(lambda: "refused" in str(bench.notices).lower())
         with etcd:
-            wait_until(lambda: bench.phases()[-1] == "registered", 5.0)
-            bench.registrar.stop(5.0)
+            wait_until(lambda: bench.phases()[-1] == "registered")
+            bench.registrar.stop(30.0)
     finally:
         bench.registrar.stop(1.0)
 
@@ -158,7 +159,7 @@ def test_a_wrong_password_is_said(etcd: PrivateEtcd) -> None:
     etcd.enable_auth()
     bench = Bench(etcd, username="root", password="wrong")
     bench.registrar.add(member())
-    wait_until(lambda: "root" in str(bench.notices), 8.0)
+    wait_until(lambda: "root" in str(bench.notices))
     assert "wrong" not in str(bench.notices).replace("wrong password", "")
     bench.registrar.stop(1.0)
 
@@ -167,9 +168,9 @@ def test_a_thousand_members_over_one_connection(bench: Bench) -> None:
     """One lease for all; all are there, and one revocation takes them all away."""
     for port in range(1, 1001):
         bench.registrar.add(member(port, ttl_s=10))
-    wait_until(lambda: len(bench.etcd.all("/nginx")) == 1000, 15.0)
+    wait_until(lambda: len(bench.etcd.all("/nginx")) == 1000)
     assert len({each.lease for each in bench.registrar.statuses()} - {0}) == 1
-    begun = time.monotonic()
-    assert bench.registrar.stop(5.0)
-    assert time.monotonic() - begun < 2.0
+    took = Stopwatch()
+    assert bench.registrar.stop(30.0)
+    assert took.within(2.0), took
     assert not bench.etcd.all("/nginx")

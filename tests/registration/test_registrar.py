@@ -18,12 +18,13 @@ from pyconfd.registration.service import Announcement, Declaration, announce
 from pyconfd.registration.status import Changed, Died, Notice
 from pyconfd.testing.fake_leases import FakeLeases, FakeStore
 from pyconfd.testing.fake_runner import FakeRunner
+from tests.support_time import Stopwatch
 
 KEY = "/nginx/www/upstream/10.0.0.5:80"
 FAST = HealthRule(interval_s=0.02, timeout_s=0.5, rise=1, fall=2)
 
 
-def until(true: Callable[[], Any], timeout_s: float = 5.0) -> Any:
+def until(true: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """Wait for the thing itself, with a deadline."""
     deadline = time.monotonic() + timeout_s
     while not (answer := true()):
@@ -149,9 +150,9 @@ def test_a_store_that_was_away_has_the_member_within_a_second(bench: Bench) -> N
     bench.store.go_away()
     until(lambda: bench.phases()[-1:] == ["waiting"], 3.0)
     bench.store.come_back()
-    back_at = time.monotonic()
-    until(lambda: bench.store.value(KEY), 1.0)
-    assert (time.monotonic() - back_at) * HASTE < 1.0 + SLACK
+    took = Stopwatch()
+    until(lambda: bench.store.value(KEY))
+    assert took.within((1.0 + SLACK) / HASTE), took
 
 
 def test_a_member_can_come_before_its_store(bench: Bench) -> None:
@@ -327,9 +328,9 @@ def test_stop_is_bounded_when_the_store_is_away(bench: Bench) -> None:
     bench.registrar.add(member())
     until(lambda: bench.store.value(KEY))
     bench.store.go_away()
-    begun = time.monotonic()
+    took = Stopwatch()
     bench.registrar.stop(0.5)
-    assert time.monotonic() - begun < 1.0
+    assert took.within(1.0), took
 
 
 def test_statuses_say_where_each_member_stands(bench: Bench) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pyconfd.system.proc import Commands
 from tests.support_steps import wait_until
+from tests.support_time import Stopwatch
 
 
 def alive(pid: int) -> bool:
@@ -31,21 +32,21 @@ def pid_in(path: Path) -> int:
 
 def test_both_outputs_and_the_status_are_reported() -> None:
     """As they came."""
-    report = Commands().run("echo out; echo err >&2; exit 3", timeout_s=5)
+    report = Commands().run("echo out; echo err >&2; exit 3", timeout_s=60)
     assert (report.exit_status, report.output, report.problem) == (3, "out\nerr\n", "")
     assert not report.ok
     assert not report.truncated
-    assert 0 < report.duration_s < 5
+    assert 0 < report.duration_s < 60
 
 
 def test_an_argument_list_needs_no_shell() -> None:
     """Arguments arrive as they are."""
-    assert Commands().run(["printf", "%s|", "a b", "$HOME"], timeout_s=5).output == "a b|$HOME|"
+    assert Commands().run(["printf", "%s|", "a b", "$HOME"], timeout_s=60).output == "a b|$HOME|"
 
 
 def test_standard_input_is_empty() -> None:
     """A command that asks gets no answer instead of hanging."""
-    assert Commands().run("cat; echo done", timeout_s=5).output == "done\n"
+    assert Commands().run("cat; echo done", timeout_s=60).output == "done\n"
 
 
 @pytest.mark.parametrize(
@@ -58,38 +59,39 @@ def test_standard_input_is_empty() -> None:
 )
 def test_a_command_that_cannot_start_is_a_report(argv: str | list[str], says: str) -> None:
     """Not an exception."""
-    report = Commands().run(argv, timeout_s=5)
+    report = Commands().run(argv, timeout_s=60)
     assert report.exit_status is None
     assert says in report.problem
 
 
 def test_a_command_ended_by_a_signal_says_which() -> None:
     """Not an exit status of its own."""
-    report = Commands().run("kill -SEGV $$", timeout_s=5)
+    report = Commands().run("kill -SEGV $$", timeout_s=60)
     assert (report.exit_status, report.problem) == (None, "killed by signal 11 (SIGSEGV)")
 
 
 def test_signals_that_python_ignores_are_normal_again_in_the_child() -> None:
     """A pipeline whose reader ends early ends, instead of writing into the void."""
-    assert Commands().run("yes | head -1", timeout_s=5).output == "y\n"
+    assert Commands().run("yes | head -1", timeout_s=60).output == "y\n"
 
 
 def test_the_deadline_ends_the_whole_group(tmp_path: Path) -> None:
     """Grandchildren that outlive the shell, too."""
-    report = Commands().run(f"sleep 60 & echo $! >{tmp_path}/pid; echo hi; wait", timeout_s=0.3)
-    assert report.problem == "timed out after 0.3 s"
+    took = Stopwatch()
+    report = Commands().run(f"sleep 60 & echo $! >{tmp_path}/pid; echo hi; wait", timeout_s=1)
+    assert report.problem == "timed out after 1 s"
     assert report.exit_status is None
     assert report.output == "hi\n"
-    assert report.duration_s < 2
+    assert took.within(3.0), took
     wait_until(lambda: not alive(pid_in(tmp_path / "pid")))
 
 
 def test_a_group_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     """After the grace."""
     script = f"trap '' TERM; echo $$ >{tmp_path}/pid; while :; do sleep 0.05; done"
-    report = Commands(kill_grace_s=0.4).run(script, timeout_s=0.2)
-    assert report.problem == "timed out after 0.2 s"
-    assert 0.6 < report.duration_s < 5
+    report = Commands(kill_grace_s=0.4).run(script, timeout_s=1)
+    assert report.problem == "timed out after 1 s"
+    assert 1.4 < report.duration_s < 30
     assert not alive(pid_in(tmp_path / "pid"))
 
 
@@ -97,15 +99,15 @@ def test_a_grandchild_that_ignores_sigterm_gets_the_rest_of_the_grace(tmp_path: 
     """The shell goes at once, its child does not."""
     child = f"trap '' TERM; echo $$ >{tmp_path}/pid; while :; do sleep 0.05; done"
     report = Commands(kill_grace_s=0.4).run(
-        f'sh -c "{child.replace("$", chr(92) + "$")}" & wait', timeout_s=0.3
+        f'sh -c "{child.replace("$", chr(92) + "$")}" & wait', timeout_s=1
     )
-    assert report.duration_s < 5
+    assert report.duration_s < 30
     wait_until(lambda: not alive(pid_in(tmp_path / "pid")))
 
 
 def test_a_descendant_with_a_group_of_its_own_is_ended_too(tmp_path: Path) -> None:
     """As long as it hangs below the command."""
-    report = Commands().run(f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60'", timeout_s=0.5)
+    report = Commands().run(f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 60'", timeout_s=1)
     assert report.problem.startswith("timed out")
     wait_until(lambda: not alive(pid_in(tmp_path / "pid")))
 
@@ -118,7 +120,7 @@ def test_a_daemon_left_behind_is_neither_waited_for_nor_ended(tmp_path: Path) ->
     )
     report = Commands().run(script, timeout_s=30)
     assert report.ok
-    assert report.duration_s < 5
+    assert report.duration_s < 20
     pid = pid_in(tmp_path / "pid")
     try:
         wait_until((tmp_path / "wrote").exists)
@@ -144,30 +146,34 @@ def test_a_flood_without_end_meets_its_deadline() -> None:
     """Reading never keeps us from looking at the clock."""
     report = Commands().run("exec yes", timeout_s=0.3)
     assert report.problem.startswith("timed out")
-    assert report.duration_s < 2
+    assert report.duration_s < 20
 
 
 def test_output_that_is_not_utf8_does_no_harm() -> None:
     """Shown with replacement signs."""
-    assert Commands().run("printf 'a\\377b'", timeout_s=5).output == "a\ufffdb"
+    assert Commands().run("printf 'a\\377b'", timeout_s=60).output == "a\ufffdb"
 
 
 def test_a_command_that_closes_its_output_is_still_waited_for() -> None:
     """The end of the output is not the end of the command."""
-    report = Commands().run("exec >&- 2>&-; sleep 0.3; exit 4", timeout_s=5)
+    report = Commands().run("exec >&- 2>&-; sleep 0.3; exit 4", timeout_s=60)
     assert report.exit_status == 4
     assert report.duration_s >= 0.3
 
 
 @pytest.mark.parametrize(
     ("text", "timeout_s", "status"),
-    [("echo hi; exit 3", 5, 3), ("exec >&- 2>&-; sleep 0.1; exit 4", 5, 4), ("sleep 9", 0.2, None)],
+    [
+        ("echo hi; exit 3", 5, 3),
+        ("exec >&- 2>&-; sleep 0.5; exit 4", 60, 4),
+        ("sleep 9", 0.5, None),
+    ],
 )
 def test_kernels_without_pidfd_will_do(text: str, timeout_s: float, status: int | None) -> None:
     """Exits are looked for, without spinning when the output is closed early."""
     before = time.process_time()
     assert Commands(pidfd=False).run(text, timeout_s=timeout_s).exit_status == status
-    assert time.process_time() - before < 0.09
+    assert time.process_time() - before < 0.3
 
 
 def test_stop_lets_a_running_command_end() -> None:
@@ -183,7 +189,7 @@ def test_stop_lets_a_running_command_end() -> None:
     thread.join()
     assert reports[0].ok
     assert reports[0].output == "done\n"
-    assert commands.run("echo no", timeout_s=5).problem == "not started: pyconfd is stopping"
+    assert commands.run("echo no", timeout_s=60).problem == "not started: pyconfd is stopping"
 
 
 def test_stop_ends_a_command_that_takes_longer_than_the_grace() -> None:
@@ -193,26 +199,26 @@ def test_stop_ends_a_command_that_takes_longer_than_the_grace() -> None:
     thread = threading.Thread(target=lambda: reports.append(commands.run("sleep 60", timeout_s=90)))
     thread.start()
     wait_until(lambda: commands.running > 0)
-    begun = time.monotonic()
+    took = Stopwatch()
     commands.stop(0.2)
     thread.join()
-    assert time.monotonic() - begun < 3
+    assert took.within(3.0), took
     assert reports[0].problem == "stopped"
 
 
 def test_commands_run_side_by_side() -> None:
     """Lanes do not wait for each other."""
     commands = Commands()
-    begun = time.monotonic()
+    took = Stopwatch()
     threads = [
-        threading.Thread(target=commands.run, args=("sleep 0.4",), kwargs={"timeout_s": 5})
+        threading.Thread(target=commands.run, args=("sleep 0.4",), kwargs={"timeout_s": 60})
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - begun < 1.4
+    assert took.within(1.4), took
 
 
 def test_no_descriptor_is_left(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def heard(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, socket.s
     )
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sock.bind(name.replace("@", "\0", 1) if name[0] == "@" else name)
-    sock.settimeout(5)
+    sock.settimeout(60)
     request.addfinalizer(sock.close)
     return name, sock
 

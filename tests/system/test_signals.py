@@ -16,6 +16,6 @@ def test_an_arriving_signal_is_a_number_on_the_queue() -> None:
     with Signals(arrived.put):
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGTERM)
-        got = [arrived.get(timeout=5), arrived.get(timeout=5)]
+        got = [arrived.get(timeout=60), arrived.get(timeout=60)]
     assert got == [signal.SIGHUP, signal.SIGTERM]
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before

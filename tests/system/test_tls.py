@@ -49,7 +49,9 @@ def test_an_intermediate_authority_may_be_the_anchor(private: Certificates, tmp_
         ("req", *new, "-keyout", "ca.key", "-out", "request"),
         ("x509", "-req", "-in", "request", *signed, *made),
     ):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=30)
+        subprocess.run(
+            ["openssl", *words], cwd=folder, check=True, capture_output=True, timeout=120
+        )
     shaken(folder / "ca.pem", Certificates(folder))
 
 

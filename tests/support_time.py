@@ -1,0 +1,58 @@
+"""
+How long something took, as far as the machine had room for it.
+
+    took = Stopwatch()
+    ...
+    assert took.within(1.0), took
+
+A promise such as "within a second" is one about a machine that is not busy with other things.
+Tests run side by side, on small machines and beside other work, so time in which every processor
+was busy does not count against the promise; it counts against `at_most_s`, which nothing excuses.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+class Stopwatch:
+    """Runs from its creation; `restart` begins anew."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """From now on."""
+        self._begun_s, self._work = time.monotonic(), _processors()
+
+    @property
+    def wall_s(self) -> float:
+        """By the clock."""
+        return time.monotonic() - self._begun_s
+
+    @property
+    def idle(self) -> float:
+        """The share of that time, 0 to 1, in which processors had nothing to do."""
+        total, idle = (now - before for now, before in zip(_processors(), self._work, strict=True))
+        # Some hundredths of a second are less than the kernel counts in.
+        return min(1.0, idle / total) if total > 0.02 * _COUNT else 1.0
+
+    def within(self, promised_s: float, at_most_s: float = 0.0) -> bool:
+        """Whether it took less than promised, and less than `at_most_s` (default 20 s more)."""
+        wall_s = self.wall_s
+        return wall_s < (at_most_s or promised_s + 20.0) and wall_s * self.idle < promised_s
+
+    def __repr__(self) -> str:
+        return f"{self.wall_s:.2f} s, processors idle {self.idle:.0%}"
+
+
+_COUNT = os.cpu_count() or 1
+
+
+def _processors() -> tuple[float, float]:
+    """Seconds of all processors since the boot: all, and those with nothing to do (no I/O)."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        ticks = [int(word) for word in stat.readline().split()[1:9]]
+    hertz = os.sysconf("SC_CLK_TCK")
+    return sum(ticks) / hertz, ticks[3] / hertz
