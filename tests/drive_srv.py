@@ -134,7 +134,7 @@ def observe(
         confdir.arguments += ("--client-ca-keys", str(cluster.members[0].tls.ca))
     live = confdir.simple()
     cluster.members[0].put("/app/key", "1")
-    unknown = confdir.once("--timeout", "1")
+    unknown = confdir.once("--timeout", "3")
     names.services[service] = [(1, 1, records[0][2])]  # nobody is at port 1
     seen: dict[str, object] = {"unknown": [unknown.returncode, unknown.stderr]}
     with confdir.daemon("--log-level", "info") as daemon:
@@ -145,7 +145,7 @@ def observe(
         for value in "23":
             cluster.members[used[-1]].kill()
             others = [each for each in cluster.members if each.process is not None]
-            wait_until(lambda v=value, on=others[0]: put(on, v), 20, "a put")
+            wait_until(lambda v=value, on=others[0]: put(on, v), what="a put")
             daemon.wait_file(live, f"/app/key={value}\n")
             gone = used[-1]
             used.append(used_member(daemon, cluster))
@@ -175,8 +175,12 @@ def used_member(daemon: Daemon, cluster: PrivateCluster) -> int:
             if each.status == psutil.CONN_ESTABLISHED and each.raddr.port in ports
         }
 
-    wait_until(lambda: len(found()) == 1, 10, "connections to one member")
-    return found().pop()
+    def one() -> set[int] | None:
+        members = found()
+        return members if len(members) == 1 else None
+
+    members: set[int] = wait_until(one, what="connections to one member")
+    return members.pop()
 
 
 if __name__ == "__main__":

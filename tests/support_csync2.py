@@ -92,7 +92,7 @@ class Node:
             yield self
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
     def _listens(self, process: subprocess.Popen[bytes]) -> bool:
         assert process.poll() is None, self.log.read_text()

@@ -15,7 +15,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,12 +35,16 @@ def haproxy_program() -> str:
 
 @dataclass(frozen=True)
 class Processes:
-    """`show proc`. reloads: since the start; failed: in a row; workers: pids, current ones only."""
+    """
+    `show proc`. reloads: since the start; failed: in a row; workers: pids, current ones only;
+    leaving: how many old ones there are.
+    """
 
     master: int
     reloads: int
     failed: int
     workers: tuple[int, ...]
+    leaving: int = 0
 
 
 class Haproxy:
@@ -55,8 +58,9 @@ class Haproxy:
         self.users = self.folder / "users.cfg"
         self.log = self.folder / "log"
         self.port, self.stats_port = free_ports(2)
-        # The path of a socket is short by law of the kernel; the folder is there while it runs.
-        self._sockets = Path(tempfile.gettempdir()) / f"haproxy-{secrets.token_hex(4)}"
+        # The path of a socket is short by law of the kernel, and TMPDIR may be long. The folder is
+        # there while it runs.
+        self._sockets = Path("/tmp") / f"haproxy-{secrets.token_hex(4)}"
         self.master = self._sockets / "master.sock"
         self.admin = self._sockets / "admin.sock"
         self.state = self.folder / "server-state"
@@ -102,7 +106,7 @@ class Haproxy:
         finally:
             self._process.terminate()
             try:
-                self._process.wait(20)
+                self._process.wait(60)
             finally:
                 shutil.rmtree(self._sockets)
 
@@ -116,7 +120,7 @@ class Haproxy:
     def tell(self, path: Path, command: str) -> str:
         """The answer to a command on one of its sockets; "" while a reload is going on."""
         with socket.socket(socket.AF_UNIX) as asked:
-            asked.settimeout(10)
+            asked.settimeout(60)
             with contextlib.suppress(ConnectionError):
                 asked.connect(str(path))
                 asked.sendall(f"{command}\n".encode())
@@ -126,11 +130,11 @@ class Haproxy:
 
     def process(self) -> Processes:
         """Master and workers as the master tells; zeros while a reload is going on."""
-        rows = self.tell(self.master, "show proc").split("# old workers")[0].splitlines()
-        cells = [row.split() for row in rows if row and row[0].isdigit()]
+        now, _, old = self.tell(self.master, "show proc").partition("# old workers")
+        cells, olds = _table(now), _table(old.partition("# programs")[0])
         first = next((row for row in cells if row[1] == "master"), ["0", "", "0", "", "0"])
         workers = tuple(int(row[0]) for row in cells if row[1] == "worker")
-        return Processes(int(first[0]), int(first[2]), int(first[4].strip("]")), workers)
+        return Processes(int(first[0]), int(first[2]), int(first[4].strip("]")), workers, len(olds))
 
     def servers(self, backend: str = "web") -> dict[str, str]:
         """Each server with its state: UP, DOWN, MAINT, DRAIN, or `no` when it has no check."""
@@ -147,7 +151,7 @@ class Haproxy:
         self, path: str = "/", port: int = 0, headers: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
         """Status, body and cookie of one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
             answer = connection.getresponse()
@@ -157,6 +161,11 @@ class Haproxy:
     def names(self, count: int = 8, **more: Mapping[str, str]) -> set[str]:
         """Which members answered so many requests."""
         return {self.ask(**more)[1] for _ in range(count)}  # type: ignore[arg-type]
+
+
+def _table(text: str) -> list[list[str]]:
+    """The rows that begin with a process id."""
+    return [row.split() for row in text.splitlines() if row and row[0].isdigit()]
 
 
 def _state(row: Mapping[str, str]) -> str:
@@ -242,7 +251,9 @@ class KeepAliveLoad:
     def _send(self) -> None:
         connection: http.client.HTTPConnection | None = None
         while not self._over.is_set():
-            connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            connection = connection or http.client.HTTPConnection(
+                "127.0.0.1", self.port, timeout=60
+            )
             try:
                 connection.request("GET", "/")
                 answer = connection.getresponse()

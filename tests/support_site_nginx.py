@@ -93,11 +93,11 @@ def settled(nginx: LiveNginx, confdir: Confdir) -> None:
     """Wait until every reload is confirmed and no worker of a former configuration is left."""
     assert nginx.process is not None
     master = psutil.Process(nginx.process.pid)
-    wait_until(lambda: not _owed(confdir), 15, "the reload to be confirmed")
-    wait_until(lambda: len(master.children()) == 2 == len(nginx.workers()), 10, "old workers gone")
+    wait_until(lambda: not owed(confdir), what="the reload to be confirmed")
+    wait_until(lambda: len(master.children()) == 2 == len(nginx.workers()), what="old workers gone")
 
 
-def _owed(confdir: Confdir) -> bool:
+def owed(confdir: Confdir) -> bool:
     """Whether a swap is on record that the service has not confirmed."""
     journals = (confdir.folder / "state").glob("*/journal")
     return any(path.stat().st_size for path in journals)

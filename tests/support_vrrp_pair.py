@@ -99,7 +99,7 @@ class Pair:
                 and states[1].get("state") in ("BACKUP", "FAULT", "STOP", "LOST")
             )
 
-        wait_until(so, 20.0, f"the address {vip} on {name} alone")
+        wait_until(so, what=f"the address {vip} on {name} alone")
 
 
 @contextlib.contextmanager
@@ -114,10 +114,10 @@ def pair_of(recipe: str, folder: Path, replace: Mapping[str, str]) -> Iterator[P
         made = [_planted(lan, folder, etcd, name, recipe, replace) for name in NAMES]
         stack.callback(lambda: end(*(d for m in made for d in _daemons(m))))
         for machine in made:  # it has written its file and found nobody to tell
-            machine.watch.wait_log("keepalived does not run", timeout_s=20)
+            machine.watch.wait_log("keepalived does not run")
             machine.keepalived = machine.node.keepalived()
         for machine in made:
-            machine.watch.wait_log("reloaded", timeout_s=20)
+            machine.watch.wait_log("reloaded")
         yield Pair(lan, etcd, *made)
 
 

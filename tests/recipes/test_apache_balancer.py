@@ -87,7 +87,7 @@ class World:
             found[:] = [line for line in log.read_text().splitlines() if f" {path} " in line]
             return bool(found)
 
-        wait_until(there, 5, f"the line of {path}")
+        wait_until(there, what=f"the line of {path}")
         return found[-1]
 
 
@@ -121,6 +121,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         for balancer in SETTINGS:
             path = "/test/" if balancer == "mycluster" else "/"
             daemon.wait(lambda b=balancer, p=path: made.ask(b, p).status == 200, balancer)  # type: ignore[misc]
+        # The last that was put: what serves it has all the others, and no reload is to come.
+        daemon.wait(lambda: set(made.spread("checked", 4)) == set(nodes), "both members")
         yield made
 
 
@@ -134,7 +136,9 @@ def routes(answer: Answer) -> str:
 
 def test_by_requests_each_gets_as_many(world: World) -> None:
     """Twenty requests, ten each."""
-    assert world.spread("requests", 20) == {"node1": 10, "node2": 10}
+    # A process of the configuration before may take one more, and would count by itself.
+    shares = {"node1": 10, "node2": 10}
+    world.daemon.wait(lambda: world.spread("requests", 20) == shares, "equal shares")
 
 
 def test_by_traffic_a_share_of_three_gets_three_quarters(world: World) -> None:
@@ -169,9 +173,9 @@ def test_a_failed_health_check_takes_a_member_out(world: World) -> None:
     def only_one() -> bool:
         return set(world.spread("checked", 4)) == {"node1"}
 
-    wait_until(only_one, 10, "node2 out")
+    wait_until(only_one, what="node2 out")
     world.nodes["node2"].start()
-    wait_until(lambda: "node2" in world.spread("checked", 4), 10, "node2 back")
+    wait_until(lambda: "node2" in world.spread("checked", 4), what="node2 back")
 
 
 # Sessions
@@ -236,7 +240,7 @@ def test_a_session_whose_member_is_gone_goes_on_with_another(world: World) -> No
         assert (moved.status, moved.body) == (200, "node2")
         assert "ROUTEID=.node2;" in routes(moved)
     world.nodes["node1"].start()
-    wait_until(lambda: world.ask("mycluster", "/test/", **session).body == "node1", 10, "node1")
+    wait_until(lambda: world.ask("mycluster", "/test/", **session).body == "node1", what="node1")
 
 
 def test_a_standby_is_asked_when_the_others_are_gone(world: World) -> None:
@@ -287,7 +291,7 @@ def test_members_of_the_recipes_own_keys_are_steered(world: World) -> None:
     def members(*words: str) -> None:
         argv = [sys.executable, "-m", "pyconfd", "members", *words, "--node", world.etcd.endpoint]
         environ = {**os.environ, "PYCONFD_KEY_PATTERN": "/balancer/{service}/members/{id}"}
-        subprocess.run(argv, env=environ, check=True, timeout=30)
+        subprocess.run(argv, env=environ, check=True, timeout=120)
 
     def fresh() -> set[str]:
         return {world.ask("mycluster", "/test/").body for _ in range(6)}

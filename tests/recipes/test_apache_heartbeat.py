@@ -44,7 +44,7 @@ def test_members_that_are_heard_share_the_requests(tmp_path: Path) -> None:
         [sys.executable, "-m", "tests.drive_heartbeat", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -110,7 +110,7 @@ def test_hosts_names_and_logs(world: World) -> None:
         return [line for line in lines if "/seen" in line]
 
     # Not the last line: an old process writes those of requests before it when it ends.
-    wait_until(seen, 15, "the request in the log")
+    wait_until(seen, what="the request in the log")
     assert seen()[0].startswith("203.0.113.9 ")
     assert (log / "img-access.log").read_text().count(" 200 ") >= 1
     assert "img-srv2-error.log" in world.dest(IMG).read_text()
@@ -132,7 +132,7 @@ def test_a_node_has_names_folder_and_logs_of_its_own(world: World) -> None:
     )
     assert "    ServerName own.test\n" in world.dest(IMG).read_text()
     assert "/elsewhere" not in world.dest(IMG).read_text()
-    wait_until(lambda: log.exists() and " 200 " in log.read_text(), 5, "its own log")
+    wait_until(lambda: log.exists() and " 200 " in log.read_text(), what="its own log")
     world.etcd.txn(deletes=[key for key, _ in puts])
     world.daemon.wait(world.serves, "both hosts as before")
 
@@ -241,7 +241,7 @@ def test_apache_that_is_down_gets_its_reload_when_it_is_back(world: World) -> No
     world.daemon.wait(lambda: "down@" in world.dest(WWW).read_text(), "the change")
     assert not world.apache.pid_file.exists()
     world.apache.start()
-    world.daemon.wait(lambda: world.apache.generation() > 1, "the owed reload", 20)
+    world.daemon.wait(lambda: world.apache.generation() > 1, "the owed reload")
     assert world.serves()
 
 

@@ -62,7 +62,7 @@ class Backend(Node):
         argv = ["rsync", "--daemon", "--no-detach", f"--config={self.folder}/rsyncd.conf"]
         argv += ["--address=127.0.0.1", f"--log-file={self.folder}/rsync.log"]
         self._rsync = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
-        wait_until(self._accepts, 10, f"rsync of {self.name}")
+        wait_until(self._accepts, what=f"rsync of {self.name}")
 
     def _accepts(self) -> bool:
         import socket
@@ -76,7 +76,7 @@ class Backend(Node):
         """End its rsync daemon."""
         if self._rsync is not None:
             self._rsync.terminate()
-            self._rsync.wait(10)
+            self._rsync.wait(60)
             self._rsync = None
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Backend(Node):
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     def files(self, site: str = WWW) -> dict[str, str]:

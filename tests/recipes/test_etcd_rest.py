@@ -31,7 +31,7 @@ def test_every_command_prints_what_the_page_says(program: str, tmp_path: Path) -
         pyconfd = f'pyconfd() {{ "{sys.executable}" -m pyconfd "$@"; }}\n'
         done = subprocess.run(
             ["bash", "-eu", "-c", pyconfd + script],
-            capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2],
+            capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2],
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         said = done.stdout.split(f"{mark}\n")
@@ -65,7 +65,7 @@ def test_the_metrics_that_the_page_names_are_there(program: str, tmp_path: Path)
     with PrivateEtcd(tmp_path, program=program) as etcd:
         url = f"{etcd.url}/metrics"
         page = subprocess.run(
-            ["curl", "-fsS", url], capture_output=True, text=True, timeout=30, check=True
+            ["curl", "-fsS", url], capture_output=True, text=True, timeout=120, check=True
         ).stdout
     there = set(re.findall(r"^(\w+)", page, re.MULTILINE))
     assert len(rows) == 7

@@ -67,7 +67,7 @@ class Site:
         """`pyconfd members` with these words."""
         more = ["--node", self.etcd.endpoint, "--key-pattern", pattern]
         argv = [sys.executable, "-m", "pyconfd", "members", *words, *more]
-        subprocess.run(argv, check=True, capture_output=True, timeout=20)
+        subprocess.run(argv, check=True, capture_output=True, timeout=60)
 
     @property
     def file(self) -> str:
@@ -75,8 +75,14 @@ class Site:
         return self.haproxy.conf.read_text() if self.haproxy.conf.exists() else ""
 
     def shows(self, **states: str) -> None:
-        """Wait until HAProxy has these servers in the backend web, in these states."""
-        self.daemon.wait(lambda: self.haproxy.servers() == states, f"the servers {states}")
+        """
+        Wait until HAProxy has these servers in the backend web, in these states, and no worker of
+        before takes connections beside the new one.
+        """
+        self.daemon.wait(
+            lambda: self.haproxy.servers() == states and not self.haproxy.process().leaving,
+            f"the servers {states}",
+        )
 
     def new_worker(self, before: Processes) -> None:
         """Wait until another worker serves."""
@@ -158,6 +164,7 @@ def test_a_server_that_is_not_well_is_passed_by_and_returns(site: Site) -> None:
     site.put("/haproxy/web/servers/0", site.members["c"].address)
     site.new_worker(before)
     assert site.haproxy.servers() == {"0": "UP", "a": "DOWN", "b": "UP"}
+    site.shows(**{"0": "UP", "a": "DOWN", "b": "UP"})
     assert site.haproxy.names() == {"b", "c"}
     site.members["a"].sick = False
     site.daemon.wait(lambda: site.haproxy.servers()["a"] == "UP", "its return")
@@ -294,7 +301,7 @@ def test_a_reload_that_is_not_confirmed_is_put_back(site: Site) -> None:
         foreign.listen()
         bind = [f"127.0.0.1:{site.haproxy.port}", f"127.0.0.1:{foreign.getsockname()[1]}"]
         site.put("/haproxy/frontends/http_in", {"bind": bind, "default_backend": "web"})
-        site.daemon.wait_log("reverted: the service did not take the new version", timeout_s=30)
+        site.daemon.wait_log("reverted: the service did not take the new version")
         site.daemon.wait(lambda: site.file == file, "the file of before")
     site.new_worker(before)
     assert "its master counts 1 failed; the version before it is live again" in site.daemon.log

@@ -49,7 +49,7 @@ class Node:
             "systemctl reload-or-restart apache2": (
                 f"{start}{apache_program()} -f {self.dest} -k graceful"
             ),
-            'confirm_timeout = "10s"': 'confirm_timeout = "4s"',
+            'confirm_timeout = "10s"': 'confirm_timeout = "8s"',
             'min_reload_interval = "2s"': 'min_reload_interval = "100ms"',
             'hold_min = "200ms"': 'hold_min = "20ms"',
             **more,
@@ -185,7 +185,7 @@ def test_a_change_for_all_reaches_every_node(cluster: Cluster, sites: Path) -> N
     assert not versions & {node.version for node in cluster.nodes.values()}
     cluster.etcd.put(f"{BASE}/nodes/web03/state", "drain")
     drained = cluster.nodes["web03"]
-    wait_until(lambda: drained.ask("/health").status == 503, 10, "the drained node")
+    wait_until(lambda: drained.ask("/health").status == 503, what="the drained node")
     assert drained.ask().body == "site two"
     assert cluster.nodes["web01"].ask("/health").status == 200
     cluster.etcd.delete(f"{BASE}/nodes/web03/state")
@@ -205,7 +205,7 @@ def test_a_node_whose_new_version_does_not_answer_restores_the_old(
     node.daemon.wait(
         lambda: "the version before it is live again" in node.log[seen:], "a restored node"
     )
-    assert "confirm_cmd did not succeed within 4 s: exit status 1" in node.log[seen:]
+    assert "confirm_cmd did not succeed within 8 s: exit status 1" in node.log[seen:]
     assert node.dest.read_text() == before
     cluster.wait(page="site one")
     cluster.etcd.delete(f"{BASE}/nodes/web02/document_root")

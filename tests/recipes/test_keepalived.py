@@ -60,9 +60,9 @@ def test_a_priority_from_etcd_takes_effect_without_a_flap(pair: Pair) -> None:
     with pair.lan.asking(VIP) as answers:
         for priority in (140, 150):
             pair.put("nodes/lb1", priorities={"VI_1": priority})
-            wait_until(lambda p=priority: one.node.priority(one.keepalived) == p, 10, "it runs")
+            wait_until(lambda p=priority: one.node.priority(one.keepalived) == p, what="it runs")
         seen = len(answers)
-        wait_until(lambda: len(answers) > seen + 10, 5, "more answers")
+        wait_until(lambda: len(answers) > seen + 10, what="more answers")
     assert set(answers) == {"lb1"}
     assert pair.state("lb1")["since"] == since
     assert pair.owners() == ["lb1"]
@@ -92,7 +92,7 @@ def test_bad_input_changes_nothing(pair: Pair, name: str) -> None:
     said = len(pair.one.watch.log)
     pair.etcd.put(f"{WEB}/{key}", value if isinstance(value, str) else json.dumps(value))
     try:
-        pair.one.watch.wait(lambda: says in pair.one.watch.log[said:], says, 10)
+        pair.one.watch.wait(lambda: says in pair.one.watch.log[said:], says)
         assert (conf.stat().st_ino, conf.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
         assert pair.lan.ask(VIP) == "lb1"
         assert pair.owners() == ["lb1"]
@@ -107,7 +107,7 @@ def test_a_missing_key_changes_nothing(pair: Pair) -> None:
     pair.etcd.delete(f"{WEB}/instances/VI_1")
     try:
         words = "priorities names VI_1, but there is no /vrrp/web/instances/VI_1"
-        pair.one.watch.wait(lambda: words in pair.one.watch.log[said:], words, 10)
+        pair.one.watch.wait(lambda: words in pair.one.watch.log[said:], words)
         assert pair.owners() == ["lb1"]
     finally:
         pair.etcd.put(f"{WEB}/instances/VI_1", good or b"")
@@ -121,15 +121,15 @@ def test_a_reload_that_is_not_confirmed_is_taken_back(pair: Pair) -> None:
     try:
         pair.put("nodes/lb1", priorities={"VI_1": 140})
         words = "keepalived did not remove /run/keepalived.reload"
-        one.watch.wait(lambda: words in one.watch.log[said:], words, 15)
-        wait_until(lambda: one.node.conf.read_bytes() == before, 5, "the file of before")
+        one.watch.wait(lambda: words in one.watch.log[said:], words)
+        wait_until(lambda: one.node.conf.read_bytes() == before, what="the file of before")
         assert pair.owners() == ["lb1"]
     finally:
         one.keepalived.signal(signal.SIGCONT)
     pair.put("nodes/lb1", priorities={"VI_1": 145})
-    wait_until(lambda: one.node.priority(one.keepalived) == 145, 10, "the next change")
+    wait_until(lambda: one.node.priority(one.keepalived) == 145, what="the next change")
     pair.put("nodes/lb1", priorities={"VI_1": 150})
-    wait_until(lambda: one.node.priority(one.keepalived) == 150, 10, "the priority of before")
+    wait_until(lambda: one.node.priority(one.keepalived) == 150, what="the priority of before")
 
 
 def test_nginx_that_hangs_loses_the_address_and_gets_it_back(pair: Pair) -> None:
@@ -187,8 +187,8 @@ def test_a_script_of_an_instance_is_run_by_keepalived_itself(pair: Pair) -> None
         machine.watch.wait(lambda m=machine: "/tell" in m.node.conf.read_text(), "the script")  # type: ignore[misc]
     pair.put("nodes/lb1", state="standby")
     pair.settled("lb2")
-    wait_until(lambda: "INSTANCE VI_1 MASTER" in _notified(pair.two), 5, "it was run on lb2")
-    wait_until(lambda: "INSTANCE VI_1 BACKUP" in _notified(one), 5, "it was run on lb1")
+    wait_until(lambda: "INSTANCE VI_1 MASTER" in _notified(pair.two), what="it was run on lb2")
+    wait_until(lambda: "INSTANCE VI_1 BACKUP" in _notified(one), what="it was run on lb1")
     pair.put("nodes/lb1", state="up")
     pair.settled("lb1")
     pair.etcd.put(f"{WEB}/instances/VI_1", good)
@@ -208,11 +208,11 @@ def test_a_store_that_is_away_holds_up_neither_keepalived_nor_hooks(pair: Pair) 
     try:
         with frozen(pair.etcd):
             end(pair.one.nginx)
-            wait_until(lambda: pair.owners() == ["lb2"], 10, "the address on lb2")
-            wait_until(lambda: len(pair.one.told()) > told, 5, "the hook")
+            wait_until(lambda: pair.owners() == ["lb2"], what="the address on lb2")
+            wait_until(lambda: len(pair.one.told()) > told, what="the hook")
             pair.one.nginx = pair.one.node.nginx()
-            wait_until(lambda: pair.owners() == ["lb1"], 10, "the address on lb1")
-            wait_until(lambda: len(pair.one.told()) > told + 1, 5, "the hook")
+            wait_until(lambda: pair.owners() == ["lb1"], what="the address on lb1")
+            wait_until(lambda: len(pair.one.told()) > told + 1, what="the hook")
         pair.settled("lb1")
     finally:
         (pair.one.hooks / "hangs").unlink()
@@ -240,8 +240,8 @@ def test_keepalived_that_is_killed_is_lost(pair: Pair) -> None:
     for pid in (*others, parent):
         signal_to(pid, signal.SIGKILL)
     pair.one.keepalived.process.wait()
-    wait_until(lambda: pair.owners() == ["lb1", "lb2"], 10, "both")
-    wait_until(lambda: pair.state("lb1").get("state") == "LOST", 10, "LOST")
+    wait_until(lambda: pair.owners() == ["lb1", "lb2"], what="both")
+    wait_until(lambda: pair.state("lb1").get("state") == "LOST", what="LOST")
     assert pair.state("lb2")["state"] == "MASTER"
     pair.one.keepalived = pair.one.node.keepalived()
     pair.settled("lb1")
@@ -250,11 +250,11 @@ def test_keepalived_that_is_killed_is_lost(pair: Pair) -> None:
 def test_a_listener_that_is_killed_knows_the_states_when_it_is_back(pair: Pair) -> None:
     """keepalived repeats nothing; without its lease the state of a dead node vanishes."""
     before = pair.state("lb2")
-    wait_until(lambda: pair.two.told()[-1].split()[2] == before["state"], 5, "the last hook")
+    wait_until(lambda: pair.two.told()[-1].split()[2] == before["state"], what="the last hook")
     told = len(pair.two.told())
     pair.two.notify.process.kill()
     pair.two.notify.process.wait()
-    wait_until(lambda: not pair.state("lb2"), 10, "the key's end")
+    wait_until(lambda: not pair.state("lb2"), what="the key's end")
     pair.two.notify = pair.two.listen(pair.etcd)
-    wait_until(lambda: pair.state("lb2") == before, 10, "the state of before")
+    wait_until(lambda: pair.state("lb2") == before, what="the state of before")
     assert len(pair.two.told()) == told

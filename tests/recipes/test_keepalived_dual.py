@@ -69,4 +69,4 @@ def test_both_as_master_of_one_address_is_refused(pair: Pair) -> None:
     assert conf.read_bytes() == before
     assert (pair.owners(ONE), pair.owners(TWO)) == (["lb1"], ["lb2"])
     pair.etcd.put(key, good)
-    wait_until(lambda: "status: ok" in pair.two.watch.log.split(words)[-1], 10, "all is well")
+    wait_until(lambda: "status: ok" in pair.two.watch.log.split(words)[-1], what="all is well")

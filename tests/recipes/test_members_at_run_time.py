@@ -41,7 +41,7 @@ class World:
     def members(self, *words: str, status: int = 0) -> str:
         """Run `pyconfd members`; what it printed."""
         argv = [sys.executable, "-m", "pyconfd", "members", *words, "--node", self.etcd.endpoint]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == status, done.stderr
         return done.stdout
 
@@ -59,8 +59,7 @@ class World:
         for balancer in self.ports:
             wait_until(
                 lambda b=balancer: true(b),  # type: ignore[misc]
-                15,
-                f"{what} by {balancer}\n{self.daemons[balancer].log}",
+                what=f"{what} by {balancer}\n{self.daemons[balancer].log}",
             )
 
 
@@ -112,7 +111,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         etcd.txn(list({**ngx_keys, **apache_keys, **haproxy_keys}.items()))
         for name in ("a", "b"):
             stack.enter_context(member(folder, etcd, name))
-        wait_until(lambda: len(etcd.all(f"/nginx/{SITE}/upstream/")) == 2, 30, "both members")
+        wait_until(lambda: len(etcd.all(f"/nginx/{SITE}/upstream/")) == 2, what="both members")
         # HAProxy starts with a file, the others without.
         done = for_haproxy.once("--node", etcd.endpoint, "--sync-only")
         assert done.returncode == 0, done.stderr
@@ -192,7 +191,7 @@ def test_a_weight_beyond_what_a_balancer_has_is_refused_by_it(world: World) -> N
         daemon.wait(lambda d=daemon, n=name: says in d.log[seen[n] :], "a refusal")  # type: ignore[misc]
         assert world.files[name].read_bytes() == kept[name]
         assert set(world.spread(name)) == BOTH
-    wait_until(lambda: "weight=300" in world.files["nginx"].read_text(), 15, "nginx's weight")
+    wait_until(lambda: "weight=300" in world.files["nginx"].read_text(), what="nginx's weight")
 
 
 def test_a_member_that_stops_leaves_all_three(world: World, tmp_path: Path) -> None:

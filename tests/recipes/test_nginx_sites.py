@@ -67,7 +67,7 @@ class Site:
 
     def ask(self, path: str = "/", host: str = "www.example.com") -> http.client.HTTPResponse:
         """One request on a connection of its own, read to its end."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.nginx.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.nginx.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", path, headers={"Host": host, "Connection": "close"})
             answer = connection.getresponse()
@@ -176,7 +176,7 @@ def test_tls_and_the_redirect_to_it(site: Site, tmp_path: Path) -> None:
     context = ssl.create_default_context(cafile=f"{tmp_path}/site.pem")
     context.check_hostname = False
     with contextlib.closing(
-        http.client.HTTPSConnection("127.0.0.1", tls_port, context=context, timeout=10)
+        http.client.HTTPSConnection("127.0.0.1", tls_port, context=context, timeout=60)
     ) as connection:
         connection.request("GET", "/", headers={"Host": "www.example.com"})
         assert connection.getresponse().status == 200
@@ -188,7 +188,8 @@ def test_tls_and_the_redirect_to_it(site: Site, tmp_path: Path) -> None:
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
     """A folder that nginx's workers may read, which are another user than root."""
-    with tempfile.TemporaryDirectory(prefix="pyconfd-test-") as name:
+    # Not below a TMPDIR that is for its owner alone.
+    with tempfile.TemporaryDirectory(prefix="pyconfd-test-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
