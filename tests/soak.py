@@ -37,7 +37,7 @@ from tests.support_net import Net, enter_private_net
 from tests.support_pyconfd import Confdir
 
 LIMIT_S = 30.0
-_SUSPECT_S = 20.0  # a state that is not known is looked for this long before it is a violation
+_SUSPECT_S = 60.0  # a state that is not known is looked for this long before it is a violation
 
 
 class Soak:
@@ -132,7 +132,7 @@ class Soak:
     def _until_right(self, end: float) -> list[str]:
         """The store is read again now and then: a write under way in a healed net may come late."""
         while True:
-            want = rendered(wait_until(self._read, 40, "reading the store"))
+            want = rendered(wait_until(self._read, what="reading the store"))
             again = min(time.monotonic() + 2.0, end)
             while wrong := [f"r{n}" for n in range(RESOURCES) if self._file(n) != want[n]]:
                 process = self._faults.daemon.process

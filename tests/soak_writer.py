@@ -125,7 +125,9 @@ class Writer:
 
     def mark(self, text: str) -> None:
         """One more write that is surely done, so that there is something to converge to."""
-        wait_until(lambda: self._try_tell([("/app/r0/marker", text)]), 40, "the store taking a put")
+        wait_until(
+            lambda: self._try_tell([("/app/r0/marker", text)]), what="the store taking a put"
+        )
 
     def _try_tell(self, puts: list[tuple[str, str]]) -> bool:
         try:

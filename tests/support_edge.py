@@ -24,7 +24,7 @@ from tests.support_register import backend, registered
 REPOSITORY = Path(__file__).parent.parent
 HOST = "www.example.com"
 
-# Short times, so that a member that hangs costs a request a second and not a minute.
+# Short times, so that a member that hangs costs a request some seconds and not a minute.
 NGINX = """
 daemon off;
 error_log {folder}/error.log info;
@@ -40,7 +40,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     proxy_connect_timeout 1s;
-    proxy_read_timeout 1s;
+    proxy_read_timeout 3s;
     include {sites};
 }}
 """
@@ -92,7 +92,7 @@ class Load:
 
 def ask(port: int) -> str:
     """One request through nginx on a connection of its own: the body, or what went wrong."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request("GET", "/", headers={"Host": HOST, "Connection": "close"})
         answer = connection.getresponse()
@@ -121,7 +121,7 @@ class Backend:
     def start(self, ready: Callable[[], bool] | None = None) -> None:
         """Start it and wait until it is in nginx's configuration, or for something else."""
         words = [HOST, f"127.0.0.1:{self.port}", "--ttl", "2", "--interval", "0.2", "--timeout"]
-        words += ["0.5", "--rise", "1", "--fall", "2", "--check", "http:/health", "--drain", "0.5"]
+        words += ["2", "--rise", "1", "--fall", "2", "--check", "http:/health", "--drain", "0.5"]
         command = backend(self.port, self.name, self.sick)
         self.run = self._stack.enter_context(
             registered(self.edge.folder, self.edge.etcd, [*words, *self.words], command)

@@ -21,7 +21,7 @@ def test_a_quick_run_prints_tables_and_writes_json(tmp_path: Path) -> None:
         [*BENCH, "--only", "one-shot", "--only", "latency", "--json", str(result)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     for title in ("start-up of a one-shot run", "one-shot 1x10", "put to file 1x10", "target"):
@@ -34,7 +34,7 @@ def test_a_quick_run_prints_tables_and_writes_json(tmp_path: Path) -> None:
 def test_the_store_layer_is_measured_beside_the_bare_watch() -> None:
     """Delivery and a burst of events, in processes of their own."""
     only = ["--only", "store-delivery", "--only", "store-events", "--only", "store-storm"]
-    done = subprocess.run([*BENCH, *only], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*BENCH, *only], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "p50 over the bare watch" in done.stdout
     assert "| pyconfd, mirror and index" in done.stdout
@@ -43,7 +43,7 @@ def test_the_store_layer_is_measured_beside_the_bare_watch() -> None:
 def test_a_peer_that_is_no_program_is_wrong_usage(tmp_path: Path) -> None:
     """--peer wants NAME=PATH of something that runs."""
     done = subprocess.run(
-        [*BENCH, "--peer", f"confd={tmp_path}/absent"], capture_output=True, text=True, timeout=60
+        [*BENCH, "--peer", f"confd={tmp_path}/absent"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 2
     assert "--peer" in done.stderr

@@ -110,10 +110,10 @@ def test_a_compose_client_accepts_it() -> None:
     for argv in (["docker", "compose"], ["docker-compose"]):
         if not shutil.which(argv[0]):
             continue
-        if subprocess.run([*argv, "version"], capture_output=True, timeout=30).returncode:
+        if subprocess.run([*argv, "version"], capture_output=True, timeout=120).returncode:
             continue
         done = subprocess.run(
-            [*argv, "-f", str(FILE), "config", "-q"], capture_output=True, text=True, timeout=60
+            [*argv, "-f", str(FILE), "config", "-q"], capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stderr
         return

@@ -37,7 +37,7 @@ class Site:
             reload_cmd = '''{apache.reload_command}'''
             confirm = {{ by = "apache", at = "{apache.status_url}" }}
             confirm_cmd = "{PROBE} http://{apache.address}/"
-            confirm_timeout = "1500ms"
+            confirm_timeout = "6s"
             on_reload_failure = "revert"
             """,
         )
@@ -64,7 +64,7 @@ def test_a_version_that_does_not_answer_is_taken_back(site: Site) -> None:
     live = site.apache.conf.read_text()
     status, log = site.apply(good.replace("RedirectMatch 200", "RedirectMatch 503"))
     assert status == 1
-    assert "confirm_cmd did not succeed within 1.5 s: exit status 1" in log
+    assert "confirm_cmd did not succeed within 6 s: exit status 1" in log
     assert "the version before it is live again" in log
     assert site.apache.conf.read_text() == live
     assert site.apache.ask("/").body == "two"

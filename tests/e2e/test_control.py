@@ -42,7 +42,7 @@ def pyconfd(
         [sys.executable, "-m", "pyconfd", *words, *places],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env={**os.environ, **(environ or {})},
     )
@@ -142,7 +142,7 @@ def test_the_socket_is_private_and_goes_with_the_daemon(confdir: Confdir) -> Non
 def systemd(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(path))
-        listening.settimeout(15)
+        listening.settimeout(60)
         yield listening
 
 

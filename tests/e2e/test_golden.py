@@ -83,7 +83,7 @@ class Case:
             [sys.executable, "-m", "pyconfd", *words],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env={**os.environ, **state},
             umask=0o022,
             check=False,

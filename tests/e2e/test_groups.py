@@ -14,6 +14,7 @@ import pytest
 from tests.support_etcd import PrivateEtcd, wait_until
 from tests.support_live_nginx import LiveNginx
 from tests.support_pyconfd import Confdir
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 
@@ -277,7 +278,7 @@ def test_a_reload_that_the_master_refuses_is_owed_until_it_is_taken(
         assert str(port) in dest.read_text(), "the new file is kept"
         assert edge.nginx.ask("a") == "one", "the old workers go on"
         other.close()
-        edge.nginx.wait_answer("a", "two", 15)
+        edge.nginx.wait_answer("a", "two")
         wait_until(lambda: reloads(daemon.log) == 2)
 
 
@@ -314,7 +315,7 @@ def test_revert_puts_the_old_file_back_and_does_not_try_that_version_again(
         etcd.txn([("/a/text", "two"), ("/a/extra", LISTEN.format(busy))])
         daemon.wait_log("the version before it is live again")
         assert dest.read_bytes() == good
-        assert reloads(daemon.log) == 2, "the old version is told, and believed"
+        daemon.wait(lambda: reloads(daemon.log) == 2, "the old version told, and believed")
         etcd.put("/a/note", "the template looks at this, and makes the same version")
         daemon.wait_log("this very version was put live before")
         assert dest.read_bytes() == good
@@ -358,7 +359,7 @@ def test_what_nobody_was_told_of_is_not_reverted(watched: Edge, etcd: PrivateEtc
         edge.nginx.wait_answer("a", "one")
         assert edge.nginx.process is not None
         edge.nginx.process.terminate()
-        edge.nginx.process.wait(10)
+        edge.nginx.process.wait(60)
         etcd.put("/a/text", "two")
         daemon.wait_log("nginx does not run")
         assert '"two"' in dest.read_text()
@@ -397,11 +398,14 @@ def test_a_reload_that_comes_too_soon_is_postponed_and_paid(
     dest = edge.site("a", 'min_reload_interval = "2s"\n')
     etcd.put("/a/text", "0")
     with edge.confdir.daemon() as daemon:
+        took = Stopwatch()
         edge.nginx.wait_answer("a", "0")
         daemon.wait_log("reloaded ")
         for number in range(1, 11):
             etcd.put("/a/text", str(number))
             daemon.wait(lambda n=number: f'"{n}"' in dest.read_text(), f"version {number}")
-        assert reloads(daemon.log) == 1
+        # One, unless the machine is so slow that the interval was over meanwhile.
+        assert reloads(daemon.log) <= 1 + took.wall_s // 2
         edge.nginx.wait_answer("a", "10")
-        daemon.wait(lambda: reloads(daemon.log) == 2, "the postponed reload")
+        daemon.wait(lambda: reloads(daemon.log) >= 2, "the postponed reload")
+        assert reloads(daemon.log) <= 2 + took.wall_s // 2

@@ -54,12 +54,12 @@ class Stream:
             yield
         finally:
             self._go.clear()
-            assert self._idle.wait(10.0)
+            assert self._idle.wait(60)
 
     def end(self) -> None:
         self._over = True
         self._go.set()
-        self._thread.join(10.0)
+        self._thread.join(60.0)
 
     def _run(self) -> None:
         while not self._over:

@@ -37,7 +37,7 @@ def members(etcd: PrivateEtcd, *words: str, status: int = 0) -> str:
         [sys.executable, "-m", "pyconfd", "members", *words, "--node", etcd.endpoint],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )
     assert done.returncode == status, done.stderr

@@ -145,7 +145,7 @@ def test_a_run_that_is_ended_at_a_step_leaves_nothing(
                 slow.let_go(step)
             else:
                 daemon.signal(signal.SIGTERM)
-            assert daemon.process.wait(40) == 0
+            assert daemon.process.wait(120) == 0
             whole(edge)
             if how == "asked":
                 settled(edge, *there(edge))

@@ -6,13 +6,13 @@ import json
 import os
 import shutil
 import socket
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support_etcd import free_ports
 from tests.support_pyconfd import Confdir
+from tests.support_time import Stopwatch
 
 
 @pytest.fixture
@@ -181,10 +181,10 @@ def test_the_words_of_commands_that_succeed_are_debug_lines(confdir: Confdir) ->
 def test_a_check_that_hangs_is_ended(confdir: Confdir) -> None:
     """The deadline of the resource, not for ever."""
     dest = confdir.simple(check_cmd='"sleep 60"', check_cmd_timeout='"300ms"')
-    started = time.monotonic()
+    took = Stopwatch()
     done = confdir.once()
     assert done.returncode == 1
-    assert time.monotonic() - started < 20
+    assert took.within(20.0, 55.0), took
     assert not dest.exists()
     assert "300" in done.stderr or "0.3" in done.stderr
 
@@ -259,10 +259,10 @@ def test_no_store_within_the_timeout_names_the_address(tmp_path: Path) -> None:
     confdir = Confdir(tmp_path / "confdir", "--node", f"127.0.0.1:{port}", "--timeout", "0.5")
     dest = confdir.simple()
     dest.write_text("last good\n")
-    started = time.monotonic()
+    took = Stopwatch()
     done = confdir.once()
     assert done.returncode == 1
-    assert time.monotonic() - started < 8
+    assert took.within(8.0), took
     assert f"127.0.0.1:{port}" in done.stderr
     assert dest.read_text() == "last good\n"
 

@@ -92,7 +92,7 @@ class Shell:
             return true()
 
         try:
-            wait_until(alive_and_true, 20, what)
+            wait_until(alive_and_true, what=what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.said}") from None
 
@@ -102,7 +102,7 @@ class Shell:
             os.killpg(self._bash.pid, signal.SIGTERM)
         assert self._bash.stdin
         self._bash.stdin.close()
-        self._bash.wait(20)
+        self._bash.wait(60)
 
 
 class World:
@@ -159,11 +159,11 @@ class World:
             yield
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
     def answers(self) -> bool:
         """Whether the site answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", "/", headers={"Host": SITE})
             return connection.getresponse().status == 200

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support_etcd import Certificates, PrivateEtcd, free_ports, wait_until
 from tests.support_register import backend, registered
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 
@@ -54,16 +55,16 @@ def test_a_command_is_registered_once_it_listens_and_withdrawn_before_it_stops(
     etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
 ) -> None:
     """The key goes first, the drain passes, the command ends, its exit status is ours."""
-    words = [service, f"127.0.0.1:{port}", "--drain", "1"]
+    words = [service, f"127.0.0.1:{port}", "--drain", "3"]
     with registered(tmp_path, etcd, words, backend(port)) as run:
         run.wait(lambda: keys(etcd, service), "key")
         assert keys(etcd, service) == {f"127.0.0.1:{port}": f"127.0.0.1:{port}"}
+        stopped = Stopwatch()
         run.signal(signal.SIGTERM)
         run.wait(lambda: not keys(etcd, service), "withdrawal")
-        withdrawn_at = time.monotonic()
         socket.create_connection(("127.0.0.1", port)).close()
-        assert run.process.wait(10) == 7
-        assert time.monotonic() - withdrawn_at > 0.8
+        assert run.process.wait(60) == 7
+        assert stopped.wall_s > 3.0
 
 
 def test_a_command_that_is_killed_is_withdrawn_at_once(
@@ -74,10 +75,10 @@ def test_a_command_that_is_killed_is_withdrawn_at_once(
         run.wait(lambda: keys(etcd, service), "key")
         assert list(keys(etcd, service)) == [f"127.0.0.1:{port}"]
         child_of(run.process.pid).kill()
-        killed_at = time.monotonic()
-        assert run.process.wait(5) == 128 + signal.SIGKILL
+        took = Stopwatch()
+        assert run.process.wait(60) == 128 + signal.SIGKILL
         assert not keys(etcd, service)
-        assert time.monotonic() - killed_at < 1.0
+        assert took.within(1.0), took
 
 
 def test_a_registrar_that_is_killed_leaves_the_key_to_its_ttl(
@@ -88,10 +89,10 @@ def test_a_registrar_that_is_killed_leaves_the_key_to_its_ttl(
     with registered(tmp_path, etcd, words) as run:
         run.wait(lambda: keys(etcd, service), "key")
         run.process.kill()
-        killed_at = time.monotonic()
+        took = Stopwatch()
         run.process.wait()
-        wait_until(lambda: not keys(etcd, service), 5.0)
-        assert time.monotonic() - killed_at < 3.5
+        wait_until(lambda: not keys(etcd, service))
+        assert took.within(3.5), took
 
 
 def test_a_suspended_registrar_is_back_when_it_goes_on(
@@ -101,9 +102,9 @@ def test_a_suspended_registrar_is_back_when_it_goes_on(
     with registered(tmp_path, etcd, [service, "10.0.0.5:80", "--no-check", "--ttl", "1"]) as run:
         run.wait(lambda: keys(etcd, service), "key")
         run.signal(signal.SIGSTOP)
-        wait_until(lambda: not keys(etcd, service), 5.0)
+        wait_until(lambda: not keys(etcd, service))
         run.signal(signal.SIGCONT)
-        wait_until(lambda: keys(etcd, service), 2.0)
+        wait_until(lambda: keys(etcd, service))
 
 
 def test_signals_reach_the_command(etcd: PrivateEtcd, tmp_path: Path, service: str) -> None:
@@ -118,7 +119,7 @@ def test_signals_reach_the_command(etcd: PrivateEtcd, tmp_path: Path, service: s
             run.signal(number)
             run.wait(lambda name=name: name in said.read_text(), name)
         run.signal(signal.SIGINT)
-        assert run.process.wait(10) == 3
+        assert run.process.wait(60) == 3
 
 
 def test_a_command_that_ignores_its_stop_is_killed(
@@ -130,7 +131,7 @@ def test_a_command_that_ignores_its_stop_is_killed(
     with registered(tmp_path, etcd, words, ["sh", "-c", script]) as run:
         run.wait(lambda: keys(etcd, service), "key")
         run.signal(signal.SIGTERM)
-        assert run.process.wait(10) == 128 + signal.SIGKILL
+        assert run.process.wait(60) == 128 + signal.SIGKILL
         assert "did not stop within 0.3 s" in run.log
 
 
@@ -143,9 +144,9 @@ def test_a_check_decides_and_says_why(
     with registered(tmp_path, etcd, [*words, "--fall", "2"], backend(port, sick=sick)) as run:
         run.wait(lambda: keys(etcd, service), "key")
         sick.touch()
-        sick_at = time.monotonic()
+        took = Stopwatch()
         run.wait(lambda: not keys(etcd, service), "withdrawal")
-        assert time.monotonic() - sick_at < 0.2 * 2 + 0.5
+        assert took.within(0.2 * 2 + 0.5), took
         run.wait_log(f"http://127.0.0.1:{port}/health: answered 503")
         sick.unlink()
         run.wait(lambda: keys(etcd, service), "return")
@@ -164,7 +165,7 @@ def test_a_port_that_is_taken(etcd: PrivateEtcd, tmp_path: Path, port: int, serv
     """The other process would pass the check in place of the command, which is not started."""
     with socket.create_server(("127.0.0.1", port)):
         with registered(tmp_path, etcd, [service, f":{port}"], ["sleep", "60"]) as run:
-            assert run.process.wait(10) == 1
+            assert run.process.wait(60) == 1
         said = f"127.0.0.1:{port}: process {os.getpid()} ("
         assert said in run.log and "listens there already" in run.log
         assert not keys(etcd, service)
@@ -341,7 +342,7 @@ def test_systemd_is_told_when_it_is_registered(
     notify = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(notify))
-        heard.settimeout(10)
+        heard.settimeout(60)
         environ = {"NOTIFY_SOCKET": str(notify), "WATCHDOG_USEC": "300000"}
         words = [service, f"127.0.0.1:{port}", "--drain", "0"]
         with registered(tmp_path, etcd, words, environ=environ) as run:
@@ -369,7 +370,7 @@ def _said(heard: socket.socket) -> str:
     except BlockingIOError:
         return text
     finally:
-        heard.settimeout(10)
+        heard.settimeout(60)
 
 
 def test_process_1_reaps_and_leaves_with_the_status_of_the_command(
@@ -384,7 +385,7 @@ def test_process_1_reaps_and_leaves_with_the_status_of_the_command(
     argv = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "pyconfd"]
     argv += ["register", service, "10.0.0.5:80", "--no-check", "--node", etcd.endpoint]
     done = subprocess.run(
-        [*argv, "--", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+        [*argv, "--", "sh", "-c", script], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 9, done.stderr
     assert done.stdout.strip() == "0"
@@ -418,7 +419,7 @@ def test_bad_input_is_said(etcd: PrivateEtcd, words: list[str], said: str, statu
         argv,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
         env={**os.environ, "PYCONFD_NODE": etcd.endpoint},
     )

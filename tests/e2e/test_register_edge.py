@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support_edge import HOST, Edge, Load, loaded
-from tests.support_etcd import wait_until
+from tests.support_etcd import PATIENCE_S, wait_until
+from tests.support_time import Stopwatch
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -43,7 +44,7 @@ def load(running: tuple[Edge, Load]) -> Iterator[Load]:
     assert not load.failures, load.failures[:5]
 
 
-def all_back(load: Load, timeout_s: float = 10.0) -> None:
+def all_back(load: Load, timeout_s: float = PATIENCE_S) -> None:
     """Every member answers requests that were sent from now on."""
     since = time.monotonic()
     wait_until(lambda: load.names_since(since) >= ALL, timeout_s, "not all members answer")
@@ -63,9 +64,9 @@ def test_a_killed_backend(edge: Edge, load: Load) -> None:
     """nginx tries the next one until the member is out, which is at once."""
     one = edge.backends[0]
     one.process.kill()
-    killed_at = time.monotonic()
+    took = Stopwatch()
     wait_until(lambda: not one.rendered())
-    assert time.monotonic() - killed_at < 1.0
+    assert took.within(1.0), took
     assert one.stop() == 128 + signal.SIGKILL
     one.start()
     all_back(load)
@@ -75,9 +76,9 @@ def test_a_sick_backend(edge: Edge, load: Load) -> None:
     """Out within interval x fall and half a second, and back when it is well."""
     one = edge.backends[1]
     one.sick.touch()
-    sick_at = time.monotonic()
+    took = Stopwatch()
     wait_until(lambda: not one.rendered())
-    assert time.monotonic() - sick_at < 0.2 * 2 + 0.5
+    assert took.within(0.2 * 2 + 0.5), took
     one.sick.unlink()
     wait_until(one.rendered)
     all_back(load)
@@ -104,7 +105,7 @@ def test_a_stopped_registrar(edge: Edge, load: Load) -> None:
     wait_until(lambda: not one.rendered())
     wait_until(lambda: time.monotonic() - stopped_at > 3 * TTL_S)
     one.run.signal(signal.SIGCONT)
-    wait_until(one.rendered, 3.0)
+    wait_until(one.rendered)
     all_back(load)
 
 
@@ -115,7 +116,7 @@ def test_a_member_that_is_steered(edge: Edge, load: Load) -> None:
 
     def say(*words: str) -> None:
         argv = [sys.executable, "-m", "pyconfd", "members", *words, "--node", edge.etcd.endpoint]
-        subprocess.run(argv, check=True, timeout=20, capture_output=True)
+        subprocess.run(argv, check=True, timeout=60, capture_output=True)
 
     def down() -> bool:
         return f"{member} down;" in edge.sites.read_text()

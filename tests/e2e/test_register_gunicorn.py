@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 REPOSITORY = Path(__file__).parents[2]
@@ -63,13 +63,13 @@ def master(etcd: PrivateEtcd, tmp_path: Path, port: int) -> Iterator[psutil.Proc
         )
     family: list[psutil.Process] = []
     try:
-        wait_until(lambda: member(etcd, port), 15, str(log))
+        wait_until(lambda: member(etcd, port), what=str(log))
         family = process.children(recursive=True)
         yield process
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(15)
+            process.wait(60)
         _, left = psutil.wait_procs(family, 1)
         for each in left:
             each.kill()
@@ -85,7 +85,7 @@ def member(etcd: PrivateEtcd, port: int) -> bytes | None:
 
 def answering(port: int) -> str:
     """The worker that answers."""
-    with urllib.request.urlopen(f"http://{address(port)}/", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address(port)}/", timeout=60) as answer:
         return str(answer.read().decode())
 
 
@@ -121,9 +121,9 @@ def test_its_stop_withdraws_the_member(
     """`on_exit` closes: the key is gone when gunicorn is, and so are all processes."""
     family = master.children(recursive=True)
     master.terminate()
-    assert master.wait(15) == 0
+    assert master.wait(60) == 0
     assert member(etcd, port) is None
-    assert not psutil.wait_procs(family, 5)[1]
+    assert not psutil.wait_procs(family, 60)[1]
 
 
 def test_a_master_that_is_killed_is_withdrawn_at_once(
@@ -131,7 +131,7 @@ def test_a_master_that_is_killed_is_withdrawn_at_once(
 ) -> None:
     """Its workers hold no part of the registration, so the key does not wait for them."""
     master.kill()
-    master.wait(5)
-    killed_at = time.monotonic()
+    master.wait(60)
+    took = Stopwatch()
     wait_until(lambda: member(etcd, port) is None)
-    assert time.monotonic() - killed_at < 1.0
+    assert took.within(1.0), took

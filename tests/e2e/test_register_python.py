@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 import pyconfd
 from pyconfd.errors import RegistrationError
 from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 REPOSITORY = Path(__file__).parents[2]
@@ -47,7 +47,7 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
 def test_registered_within_the_block_and_withdrawn_after_it(etcd: PrivateEtcd) -> None:
     """The state says where it stands."""
     with pyconfd.register("www", "10.0.0.5:80", check=(), node=etcd.endpoint, weight=3) as member:
-        assert member.wait(10)
+        assert member.wait(60)
         assert (member.state, member.reason) == ("registered", "")
         assert member.key == "/nginx/www/upstream/10.0.0.5:80"
         assert b'"weight":3' in (etcd.get(member.key) or b"")
@@ -56,7 +56,7 @@ def test_registered_within_the_block_and_withdrawn_after_it(etcd: PrivateEtcd) -
         assert member.reason == "a new release"
         assert etcd.get(member.key) is None
         member.restore()
-        assert member.wait(5)
+        assert member.wait(60)
     assert member.state == "closed"
     assert not etcd.all("/nginx")
     member.close()
@@ -94,7 +94,7 @@ def test_a_program_that_is_killed_is_withdrawn_at_once(etcd: PrivateEtcd) -> Non
     script = """
         import sys, time, pyconfd
         member = pyconfd.register("www", "10.0.0.5:80", check=(), ttl=60, node=sys.argv[1])
-        print(member.wait(10), flush=True)
+        print(member.wait(60), flush=True)
         time.sleep(60)
     """
     with start(script, etcd.endpoint) as program:
@@ -102,9 +102,9 @@ def test_a_program_that_is_killed_is_withdrawn_at_once(etcd: PrivateEtcd) -> Non
         assert program.stdout.readline() == "True\n"
         program.send_signal(signal.SIGKILL)
         program.wait()
-        killed_at = time.monotonic()
-        wait_until(lambda: not etcd.all("/nginx"), 5.0)
-        assert time.monotonic() - killed_at < 1.0
+        took = Stopwatch()
+        wait_until(lambda: not etcd.all("/nginx"))
+        assert took.within(1.0), took
 
 
 PREFORK = """
@@ -112,7 +112,7 @@ PREFORK = """
     import os, signal, sys, pyconfd
     def when_ready():
         member = pyconfd.register("www", "10.0.0.5:80", check=(), node=sys.argv[1])
-        member.wait(10)
+        member.wait(60)
         return member
     def worker(member):
         assert member.state == "closed", member.state
@@ -149,7 +149,7 @@ def test_a_server_that_forks_its_workers(etcd: PrivateEtcd, end: signal.Signals)
         assert master.stdout.readline() == "registered\n"
         assert etcd.all("/nginx")
         master.send_signal(end)
-        wait_until(lambda: not etcd.all("/nginx"), 5.0)
+        wait_until(lambda: not etcd.all("/nginx"))
         if end is signal.SIGUSR1:
             assert master.stdout.readline() == "done\n"
         else:
@@ -165,11 +165,11 @@ def test_port_auto_is_the_port_of_this_program(etcd: PrivateEtcd) -> None:
         member = pyconfd.register("www", "port:auto", node=sys.argv[1])
         server = socket.create_server(("127.0.0.1", 0))
         print(server.getsockname()[1], flush=True)
-        print(member.wait(10), member.key, flush=True)
+        print(member.wait(60), member.key, flush=True)
         member.close()
     """
     with start(script, etcd.endpoint) as program:
         assert program.stdout is not None
         port = program.stdout.readline().strip()
         assert program.stdout.readline() == f"True /nginx/www/upstream/127.0.0.1:{port}\n"
-        assert program.wait(10) == 0
+        assert program.wait(60) == 0

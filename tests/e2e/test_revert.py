@@ -52,6 +52,14 @@ def kill(daemon: Daemon) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             command.kill()
     daemon.process.wait()
+    wait_until(lambda: not any(map(runs, commands)))
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it can still do something."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @pytest.fixture

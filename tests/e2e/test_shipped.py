@@ -212,6 +212,6 @@ def once(confdir: Path, folder: Path, keys: dict[str, str]) -> subprocess.Comple
         [*PYCONFD, "--onetime", *words, "--confdir", confdir, "--state-dir", folder / "state"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         env={**os.environ, "PATH": path},
     )

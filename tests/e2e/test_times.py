@@ -14,6 +14,7 @@ from tests.e2e.test_groups import Edge, reloads
 from tests.support_etcd import PrivateEtcd
 from tests.support_live_nginx import LiveNginx
 from tests.support_pyconfd import Confdir, Daemon
+from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
 
@@ -71,7 +72,7 @@ def has(path: Path, text: str) -> bool:
 @pytest.mark.parametrize("name", ["hold_min", "debounce"])
 def test_changes_are_waited_for_until_it_is_quiet(edge: Edge, etcd: PrivateEtcd, name: str) -> None:
     """Five changes in a row are one version and one reload, hold_min after the last one."""
-    dest = edge.site("a", f'{name} = "1s"\n')
+    dest = edge.site("a", f'{name} = "2s"\n')
     etcd.put("/a/text", "0")
     with edge.confdir.daemon() as daemon:
         edge.nginx.wait_answer("a", "0")
@@ -83,7 +84,7 @@ def test_changes_are_waited_for_until_it_is_quiet(edge: Edge, etcd: PrivateEtcd,
             daemon.wait(lambda: has(dest, "5"), "the last version")
             daemon.wait(lambda: len(look.seen) > 1, "a look at it")
         assert len(look.seen) == 2, "no version in between was live"
-        assert max(look.seen.values()) - last_s >= 1.0
+        assert max(look.seen.values()) - last_s >= 2.0
         edge.nginx.wait_answer("a", "5")
         daemon.wait(lambda: reloads(daemon.log) == 2, "one more reload")
 
@@ -105,7 +106,7 @@ def test_changes_that_never_end_are_not_waited_for_longer_than_hold_max(
                 etcd.put("/a/text", str(number))
                 now_s = time.monotonic()
                 quiet_s, before_s = max(quiet_s, now_s - before_s), now_s
-                assert now_s - begun_s < 20, "the file never moves while changes go on"
+                assert now_s - begun_s < 60, "the file never moves while changes go on"
                 time.sleep(0.05)  # the stream of changes itself
         if quiet_s < 1.0:  # else this machine stood still, and it was quiet
             first = sorted(look.seen.values())[1]
@@ -119,10 +120,12 @@ def test_the_first_reload_is_immediate_and_the_next_waits_for_a_second(
     """The default of min_reload_interval with check = "nginx"; the files themselves do not wait."""
     dest = edge.site("a")
     etcd.put("/a/text", "0")
+    took = Stopwatch()
     with edge.confdir.daemon() as daemon:
         edge.nginx.wait_answer("a", "0")
         daemon.wait(lambda: times(daemon, "reloaded"), "the first reload")
-        assert times(daemon, "reloaded")[0] - times(daemon, "updated")[0] < 0.5, "in one pass"
+        spent_s = times(daemon, "reloaded")[0] - times(daemon, "updated")[0]
+        assert spent_s * took.idle < 0.5, f"in one pass: {spent_s} s, {took}"
         etcd.put("/a/text", "1")
         daemon.wait(lambda: has(dest, "1"), "the file")
         daemon.wait(lambda: reloads(daemon.log) == 2, "the second reload")
@@ -137,7 +140,7 @@ def test_a_held_change_goes_through_when_guard_timeout_is_over(
 ) -> None:
     """Not before, with the reason in the log until then; one whose keys return never goes."""
     names = "{% for key in ls('/a') %}\n# {{ key }}\n{% endfor %}\n"
-    dest = edge.resource("a", names, f'{edge.nginx.toml}guard_timeout = "2s"\n')
+    dest = edge.resource("a", names, f'{edge.nginx.toml}guard_timeout = "5s"\n')
     etcd.txn([("/a/one", "1"), ("/a/two", "2")])
     with edge.confdir.daemon() as daemon:
         daemon.wait_file(dest, "# one\n# two\n")
@@ -153,6 +156,6 @@ def test_a_held_change_goes_through_when_guard_timeout_is_over(
             daemon.wait_log("all 2 keys are gone", count=2)
             daemon.wait(lambda: "" in look.seen, "the held change")
         assert len(look.seen) == 2
-        assert look.seen[""] - before_s >= 2.0
+        assert look.seen[""] - before_s >= 5.0
         daemon.wait(lambda: reloads(daemon.log) == 3, "its reload")
     assert edge.nginx.test() == ""
