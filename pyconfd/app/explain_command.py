@@ -82,7 +82,9 @@ def _state(one: Plain, paint: Paint) -> list[str]:
     if held := one.get("quarantine"):
         at = f" at revision {held['revision']}" if held["revision"] else ""
         lines.append(printable(f"quarantine since {held['since_at']}{at}: {held['why']}"))
-        lines.append(f"try it again: pyconfd release {one['group'] or one['name']}")
+        often = "once" if held["times"] == 1 else f"{held['times']} times"
+        lines.append(f"refused {often}; tried again in {span(held['trial_s'])}, or now with:")
+        lines.append(f"pyconfd release {one['group'] or one['name']}")
     if one["state"] == "held":
         lines.append(f"let it through: pyconfd release {one['group'] or one['name']}")
     return lines

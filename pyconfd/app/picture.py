@@ -202,7 +202,7 @@ def _resource(facts: Facts, resource: Resource) -> Plain:
         "since_at": utc(since_at) if since_at is not None else None,
         "trouble": trouble(fate.trouble) if fate and fate.trouble else None,
         "retry_s": round(max(0.0, retry.at_s - facts.now_s), 1) if retry else None,
-        "quarantine": quarantine(refusal),
+        "quarantine": quarantine(refusal, facts.now_s),
         "live": None,
     }
     if fate and fate.live:
@@ -242,7 +242,7 @@ def trouble(found: Trouble) -> Plain:
     }
 
 
-def quarantine(refusal: Refusal | None) -> Plain | None:
+def quarantine(refusal: Refusal | None, now_s: float) -> Plain | None:
     """A version that its service has refused, as plain data."""
     if refusal is None:
         return None
@@ -250,6 +250,8 @@ def quarantine(refusal: Refusal | None) -> Plain | None:
         "since_at": utc(refusal.since_at),
         "why": refusal.why,
         "revision": refusal.revision or None,
+        "times": refusal.times,
+        "trial_s": round(max(0.0, refusal.trial_s - now_s), 1),
     }
 
 

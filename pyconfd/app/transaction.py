@@ -35,6 +35,7 @@ from pyconfd.model.steps import (
     Result,
     Staged,
 )
+from pyconfd.observe import log
 from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.store import Snapshot
 
@@ -196,6 +197,9 @@ def _was_refused(tools: Tools, candidate: Candidate, refusal: Refusal, snapshot:
         return False  # whoever renders next says so
     if {each.resource.name: each.digest for each in made} != refusal.versions:
         tools.quarantine.forget(candidate.name)
+        return False
+    if tools.quarantine.admits(candidate.name):
+        log.info("a version that was refused is tried once more", name=candidate.name)
         return False
     error = refusal.error(candidate.name)
     for each in made:

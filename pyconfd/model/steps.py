@@ -185,6 +185,8 @@ class Reloaded:
 
 #: As system/proc.py has it.
 _UNTOLD = ("not started", "could not be started", "stopped")
+#: What a shell exits with when it could not execute the command, or found none (XCU 2.8.2).
+_NOT_RUN = (126, 127)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +201,14 @@ class ReloadFailed:
     def refused(self) -> bool:
         """
         Whether the service was told and did not take it. Nobody refuses what he was not told of:
-        the command was not run, or was ended because pyconfd stops.
+        the command was not run, was not found, or was ended because pyconfd stops.
         """
-        return self.report is not None and not self.report.problem.startswith(_UNTOLD)
+        report = self.report
+        return (
+            report is not None
+            and not report.problem.startswith(_UNTOLD)
+            and report.exit_status not in _NOT_RUN
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
