@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -39,8 +40,34 @@ HASTE = 10.0
 SLACK = 1.0
 
 
-def fast_clock() -> float:
-    return time.monotonic() * HASTE
+class FastClock:
+    """
+    Hasty seconds, in small steps: where this process stands still for a while, so does its time.
+    Leases here last for a third of a second, which a busy machine may let pass without a turn.
+    """
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fast clock")
+
+    def __enter__(self) -> FastClock:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def __call__(self) -> float:
+        return self._now_s
+
+    def _run(self) -> None:
+        before_s = time.monotonic()
+        while not self._over.wait(0.002):
+            now_s = time.monotonic()
+            self._now_s += min(now_s - before_s, 0.01) * HASTE
+            before_s = now_s
 
 
 class FakeMachine(Machine):
@@ -63,8 +90,9 @@ class FakeMachine(Machine):
 class Bench:
     """A registrar, its store, its commands and what it told."""
 
-    def __init__(self) -> None:
-        self.store = FakeStore(clock=fast_clock)
+    def __init__(self, clock: FastClock) -> None:
+        self.clock = clock
+        self.store = FakeStore(clock=clock)
         self.runner = FakeRunner()
         self.machine = FakeMachine()
         self.notices: list[Notice] = []
@@ -76,7 +104,7 @@ class Bench:
             self.runner,
             self.notices.append,
             machine=self.machine,
-            clock=fast_clock,
+            clock=self.clock,
             haste=HASTE,
         )
         registrar.start()
@@ -95,9 +123,10 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    assert bench.registrar.stop(2.0)
+    with FastClock() as clock:
+        bench = Bench(clock)
+        yield bench
+        assert bench.registrar.stop(60.0)
     assert not [each for each in bench.notices if isinstance(each, Died)]
 
 
@@ -114,7 +143,7 @@ def test_a_member_is_put_kept_and_withdrawn(bench: Bench) -> None:
     until(lambda: bench.store.value(KEY) == "10.0.0.5:80")
     until(lambda: bench.store.beats >= 4)
     assert bench.store.history == [("put", KEY)]
-    assert bench.registrar.stop(2.0)
+    assert bench.registrar.stop(60.0)
     assert bench.store.history == [("put", KEY), ("delete", KEY)]
     assert not bench.store.leases
 
@@ -129,7 +158,7 @@ def test_members_with_one_ttl_share_a_lease(bench: Bench) -> None:
     bench.registrar.remove(KEY)
     until(lambda: bench.store.value(KEY) is None)
     assert len(bench.store.keys) == 10
-    assert bench.registrar.stop(2.0)
+    assert bench.registrar.stop(60.0)
     assert not bench.store.keys
 
 
@@ -139,7 +168,7 @@ def test_a_lost_lease_is_granted_again_and_everything_put_again(bench: Bench) ->
         bench.registrar.add(member(f"10.0.0.5:{port}"))
     until(lambda: len(bench.store.keys) == 5)
     bench.store.wipe()
-    until(lambda: len(bench.store.keys) == 5, 2.0)
+    until(lambda: len(bench.store.keys) == 5)
     assert len(bench.store.leases) == 1
 
 
@@ -148,7 +177,7 @@ def test_a_store_that_was_away_has_the_member_within_a_second(bench: Bench) -> N
     bench.registrar.add(member())
     until(lambda: bench.store.value(KEY))
     bench.store.go_away()
-    until(lambda: bench.phases()[-1:] == ["waiting"], 3.0)
+    until(lambda: bench.phases()[-1:] == ["waiting"])
     bench.store.come_back()
     took = Stopwatch()
     until(lambda: bench.store.value(KEY))
@@ -169,7 +198,7 @@ def test_a_removed_key_is_put_again(bench: Bench) -> None:
     bench.registrar.add(member())
     until(lambda: bench.store.value(KEY))
     bench.store.remove(KEY)
-    until(lambda: bench.store.value(KEY), 3.0)
+    until(lambda: bench.store.value(KEY))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +222,7 @@ def test_a_foreign_key_is_left_alone_and_told(
     if not ours:
         assert bench.store.value(KEY) == value.decode()
         bench.store.remove(KEY)
-        until(lambda: bench.phases()[-1:] == ["registered"], 4.0)
+        until(lambda: bench.phases()[-1:] == ["registered"])
 
 
 def test_a_newer_process_with_the_same_address_wins_and_does_not_fight(bench: Bench) -> None:
@@ -202,11 +231,11 @@ def test_a_newer_process_with_the_same_address_wins_and_does_not_fight(bench: Be
     until(lambda: bench.store.value(KEY))
     newer = bench.another()
     newer.add(member())
-    until(lambda: "taken" in bench.phases(), 4.0)
+    until(lambda: "taken" in bench.phases())
     puts = bench.store.history.count(("put", KEY))
     assert puts == 2
-    assert newer.stop(2.0)
-    until(lambda: bench.store.history.count(("put", KEY)) == 3, 4.0)
+    assert newer.stop(60.0)
+    until(lambda: bench.store.history.count(("put", KEY)) == 3)
 
 
 def test_an_unhealthy_member_is_not_registered(bench: Bench) -> None:
@@ -268,7 +297,7 @@ def test_before_must_succeed_at_every_return(bench: Bench) -> None:
     until(lambda: bench.store.value(KEY))
     ran = bench.runner.commands.count("pull")
     bench.store.wipe()
-    until(lambda: bench.store.value(KEY), 3.0)
+    until(lambda: bench.store.value(KEY))
     assert bench.runner.commands.count("pull") == ran + 1
 
 
@@ -276,7 +305,7 @@ def test_after_withdraw_runs_when_the_key_is_gone(bench: Bench) -> None:
     """Also at the very end."""
     bench.registrar.add(member(after_withdraw="clean"))
     until(lambda: bench.store.value(KEY))
-    assert bench.registrar.stop(2.0)
+    assert bench.registrar.stop(60.0)
     assert bench.runner.commands == ["clean"]
 
 
@@ -296,7 +325,7 @@ def test_withdraw_all_waits_for_the_keys_to_be_gone(bench: Bench) -> None:
     for port in range(80, 85):
         bench.registrar.add(member(f"10.0.0.5:{port}"))
     until(lambda: len(bench.store.keys) == 5)
-    assert bench.registrar.withdraw_all("draining", 2.0)
+    assert bench.registrar.withdraw_all("draining", 60.0)
     assert not bench.store.keys
     assert {each.why for each in bench.registrar.statuses()} == {"draining"}
 
