@@ -15,6 +15,13 @@ from pathlib import Path
 from tests.support_etcd import PATIENCE_S
 
 
+def save(path: Path, text: str) -> None:
+    """As editors save: who reads at the same time sees the file of before or the new one, whole."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
 class Confdir:
     """A folder with conf.d, templates and out, and the command that runs on it."""
 

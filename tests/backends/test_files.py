@@ -13,6 +13,7 @@ from pyconfd.backends.registry import open_source
 from pyconfd.backends.trees import read_tree
 from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Changed, Listed, Lost
+from tests.support_pyconfd import save
 from tests.support_source import Inbox
 
 YAML = b"""\
@@ -145,16 +146,16 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_a_half_written_file_keeps_the_last_good(tmp_path: Path) -> None:
     """Lost with file and line, once; what was held stays; the next good one ends it."""
     path = tmp_path / "keys.json"
-    path.write_text('{"app": {"a": "1"}}')
+    save(path, '{"app": {"a": "1"}}')
     source = open_source("file", SourceOptions(files=(str(path),), interval_s=0.02))
     inbox = Inbox()
     watch = source.watch(("/app",), inbox.put)
     inbox.wait_mirror({"/app/a": b"1"})
-    path.write_text('{"app": {"a":\n')
+    save(path, '{"app": {"a":\n')
     inbox.wait(lambda box: box.of(Lost))
     (lost,) = inbox.of(Lost)
     assert f"{path}:2" in str(lost.cause)  # type: ignore[union-attr]
-    path.write_text('{"app": {"a": "2"}}')
+    save(path, '{"app": {"a": "2"}}')
     inbox.wait_mirror({"/app/a": b"2"})
     watch.stop()
     assert len(inbox.of(Listed)) == 1
@@ -164,7 +165,7 @@ def test_a_half_written_file_keeps_the_last_good(tmp_path: Path) -> None:
 def test_a_save_with_equal_contents_changes_nothing(tmp_path: Path) -> None:
     """Another inode, another time, the same keys."""
     path = tmp_path / "keys.json"
-    path.write_text('{"app": {"a": "1"}}')
+    save(path, '{"app": {"a": "1"}}')
     source = open_source("file", SourceOptions(files=(str(path),), interval_s=0.02))
     inbox = Inbox()
     watch = source.watch(("/app",), inbox.put)
@@ -172,7 +173,7 @@ def test_a_save_with_equal_contents_changes_nothing(tmp_path: Path) -> None:
     beside = tmp_path / "new"
     beside.write_text('{"app":   {"a": "1"}}')
     os.replace(beside, path)
-    path.write_text('{"app": {"a": "1"}, "b": 2}')
+    save(path, '{"app": {"a": "1"}, "b": 2}')
     count = len(inbox.messages)
     inbox.wait(lambda box: len(box.messages) > count + 5)
     watch.stop()
@@ -182,11 +183,11 @@ def test_a_save_with_equal_contents_changes_nothing(tmp_path: Path) -> None:
 def test_the_revision_of_a_file_source_counts_differences(tmp_path: Path) -> None:
     """Listing twice without a change is one revision; each key knows when it changed."""
     path = tmp_path / "keys.json"
-    path.write_text('{"a": "1", "b": "1"}')
+    save(path, '{"a": "1", "b": "1"}')
     source = open_source("file", SourceOptions(files=(str(path),)))
     first = source.list(["/"], timeout_s=1)
     assert source.list(["/"], timeout_s=1).revision == first.revision
-    path.write_text('{"a": "1", "b": "2"}')
+    save(path, '{"a": "1", "b": "2"}')
     second = source.list(["/"], timeout_s=1)
     assert {each.key: each.mod_revision for each in second.keys} == {
         "/a": first.revision,

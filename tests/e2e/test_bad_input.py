@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support_etcd import PrivateEtcd
-from tests.support_pyconfd import Confdir
+from tests.support_pyconfd import Confdir, save
 from tests.support_steps import in_child, may_mount, mount, private_mounts, strays_in
 
 READ_ONLY, REMOUNT = 1, 32
@@ -152,7 +152,7 @@ def test_a_running_daemon_lives_with_a_broken_template_until_it_is_mended(
     with confdir.daemon() as daemon:
         daemon.wait_file(good, "/app/a=1\n")
         daemon.wait_log("bad.j2:2")
-        store.write_text(json.dumps({"app": {"a": "2"}}))
+        save(store, json.dumps({"app": {"a": "2"}}))
         daemon.wait_file(good, "/app/a=2\n")
         confdir.template("bad.j2", "mended {{ getv('/app/a') }}\n")
         daemon.signal(signal.SIGHUP)
@@ -277,7 +277,7 @@ def test_a_full_disk_heals_by_itself_under_a_running_daemon(confdir: Confdir, st
                 filler.write_bytes(b"x" * 2**17)
             except OSError as error:
                 assert error.errno == errno.ENOSPC
-            store.write_text(json.dumps({"app": {"a": large}}))
+            save(store, json.dumps({"app": {"a": large}}))
             daemon.wait_log("no space is left")
             assert dest.read_text() == "/app/a=1\n"
             assert strays_in(confdir.out) == []

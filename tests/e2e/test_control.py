@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support_etcd import PrivateEtcd
-from tests.support_pyconfd import Confdir
+from tests.support_pyconfd import Confdir, save
 
 FULL = '{"app": {"a": "topsecret", "b": "topsecret"}}'
 
@@ -61,7 +61,7 @@ def test_a_held_change_is_explained_and_released(confdir: Confdir, keys: Path) -
     with confdir.daemon() as daemon:
         daemon.wait_log("status: ok: 1 resource")
         assert status(confdir)["ready"]
-        keys.write_text("{}")
+        save(keys, "{}")
         daemon.wait_log("status: 1 held (app: all 2 keys are gone")
         said = pyconfd(confdir, "explain", str(dest))
         assert said.returncode == 0, said.stderr
@@ -76,9 +76,9 @@ def test_a_held_change_is_explained_and_released(confdir: Confdir, keys: Path) -
         again = pyconfd(confdir, "release", "app")
         assert again.returncode == 1
         assert "app: nothing is held back" in again.stderr
-        keys.write_text(FULL)
+        save(keys, FULL)
         daemon.wait_file(dest, "/app/a=topsecret\n/app/b=topsecret\n")
-        keys.write_text("{}")
+        save(keys, "{}")
         daemon.wait_log("status: 1 held", count=2)
         assert daemon.end() == 0
         assert "topsecret" not in daemon.log
@@ -91,7 +91,7 @@ def test_a_group_is_released_as_one(confdir: Confdir, keys: Path) -> None:
     confdir.resource("zz", '[group.edge]\nresources = ["one", "two"]\n')
     with confdir.daemon() as daemon:
         daemon.wait_log("status: ok: 2 resources")
-        keys.write_text("{}")
+        save(keys, "{}")
         daemon.wait_log("status: 2 held")
         assert pyconfd(confdir, "release", "edge").returncode == 0
         for name in ("one", "two"):
@@ -107,7 +107,7 @@ def test_the_status_shows_a_refusal_and_a_reload_that_is_owed(confdir: Confdir, 
     )
     with confdir.daemon() as daemon:
         daemon.wait_log("status: reload owed")
-        keys.write_text('{"app": {"a": "bad"}}')
+        save(keys, '{"app": {"a": "bad"}}')
         daemon.wait_log(f"status: 1 refused (app: syntax error in {dest}:2)")
         done = pyconfd(confdir, "status")
         assert done.returncode == 0, done.stderr
@@ -158,7 +158,7 @@ def test_systemd_shows_the_line(confdir: Confdir, keys: Path, tmp_path: Path) ->
 
         with confdir.daemon(environ={"NOTIFY_SOCKET": str(path)}) as daemon:
             wait_status("ok: 1 resource at revision")
-            keys.write_text("{}")
+            save(keys, "{}")
             wait_status("1 held (app: all 2 keys are gone")
             assert daemon.end() == 0
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support_etcd import PrivateEtcd, wait_until
 from tests.support_live_nginx import LiveNginx
-from tests.support_pyconfd import Confdir
+from tests.support_pyconfd import Confdir, save
 from tests.support_time import Stopwatch
 
 pytestmark = pytest.mark.integration
@@ -40,7 +40,7 @@ class Edge:
 
     def keys(self, **keys: object) -> None:
         """What the store holds from now on."""
-        self.store.write_text(json.dumps(keys))
+        save(self.store, json.dumps(keys))
 
     def resource(self, name: str, template: str, more: str = "", dest: str = "") -> Path:
         """A resource that is judged by nginx and written to sites/NAME.conf."""
