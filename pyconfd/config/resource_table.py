@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, Protocol
@@ -214,10 +215,16 @@ class Templates:
             table.fault("src", f"src leaves the templates folder: {src}", f"it is {self._folder}")
             return
         path = self.path(src)
-        if os.path.isfile(path):
-            return
-        what = "is a folder" if os.path.isdir(path) else "does not exist"
-        table.fault("src", f"template {what}: {path}", self._meant(src))
+        try:
+            kind = os.stat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            table.fault("src", f"template does not exist: {path}", self._meant(src))
+        except OSError as error:
+            table.fault("src", f"template cannot be read ({error.strerror}): {path}")
+        else:
+            if not stat.S_ISREG(kind):
+                what = "is a folder" if stat.S_ISDIR(kind) else "is no regular file"
+                table.fault("src", f"template {what}: {path}", self._meant(src))
 
     def path(self, src: str) -> str:
         """Where a template lies."""

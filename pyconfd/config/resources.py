@@ -8,6 +8,7 @@ template. A faulty table yields no resource, its neighbours still do.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 
 from pyconfd.config.confirm import disputes
@@ -80,11 +81,17 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
 
 
 def _must_exist(confdir: str, folder: str) -> None:
+    hint = "name the folder that holds conf.d and templates with --confdir"
     for path in (confdir, folder):
-        if not os.path.isdir(path):
-            what = "is not a folder" if os.path.lexists(path) else "does not exist"
-            hint = "name the folder that holds conf.d and templates with --confdir"
-            raise ResourceError(what, where=path, hint=hint)
+        try:
+            if stat.S_ISDIR(os.stat(path).st_mode):
+                continue
+            what = "is not a folder"
+        except FileNotFoundError:
+            what = "is a link to nothing" if os.path.islink(path) else "does not exist"
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+        raise ResourceError(what, where=path, hint=hint)
 
 
 def _files(folder: str, found: list[_Found], above: tuple[str, ...] = ()) -> Iterator[str]:

@@ -380,6 +380,32 @@ def test_nothing_to_do_is_an_error(confdir: Path, write: Write) -> None:
     (confdir / "conf.d").touch()
     with pytest.raises(ResourceError, match=r"conf.d: is not a folder"):
         load(confdir)
+    (confdir / "conf.d").unlink()
+    (confdir / "conf.d").symlink_to("nothing")
+    with pytest.raises(ResourceError, match=r"conf.d: is a link to nothing"):
+        load(confdir)
+    (confdir / "conf.d").unlink()
+    (confdir / "conf.d").symlink_to("conf.d")
+    with pytest.raises(ResourceError, match=r"conf.d: cannot be read \(Too many levels"):
+        load(confdir)
+
+
+def test_a_template_that_cannot_be_looked_at_is_not_said_to_be_absent(
+    confdir: Path, write: Write
+) -> None:
+    """The system's own reason; a link to itself stands for a folder without permission."""
+    (confdir / "templates" / "loop.j2").symlink_to("loop.j2")
+    os.mkfifo(confdir / "templates" / "fifo.j2")
+    write('[template]\nsrc = "loop.j2"\ndest = "/x/a"\nkeys = []\n')
+    with pytest.raises(ResourceError) as caught:
+        load(confdir)
+    assert "template cannot be read (Too many levels of symbolic links): " in str(
+        caught.value.faults[0]
+    )
+    write('[template]\nsrc = "fifo.j2"\ndest = "/x/a"\nkeys = []\n')
+    with pytest.raises(ResourceError) as caught:
+        load(confdir)
+    assert "template is no regular file: " in str(caught.value.faults[0])
 
 
 def test_only_the_named_resources_are_done(confdir: Path, write: Write) -> None:
