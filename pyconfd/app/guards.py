@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import HeldBack, RenderError, StageError
@@ -28,11 +28,13 @@ class Guards:
     Asked by the lanes before a resource is rendered. A resource is on one lane at a time, so its
     entries need no lock.
 
-    path: the file that keeps the numbers; one that cannot be read counts as empty.
+    path: the file that keeps the numbers; one that cannot be read counts as empty. clock: monotonic
+    seconds.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
         self._counts = _read(path)
         self._good = {name: Good(count=count) for name, count in self._counts.items()}
         self._new: dict[str, Resource] = {}
@@ -47,20 +49,24 @@ class Guards:
         return {name: why for name, (_, why) in list(self._held.items())}
 
     def ask(self, resource: Resource, snapshot: Snapshot, renderer: Renderer) -> None:
-        """Raises HeldBack when a guard objects and nobody has released the change."""
+        """
+        Raises HeldBack when a guard objects and nobody has released the change. Its time counts from
+        the first objection until the change is live, whatever else holds up its group meanwhile.
+        """
         name = resource.name
         good = self._good.get(name)
         why = objection(resource, good, snapshot)
         if not why and good is None:
             loss = unknown_loss(resource, snapshot)
             why = loss if loss and _replaces(renderer, resource, snapshot) else ""
-        since_s, _ = self._held.get(name, (time.monotonic(), ""))
-        timeout_s = resource.guard.timeout_s
-        over = timeout_s is not None and time.monotonic() - since_s >= timeout_s
-        if not why or over or name in self._released:
+        if not why or name in self._released:
             self._held.pop(name, None)
             return
+        since_s, _ = self._held.get(name, (self._clock(), ""))
         self._held[name] = (since_s, why)
+        timeout_s = resource.guard.timeout_s
+        if timeout_s is not None and self._clock() - since_s >= timeout_s:
+            return
         held = HeldBack(
             f"held back: {why}",
             where=name,
@@ -77,6 +83,7 @@ class Guards:
         self._good[resource.name] = Good(snapshot)
         self._new[resource.name] = resource
         self._released.discard(resource.name)
+        self._held.pop(resource.name, None)
 
     def release(self, names: Iterable[str]) -> tuple[str, ...]:
         """

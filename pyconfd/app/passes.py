@@ -171,13 +171,19 @@ def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
 
 
 def _held(tools: Tools, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
-    """One outcome for each member of a group that a guard holds back; empty when none is."""
+    """
+    One outcome for each member of a group that a guard holds back; empty when none is. All are
+    asked, so that the time of each guard counts from the same change.
+    """
+    objections: list[HeldBack] = []
     for resource in members:
         try:
             tools.guards.ask(resource, snapshot, tools.renderer)
         except HeldBack as error:
-            return [Outcome(resource=one, result=Result.HELD, error=error) for one in members]
-    return []
+            objections.append(error)
+    if not objections:
+        return []
+    return [Outcome(resource=one, result=Result.HELD, error=objections[0]) for one in members]
 
 
 def _one_for_each(

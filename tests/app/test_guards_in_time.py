@@ -6,7 +6,21 @@ import json
 import time
 from pathlib import Path
 
-from pyconfd.model.resources import Guard
+import pytest
+
+from pyconfd.app.drift import Drift
+from pyconfd.app.each import Made
+from pyconfd.app.guards import Guards
+from pyconfd.app.passes import run_pass
+from pyconfd.app.tools import Tools
+from pyconfd.model.keys import KeyValue, Listed
+from pyconfd.model.resources import Guard, Origin, Resource
+from pyconfd.model.steps import Result
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.render import Renderer
+from pyconfd.pipeline.store import Store
+from pyconfd.reconcile.service import Job
+from pyconfd.testing.fake_runner import FakeRunner
 from tests.support_loop import World
 from tests.support_steps import wait_until
 
@@ -21,6 +35,80 @@ def test_a_held_change_goes_through_when_its_time_is_over(tmp_path: Path) -> Non
         world.source.delete("/app/a")
         wait_until(lambda: world.live() != was)
         assert time.monotonic() - begun >= 0.3
+
+
+@pytest.mark.parametrize("times_s", [(60.0, 60.0, 60.0), (60.0, 100.0), (100.0, 60.0)])
+def test_the_guards_of_a_group_count_their_time_together(
+    tmp_path: Path, times_s: tuple[float, ...]
+) -> None:
+    """Not one after the other: a group goes through when the longest of them is over."""
+    group = Grouped(tmp_path, times_s)
+    assert group.results("1") == {Result.UPDATED}
+    assert group.results(None) == {Result.HELD}
+    for now_s in (59.0, 60.0, 99.0):
+        group.now_s = now_s
+        expected = Result.HELD if now_s < max(times_s) else Result.UPDATED
+        assert group.results(None) == {expected}
+        if expected is Result.UPDATED:
+            break
+    group.now_s = 100.0
+    assert group.results(None) <= {Result.UPDATED, Result.UNCHANGED}
+    assert group.results("1") == {Result.UPDATED}
+    assert group.results(None) == {Result.HELD}, "the next change is guarded again"
+
+
+def test_a_change_that_was_let_through_and_then_failed_does_not_wait_again(tmp_path: Path) -> None:
+    """The guard has had its time; what kept it from being live was something else."""
+    group = Grouped(tmp_path, (60.0,))
+    group.results("1")
+    assert group.results(None) == {Result.HELD}
+    group.now_s = 60.0
+    (tmp_path / "0").unlink()
+    (tmp_path / "0").mkdir()
+    assert group.results(None) == {Result.STAGE_FAILED}
+    (tmp_path / "0").rmdir()
+    assert group.results(None) == {Result.UPDATED}
+
+
+class Grouped:
+    """A group whose members all read one key; `now_s` is the guards' clock."""
+
+    def __init__(self, folder: Path, times_s: tuple[float, ...]) -> None:
+        self.now_s = 0.0
+        (folder / "t.j2").write_text("{{ exists('/v') }}\n")
+        state = folder / "state"
+        state.mkdir()
+        self.members = [
+            Resource(
+                name=str(number),
+                origin=Origin("t.toml"),
+                src="t.j2",
+                dest=str(folder / str(number)),
+                keys=("/",),
+                group="all",
+                guard=Guard(timeout_s=timeout_s),
+            )
+            for number, timeout_s in enumerate(times_s)
+        ]
+        self.tools = Tools(
+            renderer=Renderer(str(folder), {}),
+            journal=Journal(str(state)),
+            run=FakeRunner(),
+            drift=Drift(),
+            guards=Guards(str(state / "keys.json"), clock=lambda: self.now_s),
+            made=Made(str(state / "made.json")),
+            work_dir=str(state),
+        )
+        self.tools.journal.recover()
+
+    def results(self, value: str | None) -> set[Result]:
+        """Of one pass with this value in the store."""
+        store = Store()
+        items = (KeyValue("/v", value.encode(), 1),) if value else ()
+        store.apply(Listed("fake", 1, 1, items))
+        job = Job(service="", generation=1, resources=frozenset({"0"}))
+        report = run_pass(self.tools, job, self.members, None, store.snapshot())
+        return {one.result for one in report.outcomes}
 
 
 def test_the_first_number_of_keys_is_written_down_at_once(tmp_path: Path) -> None:
