@@ -50,8 +50,8 @@ class Guards:
 
     def ask(self, resource: Resource, snapshot: Snapshot, renderer: Renderer) -> None:
         """
-        Raises HeldBack when a guard objects and nobody has released the change. Its time counts from
-        the first objection until the change is live, whatever else holds up its group meanwhile.
+        Raises HeldBack when a guard objects and nobody has released the change. Its time counts
+        from the first objection until the change is live, whatever else holds up its group.
         """
         name = resource.name
         good = self._good.get(name)
