@@ -4,7 +4,8 @@ Everything a template can call, by confd's names, free of any template language.
 A template language binds `functions(view, environ)` as names that templates call and `FILTERS`
 as what can stand behind a pipe; it turns FunctionFault and its children into its own errors,
 and prints values with `as_text`. The functions themselves live by idea: store_functions (keys),
-value_functions (text, lists, numbers, JSON), world_functions (environment, files, addresses).
+text_functions, list_functions, number_functions, json_functions, whose names are in
+value_functions, and world_functions (environment, files, addresses).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.faults import FunctionFault, NoSuchKey, NotText
+from pyconfd.pipeline.printed import as_text
 from pyconfd.pipeline.store_functions import Again, Pair, StoreFunctions
-from pyconfd.pipeline.value_functions import FILTERS, VALUE_FUNCTIONS, as_text
+from pyconfd.pipeline.value_functions import FILTERS, VALUE_FUNCTIONS
 from pyconfd.pipeline.view import View
 from pyconfd.pipeline.world_functions import world_functions
 

@@ -16,15 +16,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.faults import FunctionFault
+from pyconfd.pipeline.json_functions import from_json, json_array, json_object
+from pyconfd.pipeline.printed import as_text
 from pyconfd.pipeline.structure import NEUTRAL
-from pyconfd.pipeline.value_functions import (
-    as_text,
-    from_json,
-    indent,
-    json_array,
-    json_object,
-    nindent,
-)
+from pyconfd.pipeline.text_functions import indent, nindent
 from pyconfd.pipeline.value_kinds import weight_between
 
 if TYPE_CHECKING:

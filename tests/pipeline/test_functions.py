@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pyconfd.model.keys import KeyValue, Listed
-from pyconfd.pipeline import value_functions as values
+from pyconfd.pipeline import list_functions, number_functions, text_functions
 from pyconfd.pipeline.functions import FunctionFault, NoSuchKey, NotText, as_text, functions
 from pyconfd.pipeline.store import Store
 from pyconfd.pipeline.view import View
@@ -88,7 +88,18 @@ def test_printable_values(value: Any, text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, [], (), {}, set(), b"x", len, (x for x in "a"), values.default, range(0).__iter__()],
+    [
+        None,
+        [],
+        (),
+        {},
+        set(),
+        b"x",
+        len,
+        (x for x in "a"),
+        list_functions.default,
+        range(0).__iter__(),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_python_notation_is_not_printed(value: Any) -> None:
@@ -149,7 +160,7 @@ def test_fault_says_why_and_no_value(name: str, arguments: tuple[Any, ...]) -> N
 )
 def test_paths_as_in_go(path: str, base: str, folder: str) -> None:
     """path.Base and path.Dir."""
-    assert (values.base(path), values.directory(path)) == (base, folder)
+    assert (text_functions.base(path), text_functions.directory(path)) == (base, folder)
 
 
 @pytest.mark.parametrize(
@@ -165,38 +176,38 @@ def test_paths_as_in_go(path: str, base: str, folder: str) -> None:
 )
 def test_words_as_in_the_fork(text: str, parts: list[str]) -> None:
     """Boundaries are case, underscore, hyphen and space."""
-    assert values.words(text) == parts
+    assert text_functions.words(text) == parts
 
 
 def test_nothing_is_changed_in_place() -> None:
     """The classic confd reverses and sorts its argument."""
     items = ["bbb", "a"]
-    assert values.reverse(items) == values.sort_by_length(items) == ["a", "bbb"]
-    assert values.append(items, "c") == ["bbb", "a", "c"]
+    assert list_functions.reverse(items) == list_functions.sort_by_length(items) == ["a", "bbb"]
+    assert list_functions.append(items, "c") == ["bbb", "a", "c"]
     assert items == ["bbb", "a"]
 
 
 @pytest.mark.parametrize(("a", "b"), [(7, 2), (-7, 2), (7, -2), (-7, -2), (0, 3), (6, 3)])
 def test_division_as_in_go(a: int, b: int) -> None:
     """Towards zero, and the rest has the sign of the dividend."""
-    assert values.div(a, b) == int(a / b)
-    assert values.div(a, b) * b + values.mod(a, b) == a
+    assert number_functions.div(a, b) == int(a / b)
+    assert number_functions.div(a, b) * b + number_functions.mod(a, b) == a
 
 
 def test_sequence_counts_up_only() -> None:
     """As in the classic confd: from 1 to 0 is nothing, not two."""
-    assert values.seq(1, 0) == []
-    assert values.seq(2, 2) == [2]
+    assert number_functions.seq(1, 0) == []
+    assert number_functions.seq(2, 2) == [2]
 
 
 def test_quote_escapes_as_go_does() -> None:
     """Printable characters stay."""
-    assert values.quote('é"\\\n\x01\u200b') == '"é\\"\\\\\\n\\x01\\u200b"'
+    assert text_functions.quote('é"\\\n\x01\u200b') == '"é\\"\\\\\\n\\x01\\u200b"'
 
 
 def test_groups_in_replacements_as_in_go() -> None:
     """Also by name; an unknown one is empty."""
-    replace = values.regex_replace_all
+    replace = text_functions.regex_replace_all
     assert replace("(?P<a>.)b", "xb", "${a}$1$$$9\\1") == "xx$\\1"
 
 
