@@ -120,7 +120,7 @@ class Backend:
 
     def start(self, ready: Callable[[], bool] | None = None) -> None:
         """Start it and wait until it is in nginx's configuration, or for something else."""
-        words = [HOST, f"127.0.0.1:{self.port}", "--ttl", "2", "--interval", "0.2", "--timeout"]
+        words = [HOST, f"127.0.0.1:{self.port}", "--ttl", "3", "--interval", "0.2", "--timeout"]
         words += ["2", "--rise", "1", "--fall", "2", "--check", "http:/health", "--drain", "0.5"]
         command = backend(self.port, self.name, self.sick)
         self.run = self._stack.enter_context(

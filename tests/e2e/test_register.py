@@ -204,13 +204,13 @@ def test_over_mutual_tls_with_a_user_of_few_rights(tmp_path: Path, service: str)
             assert "hunter2" not in run.log
         file = tmp_path / "services.toml"
         file.write_text("".join(
-            f'[[service]]\nname = "{name}"\naddress = "10.0.0.5:80"\nttl = 2\n'
+            f'[[service]]\nname = "{name}"\naddress = "10.0.0.5:80"\nttl = 4\n'
             for name in (service, "other")
         ))  # fmt: skip
         with registered(tmp_path, etcd.url, ["--file", str(file), *words]) as run:
             run.wait_log("no permission")
             run.wait(lambda: keys(etcd, service), "key")
-            until = time.monotonic() + 4.0
+            until = time.monotonic() + 8.0
             while time.monotonic() < until:  # a refusal of one is no trouble of the other's lease
                 assert keys(etcd, service)
                 time.sleep(0.1)

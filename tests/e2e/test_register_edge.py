@@ -19,7 +19,7 @@ from tests.support_time import Stopwatch
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-TTL_S = 2.0
+TTL_S = 3.0
 ALL = {"b0", "b1", "b2"}
 
 
