@@ -15,7 +15,7 @@ from typing import Any
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes", "daemons")
 #: How a daemon answers, and what has to be known of one that answers so.
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "processes": ("master", "worker", "retiring"),
+    "processes": ("master", "worker", "retiring", "died"),
     "page": ("number", "called"),
     "socket": ("ask", "master", "worker", "past", "failed"),
     "mark": ("process",),

@@ -43,6 +43,18 @@ class DaemonLog:
             return ""
         return texts[0] if texts else ""
 
+    def numbers(self, pattern: str, pid: int) -> frozenset[int] | None:
+        """
+        What the lines that it has got since name as group `number`; None when it cannot be read.
+        pid: as in `refusal`.
+        """
+        if not self.path or not os.access(self.path, os.R_OK):
+            return None
+        wanted = re.compile(pattern.replace("{pid}", str(pid)))
+        return frozenset(
+            int(found["number"]) for found in map(wanted.search, self._grown()) if found
+        )
+
     def _grown(self) -> list[str]:
         """Lines that it has got since; one that was rotated meanwhile counts from its start."""
         inode, size = self.at

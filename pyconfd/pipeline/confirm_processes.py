@@ -1,12 +1,13 @@
 """
-A daemon of a master and workers: a worker that was not there before is a yes, a refusal of that
-very master in its log is a no. Shell.
+A daemon of a master and workers: a worker that was not there before is a yes, unless it has taken
+the place of one that died; a refusal of that very master in its log is a no. Shell.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,26 @@ if TYPE_CHECKING:
     import psutil
 
 
-@dataclass(frozen=True, slots=True)
+#: Pid and start time.
+Worker = tuple[int, float]
+
+#: How long a refusal may take to be logged: a port is tried for 2.5 seconds.
+_REFUSAL_S = 3.5
+
+
+@dataclass(slots=True)
 class Processes:
-    """master: pid and start time; workers: pid and start time of each."""
+    """
+    master, workers: pid and start time of each; workers on their way out are none. replaced_s:
+    since when none of them is left, monotonic; mixed: whether some were, beside a new one.
+    """
 
     daemon: Daemon
-    master: tuple[int, float]
-    workers: frozenset[tuple[int, float]]
+    master: Worker
+    workers: frozenset[Worker]
     log: DaemonLog
+    replaced_s: float | None = None
+    mixed: bool = False
 
     def answer(self) -> Answer | None:
         """A new worker, a refusal, or a master that has gone."""
@@ -36,13 +49,33 @@ class Processes:
             master = psutil.Process(pid)
             if master.create_time() != started or master.status() == psutil.STATUS_ZOMBIE:
                 raise psutil.NoSuchProcess(pid)
-            new = set(_workers(master, self.daemon)) - self.workers
+            found = dict(_workers(master, self.daemon))
         except psutil.NoSuchProcess:
             return Verdict.SILENT, f"the {self.daemon.name} master has gone"
-        if new:
+        new = {worker for worker, leaves in found.items() if not leaves} - self.workers
+        if new and self._makes_room(found):
             return Verdict.CONFIRMED, f"new worker {min(new)[0]} of master {pid}"
         refusal = self.log.refusal(pid)
         return (Verdict.REFUTED, refusal) if refusal else None
+
+    def _makes_room(self, found: Mapping[Worker, bool]) -> bool:
+        """
+        Whether a new worker is there because of a reload. A master also starts one in the place
+        of one that died; then the others stay. After a reload all of them are there for 100 ms more
+        (ngx_process_cycle.c), and then leave; some may have been about to leave before.
+        """
+        left = [found[worker] for worker in self.workers if worker in found]
+        if len(left) == len(self.workers) or any(left):
+            return True
+        if left:
+            self.mixed = True
+            return False
+        died = self.log.numbers(self.daemon.facts["died"], self.master[0])
+        if self.mixed or (died is not None and died.isdisjoint(pid for pid, _ in self.workers)):
+            return True
+        if self.replaced_s is None:
+            self.replaced_s = time.monotonic()
+        return time.monotonic() - self.replaced_s >= _REFUSAL_S
 
     def missed(self) -> str:
         """What has not been seen."""
@@ -67,23 +100,23 @@ def look(daemon: Daemon, pidfile: str, log: DaemonLog) -> Processes:
         if not re.search(daemon.facts["master"], title):
             what = f"process {pid} is no {daemon.name} master but {title!r}"
             raise not_running(what, pidfile)
-        workers = frozenset(_workers(master, daemon))
+        workers = frozenset(one for one, leaves in _workers(master, daemon) if not leaves)
         return Processes(daemon, (pid, master.create_time()), workers, log)
     except psutil.NoSuchProcess:
         what = f"{daemon.name} does not run: no process {pid}"
         raise not_running(what, pidfile) from None
 
 
-def _workers(master: psutil.Process, daemon: Daemon) -> Iterator[tuple[int, float]]:
-    """Workers of this master that are not on their way out."""
+def _workers(master: psutil.Process, daemon: Daemon) -> Iterator[tuple[Worker, bool]]:
+    """Workers of this master, and whether each is on its way out."""
     import psutil
 
     worker, retiring = daemon.facts["worker"], daemon.facts["retiring"]
     for child in master.children():
         try:
             title = " ".join(child.cmdline())
-            if re.search(worker, title) and not re.search(retiring, title):
-                yield child.pid, child.create_time()
+            if re.search(worker, title):
+                yield (child.pid, child.create_time()), bool(re.search(retiring, title))
         except psutil.NoSuchProcess:
             continue
 

@@ -49,10 +49,10 @@ class Running:
             f"  server {{ listen 127.0.0.1:{self.port}; return 204; }}\n}}\n"
         )
 
-    def reload(self, timeout_s: float = 10.0) -> Reloaded | ReloadFailed:
+    def reload(self, timeout_s: float = 10.0, then: str = "true") -> Reloaded | ReloadFailed:
         return reload_confirmed(
             "nginx",
-            Command(f"{nginx_binary()} -s reload -c {{{{ dest }}}}", 10.0),
+            Command(f"{nginx_binary()} -s reload -c {{{{ dest }}}} && {then}", 10.0),
             dest=str(self.conf),
             run=Commands().run,
             confirm=Confirm(
@@ -124,6 +124,33 @@ def test_a_port_of_somebody_else_is_refuted_though_the_command_succeeds(nginx: R
     assert "still owed" in str(outcome.error)
     nginx.write("")
     assert isinstance(nginx.reload(), Reloaded), "an old refusal in the log does not count"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("good", [True, False], ids=["taken", "refused"])
+def test_a_worker_in_the_place_of_one_that_died_is_no_yes(
+    nginx: Running, count: int, good: bool
+) -> None:
+    """The master starts it with the old configuration, also while it refuses the new one."""
+    nginx.conf.write_text(nginx.conf.read_text().replace("processes 1", f"processes {count}"))
+    assert isinstance(nginx.reload(), Reloaded)
+    wait_until(lambda: len(nginx.before().workers) == count)
+    victim = min(pid for pid, _ in nginx.before().workers)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = free_port() if good else other.getsockname()[1]
+        nginx.write(f"  server {{ listen 127.0.0.1:{port}; }}")
+        outcome = nginx.reload(then=f"kill -9 {victim}")
+    assert isinstance(outcome, Reloaded) == good
+    if isinstance(outcome, ReloadFailed):
+        assert f"bind() to 127.0.0.1:{port} failed" in str(outcome.error)
+
+
+def test_a_slow_reload_command_costs_no_time_of_its_own(nginx: Running) -> None:
+    """The old workers have left by then, in good order."""
+    nginx.write("  client_max_body_size 1m;")
+    outcome = nginx.reload(then="sleep 0.5")
+    assert isinstance(outcome, Reloaded)
+    assert outcome.report.duration_s < 2
 
 
 def test_a_zone_with_another_key_is_refuted(nginx: Running) -> None:
