@@ -280,7 +280,7 @@ def test_what_the_manager_changes_is_gone_with_the_next_reload(world: World) -> 
     worker = f"http://{world.nodes['node1'].address}"
     words = {"b": "requests", "w": worker, "nonce": nonce[1], "w_status_D": "1"}
     manager(urllib.parse.urlencode(words), "POST")
-    assert world.spread("requests", 6) == {"node2": 6}
+    world.daemon.wait(lambda: world.spread("requests", 6) == {"node2": 6}, "node2 alone")
     world.put("requests", timeout=59)
     world.daemon.wait(lambda: set(world.spread("requests", 4)) == {"node1", "node2"}, "both again")
 

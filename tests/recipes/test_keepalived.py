@@ -139,7 +139,7 @@ def test_nginx_that_hangs_loses_the_address_and_gets_it_back(pair: Pair) -> None
         signal_to(pid, signal.SIGSTOP)
     try:
         pair.settled("lb2")
-        assert pair.state("lb1")["priority"] == 150 - 60
+        wait_until(lambda: pair.state("lb1")["priority"] == 150 - 60, what="its priority")
     finally:
         for pid in group:
             signal_to(pid, signal.SIGCONT)
