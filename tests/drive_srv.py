@@ -128,15 +128,24 @@ def observe(
     service: str,
     records: list[tuple[int, int, str]],
 ) -> dict[str, object]:
-    """A one-shot run, and a daemon that starts before the records are right and loses members."""
+    """
+    One-shot runs without records and before they are there, and a daemon that starts before they
+    are right and loses members.
+    """
     confdir = Confdir(folder / "conf", "--srv-domain", DOMAIN)
     if cluster.members[0].tls:
         confdir.arguments += ("--client-ca-keys", str(cluster.members[0].tls.ca))
     live = confdir.simple()
     cluster.members[0].put("/app/key", "1")
     unknown = confdir.once("--timeout", "3")
+    threading.Timer(1.5, names.services.__setitem__, [service, records]).start()
+    late = confdir.once("--timeout", "60")
+    live.unlink(missing_ok=True)
     names.services[service] = [(1, 1, records[0][2])]  # nobody is at port 1
-    seen: dict[str, object] = {"unknown": [unknown.returncode, unknown.stderr]}
+    seen: dict[str, object] = {
+        "unknown": [unknown.returncode, unknown.stderr],
+        "late": [late.returncode, late.stderr],
+    }
     with confdir.daemon("--log-level", "info") as daemon:
         daemon.wait_log("Connection refused")
         names.services[service] = records

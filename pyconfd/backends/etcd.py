@@ -95,7 +95,7 @@ class EtcdSource:
             answer = channel.unary(
                 "Cluster/MemberList", message("MemberListRequest")(), timeout_s=2
             )
-            channel.add_members(url for member in answer.members for url in member.clientURLs)
+            channel.learn_members(url for member in answer.members for url in member.clientURLs)
         except SourceError:
             return
 

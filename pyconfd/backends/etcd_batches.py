@@ -20,10 +20,11 @@ _DELETE = 1
 
 @dataclass(frozen=True, slots=True)
 class Landmark:
-    """The last key known to have changed: raw key and its mod revision, 0 when it was deleted."""
+    """The last key known to have changed: raw key, when, and its value, None when deleted."""
 
     key: bytes
     mod_revision: int
+    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,7 @@ def whole(events: Sequence[Any], door: Door) -> Whole:
             value = None if event.type == _DELETE else kv.value
             changes.append(KeyChange(key, value, revision, kv.lease))
     last = events[len(events) - 1]
-    mark = Landmark(last.kv.key, 0 if last.type == _DELETE else revision)
+    mark = Landmark(last.kv.key, revision, None if last.type == _DELETE else last.kv.value)
     return Whole(revision, revisions, tuple(changes), mark, len(events) - len(changes))
 
 

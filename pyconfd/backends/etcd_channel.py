@@ -10,6 +10,8 @@ Shell. Safe for calls from any thread; no thread of its own besides grpc's.
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -94,12 +96,18 @@ class EtcdChannel:
         """
         deadline = time.monotonic() + timeout_s
         failures: dict[str, SourceError] = {}
+        unknown: SourceUnavailable | None = None
         backoff = Backoff()
         while not self._closed.is_set():
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 break
-            link = self.link()
+            try:
+                link = self.link()
+            except SourceUnavailable as error:  # no endpoint is known: DNS may come later
+                unknown = error
+                self._closed.wait(min(backoff.next_s(), left_s))
+                continue
             if not link.proven:  # leave time for the endpoints that were not tried yet
                 left_s /= max(1, self.size - len(failures))
             fault = self._try(link, name, request, left_s, what)
@@ -114,7 +122,7 @@ class EtcdChannel:
                 self.forget_token()
             self.drop(link)
             self._after_failure(failures, backoff, deadline)
-        raise summary(failures)
+        raise unknown if unknown and not failures else summary(failures)
 
     def unary_once(self, link: Link, name: str, request: Any, *, timeout_s: float) -> Any:
         """Call over this very link, once. Raises the same errors."""
@@ -138,11 +146,13 @@ class EtcdChannel:
         limit_s = self._options.request_timeout_s
         if not link.proven:
             limit_s = min(limit_s, self._options.dial_timeout_s)
+        until = time.monotonic() + min(left_s, limit_s)
         for renewed in (False, True):
             used = self._token
             try:
-                metadata = self.metadata(link)
-                answer = link.unary(name)(request, timeout=min(left_s, limit_s), metadata=metadata)
+                metadata = self.metadata(link, until - time.monotonic())
+                left_s = until - time.monotonic()
+                answer = link.unary(name)(request, timeout=left_s, metadata=metadata)
             except grpc.RpcError as error:
                 fault = self.translate(link, error, what)
             except ValueError:  # grpc's word for a channel that another thread has closed
@@ -211,13 +221,17 @@ class EtcdChannel:
 
     def link(self) -> Link:
         """The connection in use, opened if there is none."""
+        ring = self._ring
+        if ring is None:
+            # Not under the lock: DNS may take its time, and nobody who closes waits for it.
+            found = Ring(find_endpoints(self._options))
+            with self._lock:
+                self._ring = ring = self._ring or found
         with self._lock:
             if self._closed.is_set():
                 raise SourceUnavailable("the connection was closed")
             if self._link is None:
-                if self._ring is None:
-                    self._ring = Ring(find_endpoints(self._options))
-                endpoint = self._ring.current
+                endpoint = ring.current
                 self._link = Link(endpoint, self._open(endpoint))
             return self._link
 
@@ -230,12 +244,15 @@ class EtcdChannel:
                     self._ring.turn(link.endpoint)
         link.channel.close()
 
-    def add_members(self, urls: Iterable[str]) -> None:
-        """Take in client URLs that the cluster tells of itself."""
-        endpoints = [parse_endpoint(url, self._options.scheme) for url in urls]
+    def learn_members(self, urls: Iterable[str]) -> None:
+        """Take the client URLs that the cluster tells of itself; those that are none are not."""
+        endpoints = []
+        for url in urls:
+            with contextlib.suppress(SourceRefused):
+                endpoints.append(parse_endpoint(url, self._options.scheme))
         with self._lock:
             if self._ring is not None:
-                self._ring.add(endpoints)
+                self._ring.learn(endpoints)
 
     def close(self) -> None:
         """End all calls. Prompt, from any thread."""
@@ -274,9 +291,9 @@ class EtcdChannel:
 
     # Login
 
-    def metadata(self, link: Link) -> Metadata:
+    def metadata(self, link: Link, timeout_s: float = math.inf) -> Metadata:
         """
-        The token for a call, from a login if there is none.
+        The token for a call, from a login if there is none, which has at most `timeout_s`.
 
         In plain metadata and not in grpc's call credentials, which it refuses without TLS.
         """
@@ -285,7 +302,7 @@ class EtcdChannel:
         if not self._token:
             with self._login_lock:
                 if not self._token:
-                    self._token = self._log_in(link)
+                    self._token = self._log_in(link, timeout_s)
         return (("token", self._token),) if self._token != _NO_AUTH else ()
 
     def forget_token(self, used: str = "") -> None:
@@ -294,12 +311,13 @@ class EtcdChannel:
             if used in ("", self._token):
                 self._token = ""
 
-    def _log_in(self, link: Link) -> str:
+    def _log_in(self, link: Link, timeout_s: float) -> str:
         grpc = load_grpc()
         options = self._options
+        limit_s = max(0.0, min(timeout_s, options.dial_timeout_s))
         request = message("AuthenticateRequest")(name=options.username, password=options.password)
         try:
-            answer = link.unary("Auth/Authenticate")(request, timeout=options.dial_timeout_s)
+            answer = link.unary("Auth/Authenticate")(request, timeout=limit_s)
         except grpc.RpcError as error:
             if "authentication is not enabled" in (error.details() or ""):
                 return _NO_AUTH

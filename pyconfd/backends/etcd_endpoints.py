@@ -98,6 +98,7 @@ class Ring:
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._all = list(endpoints)
+        self._named = tuple(self._all)
         random.shuffle(self._all)
         self._all.sort(key=lambda each: each.priority)
 
@@ -119,6 +120,16 @@ class Ring:
         if self._all[0] == failed:
             self._all.append(self._all.pop(0))
 
-    def add(self, endpoints: Iterable[Endpoint]) -> None:
-        """Take in members that were not known; those that are stay where they are."""
-        self._all += [each for each in endpoints if each not in self._all]
+    def learn(self, members: Iterable[Endpoint]) -> None:
+        """
+        Take what the cluster says of itself: new members come in, at the end and shuffled.
+
+        Those it spoke of earlier and does not any more go; what the operator named stays.
+        """
+        members = list(members)
+        if not members:
+            return
+        fresh = [each for each in members if each not in self._all]
+        random.shuffle(fresh)
+        kept = [each for each in self._all if each in self._named or each in members]
+        self._all = kept + fresh

@@ -85,7 +85,8 @@ def translate(code: str, details: str, asked: Asked) -> Fault:
 
 
 def _elsewhere(code: str, details: str, asked: Asked) -> Fault:
-    said = NO_ANSWER if code == "DEADLINE_EXCEEDED" else shorten(details)
+    silent = code == "DEADLINE_EXCEEDED" or "timed out before receiving SETTINGS" in details
+    said = NO_ANSWER if silent else shorten(details)
     return Fault(Remedy.ELSEWHERE, SourceUnavailable(said, where=asked.endpoint))
 
 

@@ -17,17 +17,19 @@ from typing import Any
 from pyconfd.backends import cursor as at
 from pyconfd.backends.etcd_batches import Assembler, Fenced, Single, Whole, covering_range
 from pyconfd.backends.etcd_channel import Link
-from pyconfd.backends.etcd_errors import Remedy
-from pyconfd.backends.etcd_probe import Seen, look
+from pyconfd.backends.etcd_errors import KEPT, NO_ANSWER, Remedy
+from pyconfd.backends.etcd_probe import Seen, ask_members, look
 from pyconfd.backends.etcd_session import Item, Session, Wake
 from pyconfd.backends.etcd_stream import Over, Said, Stream
 from pyconfd.backends.etcd_stubs import load_grpc
 from pyconfd.backends.pace import Advice, heard
-from pyconfd.errors import SourceError
+from pyconfd.errors import PyconfdError, SourceError, SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Changed
 
 # An answer that a healthy member gives in milliseconds is waited for this long.
 ANSWER_S = 3.0
+# A stream that ends sooner than this after it was opened was of no use.
+EARLY_S = 1.0
 # Several watches: how long to hold a revision for the server's word that it is whole.
 FENCE_S = 0.5
 # Answers to wait for. etcd before 3.4.25 and 3.5.8 answers beside the events, so that one answer
@@ -39,6 +41,8 @@ FENCES = 2
 SETTLE_S = 0.35
 # A probe that found the stream behind looks again after this.
 LOOK_AGAIN_S = 1.0
+# With --refresh-members: probes between two questions for the members.
+PROBES_PER_REFRESH = 12
 # Events of others between two probes that make one watch over everything too dear.
 STRANGERS_PER_PROBE = 5_000
 
@@ -47,7 +51,8 @@ class Follower:
     """
     `clean`: the stream was left for a reason that says nothing against its connection.
 
-    `tired`: it was left for a moment only, because it brings too many messages.
+    `tired`: it was left for a moment only, because it brings too many messages. `broken`: why the
+    stream broke within EARLY_S of its opening, None when it did not.
     """
 
     def __init__(self, session: Session, link: Link) -> None:
@@ -55,6 +60,7 @@ class Follower:
         self.stream = Stream(session.channel, link, self._hear)
         self.clean = False
         self.tired = False
+        self.broken: SourceError | None = None
         # Held by whichever thread steps the cursor: the watch's, or the stream's with events.
         self._turn = threading.Lock()
         self._assembler, self._ranges = _plan(session)
@@ -63,11 +69,14 @@ class Follower:
         self._next: at.Command | None = None
         self._done = False
         now = time.monotonic()
+        self._opened_s = now
         self._open_until = now + ANSWER_S
         if not session.pace.resting:  # else it is the stream of before that goes on
             session.probe_at_s = now + session.options.probe_interval_s
             session.strangers = 0
         self._probing = False
+        self._probe_what = ""  # the key path whose reading is refused when the probe is
+        self._refused = ""  # what a probe was refused for was told; the stream may go on
         # 0 when fences count: always with one watch, else some time after all of them stand.
         self._settled_at = math.inf if len(self._ranges) > 1 else 0.0
         self._fence_until = 0.0  # 0 when no fence is under way
@@ -131,9 +140,7 @@ class Follower:
                 self._cluster_id = response.header.cluster_id
                 self._on_word(response)
             case Over(stream, error) if stream is self.stream:
-                if error is not None:
-                    self._fault_of(error)
-                self._leave(self._session.step(at.Ended()), clean=False)
+                self._on_over(error)
             case Seen(stream, answer, error) if stream is self.stream:
                 self._probing = False
                 if error is not None:
@@ -141,12 +148,23 @@ class Follower:
                 else:
                     self._on_seen(answer.header)
 
-    def _fault_of(self, error: Any) -> Any:
+    def _on_over(self, error: Any) -> None:
+        cause = self._fault_of(error).error if error is not None else None
+        if time.monotonic() - self._opened_s < EARLY_S:
+            self.broken = cause if isinstance(cause, SourceRefused) else self._no_stream(cause)
+        self._leave(self._session.step(at.Ended()), clean=False)
+
+    def _no_stream(self, cause: PyconfdError | None) -> SourceUnavailable:
+        said = cause.what if cause else "ended by the server"
+        where = f"etcd {self.stream.link.endpoint}"
+        return SourceUnavailable(f"no watch stays open: {said}", where=where, kept=KEPT)
+
+    def _fault_of(self, error: Any, what: str = "") -> Any:
         """What a grpc error means; a refused token is forgotten on the way. Raises all others."""
         if not isinstance(error, load_grpc().RpcError):
             raise error
         channel = self._session.channel
-        fault = channel.translate(self.stream.link, error)
+        fault = channel.translate(self.stream.link, error, what)
         if fault.remedy is Remedy.LOG_IN:
             channel.forget_token()
         return fault
@@ -223,7 +241,9 @@ class Follower:
             self._settled_at = time.monotonic() + SETTLE_S
         self.stream.link.proven = True
         self._session.refusals = 0
-        self._session.alive()
+        self._session.read_again = False
+        if not self._session.breaks:  # else it has to last first
+            self._session.alive()
 
     def _deliver(self, whole: Whole | None) -> None:
         if whole is None or self._done:
@@ -231,11 +251,11 @@ class Follower:
         session, held = self._session, self._session.cursor.revision
         if not isinstance(self._tell(at.Batch(self._cluster_id, whole.revision)), at.Deliver):
             return
-        session.landmark = whole.landmark
         session.strangers += whole.strangers
         changes = whole.changes
         if changes and changes[0].mod_revision <= held:
             changes = tuple(change for change in changes if change.mod_revision > held)
+        session.history.changed(whole.landmark, changes)
         if changes:
             session.well()
             session.say(Changed(session.name, whole.revision, changes))
@@ -246,7 +266,8 @@ class Follower:
 
         etcd 3.4 says "permission denied" also when the token is too old, so the first time is
         answered with a new login, the second with one watch for each prefix (one over
-        everything may be more than this user may see), and the third is told.
+        everything may be more than this user may see), the third with a listing, which names what
+        may not be read, and the fourth is told.
         """
         if response.compact_revision:
             self._tell(at.Compacted())
@@ -259,6 +280,10 @@ class Follower:
             pass
         elif denied and not session.separate and len(session.spans) > 1:
             session.separate = True
+        elif denied and not session.read_again:
+            session.read_again = True
+            self._tell(at.Asked("what may be read has changed"))
+            return
         else:
             self._complain(response.cancel_reason)
         self._leave(session.step(at.Ended()), clean=True)
@@ -280,6 +305,7 @@ class Follower:
         now = time.monotonic()
         if self._missing:
             if now >= self._open_until:  # the member takes the call and does not answer
+                self.broken = self._no_stream(SourceUnavailable(NO_ANSWER))
                 self._leave(self._session.step(at.Ended()), clean=False)
             return
         if self._settled_at and now >= self._settled_at:
@@ -298,7 +324,7 @@ class Follower:
         if self._too_many_strangers() or self._probing:
             return
         session = self._session
-        key = session.landmark.key if session.landmark else session.spans[0].start
+        key, self._probe_what = session.asked_of()
         self._probing = look(session.channel, self.stream, key, ANSWER_S, session.inbox.put)
         if not self._probing:
             self._leave(session.step(at.Ended()), clean=False)
@@ -322,13 +348,25 @@ class Follower:
             self._session.probe_at_s = min(self._session.probe_at_s, now + LOOK_AGAIN_S)
         else:
             self._session.alive()
+            self._refresh_members(now)
+
+    def _refresh_members(self, now: float) -> None:
+        """Now and then: members are replaced one by one, and the last one known would be gone."""
+        session = self._session
+        if session.options.refresh_members and now >= session.members_at_s:
+            session.members_at_s = now + PROBES_PER_REFRESH * session.options.probe_interval_s
+            ask_members(session.channel, self.stream.link, ANSWER_S)
 
     def _on_probe_failed(self, error: Any) -> None:
-        fault = self._fault_of(error)
+        fault = self._fault_of(error, self._probe_what)
         if fault.remedy is Remedy.ELSEWHERE:
             self._leave(self._session.step(at.Ended()), clean=False)
-        elif fault.remedy is Remedy.NONE and isinstance(fault.error, SourceError):
-            # Such as a permission that was taken away: told, but no reason to leave the member.
+        elif fault.remedy is Remedy.LOG_IN and self._session.options.username:
+            return  # the next one comes with a new token
+        elif isinstance(fault.error, SourceError) and fault.error.what != self._refused:
+            # Such as a right that was taken away, or authentication that was switched on. Told,
+            # but the stream may bring changes for as long as it lives.
+            self._refused = fault.error.what
             self._session.lose(fault.error)
 
 

@@ -1,16 +1,18 @@
 """
-Asking a member for the store's revision beside its stream: silence there is not health. Shell.
+Asking a member for the store's revision beside its stream: silence there is not health. And who
+the other members are. Shell.
 
 When to ask, and what the answer means, is in etcd_follow.py and cursor.py.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pyconfd.backends.etcd_channel import EtcdChannel
+from pyconfd.backends.etcd_channel import EtcdChannel, Link
 from pyconfd.backends.etcd_stream import Stream
 from pyconfd.backends.etcd_stubs import load_grpc, message
 from pyconfd.errors import PyconfdError
@@ -49,3 +51,18 @@ def look(
         return False
     future.add_done_callback(seen)
     return True
+
+
+def ask_members(channel: EtcdChannel, link: Link, timeout_s: float) -> None:
+    """Ask a member who the others are; the channel learns it. A failure costs that knowledge."""
+
+    def told(future: Any) -> None:
+        if not future.cancelled() and not future.exception():
+            members = future.result().members
+            channel.learn_members(url for member in members for url in member.clientURLs)
+
+    with contextlib.suppress(load_grpc().RpcError, ValueError, PyconfdError):
+        future = link.unary("Cluster/MemberList").future(
+            message("MemberListRequest")(), timeout=timeout_s, metadata=channel.metadata(link)
+        )
+        future.add_done_callback(told)

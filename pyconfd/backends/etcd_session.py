@@ -15,16 +15,18 @@ from queue import Empty, SimpleQueue
 from pyconfd.backends import cursor as at
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import Put, SourceOptions
-from pyconfd.backends.etcd_batches import Door, Landmark
+from pyconfd.backends.etcd_batches import Door
 from pyconfd.backends.etcd_channel import EtcdChannel
+from pyconfd.backends.etcd_history import History
 from pyconfd.backends.etcd_probe import Seen
-from pyconfd.backends.etcd_read import Span
+from pyconfd.backends.etcd_read import Span, decode
 from pyconfd.backends.etcd_stream import Over, Said
 from pyconfd.backends.pace import Pace
 from pyconfd.errors import SourceError, SourceRefused
-from pyconfd.model.keys import Lost, Progressed, SourceMessage
+from pyconfd.model.keys import Lost, Progressed, SourceMessage, is_under
 
 REFUSED_FIRST_S, REFUSED_CAP_S = 2.0, 10.0
+MOST_PATIENCE = 4
 
 
 class Wake:
@@ -36,10 +38,12 @@ Item = Said | Over | Seen | Wake
 
 class Session:
     """
-    cursor: where the watch stands. landmark: the last change known, None when there was none.
+    cursor: where the watch stands. history: what is known of the store there.
     separate: one watch for each span, because one over everything is refused or too dear.
-    refusals: how often in a row the server ended a watch that it had taken. probe_at_s: when the
-    store is to be asked beside the stream. strangers: events of others since the last probe.
+    refusals: how often in a row the server ended a watch that it had taken, read_again: whether
+    everything was listed for that. breaks: how many streams in a row broke as soon as they were
+    opened. probe_at_s: when the store is to be asked beside the stream, members_at_s: when for its
+    members. strangers: events of others since the last probe.
     """
 
     def __init__(
@@ -57,18 +61,22 @@ class Session:
         self.spans: Sequence[Span] = [Span(prefix) for prefix in prefixes]
         self.separate = False
         self.refusals = 0
+        self.read_again = False
+        self.breaks = 0
         self.inbox: SimpleQueue[Item] = SimpleQueue()
         self.cursor = at.Cursor()
         self.pace = Pace()
         self.probe_at_s = 0.0
+        self.members_at_s = 0.0
         self.strangers = 0
-        self.landmark: Landmark | None = None
+        self.history = History()
         self._put = put
         self._stopping = threading.Event()
         self._wish = ""
         self._lost = ""
         self._backoff = Backoff()
         self._slow = Backoff(REFUSED_FIRST_S, REFUSED_CAP_S)
+        self._breaking = Backoff()
 
     # Wishes, from any thread
 
@@ -92,6 +100,16 @@ class Session:
     def take_wish(self) -> str:
         wish, self._wish = self._wish, ""
         return wish
+
+    def asked_of(self) -> tuple[bytes, str]:
+        """A key of ours to ask for beside the stream, and the prefix whose right that needs."""
+        mark = self.history.mark
+        if mark:
+            key = decode(mark.key)
+            for span in self.spans:
+                if is_under(key, span.prefix):
+                    return mark.key, span.prefix
+        return self.spans[0].start, self.spans[0].prefix
 
     # The cursor
 
@@ -121,6 +139,32 @@ class Session:
         self._lost = ""
         self._backoff.reset()
         self._slow.reset()
+
+    def broke(self, error: SourceError | None) -> None:
+        """
+        A stream is over. error: why, if it broke as soon as it was opened, else None.
+
+        Where that goes on, such as behind a proxy that lets calls through and no streams, reads
+        answer and yet nothing is heard: that is told when every endpoint has had its turn, and
+        tried again with a back-off of its own, which an answer to a read does not reset.
+        """
+        if error is None:
+            self.breaks = 0
+            self._breaking.reset()
+            return
+        self.breaks += 1
+        if self.breaks > self.channel.size:
+            self.lose(error)
+        self.rest(self._breaking.next_s())
+
+    @property
+    def patience(self) -> int:
+        """
+        How many times the usual time to wait for an answer: a store that did not answer may be far.
+
+        Grows slowly and not far, because whoever waits for a dead member does not ask another.
+        """
+        return min(MOST_PATIENCE, 1 << self._backoff.failures // 2)
 
     # Waiting
 

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 from pyconfd.backends import cursor as at
 from pyconfd.backends.base import Put, SourceOptions
-from pyconfd.backends.etcd_batches import Landmark
-from pyconfd.backends.etcd_channel import EtcdChannel
+from pyconfd.backends.etcd_channel import EtcdChannel, Link
 from pyconfd.backends.etcd_follow import ANSWER_S, Follower
-from pyconfd.backends.etcd_read import Page, Span, encode
+from pyconfd.backends.etcd_read import Page, Span
 from pyconfd.backends.etcd_session import Session
 from pyconfd.backends.etcd_stubs import message
 from pyconfd.backends.pace import REST_S
@@ -28,7 +26,8 @@ from pyconfd.errors import RevisionCompacted, SourceError, SourceRefused, Source
 from pyconfd.model.keys import Listed, Lost
 
 LIST_S = 60.0
-JOIN_S = 5.0
+# A thread that waits for a name server cannot be woken; it puts nothing and ends by itself.
+JOIN_S = 1.0
 
 # Reads all spans at one revision over a channel within seconds; also the spans as they may be
 # read, for a user who may see only what is below a prefix.
@@ -53,6 +52,7 @@ class EtcdWatch:
     ) -> None:
         self._session = Session(name, channel, prefixes, put, options)
         self._lister = lister
+        self._rested: Link | None = None  # whose stream was left for a moment
         self._thread = threading.Thread(target=self._run, name=f"{name}-watch", daemon=True)
 
     # From any thread
@@ -78,6 +78,8 @@ class EtcdWatch:
             while command is not None and not session.stopping:
                 command = self._carry_out(command)
         except Exception as error:
+            if session.stopping:
+                return  # a call on the channel that was closed just then
             # The top of the thread: its death must be heard.
             import logging
 
@@ -109,46 +111,59 @@ class EtcdWatch:
         session.take_wish()
         self._reach()
         page, session.spans = self._lister(session.channel, LIST_S)
-        newest = max(page.keys, key=attrgetter("mod_revision"), default=None)
-        session.landmark = Landmark(encode(newest.key), newest.mod_revision) if newest else None
+        session.history.listed(page.keys)
         session.well()
         session.say(Listed(session.name, page.cluster_id, page.revision, page.keys, reason))
         return session.step(at.ListedAt(page.cluster_id, page.revision))
 
     def _reach(self) -> None:
         """Find out within seconds whether any member answers, before the long time of a list."""
+        session = self._session
         try:
-            self._ask(message("RangeRequest")(key=self._session.spans[0].start, keys_only=True))
+            self._ask(
+                message("RangeRequest")(
+                    key=session.spans[0].start,
+                    keys_only=True,
+                    serializable=session.options.serializable,
+                )
+            )
         except SourceRefused:
             return  # the listing knows better what it may read
 
     def _ask(self, request: Any) -> Any:
-        return self._session.channel.unary("KV/Range", request, timeout_s=ANSWER_S)
+        timeout_s = ANSWER_S * self._session.patience
+        return self._session.channel.unary("KV/Range", request, timeout_s=timeout_s)
 
     def _verify(self, revision: int) -> at.Message:
         """
-        Whether the store, as of `revision`, still has the last change that we know of.
+        Whether the store, as of `revision`, is the one that we know (etcd_history.py).
 
-        A store that was wiped or restored from a backup answers with the same cluster id and may
-        have passed our revision already; only its history gives it away.
+        After a rest in a storm, over the connection of before, only the last change is asked for.
         """
-        session, mark = self._session, self._session.landmark
-        if mark is None:  # nothing was there
-            span = session.spans[0]
-            wanted = message("RangeRequest")(
-                key=span.start, range_end=span.end, revision=revision, count_only=True
-            )
-        else:
-            wanted = message("RangeRequest")(key=mark.key, revision=revision, keys_only=True)
+        rested, self._rested = self._rested, None
         try:
-            answer = self._ask(wanted)
+            reason = self._differs(revision, whole=rested is None)
+            if rested and not reason and self._session.channel.link() is not rested:
+                reason = self._differs(revision, whole=True)
         except RevisionCompacted as error:
-            return at.Verified(same=False, reason=error.what)
-        if answer.header.cluster_id != session.cursor.cluster_id:
-            return at.Verified(same=False, reason="another cluster answers")
-        found = answer.kvs[0].mod_revision if answer.kvs else 0
-        same = found == mark.mod_revision if mark else answer.count == 0
-        return at.Verified(same=same, reason="the store has another history (wiped or restored)")
+            reason = error.what
+        except SourceRefused as error:
+            if "no permission" not in error.what:
+                raise
+            # The mark may be a stranger's. The listing knows what may be read, and names the rest.
+            reason = "what may be read has changed"
+        return at.Verified(same=not reason, reason=reason)
+
+    def _differs(self, revision: int, *, whole: bool) -> str:
+        """In what it is not the store that we know, or ""."""
+        session = self._session
+        for wanted, as_known in session.history.questions(session.spans, revision, whole=whole):
+            answer = self._ask(wanted)
+            if answer.header.cluster_id != session.cursor.cluster_id:
+                return "another cluster answers"
+            if not as_known(answer):
+                return "the store has another history (wiped or restored)"
+        return ""
 
     def _follow(self, start: int) -> at.Command | None:
         channel = self._session.channel
@@ -160,4 +175,7 @@ class EtcdWatch:
             if not follower.clean:
                 channel.drop(follower.stream.link)
             if follower.tired:
+                self._rested = follower.stream.link
                 self._session.rest(REST_S)
+            else:
+                self._session.broke(follower.broken)

@@ -25,7 +25,7 @@ def test_priorities_hold_and_equals_are_shuffled() -> None:
 def test_a_member_is_the_same_whatever_its_priority() -> None:
     """What the cluster tells of itself adds no second entry for who is known from DNS."""
     ring = Ring([Endpoint("a:1", tls=False, priority=5)])
-    ring.add([Endpoint("a:1", tls=False), Endpoint("b:1", tls=False)])
+    ring.learn([Endpoint("a:1", tls=False), Endpoint("b:1", tls=False)])
     assert [str(each) for each in ring] == ["a:1", "b:1"]
 
 
@@ -51,6 +51,7 @@ def test_members_come_from_dns_by_priority(scheme: str, tmp_path: Path) -> None:
     status, words = seen["unknown"]
     assert status == 1
     assert "no etcd nodes in DNS for the domain example.test" in words
+    assert seen["late"][0] == 0, "waited for, as for a store that does not answer"
     # The best one first. Who comes after a death hangs on who answers: while a leader is being
     # found, the next one may not, and the first is soon back.
     first, second, third = seen["used"]
