@@ -284,8 +284,10 @@ def _check_in_nginx(
             first = candidate.staged[0].rendered.resource
             candidate.fail(first, Result.CHECK_BROKEN, error=why)
         else:
-            report = _with_place(tools, why, snapshot)
-            candidate.fail(why.staged.rendered.resource, Result.REFUSED, report=report)
+            # what nginx names, or the first when it names nothing, may be of another group
+            own = why.staged if any(why.staged is each for each in candidate.staged) else None
+            blamed = (own or candidate.staged[0]).rendered.resource
+            candidate.fail(blamed, Result.REFUSED, report=_with_place(tools, why, snapshot))
 
 
 def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -> None:

@@ -39,35 +39,72 @@ def sort_out(
     blame, they are judged without it.
 
     The usual case costs one judgement. After a refusal the group that the checker named is left
-    out and the rest is judged again; when it named none of them, the set is built up one group
-    at a time, which is slower and always tells who is to blame.
+    out and the rest is judged again. A checker names the file in which it met the fault, and a
+    name that is taken twice is met in the second one, whoever took it last; so those that were left
+    out are tried again on top of what passes. When it names none of them, the set is built up by
+    halves, which is slower and always tells who is to blame.
     """
+    ask = more or judge
     left = dict(groups)
     refused: dict[str, Refused | CheckBroken] = {}
     while left:
-        verdict = _judged(left, more or judge)
+        verdict = _judged(left, ask)
         if isinstance(verdict, tuple):
-            return Sorted(_by_group(left, verdict), _in_order(groups, refused), more is not None)
+            # the one that was left out last has been judged with all that is kept
+            again = [(name,) for name in groups if name in list(refused)[:-1]]
+            return _build_up(groups, _Kept(left, verdict, refused), again, ask, more is not None)
         name = _group_of(left, verdict, alone=len(left) == 1 and more is None)
+        if name is None and more:
+            return sort_out(groups, judge)
         if name is None:
-            return sort_out(groups, judge) if more else _one_by_one(groups, judge)
+            parts = _halved(tuple(left)) + [(name,) for name in _in_order(groups, refused)]
+            return _build_up(groups, _Kept({}, (), refused), parts, judge, False)
         refused[name] = verdict
         del left[name]
-    return Sorted({}, _in_order(groups, refused))
+    again = [(name,) for name in groups if name in list(refused)[:-1]]
+    return _build_up(groups, _Kept({}, (), refused), again, ask, more is not None)
 
 
-def _one_by_one(groups: Mapping[str, Sequence[Staged]], judge: Judge) -> Sorted:
-    kept: dict[str, Sequence[Staged]] = {}
-    permits: tuple[Checked, ...] = ()
-    refused: dict[str, Refused | CheckBroken] = {}
-    for name, staged in groups.items():
-        verdict = _judged({**kept, name: staged}, judge)
+def _halved(names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [names[: len(names) // 2], names[len(names) // 2 :]]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """groups: those that pass together; permits: of the judgement that said so."""
+
+    groups: dict[str, Sequence[Staged]]
+    permits: tuple[Checked, ...]
+    refused: dict[str, Refused | CheckBroken]
+
+
+def _build_up(
+    groups: Mapping[str, Sequence[Staged]],
+    kept: _Kept,
+    todo: Sequence[tuple[str, ...]],
+    judge: Judge,
+    more: bool,
+) -> Sorted:
+    """Try these, in this order, on top of what is kept; those that do not pass are halved."""
+    stack = list(reversed(todo))
+    while stack:
+        names = stack.pop()
+        larger = {**kept.groups, **{name: groups[name] for name in names}}
+        verdict = _judged(larger, judge)
         if isinstance(verdict, tuple):
-            kept[name] = staged
-            permits = verdict
+            kept.groups, kept.permits = larger, verdict
+            for name in names:
+                kept.refused.pop(name, None)
+        elif len(names) == 1:
+            kept.refused[names[0]] = verdict
         else:
-            refused[name] = verdict
-    return Sorted(_by_group(kept, permits), refused)
+            stack += reversed(_halved(names))
+    passed = _by_group(kept.groups, kept.permits)
+    return Sorted(
+        {name: passed[name] for name in groups if name in passed},
+        _in_order(groups, kept.refused),
+        more and bool(passed),
+    )
 
 
 def _judged(

@@ -13,6 +13,7 @@ import pytest
 
 from pyconfd.app.cli import main
 from pyconfd.pipeline.journal import Journal
+from tests.e2e.test_groups import Edge
 from tests.support_live_nginx import LiveNginx
 from tests.support_pyconfd import Confdir
 from tests.support_steps import in_child, strays_in
@@ -154,3 +155,43 @@ def test_a_file_that_cannot_be_swapped_does_not_hold_up_those_that_need_nothing_
     }  # fmt: skip
     assert strays_in(tmp_path) == []
     assert "failed=1" in done.stderr
+
+
+def tenants(folder: Path, **templates: str) -> Edge:
+    """Resources that one nginx judges, which nobody is told of."""
+    edge = Edge(folder, LiveNginx(folder / "nginx"))
+    judged = edge.nginx.toml.replace(edge.nginx.reload_command, "true") + "confirm = false\n"
+    for name, template in templates.items():
+        edge.resource(name, template, judged)
+    return edge
+
+
+def test_the_tenant_whose_name_was_taken_by_another_is_not_held_up(tmp_path: Path) -> None:
+    """nginx names the owner's file, because it reads that later; the thief alone is refused."""
+    owner = "upstream owner { server 127.0.0.1:{{ getv('@PATH@/port') }}; }\n"
+    thief = "{% if exists('@PATH@/more') %}upstream owner { server 127.0.0.1:9; }{% endif %}\n"
+    edge = tenants(tmp_path, thief=thief, zz_owner=owner)
+    edge.keys(thief={"less": 1}, zz_owner={"port": 1})
+    edge.once()
+    edge.keys(thief={"more": 1}, zz_owner={"port": 2})
+    said = edge.once(fails=True)
+    assert said.count("the check refused the new version") == 1
+    assert "resource=thief" in said
+    assert "updated resource=zz_owner " in said
+    assert "127.0.0.1:2" in (edge.nginx.sites / "zz_owner.conf").read_text()
+    assert not edge.nginx.test()
+
+
+def test_a_fault_that_names_no_file_is_put_down_to_its_group(tmp_path: Path) -> None:
+    """A server name that is too long for nginx's table; what was judged before it is fine."""
+    site = f"server {{ listen 127.0.0.1:@PORT@; server_name {'{{'} getv('@PATH@/name') {'}}'}; }}\n"
+    edge = tenants(tmp_path, **dict.fromkeys("abcde", site))
+    keys = {name: {"name": name} for name in "abcde"}
+    edge.keys(**{**keys, "d": {"name": "x" * 190}})
+    said = edge.once(fails=True)
+    assert "could not build server_names_hash" in said
+    refused = [line for line in said.splitlines() if "the check refused" in line]
+    assert len(refused) == 1
+    assert "resource=d " in refused[0]
+    assert "left out" not in said
+    assert said.count("updated resource=") == 4
