@@ -89,10 +89,10 @@ def client_context(options: SourceOptions) -> ssl.SSLContext:
 def unreadable(error: OSError, options: SourceOptions) -> SourceRefused:
     """The error for certificate files that cannot be read or used."""
     named = getattr(error, "filename", None)
-    files = [options.client_ca_keys, options.client_cert, options.client_key]
+    given = [options.client_ca_keys, options.client_cert, options.client_key]
+    files = str(named or ", ".join(each for each in given if each))
     return SourceRefused(
-        f"the TLS files cannot be used: {error.strerror or error}",
-        where=str(named or ", ".join(each for each in files if each)),
+        f"the TLS files cannot be used: {error.strerror or error} ({files})",
         hint="--client-ca-keys, --client-cert and --client-key are PEM files",
     )
 

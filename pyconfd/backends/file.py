@@ -82,6 +82,8 @@ def _facts(path: str) -> tuple[int, ...]:
 
 def _keys_of(path: str, *, below: str) -> dict[str, bytes]:
     """The keys in one file. `below`: the folder that it was found in, "" for a file of its own."""
+    if _is_special(path) and not path.startswith("/dev/"):  # the shell's <(...) is /dev/fd/63
+        raise SourceRefused("a pipe, socket or device holds no keys", where=path)
     try:
         with open(path, "rb") as file:
             raw = file.read()

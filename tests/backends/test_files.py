@@ -109,6 +109,22 @@ def test_pipes_and_sockets_in_a_folder_are_no_keys(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     listed = open_source("file", SourceOptions(files=(str(tmp_path),))).list(["/"], timeout_s=1)
     assert {each.key: each.value for each in listed.keys} == {"/a": b"1"}
+    named = open_source("file", SourceOptions(files=(str(tmp_path / "pipe"),)))
+    with pytest.raises(SourceRefused, match="pipe"):
+        named.list(["/"], timeout_s=1)
+
+
+def test_what_the_shell_hands_on_is_read() -> None:
+    """`--file <(command)` is a pipe below /dev, with somebody who writes into it."""
+    reader, writer = os.pipe()
+    os.write(writer, b"app: {a: 1}")
+    os.close(writer)
+    try:
+        source = open_source("file", SourceOptions(files=(f"/dev/fd/{reader}",)))
+        listed = source.list(["/"], timeout_s=1)
+    finally:
+        os.close(reader)
+    assert {each.key: each.value for each in listed.keys} == {"/app/a": b"1"}
 
 
 def test_a_folder_holds_trees_and_plain_files(tmp_path: Path) -> None:
