@@ -36,6 +36,11 @@ def _as_written(text: str) -> str:
     return text
 
 
+def _item(resource: Resource) -> str:
+    """The name that a resource was made for where nothing is judged."""
+    return resource.item
+
+
 def _joined(parts: Iterable[Any]) -> str:
     """The `~` operator where nothing is judged."""
     return "".join(map(as_text, parts))
@@ -94,6 +99,7 @@ class Environment(jinja2.Environment):
     # What the code of templates calls, beside finalize and concat; a format has its own.
     formed: Callable[[str], str] = staticmethod(_as_written)
     joined: Callable[[Iterable[Any]], str] = staticmethod(_joined)
+    item: Callable[[Resource], str] = staticmethod(_item)
     context_class = Context
 
     def __init__(self, files: TemplateFiles) -> None:
@@ -111,7 +117,7 @@ class Environment(jinja2.Environment):
 
     def judged(self, judge: Judge) -> Environment:
         """The same environment for resources with a format."""
-        from pyconfd.pipeline.values import formed
+        from pyconfd.pipeline.values import formed, item_text
 
         judged = object.__new__(type(self))
         layout = {name: judge.keeping(self.filters[name]) for name in _LAYOUT}
@@ -123,6 +129,7 @@ class Environment(jinja2.Environment):
             concat=judge.concat,
             formed=formed,
             joined=judge.joined,
+            item=item_text,
             filters={**self.filters, **layout, **filters},
         )
         return judged
@@ -154,7 +161,7 @@ class Environment(jinja2.Environment):
     def stream(self, resource: Resource) -> Iterator[str]:
         """The output in pieces, made as they are taken."""
         template = self.get_template(resource.src)
-        names = {"name": resource.item} if resource.item else None
+        names = {"name": self.item(resource)} if resource.item else None
         return template.root_render_func(template.new_context(names))
 
     def make_globals(self, d: Any) -> Any:

@@ -7,12 +7,12 @@ Used after a refusal and never before one: the same render is done once more wit
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pyconfd.model.keys import KeyValue
-from pyconfd.pipeline.values import Formed, KeyText, formed
+from pyconfd.pipeline.values import Formed, KeyText, RefusedValue, formed
 from pyconfd.pipeline.view import View
 
 _NONE: frozenset[str] = frozenset()
@@ -63,6 +63,11 @@ class Place:
 def _some(keys: tuple[str, ...]) -> str:
     more = len(keys) - _MOST_KEYS
     return ", ".join(keys[:_MOST_KEYS]) + (f" and {more} more" if more > 0 else "")
+
+
+def made_of(refused: RefusedValue) -> str:
+    """Words about the keys of a refused value that a tracer has followed."""
+    return f" (it is made of {_some(tuple(sorted(refused.keys)))})" if refused.keys else ""
 
 
 def place_of(pieces: Iterable[Piece], line: int) -> Place | None:
@@ -168,7 +173,12 @@ class Tracer:
 
         @functools.wraps(function)
         def followed(*args: Any, **kwargs: Any) -> Any:
-            made = self._note(function(*args, **kwargs), (*args, *kwargs.values()))
+            given = (*args, *kwargs.values())
+            try:
+                made = self._note(function(*args, **kwargs), given)
+            except RefusedValue as refused:
+                refused.keys = refused.keys or self.keys(given)
+                raise
             if self._tests:
                 self._tests[-1].update(self.keys(made))
             return made
@@ -188,8 +198,11 @@ class Tracer:
 
         return joined
 
-    def _note(self, made: Any, of: Iterable[object]) -> Any:
+    def _note(self, made: Any, of: Sequence[object]) -> Any:
         keys = _NONE.union(*map(self.keys, of))
+        if isinstance(made, list):
+            for part in made:
+                self._note(part, of)
         if isinstance(made, KeyText):
             return made
         return self._note_keys(made, keys)

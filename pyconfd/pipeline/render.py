@@ -36,7 +36,7 @@ from pyconfd.pipeline.template_files import BadTemplate, MissingTemplate, Templa
 from pyconfd.pipeline.view import View
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
-    from pyconfd.pipeline.places import Place
+    from pyconfd.pipeline.places import Place, Tracer
     from pyconfd.pipeline.values import Judge
 
 
@@ -100,6 +100,8 @@ class Renderer:
             fault.reads = view.reads
             if isinstance(fault, TemplateFault):
                 fault.what = self._discreet(fault, snapshot)
+                if getattr(error, "made", False):
+                    fault.what += self._made_of(resource, snapshot)
             raise fault from error
         digest = hashlib.sha256(content).hexdigest()
         return Rendered(resource, content, digest, view.reads, snapshot.revision)
@@ -117,14 +119,11 @@ class Renderer:
         What made this line of the resource's bytes at this snapshot, 1-based; None when that
         cannot be told. Renders anew, and slowly: for lines that were refused.
         """
-        from pyconfd.pipeline.places import NotedView, Piece, Tracer, place_of
+        from pyconfd.pipeline.places import Piece, Tracer, place_of
 
         tracer = Tracer()
         try:
-            view = NotedView(snapshot, resource.prefix, resource.keys)
-            view.tracer = tracer
-            environment = self._bound(resource, view).traced(tracer)
-            stream = environment.stream(resource)
+            stream = self._traced(resource, snapshot, tracer).stream(resource)
             pieces = [
                 Piece(text, *origin(stream, text), tracer.keys(text), tracer.decisions)
                 for text in stream
@@ -132,6 +131,28 @@ class Renderer:
         except TEMPLATE_ERRORS:
             return None
         return place_of(pieces, line)
+
+    def _made_of(self, resource: Resource, snapshot: Snapshot) -> str:
+        """Which keys a refused value was made of, where it is not that of one."""
+        from pyconfd.pipeline.places import Tracer, made_of
+        from pyconfd.pipeline.values import RefusedValue
+
+        tracer = Tracer()
+        try:
+            for _ in self._traced(resource, snapshot, tracer).stream(resource):
+                pass
+        except RefusedValue as refused:
+            return made_of(refused)
+        except TEMPLATE_ERRORS:
+            pass
+        return ""
+
+    def _traced(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
+        from pyconfd.pipeline.places import NotedView
+
+        view = NotedView(snapshot, resource.prefix, resource.keys)
+        view.tracer = tracer
+        return self._bound(resource, view).traced(tracer)
 
     def compile(self, resource: Resource) -> None:
         """

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.model.keys import join_paths
 from pyconfd.pipeline.faults import FunctionFault
 from pyconfd.pipeline.json_functions import from_json, json_array, json_object
 from pyconfd.pipeline.printed import as_text
@@ -23,6 +24,7 @@ from pyconfd.pipeline.text_functions import indent, nindent
 from pyconfd.pipeline.value_kinds import weight_between
 
 if TYPE_CHECKING:
+    from pyconfd.model.resources import Resource
     from pyconfd.pipeline.formats import Format
 
 # Also the white space and line ends of Unicode, which some readers split at.
@@ -31,6 +33,10 @@ _SPACE = r"\s\x00-\x1f\x7f-\x9f\u2028\u2029"
 # never the name of a directive, which has letters and underscores alone.
 TAME = re.compile(r"[\w.:/\[\]*-]*[0-9.:/\[\]*-][\w.:/\[\]*-]*", re.ASCII)
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+
+
+# What a text is called that is neither the value nor the name of a key.
+_MADE = "the value"
 
 
 class KeyText(str):
@@ -64,11 +70,16 @@ class Formed(str):
 
 
 class RefusedValue(FunctionFault):
-    """A value that the format would read as more than data."""
+    """
+    A value that the format would read as more than data. keys: of which it was made, where it is
+    not the value or name of one, as far as a Tracer has followed it.
+    """
 
     def __init__(self, origin: str, holds: str, hint: str) -> None:
         super().__init__(f"{origin} {holds}")
         self.hint = hint
+        self.made = origin == _MADE
+        self.keys: frozenset[str] = frozenset()
 
 
 def key_text(text: str, key: str) -> KeyText:
@@ -83,6 +94,11 @@ def name_text(text: str, key: str) -> NameText:
     made = NameText(text)
     made.key = key
     return made
+
+
+def item_text(resource: Resource) -> NameText:
+    """The name that a resource was made for by a pattern, with the path that it stands for."""
+    return name_text(resource.item, join_paths(resource.prefix, resource.each, resource.item))
 
 
 def formed(text: str, neutral: str | None = None) -> Formed:
@@ -214,7 +230,7 @@ def neutral(pieces: Iterable[str]) -> str:
 
 
 def _origin(value: Any) -> str:
-    return getattr(value, "origin", "the value")
+    return getattr(value, "origin", _MADE)
 
 
 def _holds(char: str, format: Format, place: str) -> str:  # noqa: A002

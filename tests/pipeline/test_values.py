@@ -81,6 +81,40 @@ def test_hostile_value_is_refused_by_name_of_key_and_line(site: Site) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ getv('/v') | upper }}",
+        "{{ getv('/v') | split(',') | first }}",
+        "{{ 'server %s' | format(getv('/v')) }}",
+        "{% macro m(x) %}{{ x }}{% endmacro %}{{ m(getv('/v') | replace('a', 'b')) }}",
+        "{{ getv('/v') | replace('a', 'b') | quoted }}",
+    ],
+)
+def test_a_refused_text_names_the_keys_that_it_was_made_of(site: Site, template: str) -> None:
+    """It is no value of one key any more."""
+    said = site.refusal("\na " + template + ";", {"/v": "a;$b", "/other": "x"})
+    assert said.startswith("t.j2:2: the value holds ")
+    assert "(it is made of /n/v)" in said
+
+
+def test_a_refused_name_of_a_pattern_is_named(tmp_path: Path) -> None:
+    """The template knows it as `name`."""
+    (tmp_path / "t.j2").write_text("server_name {{ name }};\n")
+    pattern = Resource(
+        name="p",
+        origin=Origin("p.toml"),
+        src="t.j2",
+        dest="/none/{name}",
+        prefix="/n",
+        each="/sites",
+        keys=("/",),
+        format="nginx",
+    )
+    with pytest.raises(TemplateFault, match=r"the name of '/n/sites/a;b' holds ';'"):
+        Renderer(str(tmp_path), {}).render(pattern.for_item("a;b"), Store().snapshot())
+
+
 @pytest.mark.parametrize("char", list(";{}'\"$#\\ \t\n\r\0\x0b\x1f\x7f\x85\xa0\u2028\u3000"))
 @pytest.mark.parametrize("place", ["{}x", "x{}", "x{}y", "{}"])
 def test_no_character_of_nginx_gets_through(site: Site, char: str, place: str) -> None:
