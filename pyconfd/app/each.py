@@ -109,6 +109,10 @@ class Made:
             return (resource,)
         return tuple(resource.for_item(name) for name in self._names.get(resource.name, ()))
 
+    def count(self, resource: Resource) -> int:
+        """How many files there are for names of a pattern."""
+        return len(self._names.get(resource.name, ()))
+
     def services(self, resources: Iterable[Resource]) -> Mapping[str, str]:
         """Destination -> the service that is told of it; without those that nobody is told of."""
         return {

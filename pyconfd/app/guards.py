@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.errors import HeldBack, RenderError, StageError
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.guard import Good, objection, unknown_loss
+from pyconfd.pipeline.guard import Good, all_gone, objection, unknown_loss
 from pyconfd.pipeline.store import Snapshot
 
 if TYPE_CHECKING:
@@ -48,14 +48,18 @@ class Guards:
         """Resource name -> why its newest change is held back."""
         return {name: why for name, (_, why) in list(self._held.items())}
 
-    def ask(self, resource: Resource, snapshot: Snapshot, renderer: Renderer) -> None:
+    def ask(
+        self, resource: Resource, snapshot: Snapshot, renderer: Renderer, made: int = 0
+    ) -> None:
         """
+        made: how many files a pattern has made.
+
         Raises HeldBack when a guard objects and nobody has released the change. Its time counts
         from the first objection until the change is live, whatever else holds up its group.
         """
         name = resource.name
         good = self._good.get(name)
-        why = objection(resource, good, snapshot)
+        why = objection(resource, good, snapshot) or all_gone(resource, made, snapshot)
         if not why and good is None:
             loss = unknown_loss(resource, snapshot)
             why = loss if loss and _replaces(renderer, resource, snapshot) else ""

@@ -178,7 +178,7 @@ def _held(tools: Tools, members: Sequence[Resource], snapshot: Snapshot) -> list
     objections: list[HeldBack] = []
     for resource in members:
         try:
-            tools.guards.ask(resource, snapshot, tools.renderer)
+            tools.guards.ask(resource, snapshot, tools.renderer, tools.made.count(resource))
         except HeldBack as error:
             objections.append(error)
     if not objections:

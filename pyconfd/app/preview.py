@@ -38,7 +38,7 @@ class Preview:
         """
         for resource in members:
             try:
-                self.guards.ask(resource, snapshot, self.renderer)
+                self.guards.ask(resource, snapshot, self.renderer, self.made.count(resource))
             except HeldBack as error:
                 return [Outcome(resource=one, result=Result.HELD, error=error) for one in members]
         if members[0].each:

@@ -74,6 +74,18 @@ def unknown_loss(resource: Resource, snapshot: Snapshot) -> str:
     )
 
 
+def all_gone(resource: Resource, made: int, snapshot: Snapshot) -> str:
+    """
+    For a pattern that has made files: that no name is left of which it makes them, whatever other
+    keys it reads.
+    """
+    if resource.guard.allow_empty or not (resource.each and made):
+        return ""
+    if snapshot.has_children(join_paths(resource.prefix, resource.each)):
+        return ""
+    return f"all {made} files would go (allow_empty = true lets that through)"
+
+
 def guard_of(why: str) -> str:
     """Which guard has objected in these words: its key in the resource file."""
     if why.endswith(_REQUIRED):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.service import Job
 from pyconfd.testing.fake_runner import FakeRunner
-from tests.support_loop import World
+from tests.support_loop import NotedLanes, World
 from tests.support_steps import wait_until
 
 
@@ -68,6 +69,28 @@ def test_a_change_that_was_let_through_and_then_failed_does_not_wait_again(tmp_p
     assert group.results(None) == {Result.STAGE_FAILED}
     (tmp_path / "0").rmdir()
     assert group.results(None) == {Result.UPDATED}
+
+
+def test_a_pattern_whose_names_are_all_gone_keeps_its_files(tmp_path: Path) -> None:
+    """Also where it reads other keys, which are still there; until somebody means it."""
+    world = World(tmp_path)
+    made = world.resource("p", each="/sites")
+    world.template("p", "{{ getv('/all') }} {{ name }}\n")
+    world.resources = (replace(made, keys=("/",), dest=str(world.out / "{name}.conf")),)
+    world.source.txn({"/all": "1", "/sites/x": "1", "/sites/y": "1"})
+    with world.running():
+        wait_until(lambda: world.live("x.conf") == "1 x\n" and world.live("y.conf") == "1 y\n")
+        world.source.delete("/sites/x")
+        wait_until(lambda: world.live("x.conf") is None)
+        world.source.delete("/sites/y")
+        world.until(lambda status: "all 1 files would go" in str(status))
+        assert world.live("y.conf") == "1 y\n"
+    world.lanes = NotedLanes(world.inbox.put)
+    with world.running():
+        world.until(lambda status: "all 1 files would go" in str(status))
+        assert world.live("y.conf") == "1 y\n"
+        assert world.ask("release", "p") == {"released": ["p"]}
+        wait_until(lambda: world.live("y.conf") is None)
 
 
 class Grouped:
