@@ -19,7 +19,13 @@ from typing import Any
 
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import SourceOptions
-from pyconfd.backends.etcd_endpoints import Endpoint, Ring, find_endpoints, parse_endpoint
+from pyconfd.backends.etcd_endpoints import (
+    Endpoint,
+    Ring,
+    find_endpoints,
+    parse_endpoint,
+    proxy_to,
+)
 from pyconfd.backends.etcd_errors import NO_ANSWER, Asked, Fault, Remedy, summary, translate
 from pyconfd.backends.etcd_stubs import load_grpc, message, method
 from pyconfd.errors import PyconfdError, SourceError, SourceRefused, SourceUnavailable
@@ -202,7 +208,11 @@ class EtcdChannel:
 
     def _explain(self, link: Link, error: SourceError) -> SourceError:
         """A better reason for a connection that was never made."""
-        if link.proven or self._closed.is_set() or error.what in _KNOWN:
+        if link.proven or self._closed.is_set():
+            return error
+        if proxy := proxy_to(link.endpoint):
+            return SourceUnavailable(f"{error.what} (by way of the proxy in {proxy})")
+        if error.what in _KNOWN:
             return error
         from pyconfd.backends.etcd_diagnose import diagnose
 
@@ -265,6 +275,8 @@ class EtcdChannel:
     def _open(self, endpoint: Endpoint) -> Any:
         grpc = load_grpc()
         settings: list[tuple[str, int | str]] = list(GRPC_OPTIONS)
+        if endpoint.loopback:  # no proxy leads there; Go's clients know that, grpc does not
+            settings.append(("grpc.enable_http_proxy", 0))
         if not endpoint.tls:
             return grpc.insecure_channel(endpoint.address, settings)
         options = self._options

@@ -1,12 +1,13 @@
 """
 Where the members of an etcd cluster are: what the operator wrote, as a ring that turns.
 
-An endpoint is `host:port` and whether TLS is spoken there. Pure, but for the shuffle and for
-the look-up of SRV records when a domain was given.
+An endpoint is `host:port` and whether TLS is spoken there. Pure, but for the shuffle, for the
+look-up of SRV records when a domain was given, and for the variables that name proxies.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,11 @@ class Endpoint:
         return self.address.rpartition(":")[0].strip("[]")
 
     @property
+    def loopback(self) -> bool:
+        """Whether it is this machine."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
     def port(self) -> int:
         return int(self.address.rpartition(":")[2])
 
@@ -52,6 +58,16 @@ def parse_endpoint(text: str, scheme: str = "http") -> Endpoint:
         return Endpoint(*split_node(text, scheme))
     except BadValue as error:
         raise SourceRefused(str(error)) from None
+
+
+def proxy_to(endpoint: Endpoint) -> str:
+    """The variable that names the proxy which grpc goes through to the endpoint, or ""."""
+    names = [name for name in ("grpc_proxy", "https_proxy", "http_proxy") if os.environ.get(name)]
+    if not names or endpoint.loopback:
+        return ""
+    from urllib.request import proxy_bypass
+
+    return "" if proxy_bypass(endpoint.host) else names[0]
 
 
 def find_endpoints(options: SourceOptions) -> list[Endpoint]:

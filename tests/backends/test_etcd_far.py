@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.backends.base import SourceOptions
+from pyconfd.backends.etcd_read import FIRST_PAGE
 from pyconfd.backends.registry import open_source
 from pyconfd.errors import SourceUnavailable
 from pyconfd.model.keys import Listed
@@ -117,6 +118,35 @@ def test_a_login_has_no_longer_than_the_list(etcd: PrivateEtcd) -> None:
         with pytest.raises(SourceUnavailable, match="no answer in time"):
             source.list(["/app"], timeout_s=1.0)
         assert time.monotonic() - begun < 3.0
+
+
+def test_a_long_listing_tells_how_far_it_is(
+    etcd: PrivateEtcd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When it takes longer than a second, with a line a second at most."""
+    etcd.put_many([(f"/app/{number}", "x") for number in range(FIRST_PAGE + 1)])
+    with far(etcd.client_port, 0.4) as node, caplog.at_level("INFO"):
+        source = open_source("etcd", SourceOptions(nodes=(node,)))
+        with contextlib.closing(source):
+            assert len(source.list(["/app"], timeout_s=60).keys) == FIRST_PAGE + 1
+    told = [each.getMessage() for each in caplog.records if "reading etcd" in each.getMessage()]
+    assert told
+    assert all("keys so far" in each for each in told)
+
+
+def test_a_proxy_is_for_others_and_named_when_it_fails(
+    etcd: PrivateEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """grpc sends every connection to http_proxy; this machine is reached without."""
+    etcd.put("/app/a", "1")
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    monkeypatch.setenv("http_proxy", nobody)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with contextlib.closing(open_source("etcd", options_for(etcd))) as source:
+        assert source.list(["/app"], timeout_s=10).keys
+    remote = open_source("etcd", options_for(etcd, nodes=("192.0.2.1:2379",)))
+    with contextlib.closing(remote), pytest.raises(SourceUnavailable, match="proxy in http_proxy"):
+        remote.list(["/app"], timeout_s=1)
 
 
 def test_a_member_that_moves_while_nothing_is_listed_is_learned(tmp_path: Path) -> None:
