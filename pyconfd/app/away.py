@@ -16,7 +16,7 @@ class Away:
     def __init__(self) -> None:
         self.cause = ""
         self.since_s = 0.0
-        self._kind: type[SourceError] | None = None
+        self._said: set[str] = set()  # in this outage; empty while there is none
 
     def heard(self, cause: SourceError, now: float) -> bool:
         """
@@ -24,17 +24,20 @@ class Away:
 
         Of a store that does not answer, the nodes' reasons change with every attempt (refused,
         no answer in time); that is no news. A refusal is what somebody has to mend, so each new
-        one is said: after the unknown authority was mended comes the wrong password.
+        one is said: after the unknown authority was mended comes the wrong password. Where the
+        nodes say no and nothing in turns, each is said once.
         """
-        if not self._kind:
+        if not self._said:
             self.since_s = now
-        same = type(cause) is self._kind
-        news = not same or (str(cause) != self.cause and not isinstance(cause, SourceUnavailable))
-        self._kind, self.cause = type(cause), str(cause)
+        self.cause = str(cause)
+        matter = type(cause).__name__ if isinstance(cause, SourceUnavailable) else self.cause
+        news = matter not in self._said
+        self._said.add(matter)
         return news
 
     def ended(self) -> bool:
         """The store has answered; whether that ends an outage."""
-        ends = self._kind is not None
-        self._kind, self.cause = None, ""
+        ends = bool(self._said)
+        self._said.clear()
+        self.cause = ""
         return ends

@@ -20,6 +20,7 @@ FOREIGN = SourceRefused("the server's certificate comes from an unknown authorit
         pytest.param([DOWN, HUNG, DOWN], [True, False, False], id="the-nodes-reasons-change"),
         pytest.param([HUNG, DENIED, DENIED], [True, True, False], id="it-answers-no"),
         pytest.param([DENIED, DOWN], [True, True], id="it-no-longer-answers"),
+        pytest.param([DENIED, DOWN, DENIED, HUNG], [True, True, False, False], id="in-turns"),
         pytest.param([FOREIGN, DENIED], [True, True], id="one-mended-the-next-found"),
     ],
 )
