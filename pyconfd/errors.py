@@ -182,7 +182,15 @@ class StageError(PyconfdError):
 
 
 class CheckBroken(PyconfdError):
-    """The checker gave no verdict: it is absent, hung or crashed. Treated as a refusal."""
+    """
+    The checker gave no verdict: it is absent, hung or crashed. Treated as a refusal.
+
+    about: the one destination that it is about, where that is known. hopeless: no set of files
+    would be judged differently, because there is no checker, or what is live is refused already.
+    """
+
+    about: str = ""
+    hopeless: bool = False
 
 
 class SwapError(PyconfdError):

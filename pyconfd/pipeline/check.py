@@ -132,12 +132,14 @@ def _ask_nginx(
         what = _no_verdict(report) or (tree.unproven() if report.ok else "")
     if what:
         lines = report.output.strip().splitlines()
-        raise CheckBroken(
+        broken = CheckBroken(
             f"nginx gave no verdict: {what}",
             where=staged[0].rendered.resource.dest if staged else nginx.conf,
             kept="the live files are unchanged",
             hint=f"it said: {lines[-1]}" if lines else "",
         )
+        broken.hopeless = report.exit_status in (_NOT_EXECUTABLE, _NOT_FOUND)
+        raise broken
     return report, next((finding for finding in findings if finding.refuses), None)
 
 
@@ -169,12 +171,14 @@ def _complain_about_live(
         return
     if report.ok or live is None or live != finding:
         return
-    raise CheckBroken(
+    broken = CheckBroken(
         f"the live nginx configuration is refused already, without this change: {live.text}",
         where=f"{live.path}:{live.line}" if live.path else nginx.conf,
         kept="the live files are unchanged",
         hint="mend it first; what is rendered here does not touch it",
     )
+    broken.hopeless = True
+    raise broken
 
 
 def discard_all(staged: Iterable[Staged]) -> None:

@@ -116,12 +116,14 @@ class Tree:
     def _complain_about_unreached(self) -> None:
         for dest in self.staged:
             if os.path.realpath(dest) not in self.reached:
-                raise CheckBroken(
+                broken = CheckBroken(
                     f"nothing in {self.conf} leads to it: no include, no certificate",
                     where=dest,
                     kept=KEPT,
                     hint="include it, or use a check_cmd for a file that nginx does not read",
                 )
+                broken.about = dest
+                raise broken
 
     def _file(self, path: str) -> str:
         """What to include in the place of `path`: itself, its new version, or a copy of either."""

@@ -53,6 +53,8 @@ def sort_out(
             # the one that was left out last has been judged with all that is kept
             again = [(name,) for name in groups if name in list(refused)[:-1]]
             return _build_up(groups, _Kept(left, verdict, refused), again, ask, more is not None)
+        if isinstance(verdict, CheckBroken) and verdict.hopeless:
+            return Sorted({}, _in_order(groups, {**dict.fromkeys(left, verdict), **refused}))
         name = _group_of(left, verdict, alone=len(left) == 1 and more is None)
         if name is None and more:
             return sort_out(groups, judge)
@@ -121,10 +123,15 @@ def _group_of(
 ) -> str | None:
     """The group that the verdict is about, if it says, or if there is nothing else: `alone`."""
     if isinstance(verdict, CheckBroken):
-        return next(iter(groups)) if alone else None
+        about = (n for n, files in groups.items() if any(_dest(f) == verdict.about for f in files))
+        return next(about, next(iter(groups)) if alone else None)
     if not (verdict.named or alone):
         return None
     return next(name for name, staged in groups.items() if verdict.staged in staged)
+
+
+def _dest(staged: Staged) -> str:
+    return staged.rendered.resource.dest
 
 
 def _by_group(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,6 +70,29 @@ def test_a_checker_without_an_answer_refuses_only_the_group_it_fails_on() -> Non
     result = sort_out({name: [a_file(name)] for name in "abc"}, judge)
     assert list(result.passed) == ["a", "c"]
     assert isinstance(result.refused["b"], CheckBroken)
+
+
+@pytest.mark.parametrize(("fact", "count"), [({"hopeless": True}, 1), ({"about": "/g7"}, 2)])
+def test_a_checker_that_says_why_it_has_no_answer_is_not_asked_in_vain(
+    fact: dict[str, object], count: int
+) -> None:
+    """What is live is refused already: nobody passes. Nothing leads to one file: the others do."""
+    asked = []
+
+    def judge(staged: Sequence[Staged]) -> tuple[Checked, ...] | Refused:
+        asked.append(len(staged))
+        if "hopeless" in fact or any(each.path == "/.g7" for each in staged):
+            broken = CheckBroken("no")
+            for name, value in fact.items():
+                setattr(broken, name, value)
+            raise broken
+        return tuple(Checked(each, None) for each in staged)
+
+    groups = {f"g{number}": [a_file(f"g{number}")] for number in range(100)}
+    result = sort_out(groups, judge)
+    assert len(asked) == count
+    assert len(result.refused) == (100 if "hopeless" in fact else 1)
+    assert len(result.passed) + len(result.refused) == 100
 
 
 def test_nothing_due_is_nothing_judged() -> None:
