@@ -123,10 +123,15 @@ def _ask_nginx(
     removed: Collection[str],
 ) -> tuple[CommandReport, Finding | None]:
     """The verdict and its reason. Raises CheckBroken when it is none, or cannot be trusted."""
-    from pyconfd.pipeline import shadow  # only a check of nginx in context needs it
+    from pyconfd.pipeline import nginx_live, shadow  # only a check of nginx in context needs them
+
+    def prefix() -> str:
+        return nginx_live.built_in_prefix(nginx, run)
 
     new = {each.rendered.resource.dest: each.path for each in staged}
-    with shadow.build(nginx, new, removed=removed, work_dir=work_dir) as tree:
+    with shadow.build(
+        nginx, new, removed=removed, work_dir=work_dir, built_in_prefix=prefix
+    ) as tree:
         raw = run(tree.argv, timeout_s=timeout_s)
         report, findings = tree.report(raw), tree.findings(raw)
         what = _no_verdict(report) or (tree.unproven() if report.ok else "")

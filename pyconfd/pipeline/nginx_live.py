@@ -46,6 +46,11 @@ def paths(nginx: Nginx, run: Runner) -> Paths:
     return Paths(os.path.join(prefix, pidfile), "")
 
 
+def built_in_prefix(nginx: Nginx, run: Runner) -> str:
+    """What relative logs are relative to where nobody gives a prefix."""
+    return _built_in(nginx, run).get("prefix", "/")
+
+
 def _outside_of_blocks(path: str, conf_dir: str, level: int) -> Iterator[Statement]:
     """Statements of the outermost context, with its includes (Debian's modules-enabled)."""
     try:

@@ -18,7 +18,7 @@ import functools
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pyconfd.errors import CheckBroken
@@ -132,15 +132,17 @@ def build(
     *,
     removed: Collection[str] = (),
     work_dir: str,
+    built_in_prefix: Callable[[], str] = lambda: "/",
 ) -> Shadow:
     """
     Make the shadow tree. staged: destination -> path of its new version; removed: destinations to
     leave out; both as declared, links are followed. work_dir: for the copies; made if missing.
+    built_in_prefix: asked where the nginx that was given has none and a log is relative to it.
 
     Raises CheckBroken when nothing in the configuration leads to one of the destinations, when a
     statement on the way cannot be rewritten safely, or when the shadow cannot be written.
     """
-    tree = Tree(nginx.conf, nginx.prefix, staged, removed, work_dir, statements)
+    tree = Tree(nginx.conf, nginx.prefix, staged, removed, work_dir, statements, built_in_prefix)
     try:
         tree.grow()
     except BaseException as error:

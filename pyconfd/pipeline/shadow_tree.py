@@ -38,9 +38,9 @@ class Tree:
     """
     A shadow tree while it grows.
 
-    conf: the real main file; prefix: of relative logs; staged, removed, work_dir: as in
-    shadow.build; statements: finds the directives of a file with
-    these facts.
+    conf: the real main file; prefix: of relative logs, "" for the one that is built in; staged,
+    removed, work_dir: as in shadow.build; statements: finds the directives of a file with these
+    facts.
     names: shadow path -> real path. expected: shadow paths that nginx has to read. reached: real
     paths of destinations that something leads to. has_pid: the pid file is taken care of.
     """
@@ -51,6 +51,7 @@ class Tree:
     removed: Collection[str]
     work_dir: str
     statements: Callable[[str, os.stat_result], Iterable[Statement]]
+    built_in_prefix: Callable[[], str]
     names: dict[str, str] = field(default_factory=dict)
     expected: set[str] = field(default_factory=set)
     reached: set[str] = field(default_factory=set)
@@ -277,10 +278,9 @@ class Tree:
         """
         if _NO_FILE.match(path):
             return path
-        path = os.path.join(self.prefix, path)
-        folder = os.path.dirname(path)
         if not os.path.isabs(path):
-            return path
+            path = os.path.join(self.prefix or self.built_in_prefix(), path)
+        folder = os.path.dirname(path)
         if not os.path.isdir(folder) or os.path.isdir(path):
             return path
         shadow = os.path.join(self.folder, "logs", path.replace("/", "_"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,25 @@ def test_no_log_and_no_pid_file_is_made(tmp_path: Path) -> None:
     bad = judge(tree, tree.stage(dest, f"access_log {tree.root}/no/such.log;\n"))
     assert isinstance(bad, Refused)
     assert "no/such.log" in bad.report.output
+
+
+def test_no_log_is_made_below_the_built_in_prefix(tmp_path: Path) -> None:
+    """That is what a relative log means where nobody gives a prefix."""
+    tree = a_tree("fragments", tmp_path)
+    nginx = tmp_path / "nginx"
+    nginx.write_text(
+        f'#!/bin/sh\ntest "$1" != -V || exec echo --prefix={tmp_path}/built-in\n'
+        f'exec {tree.nginx.binary} -p {tmp_path}/built-in "$@"\n'
+    )
+    nginx.chmod(0o755)
+    (tmp_path / "built-in/logs").mkdir(parents=True)
+    tree.nginx = replace(tree.nginx, binary=str(nginx))
+    dest = tree.root / "etc/nginx/conf.d/new.conf"
+    good = judge(tree, tree.stage(dest, "access_log logs/new.log;\nerror_log new.log;\n"))
+    assert isinstance(good, tuple), good
+    assert [path.name for path in (tmp_path / "built-in").rglob("*.log")] == []
+    bad = judge(tree, tree.stage(dest, "access_log no/such.log;\n"))
+    assert isinstance(bad, Refused)
 
 
 def test_a_main_file_in_a_folder_that_may_not_be_written_is_shadowed_elsewhere(
