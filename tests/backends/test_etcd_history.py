@@ -81,7 +81,7 @@ def test_a_store_that_was_wiped_and_filled_alike_is_found_out(
             etcd.delete("/app/b")
             inbox.wait_mirror({"/app/a": b"old"})
         wipe_unseen(etcd, refill)
-        inbox.wait_mirror(etcd.all("/app/"), 20)
+        inbox.wait_mirror(etcd.all("/app/"))
         assert "history" in inbox.of(Listed)[-1].reason  # type: ignore[union-attr]
 
 
@@ -98,7 +98,7 @@ def test_an_empty_store_that_was_wiped_and_filled_is_found_out(etcd: PrivateEtcd
 
     with following(options_for(etcd), ["/app", "/zoo"]) as (inbox, _):
         wipe_unseen(etcd, refill)
-        inbox.wait_mirror({"/zoo/a": b"1"}, 20)
+        inbox.wait_mirror({"/zoo/a": b"1"})
 
 
 @pytest.mark.integration
@@ -118,8 +118,8 @@ def test_a_deletion_that_really_was_is_no_other_history(each_etcd: PrivateEtcd) 
         each_etcd.restart()
         each_etcd.put("/zoo/a", "y")
         each_etcd.put("/app/2", "y")
-        few.wait_mirror({"/zoo/a": b"y"}, 20)
-        large.wait(lambda box: box.mirror["/app/2"] == b"y", 20)
+        few.wait_mirror({"/zoo/a": b"y"})
+        large.wait(lambda box: box.mirror["/app/2"] == b"y")
         assert [len(box.of(Listed)) for box in (large, few)] == [1, 1]
 
 

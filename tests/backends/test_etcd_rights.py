@@ -43,7 +43,7 @@ def test_authentication_that_is_switched_on_is_told_to_who_gave_no_user(
     each_etcd.put("/app/a", "1")
     with following(options_for(each_etcd, probe_interval_s=0.3)) as (inbox, _):
         each_etcd.enable_auth()
-        inbox.wait(lambda box: box.lost_now(), 15)
+        inbox.wait(lambda box: box.lost_now())
         assert "no user was given" in last_cause(inbox)
         each_etcd.put("/app/a", "2")
         inbox.wait_mirror({"/app/a": b"2"})
@@ -68,12 +68,12 @@ def test_a_right_taken_from_one_of_several_prefixes_is_told_by_its_name(
         if cut:
             channel = watch._session.channel  # type: ignore[attr-defined]
             channel.drop(channel.link())
-        inbox.wait(lambda box: box.lost_now(), 20)
+        inbox.wait(lambda box: box.lost_now())
         assert "user bob has no permission on /zoo;" in last_cause(inbox)
         assert "--prefix /zoo)" in last_cause(inbox)
         each_etcd.put("/zoo/a", "3")
         grant(each_etcd, "/zoo")
-        inbox.wait_mirror({"/app/a": b"1", "/zoo/a": b"3"}, 40)
+        inbox.wait_mirror({"/app/a": b"1", "/zoo/a": b"3"})
 
 
 def test_rights_that_become_narrower_are_no_outage(etcd: PrivateEtcd) -> None:
@@ -92,5 +92,5 @@ def test_rights_that_become_narrower_are_no_outage(etcd: PrivateEtcd) -> None:
         revoke(etcd, "/")
         session.channel.drop(session.channel.link())
         etcd.put("/app/a", "2")
-        inbox.wait_mirror({"/app/a": b"2", "/zoo/a": b"2"}, 20)
+        inbox.wait_mirror({"/app/a": b"2", "/zoo/a": b"2"})
         assert not inbox.of(Lost)

@@ -54,14 +54,14 @@ def test_streams_that_end_at_once_are_told_and_tried_again_slowly(
         yield from (said(revision=11, watch_id=-1) for _ in requests)
 
     with followed(watch) as inbox:
-        inbox.wait(lambda box: box.of(Lost), 20)
+        inbox.wait(lambda box: box.of(Lost))
         lost = inbox.of(Lost)
-        inbox.wait_mirror({"/app/a": b"new"}, 30)
+        inbox.wait_mirror({"/app/a": b"new"})
         assert len(inbox.of(Lost)) == len(lost) == 1, "said once"
         assert "no watch stays open" in str(lost[0].cause)  # type: ignore[union-attr]
         after = inbox.messages[inbox.messages.index(lost[0]) :]
         assert [type(each) for each in after[:2]] == [Lost, Changed], "not ended by a mere opening"
-        inbox.wait(lambda box: isinstance(box.messages[-1], Progressed), 20)
+        inbox.wait(lambda box: isinstance(box.messages[-1], Progressed))
 
 
 def test_a_server_that_ends_streams_is_not_stormed() -> None:
@@ -73,7 +73,7 @@ def test_a_server_that_ends_streams_is_not_stormed() -> None:
         yield from ends(requests)
 
     with followed(watch) as inbox:
-        inbox.wait(lambda box: box.of(Lost), 20)
+        inbox.wait(lambda box: box.of(Lost))
         before = len(opened)
         with pytest.raises(AssertionError):
             inbox.wait(lambda _: len(opened) > before + 40, 3)

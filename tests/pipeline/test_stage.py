@@ -79,6 +79,7 @@ def test_an_owner_that_is_only_inherited_is_given_up_without_the_right_to_set_it
     folder = _for_nobody()
     dest = folder / "a.conf"
     dest.write_bytes(b"old")
+    dest.chmod(0o644)  # whatever the umask is
 
     def as_nobody() -> None:
         os.setegid(65534)
@@ -119,7 +120,7 @@ def _for_nobody() -> Path:
     """A folder that user nobody can reach; pytest's own are closed to others."""
     import tempfile
 
-    folder = Path(tempfile.mkdtemp(prefix="pyconfd-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="pyconfd-test-", dir="/tmp"))
     folder.chmod(0o755)
     os.chown(folder, 65534, 65534)
     return folder
