@@ -37,6 +37,9 @@ _FINDING = re.compile(
 )
 
 
+_FILE_READ = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something nginx said. severity: warn, emerg, ...; path "" and line 0 where it named none."""
@@ -120,10 +123,22 @@ class Shadow:
         )
 
 
-def _listed(listing: bytes) -> Iterator[str]:
-    """Paths in the output of `nginx -T` (ngx_conf_file.c, since 1.9.2)."""
-    for line in re.findall(rb"^# configuration file (.+):$", listing, re.MULTILINE):
-        yield os.fsdecode(line)
+def _listed(listing: bytes) -> list[str]:
+    """
+    Paths in the output of `nginx -T` (ngx_conf_file.c, since 1.9.2): a line for each file, its
+    content, a line break. A line like that inside a file is none: people keep it as a comment.
+    """
+    paths: list[str] = []
+    at = 0
+    while found := _FILE_READ.match(listing, at):
+        paths.append(os.fsdecode(found[1]))
+        try:
+            at = found.end() + os.path.getsize(paths[-1]) + 1
+        except OSError:
+            break
+    if at != len(listing):  # a file has changed meanwhile: every such line counts
+        return [os.fsdecode(name) for name in _FILE_READ.findall(listing)]
+    return paths
 
 
 def build(

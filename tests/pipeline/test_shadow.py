@@ -307,6 +307,15 @@ def test_a_yes_about_the_live_tree_does_not_count(tmp_path: Path) -> None:
         assert made.unproven() == f"nginx read the live version of {servers}"
 
 
+def test_a_comment_that_looks_like_the_list_of_files_does_no_harm(tmp_path: Path) -> None:
+    """Who splits the output of `nginx -T` into files keeps such lines."""
+    tree = a_tree("fragments", tmp_path)
+    for dest in (tree.root / "etc/nginx/conf.d/servers.conf", Path(tree.nginx.conf)):
+        kept = f"# configuration file {dest}:\n{dest.read_text()}\n# configuration file {dest}:\n"
+        judged = judge(tree, tree.stage(dest, kept))
+        assert isinstance(judged, tuple), judged
+
+
 def test_a_statement_that_cannot_be_followed_is_named(tmp_path: Path) -> None:
     """Old line ends count as lines with the parser and not with nginx."""
     tree = a_tree("fragments", tmp_path)
