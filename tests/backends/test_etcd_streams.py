@@ -10,8 +10,8 @@ import pytest
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.registry import open_source
-from pyconfd.model.keys import Changed, Lost, Progressed
-from tests.backends.test_etcd_scripted import Script, event, said, scripted
+from pyconfd.model.keys import Changed, Listed, Lost, Progressed
+from tests.backends.test_etcd_scripted import Script, empty, event, said, scripted
 from tests.support_source import Inbox
 
 pytestmark = pytest.mark.integration
@@ -79,10 +79,37 @@ def test_a_server_that_ends_streams_is_not_stormed() -> None:
             inbox.wait(lambda _: len(opened) > before + 40, 3)
 
 
+def test_a_stream_that_stays_silent_while_the_store_moves_on_is_left() -> None:
+    """It was confirmed and is alive, and brings nothing; a read beside it tells."""
+    opened: list[int] = []
+    moved: list[int] = []
+
+    def watch(requests: Iterator[Any]) -> Iterator[Any]:
+        opened.append(1)
+        create = next(requests).create_request
+        yield said(watch_id=1, created=True)
+        if len(opened) > 1:
+            assert create.start_revision == 11
+            yield event(1, "/app/a", 11)
+        for _ in requests:  # how far it is, it does not say either
+            pass
+
+    def ranged(request: Any, context: Any) -> Any:
+        answer = empty(request, context)
+        answer.header.revision = 11 if moved else 10
+        return answer
+
+    with followed(watch, ranged) as inbox:
+        inbox.wait(lambda box: box.of(Progressed))
+        moved.append(1)
+        inbox.wait_mirror({"/app/a": b"new"}, 40)
+        assert len(inbox.of(Listed)) == 1, "resumed, not listed"
+
+
 @contextmanager
-def followed(script: Script) -> Iterator[Inbox]:
-    """A watch of /app on a server that follows the script."""
-    with scripted(script) as endpoint:
+def followed(script: Script, ranged: Callable[[Any, Any], Any] = empty) -> Iterator[Inbox]:
+    """A watch of /app on a server that follows the scripts."""
+    with scripted(script, ranged) as endpoint:
         options = SourceOptions(nodes=(endpoint,), probe_interval_s=1.0)
         source, inbox = open_source("etcd", options), Inbox()
         watch = source.watch(["/app"], inbox.put)
