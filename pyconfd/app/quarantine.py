@@ -78,6 +78,12 @@ class Quarantine:
         """Name of a resource that was taken back -> the version it was part of."""
         return {one: each for each in list(self._held.values()) for one in each.refused}
 
+    def declared(self, name: str) -> tuple[str, ...]:
+        """The resources of the version that this group, resource or member is held with."""
+        held = self._held.items()
+        found = (it.declared for key, it in held if name in (key, *it.refused, *it.declared))
+        return next(found, ())
+
     def hold(
         self,
         name: str,

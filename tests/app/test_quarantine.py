@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,12 @@ import pytest
 from pyconfd.app.drift import Drift
 from pyconfd.app.each import Made
 from pyconfd.app.guards import Guards
+from pyconfd.app.inquiry import read_inquiry
 from pyconfd.app.passes import Told, run_pass
 from pyconfd.app.quarantine import FIRST_WAIT_S, LONGEST_WAIT_S, WAIT_FACTOR, Quarantine
+from pyconfd.app.release_command import main as release
 from pyconfd.app.tools import Tools
+from pyconfd.errors import StateError
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Command, Origin, Resource
 from pyconfd.model.steps import CommandReport, LaneReport, Reloaded, ReloadFailed, Result
@@ -21,6 +26,7 @@ from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render import Renderer
 from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.service import Job
+from pyconfd.system.locks import InstanceLock
 from pyconfd.testing.fake_runner import FakeRunner
 from tests.support_steps import strays_in
 
@@ -206,3 +212,28 @@ def test_a_command_that_could_not_be_run_refuses_nothing(service: Service, statu
     assert service.live == "new"
     assert service.tools.quarantine.get("t") is None
     assert service.tools.journal.services == {"tell"}
+
+
+@pytest.mark.parametrize("locked", [False, True], ids=["nobody", "another run"])
+def test_a_refused_version_is_released_where_no_daemon_runs(
+    service: Service, capsys: pytest.CaptureFixture[str], locked: bool
+) -> None:
+    """One-shot runs have no control socket, and make no trials; while one works it is not done."""
+    service.answers(1)
+    service.look("new")
+    argv = ["--confdir", str(service.folder), "--state-dir", str(service.folder / "out")]
+    settings = read_inquiry(argv, {}, (), words=0).settings
+    (service.folder / "out").mkdir()
+    os.rename(service.folder / "state", settings.state_folder)
+    with InstanceLock(settings.state_folder) if locked else contextlib.nullcontext():
+        if locked:
+            with pytest.raises(StateError, match="no pyconfd runs here"):
+                release(["t", *argv], {})
+            return
+        with pytest.raises(StateError, match="no pyconfd runs here"):
+            release(["other", *argv], {})
+        assert release(["t", *argv], {}) == 0
+    assert capsys.readouterr().out == "released: t\n"
+    os.rename(settings.state_folder, service.folder / "state")
+    service.start()
+    assert [one.result for one in service.look("new").outcomes] == [Result.UPDATED]
