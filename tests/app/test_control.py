@@ -147,7 +147,7 @@ def test_a_loop_that_does_not_turn_is_told(tmp_path: Path) -> None:
 def test_clients_who_say_nothing_hold_up_nobody_for_long(tmp_path: Path) -> None:
     """All places are taken by mutes; one who comes then is refused, and served once they time
     out."""
-    with Control(str(tmp_path), echo, answer_s=0.5):
+    with Control(str(tmp_path), echo, answer_s=2.0):
         mutes = []
         for _ in range(MOST_CLIENTS):
             client = socket.socket(socket.AF_UNIX)
@@ -227,4 +227,4 @@ def test_an_end_before_the_answer_is_told(tmp_path: Path) -> None:
         thread.start()
         with pytest.raises(StateError, match="ended before it answered"):
             ask(str(tmp_path), {})
-        thread.join(5)
+        thread.join(60)

@@ -242,8 +242,8 @@ def test_all_or_any_must_be_good(server: Callable[..., Server], probe: Probe) ->
     with socket.create_server(("127.0.0.1", 0)) as silent:
         slow = [f"http://127.0.0.1:{silent.getsockname()[1]}/{n}" for n in range(4)]
         took = Stopwatch()
-        assert probe(*slow, good, "--any", "--timeout", "0.3")[0] == 0
-        assert took.within(1.0), took
+        assert probe(*slow, good, "--any", "--timeout", "1")[0] == 0
+        assert took.within(2.0), took
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import queue
 import socket
@@ -12,6 +13,7 @@ import pytest
 from pyconfd.app.control import Asked
 from pyconfd.app.pages import listener
 from pyconfd.observe.http import MOST_CLIENTS, Listener, Page
+from tests.support_etcd import wait_until
 
 
 @pytest.fixture
@@ -54,15 +56,13 @@ def test_clients_that_say_nothing_do_not_keep_others_out_for_ever(served: Listen
     finally:
         for each in idle:
             each.close()
-    for _ in range(200):
-        try:
-            answer = get(served.port, "/a")
-        except (OSError, http.client.HTTPException):
-            continue
-        assert answer[0] == 200
-        break
-    else:
-        pytest.fail("nobody is served any more")
+
+    def answered() -> int:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return int(get(served.port, "/a")[0])
+        return 0
+
+    assert wait_until(answered, what="somebody served again") == 200
 
 
 def test_an_address_that_is_taken_is_said_and_the_daemon_goes_on(
