@@ -184,12 +184,12 @@ def test_a_bad_value_is_refused_and_all_hosts_stay(
             value, says = value and value.replace(name, what), says.replace(name, what)
         before, own = world.dest(IMG).read_bytes(), f"{BASE}/{IMG}/{key}"
         kept, seen = world.etcd.get(own), len(world.daemon.log)
-        if key == "server_name":  # only with the same port are two of one name a fault
-            world.etcd.put(f"{BASE}/{IMG}/listen", world.apache.address)
+        # Only with the same port are two of one name a fault; each by itself would go live.
+        more = [(f"{BASE}/{IMG}/listen", world.apache.address)] if key == "server_name" else []
         if value is None:
             world.etcd.delete(own)
         else:
-            world.etcd.put(own, value)
+            world.etcd.txn([*more, (own, value)])
         world.daemon.wait(lambda: says in world.daemon.log[seen:], f"refusal {says!r}")
         assert world.dest(IMG).read_bytes() == before
         assert world.serves()

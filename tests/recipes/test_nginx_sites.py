@@ -199,6 +199,8 @@ def test_further_locations(site: Site, public_folder: Path) -> None:
     """Files, a redirect, and a part of the site that only some networks may see."""
     (public_folder / "static").mkdir()
     (public_folder / "static" / "a.txt").write_text("a file")
+    (public_folder / "static").chmod(0o755)  # whatever the umask is
+    (public_folder / "static" / "a.txt").chmod(0o644)
     put = {
         "static": {"path": "/static/", "root": str(public_folder), "expires": "1h"},
         "old": {"path": "/old", "match": "exact", "return": 301, "to": "/new?a=b"},
