@@ -426,12 +426,13 @@ def test_a_fault_of_ours_in_a_pass_does_not_end_the_loop(
     world.runner.answers["reload"] = broken
     with world.running():
         said = world.settle()
-        assert said["services"][0]["owed"]["failed_attempts"] == 1
+        assert said["services"][0]["owed"]["failed_attempts"] >= 1  # a slow machine tries again
         world.runner.answers["reload"] = 0
         world.source.put("/app/a", "2")
-        world.settle()
+        said = world.settle()
+        assert said["services"][0]["owed"] is None
         assert world.live() == "/app/a=2\n"
-    assert world.reloads == ["reload app"] * 2
+    assert len(world.reloads) >= 2
 
 
 # Looking again
