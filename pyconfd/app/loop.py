@@ -39,7 +39,6 @@ from pyconfd.reconcile.fleet import Fleet
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
 
-
 #: New objects between two looks of the collector, some MiB at most.
 _LOOK_AFTER = 50_000
 
