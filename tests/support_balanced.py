@@ -76,11 +76,16 @@ class Node:
         return self.apache.folder / "www"
 
     def content(self, site: str, **files: str) -> None:
-        """Write files of a site; `index` becomes index.html."""
+        """
+        Write files of a site, as rsync does; `index` becomes index.html. Apache, which has told
+        the length of a file that is empty when it comes to read it, ends the connection.
+        """
         folder = self.www / site
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            (folder / f"{name}.html").write_text(text)
+            new = self.www / f".{name}.new"
+            new.write_text(text)
+            new.replace(folder / f"{name}.html")
 
     def resources(self, *names: str) -> list[str]:
         """Words that make pyconfd do these only."""
