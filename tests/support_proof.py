@@ -21,6 +21,7 @@ from pathlib import Path
 from tests.support_etcd import PrivateEtcd, free_ports, wait_until
 from tests.support_live_nginx import INCLUDES, LiveNginx
 from tests.support_pyconfd import Confdir, Daemon
+from tests.support_site_nginx import settled
 
 UPSTREAM = """\
 limit_conn_zone $binary_remote_addr zone={{ getv("/web/zone") }}:64k;
@@ -190,7 +191,7 @@ class ProofEdge:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[ProofEdge]:
-        """All of it, once every host is served."""
+        """All of it, once every host is served and nobody who knows of none is left."""
         with contextlib.ExitStack() as stack:
             for each in (self.etcd, self.backends.running(), self.nginx.running()):
                 stack.enter_context(each)
@@ -201,6 +202,7 @@ class ProofEdge:
             self.start()
             for host in ("web", *ALWAYS):
                 self.nginx.wait_answer(host, "b0")
+            settled(self.nginx, self.confdir)
             (self.folder / "may-fail").touch()
             yield self
 
