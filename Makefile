@@ -34,7 +34,7 @@ bench: venv
 
 soak: venv
 	@packaging/install-missing.sh test
-	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+	$(BIN)/python -m tests.programs.soak --minutes $(MINUTES)
 
 lint: venv
 	$(BIN)/ruff check .

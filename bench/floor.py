@@ -6,7 +6,7 @@ import queue
 import sys
 import time
 
-from pyconfd.backends.etcd_stubs import load_grpc, message, method
+from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import psutil
 
-from tests.support_edge import Backend, Edge
-from tests.support_etcd import PrivateEtcd, wait_until
-from tests.support_register import registered
+from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.edge import Backend, Edge
+from tests.support.register import registered
 
 MEMBERS = 1000
 

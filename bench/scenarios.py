@@ -18,7 +18,7 @@ import psutil
 from bench.measure import Run, Swaps, cpu_s, peak_mib, percentile, run
 from bench.store import Floor, fill
 from bench.subjects import PREFIX, Daemon, Subject
-from tests.support_etcd import PrivateEtcd
+from tests.support.daemons.etcd import PrivateEtcd
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ def done(name):
     spans.append((name, (now - began) * 1e3))
     began = time.perf_counter()
 
-import pyconfd.app.cli, pyconfd.config.settings, pyconfd.config.arguments
+import pyconfd.cli.main, pyconfd.config.settings, pyconfd.config.arguments
 done("command line and settings")
 import pyconfd.config.resources
 done("reading of resources")
-from pyconfd.backends.etcd_stubs import load_grpc, message, method
+from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 load_grpc()
 done("grpc")
 message("RangeRequest"); method("KV/Range")
@@ -36,7 +36,7 @@ listed = source.list(["/bench"], timeout_s=10)
 done("connecting, and listing ten keys")
 import jinja2
 done("jinja2")
-import pyconfd.app.run
+import pyconfd.daemon.run
 done("the rest of the program")
 import json, sys
 print(json.dumps(spans))

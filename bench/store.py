@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.subjects import PREFIX
-from tests.support_etcd import PrivateEtcd
+from tests.support.daemons.etcd import PrivateEtcd
 
 
 @contextmanager

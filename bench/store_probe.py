@@ -13,12 +13,12 @@ from typing import Any
 
 from bench.subjects import PREFIX
 from pyconfd.backends.base import SourceOptions
-from pyconfd.backends.etcd_stubs import load_grpc, message, method
+from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 from pyconfd.backends.registry import open_source
 from pyconfd.model.keys import Changed, Listed, SourceMessage
 from pyconfd.model.steps import Reads
-from pyconfd.pipeline.plan import ReadIndex
 from pyconfd.pipeline.store import Store
+from pyconfd.reconcile.read_index import ReadIndex
 
 _PAGE = 50_000
 _START, _END = PREFIX.encode(), PREFIX.encode() + b"0"

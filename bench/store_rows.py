@@ -23,7 +23,7 @@ from bench.measure import cpu_s, percentile
 from bench.scenarios import Bench, Figure, _change_often
 from bench.store import fill
 from bench.subjects import PREFIX, Daemon, Subject
-from pyconfd.backends.etcd_stubs import load_grpc, message, method
+from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 
 BARE = "bare stub"
 IDLE = "bare stub, no field read"

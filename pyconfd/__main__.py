@@ -29,10 +29,10 @@ def main() -> None:
 
 
 def _run() -> int:
-    from pyconfd.app.cli import main as command_line
+    from pyconfd.cli.main import main as command_line
 
     if sys.argv[1:2] != ["probe"]:  # it asks no etcd, and is started every second
-        from pyconfd.backends.etcd_stubs import own_this_process
+        from pyconfd.backends.etcd.protobuf import own_this_process
 
         own_this_process()
     return command_line()

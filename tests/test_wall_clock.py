@@ -14,13 +14,13 @@ WALL |= {
 }
 # Where it is looked at, and what for.
 SHOWN = {
-    "app/build.py": "started_at of the status",
-    "app/loop.py": "since when, in the status",
-    "app/quarantine.py": "since when, in the status and the explanation",
-    "app/register_command.py": "the start that a member's key carries for people",
-    "app/telling.py": "since when, in the status line",
-    "pipeline/world_functions.py": "datetime(), for templates",
-    "registration/keeper.py": "since when, in the states that are published for people",
+    "daemon/wiring.py": "started_at of the status",
+    "daemon/loop.py": "since when, in the status",
+    "apply/quarantine.py": "since when, in the status and the explanation",
+    "cli/commands/register.py": "the start that a member's key carries for people",
+    "daemon/status_notifier.py": "since when, in the status line",
+    "pipeline/render/functions/host.py": "datetime(), for templates",
+    "registration/notify/state_listener.py": "since when, in the published states",
     "system/files.py": "the age of a file left by another container, whose stamp is wall time",
 }
 

@@ -13,8 +13,8 @@ import stat
 from collections.abc import Hashable, Iterator, Sequence
 
 from pyconfd.backends.base import Put, SourceOptions
+from pyconfd.backends.file_formats import is_tree, plain_value, read_tree
 from pyconfd.backends.polling import Ledger, Listable, PollingWatch, list_once
-from pyconfd.backends.trees import is_tree, plain_value, read_tree
 from pyconfd.errors import SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Listed, key_path
 

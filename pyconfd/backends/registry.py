@@ -17,8 +17,8 @@ from pyconfd.errors import SettingsError
 ENTRY_POINTS = "pyconfd.backends"
 
 _BUILT_IN = {
-    "etcd": "pyconfd.backends.etcd:EtcdSource",
-    "etcdv3": "pyconfd.backends.etcd:EtcdSource",
+    "etcd": "pyconfd.backends.etcd.source:EtcdSource",
+    "etcdv3": "pyconfd.backends.etcd.source:EtcdSource",
     "file": "pyconfd.backends.file:FileSource",
     "env": "pyconfd.backends.env:EnvSource",
 }
@@ -64,7 +64,7 @@ def open_leases(
         raise SettingsError(
             f"the backend {name!r} keeps no leases", hint="registration needs --backend etcd"
         )
-    from pyconfd.backends.etcd_lease import EtcdLeases
+    from pyconfd.backends.etcd.leases import EtcdLeases
 
     return EtcdLeases(options, kept_alive, broken)
 

@@ -1,18 +1,17 @@
 """
 What is known of daemons that can be asked after a reload, as data: `recipes/daemons/<name>.toml`.
 
-Shell: reads those files, once each. What is done with a kind is in pipeline/confirm.py.
+Shell: reads those files, once each. What is done with a kind is in pipeline/confirm/confirm.py.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-_FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes", "daemons")
+from pyconfd.config import shipped
+
 #: How a daemon answers, and what has to be known of one that answers so.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "processes": ("master", "worker", "retiring", "died"),
@@ -43,20 +42,15 @@ class Daemon:
     anew: bool = False
 
 
-@cache
 def daemon_names() -> tuple[str, ...]:
     """The daemons there are, sorted."""
-    found = (os.path.splitext(name) for name in os.listdir(_FOLDER))
-    return tuple(sorted(stem for stem, ending in found if ending == ".toml"))
+    return shipped.names("daemons")
 
 
 @cache
 def load_daemon(name: str) -> Daemon:
     """One of `daemon_names`."""
-    import tomli
-
-    with open(os.path.join(_FOLDER, name + ".toml"), "rb") as file:
-        table: dict[str, Any] = tomli.load(file)
+    table = shipped.table("daemons", name)
     kind = table["kind"]
     return Daemon(
         name=name,

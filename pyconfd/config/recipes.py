@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyconfd.config.options import did_you_mean
+from pyconfd.config.shipped import RECIPES
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile, read_toml
 from pyconfd.errors import ConfigError, RecipeError
 
-#: The recipes that come with pyconfd.
-SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes")
 #: The confdir that recipes are written for.
 USUAL = "/etc/pyconfd"
 
@@ -87,7 +86,7 @@ class ConfdirFile:
     mode: int = 0o644
 
 
-def recipe_names(root: str = SHIPPED) -> tuple[str, ...]:
+def recipe_names(root: str = RECIPES) -> tuple[str, ...]:
     """The recipes in a folder, sorted: what has a recipe.toml."""
     try:
         found = os.listdir(root)
@@ -96,7 +95,7 @@ def recipe_names(root: str = SHIPPED) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if os.path.isfile(os.path.join(root, name, _FILE))))
 
 
-def load_recipe(name: str, root: str = SHIPPED) -> Recipe:
+def load_recipe(name: str, root: str = RECIPES) -> Recipe:
     """One recipe. Raises RecipeError with every fault, and for a name that there is none of."""
     known = recipe_names(root)
     if name not in known:

@@ -6,9 +6,9 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from functools import cache
 from typing import Any, Protocol
 
+from pyconfd.config import shipped
 from pyconfd.config.confirm import CONFIRM_KEYS, read_confirm
 from pyconfd.config.guards import GUARD_KEYS, read_guard
 from pyconfd.config.nginx import INTERVAL_S, read_nginx, usual_reload
@@ -30,7 +30,6 @@ KEYS = (
 )  # fmt: skip
 
 _HOLD_MAX_S = 10.0
-_FORMATS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes", "formats")
 
 
 class Defaults(Protocol):
@@ -190,17 +189,11 @@ def _format(table: Table, usual: str) -> str:
     name = table.text("format") if table.has("format") else usual
     if not name:
         return ""
-    known = _formats()
+    known = shipped.names("formats")
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
         table.fault("format", f"format {name!r} is not known", hint)
     return name
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """The names of all formats, which are files of ours and do not change."""
-    return tuple(sorted(file.removesuffix(".toml") for file in os.listdir(_FORMATS)))
 
 
 class Templates:

@@ -29,7 +29,7 @@ GUARDS = ("allow_empty", "max_shrink", "min_keys", "require")
 
 
 def exposition(measures: Plain) -> bytes:
-    """The page of /metrics. measures: as made by app/measures.py."""
+    """The page of /metrics. measures: as made by status/measurements.py."""
     return generate_latest(_registry(measures))
 
 

@@ -16,11 +16,11 @@ from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Command, Nginx
 from pyconfd.model.steps import Checked, CommandReport, Refused, Staged
 from pyconfd.pipeline import stage
-from pyconfd.pipeline.command import fill
+from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Runner
 
 if TYPE_CHECKING:
-    from pyconfd.pipeline.shadow import Finding
+    from pyconfd.pipeline.nginx.shadow import Finding
 
 #: What a POSIX shell exits with when it could not execute the command (XCU 2.8.2).
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
@@ -123,7 +123,10 @@ def _ask_nginx(
     removed: Collection[str],
 ) -> tuple[CommandReport, Finding | None]:
     """The verdict and its reason. Raises CheckBroken when it is none, or cannot be trusted."""
-    from pyconfd.pipeline import nginx_live, shadow  # only a check of nginx in context needs them
+    from pyconfd.pipeline.nginx import (
+        paths as nginx_live,  # only a check of nginx in context needs them
+    )
+    from pyconfd.pipeline.nginx import shadow
 
     def prefix() -> str:
         return nginx_live.built_in_prefix(nginx, run)

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.intents import (
+from pyconfd.pipeline.journal_entries import (
     Entry,
     Intent,
     Progress,

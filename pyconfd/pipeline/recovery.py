@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.intents import Entry, Intent, Progress, at
+from pyconfd.pipeline.journal_entries import Entry, Intent, Progress, at
 from pyconfd.system import files
 
 

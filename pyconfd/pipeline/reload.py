@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm, Nginx
 from pyconfd.model.steps import CommandReport, Reloaded, ReloadFailed
-from pyconfd.pipeline.command import fill
+from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Runner
 
 if TYPE_CHECKING:
-    from pyconfd.pipeline.confirm import Before
+    from pyconfd.pipeline.confirm.confirm import Before
 
 #: How long confirm_cmd may take to succeed, when nobody says, and the pauses between two tries.
 CONFIRM_CMD_S = 5.0
@@ -77,11 +77,11 @@ def reload_confirmed(
 
 
 def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> Before:
-    from pyconfd.pipeline.confirm import look  # most commands are believed
+    from pyconfd.pipeline.confirm.confirm import look  # most commands are believed
 
     if confirm.at or nginx is None:
         return look(confirm.by, confirm.at, confirm.log, confirm.pid)
-    from pyconfd.pipeline import nginx_live
+    from pyconfd.pipeline.nginx import paths as nginx_live
 
     where = nginx_live.paths(nginx, run)
     return look(confirm.by, where.pidfile, where.log)
@@ -90,7 +90,7 @@ def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> Before:
 def _ask(outcome: Reloaded, before: Before, confirm: Confirm, dest: str) -> Reloaded | ReloadFailed:
     """Until the daemon has answered."""
     from pyconfd.config.daemons import load_daemon
-    from pyconfd.pipeline.confirm import Verdict, wait
+    from pyconfd.pipeline.confirm.confirm import Verdict, wait
 
     answer = wait(before, confirm.timeout_s or load_daemon(confirm.by).timeout_s)
     report = replace(

@@ -17,8 +17,8 @@ from pyconfd.errors import StateError, SwapReverted, SwapTorn
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Checked, Staged, Swapped
 from pyconfd.pipeline import stage
-from pyconfd.pipeline.intents import Entry, Intent, Progress
 from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.journal_entries import Entry, Intent, Progress
 from pyconfd.pipeline.recovery import restore
 from pyconfd.system import files
 

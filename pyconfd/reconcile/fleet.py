@@ -51,7 +51,7 @@ class Fleet:
         """
         Take a new set of resources. Services that go on keep their debt and their running job;
         a service that is gone is forgotten once nothing of it runs; what is owed to it is in the
-        journal, and app/undeclared.py says so.
+        journal, and apply/orphaned_debts.py says so.
         """
         members: dict[str, list[Resource]] = {}
         for resource in resources:

@@ -261,7 +261,7 @@ def _several(one_or_more: str | Sequence[str]) -> Sequence[str]:
 def _check_words(argv: Sequence[str], environ: Mapping[str, str]) -> None:
     """Have faults raised here, where the caller sees them."""
     from pyconfd.errors import SettingsError
-    from pyconfd.registration.arguments import read_declarations, read_register_arguments
+    from pyconfd.registration.agent.arguments import read_declarations, read_register_arguments
 
     try:
         arguments, values = read_register_arguments(argv, environ)

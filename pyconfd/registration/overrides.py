@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pyconfd.model.keys import KeyValue, join_paths
-from pyconfd.registration.service import override_pattern
+from pyconfd.registration.declaration import override_pattern
 
 
 @dataclass(frozen=True, slots=True)

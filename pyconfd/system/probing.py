@@ -2,7 +2,8 @@
 Asking whether something answers: http, https, tcp, a unix socket, the process of a pid file. Shell.
 
 For `pyconfd probe`, which keepalived and Nagios start every second or two: only `socket` is
-imported, and `ssl` for https. The checks of registered members are registration/probes.py.
+imported, and `ssl` for https. The checks of registered members are in
+registration/registrar/probes.py.
 """
 
 from __future__ import annotations

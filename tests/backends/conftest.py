@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd, server_id, servers
+from tests.support.daemons.etcd import PrivateEtcd, server_id, servers
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pytest
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.env import keys_of
+from pyconfd.backends.file_formats import read_tree
 from pyconfd.backends.registry import open_source
-from pyconfd.backends.trees import read_tree
 from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Changed, Listed, Lost
-from tests.support_pyconfd import save
-from tests.support_source import Inbox
+from tests.support.pyconfd import save
+from tests.support.source import Inbox
 
 YAML = b"""\
 key: foobar

@@ -11,14 +11,14 @@ from pyconfd.config.option_table import REFUSED
 from pyconfd.config.resource_table import KEYS, SHARED_KEYS
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
-from tests.support_docs import PAGE, ROOT, with_tables
+from tests.support.docs import PAGE, ROOT, with_tables
 
 FENCE = re.compile(r"```toml (\w+)\n(.*?)```", re.DOTALL)
 EXAMPLES = FENCE.findall(PAGE.read_text())
 
 
 def test_the_tables_of_options_are_those_of_the_code() -> None:
-    """Made anew by `python -m tests.support_docs`."""
+    """Made anew by `python -m tests.support.docs`."""
     page = PAGE.read_text()
     assert with_tables(page) == page
 

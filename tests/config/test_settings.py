@@ -17,7 +17,7 @@ from pyconfd.config.option_table import CONNECTION, OPTIONS, REFUSED, TABLES
 from pyconfd.config.options import Option
 from pyconfd.config.settings import Settings, default_state_dir, load_settings
 from pyconfd.errors import SettingsError
-from pyconfd.registration.options import MEMBER_OPTIONS
+from pyconfd.registration.agent.options import MEMBER_OPTIONS
 
 # What must be given as well so that an option makes sense.
 COMPANIONS: Mapping[str, tuple[str, ...]] = {

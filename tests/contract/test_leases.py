@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pyconfd.backends.base import LeaseRegistry
-from pyconfd.backends.etcd_lease import EtcdLeases
+from pyconfd.backends.etcd.leases import EtcdLeases
 from pyconfd.errors import KeyTaken, LeaseLost
 from pyconfd.model.source import SourceOptions
 from pyconfd.testing.fake_leases import FakeLeases, FakeStore
-from tests.support_etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, wait_until
 
 
 class Heard:

@@ -16,9 +16,9 @@ from pyconfd.backends.registry import open_source
 from pyconfd.errors import SourceError
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed
 from pyconfd.testing.fake_source import FakeSource
-from tests.support_etcd import PrivateEtcd, server_id, servers
-from tests.support_source import Inbox
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import PrivateEtcd, server_id, servers
+from tests.support.source import Inbox
+from tests.support.waiting import Stopwatch
 
 START = {"/app/a": b"1", "/app/sub/b": b"2", "/web": b"3"}
 

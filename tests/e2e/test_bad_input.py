@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd
-from tests.support_pyconfd import Confdir, save
-from tests.support_steps import in_child, may_mount, mount, private_mounts, strays_in
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.pyconfd import Confdir, save
+from tests.support.steps import in_child, may_mount, mount, private_mounts, strays_in
 
 READ_ONLY, REMOUNT = 1, 32
 

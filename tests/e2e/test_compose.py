@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from pyconfd import __version__
-from pyconfd.registration.arguments import ALL_OPTIONS
+from pyconfd.registration.agent.arguments import ALL_OPTIONS
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"

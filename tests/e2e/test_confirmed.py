@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_apache import PrivateApache, serving
-from tests.support_pyconfd import Confdir
+from tests.support.daemons.apache import PrivateApache, serving
+from tests.support.pyconfd import Confdir
 
 pytestmark = pytest.mark.integration
 

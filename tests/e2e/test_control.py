@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd
-from tests.support_pyconfd import Confdir, save
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.pyconfd import Confdir, save
 
 FULL = '{"app": {"a": "topsecret", "b": "topsecret"}}'
 

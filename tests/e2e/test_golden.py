@@ -3,7 +3,8 @@ A confd user's command line gives what the classic confd gave: exit status, file
 
 What confd did is recorded in tests/golden; each thing that pyconfd does otherwise on purpose is
 in one of the tables below, with its reason. The cases need only keys, so a file holds them; some
-are run on a real etcd as well. (The bytes of every template are in tests/pipeline/test_golden.py.)
+are run on a real etcd as well. (The bytes of every template are in
+tests/pipeline/render/test_golden.py.)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd
+from tests.support.daemons.etcd import PrivateEtcd
 
 CASES = Path(__file__).parent.parent / "golden"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd, wait_until
-from tests.support_live_nginx import LiveNginx
-from tests.support_pyconfd import Confdir, save
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.pyconfd import Confdir, save
+from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.app.cli import main
+from pyconfd.cli.main import main
 from pyconfd.pipeline.journal import Journal
 from tests.e2e.test_groups import Edge
-from tests.support_live_nginx import LiveNginx
-from tests.support_pyconfd import Confdir
-from tests.support_steps import in_child, strays_in
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.pyconfd import Confdir
+from tests.support.steps import in_child, strays_in
 
 pytestmark = pytest.mark.integration
 

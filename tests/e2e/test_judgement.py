@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_groups import COMMENT, Edge
-from tests.support_live_nginx import LiveNginx
+from tests.support.daemons.live_nginx import LiveNginx
 
 pytestmark = pytest.mark.integration
 

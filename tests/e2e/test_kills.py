@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support_etcd import PrivateEtcd
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_steps import strays_in
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.steps import strays_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd
+from tests.support.daemons.etcd import PrivateEtcd
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_pyconfd import Confdir, Daemon
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.pyconfd import Confdir, Daemon
 
 pytestmark = pytest.mark.integration
 

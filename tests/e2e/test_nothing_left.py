@@ -11,9 +11,9 @@ import pytest
 
 from tests.e2e.test_groups import COMMENT, LISTEN, SITE, Edge
 from tests.e2e.test_revert import REVERT, ask, kill
-from tests.support_live_nginx import LiveNginx
-from tests.support_nginx import nginx_binary
-from tests.support_pyconfd import Confdir
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.daemons.nginx_trees import nginx_binary
+from tests.support.pyconfd import Confdir
 
 pytestmark = pytest.mark.integration
 

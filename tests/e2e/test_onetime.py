@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import free_ports
-from tests.support_pyconfd import Confdir
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import free_ports
+from tests.support.pyconfd import Confdir
+from tests.support.waiting import Stopwatch
 
 
 @pytest.fixture

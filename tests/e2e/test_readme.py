@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support_etcd import Certificates, PrivateEtcd, free_ports, wait_until
-from tests.support_register import backend, registered
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import Certificates, PrivateEtcd, free_ports, wait_until
+from tests.support.register import backend, registered
+from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
 

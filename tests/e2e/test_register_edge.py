@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support_edge import HOST, Edge, Load, loaded
-from tests.support_etcd import PATIENCE_S, wait_until
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import PATIENCE_S, wait_until
+from tests.support.edge import HOST, Edge, Load, loaded
+from tests.support.waiting import Stopwatch
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
 REPOSITORY = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_register import backend, registered
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.register import backend, registered
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,8 @@ import pytest
 
 import pyconfd
 from pyconfd.errors import RegistrationError
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
 REPOSITORY = Path(__file__).parents[2]

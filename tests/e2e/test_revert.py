@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from tests.e2e.test_groups import LISTEN, Edge, reloads
-from tests.support_live_nginx import LiveNginx
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_steps import strays_in, wait_until
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.steps import strays_in, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -14,9 +14,9 @@ import pytest
 from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
-from pyconfd.pipeline.render import Renderer
+from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
-from tests.support_etcd import free_ports
+from tests.support.daemons.etcd import free_ports
 
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates"

@@ -10,7 +10,17 @@ import pytest
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-SOAK = [sys.executable, "-m", "tests.soak", "--seed", "5", "--minutes", "0.75", "--pause", "0.1"]
+SOAK = [
+    sys.executable,
+    "-m",
+    "tests.programs.soak",
+    "--seed",
+    "5",
+    "--minutes",
+    "0.75",
+    "--pause",
+    "0.1",
+]
 
 
 def test_a_broken_cluster_never_shows_what_was_not_and_always_converges() -> None:

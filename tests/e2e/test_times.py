@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_groups import Edge, reloads
-from tests.support_etcd import PrivateEtcd
-from tests.support_live_nginx import LiveNginx
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_pyconfd import Confdir
-from tests.support_time import Stopwatch
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.pyconfd import Confdir
+from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
 

@@ -13,11 +13,11 @@ from pyconfd.errors import CheckBroken, StageError, StateError, SwapReverted
 from pyconfd.model.resources import Command
 from pyconfd.model.steps import Checked, Refused, Reloaded, ReloadFailed, Staged
 from pyconfd.pipeline import check, stage, swap
-from pyconfd.pipeline.intents import Entry
 from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.journal_entries import Entry
 from pyconfd.pipeline.reload import reload
 from pyconfd.system.proc import Commands
-from tests.support_steps import in_child, may_mount, mount, private_mounts, rendered, strays_in
+from tests.support.steps import in_child, may_mount, mount, private_mounts, rendered, strays_in
 
 READ_ONLY, REMOUNT = 1, 32
 

@@ -22,7 +22,7 @@ from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline import check, reload, stage, swap
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.recovery import Recovery
-from tests.support_steps import RELOAD, a_resource, in_child, rendered, strays_in
+from tests.support.steps import RELOAD, a_resource, in_child, rendered, strays_in
 
 OLD, NEW, NEWEST = b"old\n", b"new\n", b"newest\n"
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyconfd.app.control import Asked
-from pyconfd.app.pages import listener
+from pyconfd.daemon.control_socket import Asked
+from pyconfd.daemon.http_endpoints import listener
 from pyconfd.observe.http import MOST_CLIENTS, Listener, Page
-from tests.support_etcd import wait_until
+from tests.support.daemons.etcd import wait_until
 
 
 @pytest.fixture

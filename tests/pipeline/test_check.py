@@ -11,10 +11,10 @@ from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Command
 from pyconfd.model.steps import Checked, Refused, Staged
 from pyconfd.pipeline import check, stage
-from pyconfd.pipeline.command import fill
+from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Commands
 from pyconfd.testing.fake_runner import FakeRunner, problem, said
-from tests.support_steps import rendered, strays_in
+from tests.support.steps import rendered, strays_in
 
 
 def staged(dest: Path, text: str = "verify {{ src }}", *, keep: bool = False) -> Staged:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.intents import Entry
 from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.journal_entries import Entry
 from pyconfd.pipeline.recovery import Recovery
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pyconfd.errors import StageError
 from pyconfd.pipeline import stage
-from tests.support_steps import in_child, rendered, strays_in
+from tests.support.steps import in_child, rendered, strays_in
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="changing owners needs root")
 

@@ -11,7 +11,7 @@ from pyconfd.errors import StateError, SwapReverted, SwapTorn
 from pyconfd.model.steps import Checked
 from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.journal import Journal
-from tests.support_steps import (
+from tests.support.steps import (
     RELOAD,
     a_resource,
     before_call,

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
-from pyconfd.pipeline.faults import FunctionFault
-from pyconfd.pipeline.formats import load_format
-from pyconfd.pipeline.render import Renderer
+from pyconfd.pipeline.render.formats import load_format
+from pyconfd.pipeline.render.function_errors import FunctionFault
+from pyconfd.pipeline.render.renderer import Renderer
+from pyconfd.pipeline.render.structure import compare
+from pyconfd.pipeline.render.value_checks import Judge
 from pyconfd.pipeline.store import Store
-from pyconfd.pipeline.structure import compare
-from pyconfd.pipeline.values import Judge
 
 # Pieces that mean something to nginx, HAProxy, Apache, keepalived, Jinja2 or a shell.
 TEXTS = [

@@ -43,7 +43,7 @@ class World:
         self.reloads: list[float] = []
 
     def do(self, job: Job, seen: dict[str, str], now: float) -> LaneReport:
-        """What app/passes.py does, on this world. seen: the store when the job began."""
+        """What apply/service_pass.py does, on this world. seen: the store when the job began."""
         outcomes = []
         for resource in RESOURCES:
             if resource.name in job.resources:

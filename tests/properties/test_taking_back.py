@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.journal import Journal
-from tests.support_steps import RELOAD, a_resource, rendered, strays_in
+from tests.support.steps import RELOAD, a_resource, rendered, strays_in
 
 NAMES = ("a", "b", "c")
 SOME = st.sets(st.sampled_from(NAMES), max_size=2)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_apache import INCLUDES, Answer, PrivateApache, ask, serving
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_recipes import laid_out
+from tests.support.daemons.apache import INCLUDES, Answer, PrivateApache, ask, serving
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.recipes import laid_out
 
 pytestmark = pytest.mark.integration
 

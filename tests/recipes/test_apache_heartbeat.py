@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.drive_heartbeat import GROUP, MODULES
-from tests.support_apache import INCLUDES, PrivateApache
-from tests.support_etcd import free_ports
-from tests.support_recipes import laid_out
+from tests.programs.drive_heartbeat import GROUP, MODULES
+from tests.support.daemons.apache import INCLUDES, PrivateApache
+from tests.support.daemons.etcd import free_ports
+from tests.support.recipes import laid_out
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +41,7 @@ def test_members_that_are_heard_share_the_requests(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("network namespaces with Apache's own user need root")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.drive_heartbeat", str(tmp_path)],
+        [sys.executable, "-m", "tests.programs.drive_heartbeat", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=300,

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import SHIPPED
-from tests.support_apache import INCLUDES, PrivateApache, ask
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_recipes import keys_of, laid_out, put_keys
+from pyconfd.config.shipped import RECIPES
+from tests.support.daemons.apache import INCLUDES, PrivateApache, ask
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.recipes import keys_of, laid_out, put_keys
 
 pytestmark = pytest.mark.integration
 
-CHECK = f"{SHIPPED}/apache-vhost/scripts/apache-check"
+CHECK = f"{RECIPES}/apache-vhost/scripts/apache-check"
 BASE = "/apache/vhosts"
 WWW, IMG = "www.site-static.com", "img.site-static.com"
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import SHIPPED, Broken, load_recipe
-from tests.support_balanced import (
+from pyconfd.config.recipes import Broken, load_recipe
+from pyconfd.config.shipped import RECIPES
+from tests.support.daemons.balanced import (
     WWW,
     Balancer,
     Node,
@@ -23,9 +24,9 @@ from tests.support_balanced import (
     command_folder,
     started,
 )
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_pyconfd import Daemon
-from tests.support_site_nginx import put_all, settled
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.nginx_sites import put_all, settled
+from tests.support.pyconfd import Daemon
 
 pytestmark = pytest.mark.integration
 
@@ -333,7 +334,7 @@ def _live(node: Backend) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in [*found, node.folder / "rsyncd.conf"]}
 
 
-CHECK = Path(SHIPPED, RECIPE, "scripts", "check-rsyncd")
+CHECK = Path(RECIPES, RECIPE, "scripts", "check-rsyncd")
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_csync2 import Node, csync2_program, make_certificate, make_key, names, port
-from tests.support_etcd import PrivateEtcd
-from tests.support_pyconfd import Daemon
-from tests.support_register import registered
-from tests.support_site_nginx import owed
+from tests.support.daemons.csync2 import (
+    Node,
+    csync2_program,
+    make_certificate,
+    make_key,
+    names,
+    port,
+)
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.daemons.nginx_sites import owed
+from tests.support.pyconfd import Daemon
+from tests.support.register import registered
 
 pytestmark = pytest.mark.integration
 

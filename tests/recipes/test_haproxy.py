@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_etcd import PrivateEtcd
-from tests.support_haproxy import (
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.daemons.haproxy import (
     CREDENTIALS,
     PASSWORD,
     Haproxy,
@@ -25,9 +25,9 @@ from tests.support_haproxy import (
     Processes,
     haproxy_program,
 )
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_recipes import laid_out
-from tests.support_register import registered
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.recipes import laid_out
+from tests.support.register import registered
 
 pytestmark = pytest.mark.integration
 

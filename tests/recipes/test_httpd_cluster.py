@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support_apache import Answer, apache_program, ask
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_recipes import laid_out, put_keys
+from tests.support.daemons.apache import Answer, apache_program, ask
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.recipes import laid_out, put_keys
 
 pytestmark = pytest.mark.integration
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import SHIPPED
-from tests.support_recipes import laid_out
+from pyconfd.config.shipped import RECIPES
+from tests.support.recipes import laid_out
 
 pytestmark = pytest.mark.integration
 
-RECIPE = Path(SHIPPED) / "keepalived"
+RECIPE = Path(RECIPES) / "keepalived"
 SCRIPTS = RECIPE / "scripts"
 EVENT = ["INSTANCE", "VI_1", "MASTER", "150"]
 GOOD = """\

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support_apache import INCLUDES, PrivateApache, ask
-from tests.support_etcd import PrivateEtcd, free_ports, wait_until
-from tests.support_haproxy import Haproxy
-from tests.support_live_nginx import LiveNginx
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_recipes import laid_out
-from tests.support_register import backend, registered
-from tests.support_site_nginx import for_nginx
+from tests.support.daemons.apache import INCLUDES, PrivateApache, ask
+from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.haproxy import Haproxy
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.daemons.nginx_sites import for_nginx
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.recipes import laid_out
+from tests.support.register import backend, registered
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.recipes import Broken, load_recipe
-from tests.support_balanced import (
+from tests.support.daemons.balanced import (
     IMG,
     WWW,
     Balancer,
@@ -22,9 +22,9 @@ from tests.support_balanced import (
     from_address,
     started,
 )
-from tests.support_etcd import PrivateEtcd
-from tests.support_pyconfd import Daemon
-from tests.support_site_nginx import put_all, settled
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.daemons.nginx_sites import put_all, settled
+from tests.support.pyconfd import Daemon
 
 pytestmark = pytest.mark.integration
 

@@ -17,18 +17,18 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.recipes import Broken, load_recipe
-from tests.support_etcd import PrivateEtcd, free_ports
-from tests.support_live_nginx import LiveNginx
-from tests.support_nginx import certificate, nginx_binary
-from tests.support_pyconfd import Confdir, Daemon
-from tests.support_recipes import laid_out
-from tests.support_site_nginx import (
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.daemons.nginx_sites import (
     Backend,
     backends,
     for_nginx,
     put_all,
     settled,
 )
+from tests.support.daemons.nginx_trees import certificate, nginx_binary
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.recipes import laid_out
 
 pytestmark = pytest.mark.integration
 

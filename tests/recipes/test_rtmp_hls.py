@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.recipes import Broken, load_recipe
-from tests.support_etcd import PrivateEtcd
-from tests.support_nginx import MODULES
-from tests.support_pyconfd import Daemon
-from tests.support_recipes import laid_out
-from tests.support_register import registered
-from tests.support_rtmp import RtmpNginx, frames_played, publishing
-from tests.support_site_nginx import put_all
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.daemons.nginx_sites import put_all
+from tests.support.daemons.nginx_trees import MODULES
+from tests.support.daemons.rtmp import RtmpNginx, frames_played, publishing
+from tests.support.pyconfd import Daemon
+from tests.support.recipes import laid_out
+from tests.support.register import registered
 
 pytestmark = [
     pytest.mark.integration,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.app import cli
-from pyconfd.app.recipe_test import missing_programs, prove
+from pyconfd.cli import main as cli
+from pyconfd.cli.recipe_proof import missing_programs, prove
 from pyconfd.config.recipes import confdir_files, load_recipe, recipe_names
-from tests.support_recipes import keys_of, laid_out
+from tests.support.recipes import keys_of, laid_out
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "recipes"

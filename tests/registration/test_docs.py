@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.app.help import default_of
-from pyconfd.app.members_command import ALL_OPTIONS as MEMBERS_OPTIONS
+from pyconfd.cli.commands.members import ALL_OPTIONS as MEMBERS_OPTIONS
+from pyconfd.cli.help import default_of
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.options import Option
-from pyconfd.registration.arguments import RUN_OPTIONS, read_declarations, read_register_arguments
-from pyconfd.registration.options import MEMBER_OPTIONS
-from pyconfd.registration.services_file import read_services
+from pyconfd.registration.agent.arguments import (
+    RUN_OPTIONS,
+    read_declarations,
+    read_register_arguments,
+)
+from pyconfd.registration.agent.options import MEMBER_OPTIONS
+from pyconfd.registration.agent.services_file import read_services
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "register.md"

@@ -3,8 +3,8 @@
 import pytest
 
 from pyconfd.model.keys import KeyValue
+from pyconfd.registration.declaration import KEY_PATTERN, override_pattern
 from pyconfd.registration.overrides import Override, Places, changed, parse_override
-from pyconfd.registration.service import KEY_PATTERN, override_pattern
 
 
 def kv(key: str, value: str, lease: int = 7) -> KeyValue:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.system import files
-from tests.support_steps import before_call
+from tests.support.steps import before_call
 
 
 def test_links_are_followed_to_the_last_name(tmp_path: Path) -> None:

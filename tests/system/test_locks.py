@@ -9,7 +9,7 @@ import pytest
 
 from pyconfd.errors import StateError
 from pyconfd.system.locks import InstanceLock
-from tests.support_steps import in_child
+from tests.support.steps import in_child
 
 
 def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:

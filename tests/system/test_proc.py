@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pyconfd.system.proc import Commands
-from tests.support_steps import wait_until
-from tests.support_time import Stopwatch
+from tests.support.steps import wait_until
+from tests.support.waiting import Stopwatch
 
 
 def alive(pid: int) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.system.tls import verifying
-from tests.support_etcd import Certificates
+from tests.support.daemons.etcd import Certificates
 
 
 def shaken(authorities: Path, server: Certificates, name: str = "localhost") -> None:

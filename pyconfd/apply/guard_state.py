@@ -1,0 +1,137 @@
+"""
+What the guards compare with: the keys of each resource's last good version, kept over restarts.
+
+Only the number of keys is written down: it answers "is suddenly everything gone?", for which a
+number that is a minute old is as good as a new one. The first number of a resource does not wait,
+because a run that is killed before has left nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from pyconfd.errors import HeldBack, RenderError, StageError
+from pyconfd.model.resources import Resource
+from pyconfd.pipeline.guard import Good, all_gone, objection, unknown_loss
+from pyconfd.pipeline.store import Snapshot
+
+if TYPE_CHECKING:
+    from pyconfd.pipeline.render.renderer import Renderer
+
+
+class Guards:
+    """
+    Asked by the lanes before a resource is rendered. A resource is on one lane at a time, so its
+    entries need no lock.
+
+    path: the file that keeps the numbers; one that cannot be read counts as empty. clock: monotonic
+    seconds.
+    """
+
+    def __init__(self, path: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._counts = _read(path)
+        self._good = {name: Good(count=count) for name, count in self._counts.items()}
+        self._new: dict[str, Resource] = {}
+        self._held: dict[str, tuple[float, str]] = {}
+        self._released: set[str] = set()
+        #: Whether a resource has its first good version, of which nothing is written down yet.
+        self.unwritten = False
+
+    @property
+    def held(self) -> Mapping[str, str]:
+        """Resource name -> why its newest change is held back."""
+        return {name: why for name, (_, why) in list(self._held.items())}
+
+    def ask(
+        self, resource: Resource, snapshot: Snapshot, renderer: Renderer, made: int = 0
+    ) -> None:
+        """
+        made: how many files a pattern has made.
+
+        Raises HeldBack when a guard objects and nobody has released the change. Its time counts
+        from the first objection until the change is live, whatever else holds up its group.
+        """
+        name = resource.name
+        good = self._good.get(name)
+        why = objection(resource, good, snapshot) or all_gone(resource, made, snapshot)
+        if not why and good is None:
+            loss = unknown_loss(resource, snapshot)
+            why = loss if loss and _replaces(renderer, resource, snapshot) else ""
+        if not why or name in self._released:
+            self._held.pop(name, None)
+            return
+        since_s, _ = self._held.get(name, (self._clock(), ""))
+        self._held[name] = (since_s, why)
+        timeout_s = resource.guard.timeout_s
+        if timeout_s is not None and self._clock() - since_s >= timeout_s:
+            return
+        held = HeldBack(
+            f"held back: {why}",
+            where=name,
+            kept="the last good file stays",
+            hint=f"pyconfd release {name}, if it is meant",
+        )
+        if timeout_s is not None:
+            held.until_s = since_s + timeout_s
+        raise held
+
+    def passed(self, resource: Resource, snapshot: Snapshot) -> None:
+        """The version made of this snapshot is live, or was live already."""
+        self.unwritten |= resource.name not in self._counts
+        self._good[resource.name] = Good(snapshot)
+        self._new[resource.name] = resource
+        self._released.discard(resource.name)
+        self._held.pop(resource.name, None)
+
+    def release(self, names: Iterable[str]) -> tuple[str, ...]:
+        """
+        Let the held changes of these resources through; the names of those that were held.
+
+        names: whole groups, so that a group is not held again by the next of its members.
+        """
+        mates = tuple(names)
+        held = tuple(name for name in mates if name in self._held)
+        if held:
+            self._released.update(mates)
+        return held
+
+    def keep(self) -> None:
+        """Write down the numbers that are new since the last time. Raises OSError."""
+        self.unwritten = False
+        fresh, self._new = self._new, {}
+        counts = {name: self._good[name].number(resource) for name, resource in fresh.items()}
+        counts = {**self._counts, **counts}
+        if counts != self._counts:
+            new = f"{self._path}.new"
+            with open(new, "w", encoding="utf-8") as stream:
+                json.dump(counts, stream)
+            os.replace(new, self._path)
+            self._counts = counts
+
+
+def _replaces(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> bool:
+    """Whether there is a live file that would get another content."""
+    from pyconfd.pipeline import stage
+
+    if resource.each:
+        return False
+    try:
+        _, differs = stage.compare(renderer.render(resource, snapshot))
+    except (RenderError, StageError):
+        return False  # the pass meets it again and says so
+    return "content" in differs
+
+
+def _read(path: str) -> dict[str, int]:
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.load(stream)
+        return {str(name): int(count) for name, count in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

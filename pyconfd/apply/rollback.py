@@ -1,0 +1,213 @@
+"""
+Putting back: a service did not take its new files, and its resources say on_reload_failure =
+"revert".
+
+The refusal may come passes after the swap, when the reload was postponed, or after a kill; so what
+was swapped is read from the journal and not from the pass that hears the refusal. Where several
+groups were refused together, they are brought back by halves until it is known which ones the
+service does not take: one tenant's bad key must not hold up the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pyconfd.apply.context import Tools
+from pyconfd.apply.expansion import made_from
+from pyconfd.apply.group_search import Offer, by_halves
+from pyconfd.errors import SwapError
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import LaneReport, Outcome, Reloaded, ReloadFailed, Result
+from pyconfd.observe import log
+from pyconfd.pipeline import swap
+from pyconfd.system import files
+
+#: After so many refusals of one search the rest waits for its next turn: each may take seconds.
+MOST_REFUSALS = 16
+
+_REFUSED = "the service did not take the new version: "
+_CHANGED = (Result.UPDATED, Result.REMOVED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """
+    What a pass lends. tell: tells the service of what is live. offer: brings the groups of these
+    names to live files as far as they come; None when nothing may be rendered now. interval_s:
+    least time between two reloads.
+    """
+
+    tell: Callable[[], Reloaded | ReloadFailed]
+    offer: Callable[[Sequence[str]], Sequence[Outcome]] | None
+    interval_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Refused:
+    """
+    What was taken back, and what became of it since. owners: destination -> its resource and the
+    digest of the refused version, "" for a file that was to go. fates: by destination. answer: of
+    the service, the last one.
+    """
+
+    tools: Tools
+    service: str
+    resources: Sequence[Resource]
+    means: Means
+    answer: Reloaded | ReloadFailed
+    owners: dict[str, tuple[Resource, str]]
+    fates: dict[str, Outcome]
+    told_s: float = 0.0
+    refusals: int = 0
+
+    def offer(self, names: Sequence[str]) -> Offer:
+        """Put these groups live once more, and take them back if the service refuses them."""
+        offered = self.means.offer
+        if offered is None or self.refusals >= MOST_REFUSALS or not self._quiet():
+            return Offer.UNKNOWN
+        outcomes = offered(names)
+        self.fates.update((one.resource.dest, one) for one in outcomes)
+        if not any(one.result in _CHANGED for one in outcomes):
+            return Offer.PARTLY
+        failed = self._tell()
+        if failed is None:
+            return Offer.PARTLY if any(one.result.failed for one in outcomes) else Offer.TAKEN
+        if not failed.refused:
+            return Offer.UNKNOWN  # it stays, and the reload is owed
+        self.refusals += 1
+        self.take_back(failed)
+        return Offer.UNKNOWN if self._tell() else Offer.REFUSED
+
+    def _tell(self) -> ReloadFailed | None:
+        self.answer = self.means.tell()
+        if isinstance(self.answer, ReloadFailed):
+            return self.answer
+        self.told_s = time.monotonic()
+        return None
+
+    def _quiet(self) -> bool:
+        """Wait until the next reload keeps the least interval; False when it is time to stop."""
+        until_s = self.told_s + self.means.interval_s
+        while not self.tools.stopping():
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                return True
+            time.sleep(min(left_s, 0.05))
+        return False
+
+    def take_back(self, failed: ReloadFailed) -> bool:
+        """The old files live again, as far as kept. False when none was. Raises SwapTorn."""
+        digests: dict[str, str] = {}
+        judges = [one.nginx for one in self.resources if one.nginx]
+        with self.tools.turns.of(judges):  # nobody judges with files that are about to go
+            for entry in swap.revert(self.service, journal=self.tools.journal):
+                digests.setdefault(entry.dest, entry.digest)
+        for one, digest in _owners(self.resources, digests):
+            self.tools.drift.forget(one)
+            if not digest and one.item:
+                # its file stands again, so it has to be known as one that can go
+                self.tools.made.will_make(replace(one, name=one.declared, item=""), [one])
+            self.owners[one.dest] = (one, digest)
+            before = self.fates.get(one.dest)
+            if before is None or not before.result.failed:
+                base = before or Outcome(resource=one, result=Result.REVERTED, digest=digest)
+                self.fates[one.dest] = replace(
+                    base, result=Result.REVERTED, error=_error(failed), report=failed.report
+                )
+        return bool(digests)
+
+    def groups(self) -> list[str]:
+        """The names of the groups that were taken back, in declared order."""
+        places = {one.name: at for at, one in enumerate(self.resources)}
+        ones = sorted((one for one, _ in self.owners.values()), key=lambda one: one.name)
+        ones.sort(key=lambda one: places.get(one.declared, 0))
+        return list(dict.fromkeys(one.group or one.name for one in ones))
+
+    def quarantine(self, names: Iterable[str]) -> None:
+        """See to it that these versions are not tried once more."""
+        for name in names:
+            mine = [each for each in self.owners.values() if name in (each[0].group, each[0].name)]
+            versions = {one.name: digest for one, digest in mine if digest}
+            members = [one for one, _ in mine]
+            if group := members[0].group:
+                members = [one for one in self.resources if one.group == group]
+            for one in members:
+                if one.dest not in self.owners:
+                    versions[one.name] = _live(one)
+            fate = self.fates[mine[0][0].dest]
+            self.tools.quarantine.hold(
+                name,
+                versions,
+                refused=(one.name for one, _ in mine),
+                declared=dict.fromkeys(one.declared for one in members),
+                why=fate.error.what.removeprefix(_REFUSED) if fate.error else "",
+                revision=fate.revision,
+            )
+
+
+def put_back(
+    tools: Tools,
+    done: LaneReport,
+    failed: ReloadFailed,
+    resources: Sequence[Resource],
+    means: Means,
+) -> LaneReport:
+    """
+    Put the old files back, tell the service, and bring back what it does take.
+
+    done: the pass that ended with `failed`; the very same is returned when no old versions were
+    kept. resources: all of the service, as declared. What stays put back counts as failed, also
+    when an earlier pass swapped it, and is in quarantine when the service was seen to refuse it and
+    to take what was before. Raises SwapTorn.
+    """
+    fates = {outcome.resource.dest: outcome for outcome in done.outcomes}
+    refused = _Refused(tools, done.service, resources, means, failed, {}, fates)
+    if not refused.take_back(failed):
+        return done
+    if refused._tell() is None:
+        names = refused.groups()
+        if len(names) > 1 and means.offer is not None:
+            log.warn(
+                "the service refused several groups together; they are brought back by halves",
+                service=done.service,
+                groups=len(names),
+            )
+            names = by_halves(names, refused.offer)
+        elif len(names) > 1:
+            names = []
+        refused.quarantine(names)
+    looked_at = frozenset(one.declared for one, _ in refused.owners.values())
+    return replace(
+        done,
+        outcomes=tuple(refused.fates.values()),
+        names=done.names | looked_at,
+        partly=looked_at - done.names,
+        reload=refused.answer,
+    )
+
+
+def _owners(
+    resources: Sequence[Resource], digests: Mapping[str, str]
+) -> Iterator[tuple[Resource, str]]:
+    """The resource of each destination; none for one that is no longer declared."""
+    for dest, digest in digests.items():
+        found = (made_from(resource, dest) for resource in resources)
+        if one := next(filter(None, found), None):
+            yield one, digest
+
+
+def _error(failed: ReloadFailed) -> SwapError:
+    why = failed.error.what if failed.error else "its reload command failed"
+    return SwapError(
+        f"{_REFUSED}{why}",
+        kept="the version before it is live again",
+    )
+
+
+def _live(resource: Resource) -> str:
+    with contextlib.suppress(OSError):
+        return files.live(resource.dest).digest or ""
+    return ""

@@ -1,0 +1,268 @@
+"""
+One pass over a service: its groups from snapshot to live files, then one reload.
+
+The steps are in pyconfd/pipeline, their order for a group in apply/transaction.py. This file picks
+what is due, tells the service once, and makes the report.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pyconfd.apply.context import Tools
+from pyconfd.apply.expansion import expand
+from pyconfd.apply.transaction import Candidate, transact
+from pyconfd.errors import HeldBack, SwapError
+from pyconfd.model.keys import join_paths
+from pyconfd.model.resources import Command, Confirm, Nginx, Resource
+from pyconfd.model.steps import (
+    LaneReport,
+    Outcome,
+    Reads,
+    Reloaded,
+    ReloadFailed,
+    Result,
+)
+from pyconfd.pipeline import reload
+from pyconfd.pipeline.store import Snapshot
+from pyconfd.reconcile.debt import Debt, after_swaps
+from pyconfd.reconcile.service import Job
+
+if TYPE_CHECKING:
+    from pyconfd.apply.rollback import Means
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """
+    How a service is told of new files: its reload command, and the destination it names. confirm:
+    what proves that it took them, None when the exit status is believed; nginx: who says where it
+    can be asked. revert: whether the old files come back when the service does not take the new.
+    """
+
+    command: Command
+    dest: str
+    confirm: Confirm | None = None
+    nginx: Nginx | None = None
+    revert: bool = False
+
+    @staticmethod
+    def of(resources: Sequence[Resource]) -> Told | None:
+        """The telling of a service with these resources; None when it has no reload command."""
+        told = [resource for resource in resources if resource.reload]
+        if not told or told[0].reload is None:
+            return None
+        confirming = next((resource for resource in told if resource.confirm), told[0])
+        return Told(
+            told[0].reload,
+            told[0].dest,
+            confirm=confirming.confirm,
+            nginx=confirming.nginx,
+            revert=any(resource.on_reload_failure == "revert" for resource in told),
+        )
+
+
+def run_pass(
+    tools: Tools, job: Job, resources: Sequence[Resource], told: Told | None, snapshot: Snapshot
+) -> LaneReport:
+    """
+    Do the job. resources: all of the service in declared order, of which the job names those to
+    render; their groups are done whole. told: None when the service has no reload command.
+    """
+    due = _due(tools, job, resources)
+    outcomes, reads = _make_true(tools, due, snapshot)
+    owed = after_swaps(job.debt, outcomes, time.monotonic())
+    answer: Reloaded | ReloadFailed | None = None
+    if told is not None and _is_payable(tools, job, owed):
+        answer = _tell(tools, job.service, told)
+    done = LaneReport(
+        service=job.service,
+        generation=job.generation,
+        outcomes=outcomes,
+        names=frozenset(resource.name for resource in due),
+        reads=reads,
+        reload=answer,
+    )
+    if told and told.revert and isinstance(answer, ReloadFailed) and answer.refused:
+        from pyconfd.apply.rollback import put_back  # only a refusal needs it
+
+        means = _means(tools, job, told, resources, snapshot)
+        try:
+            return put_back(tools, done, answer, resources, means)
+        except SwapError as torn:
+            return replace(done, reload=replace(answer, error=torn))
+    return done
+
+
+def _means(
+    tools: Tools, job: Job, told: Told, resources: Sequence[Resource], snapshot: Snapshot
+) -> Means:
+    from pyconfd.apply.rollback import Means
+
+    def offer(names: Sequence[str]) -> Sequence[Outcome]:
+        due = [
+            resource
+            for resource in resources
+            if (resource.group or resource.name) in names
+            or (resource.each and any(name.startswith(f"{resource.name}[") for name in names))
+        ]
+        return _make_true(tools, due, snapshot, only=names)[0]
+
+    return Means(
+        tell=lambda: _tell(tools, job.service, told),
+        offer=None if job.blind else offer,
+        interval_s=max(resource.min_reload_interval_s for resource in resources),
+    )
+
+
+def _due(tools: Tools, job: Job, resources: Sequence[Resource]) -> list[Resource]:
+    """What the job names, or finds touched by others, and everything in the same groups."""
+    named = set(job.resources)
+    if job.verify:
+        named.update(resource.name for resource in tools.drift.touched(resources))
+    groups = {resource.group for resource in resources if resource.group and resource.name in named}
+    return [one for one in resources if one.name in named or one.group in groups]
+
+
+def _make_true(
+    tools: Tools,
+    due: Iterable[Resource],
+    snapshot: Snapshot,
+    *,
+    only: Collection[str] | None = None,
+) -> tuple[tuple[Outcome, ...], Mapping[str, Reads]]:
+    """
+    Every due group as far as it comes, and what each declared resource has read. only: of what a
+    pattern stands for, those of these names; it is not looked at as a whole then.
+    """
+    outcomes: list[Outcome] = []
+    candidates: list[Candidate] = []
+    admitted: list[Resource] = []
+    for name, members in groups_of(due).items():
+        if tools.stopping():
+            break
+        held = _held(tools, members, snapshot)
+        outcomes += held
+        if held:
+            continue
+        admitted += members
+        if members[0].each:
+            more, refused = _one_for_each(tools, members[0], snapshot)
+            candidates += [one for one in more if only is None or one.name in only]
+            outcomes += refused if only is None else ()
+        else:
+            candidates.append(Candidate(name, members))
+    transact(tools, candidates, snapshot)
+    done = [outcome for candidate in candidates for outcome in candidate.outcomes.values()]
+    for resource in admitted if only is None else ():
+        _note_success(tools, resource, done, snapshot)
+    return (*outcomes, *done), _reads(admitted, done)
+
+
+def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
+    """By name of the group; a resource without one is alone."""
+    groups: dict[str, list[Resource]] = {}
+    for resource in due:
+        groups.setdefault(resource.group or resource.name, []).append(resource)
+    return groups
+
+
+def _held(tools: Tools, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
+    """
+    One outcome for each member of a group that a guard holds back; empty when none is. All are
+    asked, so that the time of each guard counts from the same change.
+    """
+    objections: list[HeldBack] = []
+    for resource in members:
+        try:
+            tools.guards.ask(resource, snapshot, tools.renderer, tools.made.count(resource))
+        except HeldBack as error:
+            objections.append(error)
+    if not objections:
+        return []
+    return [Outcome(resource=one, result=Result.HELD, error=objections[0]) for one in members]
+
+
+def _one_for_each(
+    tools: Tools, resource: Resource, snapshot: Snapshot
+) -> tuple[list[Candidate], list[Outcome]]:
+    """A candidate for each name below the key path, and for each file whose name is gone."""
+    found = expand(resource, snapshot, tools.claims.other)
+    refused = [
+        Outcome(resource=one, result=Result.RENDER_FAILED, error=fault)
+        for one, fault in found.faults
+    ]
+    keep = (*found.resources, *(one for one, _ in found.faults))
+    gone = tools.made.gone(resource, keep)
+    tools.made.will_make(resource, found.resources)
+    candidates = [Candidate(one.name, (one,)) for one in found.resources]
+    candidates += [
+        Candidate(one.name, (), (one,)) for one in gone if not tools.claims.other(one, snapshot)
+    ]
+    return candidates, refused
+
+
+def _note_success(
+    tools: Tools, resource: Resource, done: Iterable[Outcome], snapshot: Snapshot
+) -> None:
+    """What the guards and the list of made files compare with next time."""
+    mine = [outcome for outcome in done if outcome.resource.declared == resource.name]
+    if any(outcome.result.failed for outcome in mine):
+        return
+    tools.guards.passed(resource, snapshot)
+    if resource.each:
+        live = [one.resource for one in mine if one.result is not Result.REMOVED]
+        tools.made.has_made(resource, live)
+
+
+def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str, Reads]:
+    """Declared name -> everything its renders asked for; left out where one of them is unknown."""
+    reads: dict[str, Reads | None] = {}
+    for resource in admitted:
+        folder = join_paths(resource.prefix, resource.each)
+        reads[resource.name] = Reads(trees=frozenset((folder,) if resource.each else ()))
+    for outcome in done:
+        name = outcome.resource.declared
+        known = reads[name]
+        if outcome.result is Result.REMOVED:
+            continue
+        if known is None or outcome.reads is None:
+            reads[name] = None
+        else:
+            reads[name] = Reads(known.keys | outcome.reads.keys, known.trees | outcome.reads.trees)
+    rendered = {outcome.resource.declared for outcome in done}
+    return {
+        resource.name: found
+        for resource in admitted
+        if (found := reads[resource.name]) and (resource.each or resource.name in rendered)
+    }
+
+
+def _is_payable(tools: Tools, job: Job, owed: Debt | None) -> bool:
+    """Whether the service is to be told now."""
+    if owed is None:
+        if job.debt is not None:
+            tools.journal.settle(job.service)  # the old content is back before anybody was told
+        return False
+    return job.may_reload and (job.pay or owed != job.debt)
+
+
+def _tell(tools: Tools, service: str, told: Told) -> Reloaded | ReloadFailed:
+    """Reload, confirm where that can be done, and strike the debt from the journal."""
+    if told.confirm is None:
+        answer = reload.reload(service, told.command, dest=told.dest, run=tools.run)
+    else:
+        answer = reload.reload_confirmed(
+            service,
+            told.command,
+            dest=told.dest,
+            run=tools.run,
+            confirm=told.confirm,
+            nginx=told.nginx,
+        )
+    if isinstance(answer, Reloaded):
+        tools.journal.settle(service)
+    return answer

@@ -1,0 +1,401 @@
+"""
+Groups on their way from a snapshot to live files: prepared, judged, swapped.
+
+A group is one or several resources that are swapped together or not at all; a resource that was
+declared alone is a group of its own. Groups fail one by one: what is wrong with one of them does
+not hold up the others, unless they are only good together, which is what declaring a group says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from pyconfd.apply.context import Tools
+from pyconfd.apply.quarantine import Refusal
+from pyconfd.errors import (
+    CheckBroken,
+    LeftOut,
+    PyconfdError,
+    RenderError,
+    StageError,
+    StateError,
+    SwapError,
+    SwapTorn,
+)
+from pyconfd.model.resources import Nginx, Resource
+from pyconfd.model.steps import (
+    Checked,
+    CommandReport,
+    Outcome,
+    Reads,
+    Refused,
+    Rendered,
+    Result,
+    Staged,
+)
+from pyconfd.observe import log
+from pyconfd.pipeline import check, stage, swap
+from pyconfd.pipeline.store import Snapshot
+
+Judged = tuple[Checked, ...] | Refused
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """
+    One group of this pass. removals: destinations that disappear with it; may_go: they were judged
+    with other groups. staged: what differs, in the group's order. outcomes: by destination,
+    complete when the candidate is settled.
+    """
+
+    name: str
+    resources: Sequence[Resource]
+    removals: Sequence[Resource] = ()
+    staged: list[Staged] = field(default_factory=list)
+    permits: list[Checked] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    settled: bool = False
+    may_go: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is still something to swap."""
+        return not self.settled and bool(self.staged or self.removals)
+
+    @property
+    def dests(self) -> list[str]:
+        """Its destinations."""
+        return [one.dest for one in (*self.resources, *self.removals)]
+
+    def begin_again(self) -> None:
+        """Forget what came of it; the staged files are gone."""
+        self.staged, self.permits, self.outcomes = [], [], {}
+        self.settled = self.may_go = False
+
+    def settle(self, resource: Resource, result: Result, **facts: object) -> None:
+        """Note what became of one destination."""
+        self.outcomes[resource.dest] = Outcome(resource=resource, result=result, **facts)  # type: ignore[arg-type]
+
+    def fail(
+        self,
+        resource: Resource,
+        result: Result,
+        *,
+        error: PyconfdError | None = None,
+        report: CommandReport | None = None,
+        reads: Reads | None = None,
+    ) -> None:
+        """The whole group is off: one destination is to blame, the others are left out."""
+        self.settled = True
+        if not isinstance(error, SwapTorn):  # then they tell the next start what has happened
+            check.discard_all(self.staged)
+        blame = LeftOut(
+            f"not done, because {resource.name} of the same group failed",
+            where=self.name,
+            kept="the live file is unchanged",
+        )
+        for each in self.staged:
+            self._left_out(each.rendered, blame)
+        for gone in self.removals:
+            self.settle(gone, Result.LEFT_OUT, error=blame)
+        known = self.outcomes.get(resource.dest)
+        self.outcomes[resource.dest] = Outcome(
+            resource=resource,
+            result=result,
+            reads=known.reads if known else reads,
+            digest=known.digest if known else "",
+            differs=known.differs if known else (),
+            revision=known.revision if known else 0,
+            error=error,
+            report=report,
+        )
+
+    def _left_out(self, rendered: Rendered, error: PyconfdError) -> None:
+        self.settle(
+            rendered.resource,
+            Result.LEFT_OUT,
+            reads=rendered.reads,
+            digest=rendered.digest,
+            revision=rendered.revision,
+            error=error,
+        )
+
+
+def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
+    """Bring each candidate to its end; afterwards its outcomes are complete."""
+    todo = list(candidates)
+    while todo:
+        for candidate in todo:
+            prepare(tools, candidate, snapshot)
+        for candidate in _waiting(todo):
+            _check_alone(tools, candidate, snapshot)
+        judges = dict.fromkeys(filter(None, map(_nginx, _waiting(todo))))
+        with tools.turns.of(judges):
+            for nginx in judges:
+                _check_in_nginx(tools, nginx, todo, snapshot)
+            todo = _swap_all(tools, todo)
+
+
+def _swap_all(tools: Tools, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Put live what has permits. Returns those that have to be judged again."""
+    again: list[Candidate] = []
+    for judged in _judged_together(candidates):
+        again += _swap(tools, judged)
+    for candidate in _waiting(candidates):
+        if candidate not in again:
+            _remove_alone(tools, candidate)
+    return again
+
+
+def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """
+    Those with permits, by verdict: what one nginx has judged as a set is swapped as a set.
+    """
+    sets: dict[object, list[Candidate]] = {}
+    for candidate in _waiting(candidates):
+        nginx = _nginx(candidate)
+        if nginx is None or candidate.staged or candidate.may_go:
+            sets.setdefault(nginx or candidate.name, []).append(candidate)
+    return list(sets.values())
+
+
+def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
+    """Render and stage every member; the first that fails ends the candidate."""
+    refusal = tools.quarantine.get(candidate.name)
+    if refusal and _was_refused(tools, candidate, refusal, snapshot):
+        return
+    for resource in candidate.resources:
+        try:
+            rendered = tools.renderer.render(resource, snapshot)
+        except RenderError as error:
+            candidate.fail(resource, Result.RENDER_FAILED, error=error, reads=error.reads)
+            return
+        candidate.settle(
+            resource,
+            Result.UNCHANGED,
+            reads=rendered.reads,
+            digest=rendered.digest,
+            revision=rendered.revision,
+        )
+        tools.drift.saw(resource, resource.dest)
+        try:
+            staged = stage.stage(rendered, keep=tools.keep_stage)
+        except StageError as error:
+            candidate.fail(resource, Result.STAGE_FAILED, error=error)
+            return
+        if staged is not None:
+            candidate.staged.append(staged)
+
+
+def _was_refused(tools: Tools, candidate: Candidate, refusal: Refusal, snapshot: Snapshot) -> bool:
+    """Whether this is the version in quarantine; then the candidate is settled, else that ends."""
+    try:
+        made = [tools.renderer.render(resource, snapshot) for resource in candidate.resources]
+    except RenderError:
+        return False  # whoever renders next says so
+    if {each.resource.name: each.digest for each in made} != refusal.versions:
+        tools.quarantine.forget(candidate.name)
+        return False
+    if tools.quarantine.admits(candidate.name):
+        log.info("a version that was refused is tried once more", name=candidate.name)
+        return False
+    error = refusal.error(candidate.name)
+    for each in made:
+        taken_back = each.resource.name in refusal.refused
+        candidate.settle(
+            each.resource,
+            Result.REVERTED if taken_back else Result.UNCHANGED,
+            reads=each.reads,
+            digest=each.digest,
+            revision=each.revision,
+            error=error if taken_back else None,
+        )
+    for gone in candidate.removals:
+        candidate.settle(gone, Result.REVERTED, error=error)
+    candidate.settled = True
+    return True
+
+
+def _waiting(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [candidate for candidate in candidates if candidate.waiting]
+
+
+def _nginx(candidate: Candidate) -> Nginx | None:
+    """The nginx that judges this group; its members agree on it, config/groups.py sees to that."""
+    members = [*candidate.resources, *candidate.removals]
+    return next((resource.nginx for resource in members if resource.nginx), None)
+
+
+def _check_alone(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
+    """The members' own check commands, each on its own staged file."""
+    for staged in candidate.staged:
+        resource = staged.rendered.resource
+        try:
+            judged = check.check(staged, tools.run)
+        except CheckBroken as error:
+            candidate.fail(resource, Result.CHECK_BROKEN, error=error)
+            return
+        if isinstance(judged, Refused):
+            report = _with_place(tools, judged, snapshot)
+            candidate.fail(resource, Result.REFUSED, report=report)
+            return
+        candidate.permits.append(judged)
+
+
+def _check_in_nginx(
+    tools: Tools, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
+) -> None:
+    """
+    All groups of one nginx together, files that only disappear included; those that do not pass are
+    left out. Where the disappearing does not pass with the others, it is judged later, by itself.
+    """
+    from pyconfd.apply.group_search import sort_out
+
+    mine = [candidate for candidate in _waiting(candidates) if _nginx(candidate) == nginx]
+    due = {candidate.name: candidate for candidate in mine if candidate.staged}
+    going = [candidate for candidate in mine if not candidate.staged]
+
+    def judge(files: Sequence[Staged], also: Sequence[Candidate] = ()) -> Judged:
+        members = set(map(id, files))
+        with_files = (
+            one for one in due.values() if any(id(staged) in members for staged in one.staged)
+        )
+        removed = [gone.dest for one in (*with_files, *also) for gone in one.removals]
+        return _ask(tools, nginx, files, removed)
+
+    def with_going(files: Sequence[Staged]) -> Judged:
+        return judge(files, going)
+
+    if not due:
+        _may_go_together(going, judge)
+        return
+    groups = {name: candidate.staged for name, candidate in due.items()}
+    verdict = sort_out(groups, judge, more=with_going if going else None)
+    for name, permits in verdict.passed.items():
+        due[name].permits = list(permits)
+    if verdict.passed and verdict.more:
+        for candidate in going:
+            candidate.may_go = True
+    for name, why in verdict.refused.items():
+        candidate = due[name]
+        if isinstance(why, CheckBroken):
+            first = candidate.staged[0].rendered.resource
+            candidate.fail(first, Result.CHECK_BROKEN, error=why)
+        else:
+            # what nginx names, or the first when it names nothing, may be of another group
+            own = why.staged if any(why.staged is each for each in candidate.staged) else None
+            blamed = (own or candidate.staged[0]).rendered.resource
+            candidate.fail(blamed, Result.REFUSED, report=_with_place(tools, why, snapshot))
+
+
+def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -> None:
+    """Many files that only disappear are one judgement, where that is a yes."""
+    if len(going) < 2:
+        return
+    with contextlib.suppress(CheckBroken):
+        judge((), going)
+        for candidate in going:
+            candidate.may_go = True
+
+
+def _with_place(tools: Tools, why: Refused, snapshot: Snapshot) -> CommandReport:
+    """The checker's words, and which line of the template and which keys made the one it named."""
+    resource = why.staged.rendered.resource
+    place = tools.renderer.place(resource, snapshot, why.line) if why.line else None
+    if place is None:
+        return why.report
+    words = why.report.output.rstrip("\n")
+    made = f"{resource.dest}:{why.line} comes from {place}"
+    return replace(why.report, output=f"{words}\n{made}\n")
+
+
+def _ask(tools: Tools, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]) -> Judged:
+    return check.check_in_nginx(
+        files,
+        nginx,
+        tools.run,
+        timeout_s=tools.check_timeout_s,
+        work_dir=tools.work_dir,
+        removed=removed,
+    )
+
+
+def _remove_alone(tools: Tools, candidate: Candidate) -> None:
+    """Files that only disappear, judged against what is live by now."""
+    nginx = _nginx(candidate)
+    first = candidate.removals[0]
+    if nginx is not None:
+        try:
+            _ask(tools, nginx, (), [gone.dest for gone in candidate.removals])
+        except CheckBroken as error:
+            candidate.fail(first, Result.CHECK_BROKEN, error=error)
+            return
+    _swap(tools, [candidate])
+
+
+def _swap(tools: Tools, judged: Sequence[Candidate]) -> list[Candidate]:
+    """
+    Put the files of one verdict live, whole or not at all. When one of them cannot be put in place,
+    its group is off; the others are as they were, and have to be judged without it: these.
+    """
+    for candidate in judged:
+        for staged in candidate.staged:
+            tools.drift.saw(staged.rendered.resource, staged.path)
+        for gone in candidate.removals:
+            tools.drift.forget(gone)
+    try:
+        _swap_files(tools, judged)
+    except SwapError as error:
+        return _not_swapped(judged, error)
+    for candidate in judged:
+        _swapped(candidate)
+    return []
+
+
+def _swap_files(tools: Tools, judged: Sequence[Candidate]) -> None:
+    permits = [permit for candidate in judged for permit in candidate.permits]
+    removals = [gone for candidate in judged for gone in candidate.removals]
+    revertible = any(
+        resource.on_reload_failure == "revert"
+        for candidate in judged
+        for resource in (*candidate.resources, *candidate.removals)
+    )
+    if len(permits) == 1 and not removals and not revertible:
+        swap.swap(permits[0], journal=tools.journal)
+    else:
+        swap.swap_all(permits, journal=tools.journal, removals=removals, keep_old=revertible)
+
+
+def _not_swapped(judged: Sequence[Candidate], error: SwapError) -> list[Candidate]:
+    """The group that the error is about fails; without one that is known, all of them do."""
+    offenders = [each for each in judged if error.where in each.dests]
+    if isinstance(error, SwapTorn) or isinstance(error.__cause__, StateError) or not offenders:
+        offenders = list(judged)
+    for candidate in offenders:
+        members = [*candidate.resources, *candidate.removals]
+        named = (each for each in members if each.dest == error.where)
+        candidate.fail(next(named, members[0]), Result.SWAP_FAILED, error=error)
+    again = [each for each in judged if each not in offenders]
+    for candidate in again:
+        candidate.begin_again()
+    return again
+
+
+def _swapped(candidate: Candidate) -> None:
+    reports = {permit.staged.path: permit.report for permit in candidate.permits}
+    for staged in candidate.staged:
+        candidate.settle(
+            staged.rendered.resource,
+            Result.UPDATED,
+            reads=staged.rendered.reads,
+            digest=staged.rendered.digest,
+            was=staged.live.digest,
+            differs=staged.differs,
+            revision=staged.rendered.revision,
+            report=reports.get(staged.path),
+        )
+    for gone in candidate.removals:
+        candidate.settle(gone, Result.REMOVED, was="removed")
+    candidate.settled = True

@@ -1,0 +1,179 @@
+"""
+Why a connection to an etcd node fails, found by looking once with the standard library.
+
+grpc's texts change with its version and often hide the reason ("Socket closed"). This runs only
+after a failure, is bounded, and answers in words an operator can act upon.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+from pyconfd.backends.base import SourceOptions
+from pyconfd.backends.etcd.endpoints import Endpoint
+from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable
+from pyconfd.system.tls import verifying
+
+TIMEOUT_S = 1.0
+
+# X509_V_ERR_* of openssl/x509_vfy.h
+_EXPIRED, _NOT_YET_VALID, _NAME, _ADDRESS = 10, 9, 62, 64
+_ASK_VERSION = b"GET /version HTTP/1.0\r\n\r\n"
+
+
+def diagnose(endpoint: Endpoint, options: SourceOptions, said: str) -> SourceError:
+    """
+    The reason, as SourceRefused when no retry can mend it, else SourceUnavailable.
+
+    said: what grpc said, kept when nothing better is found.
+    """
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
+            plain.settimeout(TIMEOUT_S)
+            found = _look_tls(plain, endpoint, options) if endpoint.tls else _look_plain(plain)
+    except socket.gaierror:
+        return SourceUnavailable("the host name is not known")
+    except TimeoutError:
+        return SourceUnavailable("no answer in time")
+    except OSError as error:
+        return SourceUnavailable((error.strerror or said).lower())
+    if not endpoint.tls and found is None and _speaks_tls(endpoint):
+        return _tls_wanted()
+    return found or SourceUnavailable(said)
+
+
+def _look_plain(plain: socket.socket) -> SourceError | None:
+    plain.sendall(_ASK_VERSION)
+    answer = _read(plain)
+    if b"HTTP request to an HTTPS server" in answer:
+        return _tls_wanted()
+    if b'"etcdserver":"2.' in answer.replace(b" ", b"") or b"etcd 2." in answer:
+        return SourceRefused(
+            "an etcd 2 server, which has no v3 API", hint="etcd 3.4 or newer is needed"
+        )
+    return None
+
+
+def _look_tls(
+    plain: socket.socket, endpoint: Endpoint, options: SourceOptions
+) -> SourceError | None:
+    try:
+        context = client_context(options)
+    except (OSError, ssl.SSLError) as error:
+        return unreadable(error, options)
+    name = options.tls_server_name or endpoint.host
+    try:
+        with context.wrap_socket(plain, server_hostname=name) as secured:
+            # A refused client certificate shows at the first read (TLS 1.3).
+            secured.sendall(_ASK_VERSION)
+            _read(secured)
+    except ssl.SSLCertVerificationError as error:
+        return _distrusted(error, name, options)
+    except ssl.SSLError as error:
+        return _speaks_plain(endpoint) or _tls_failed(error, options)
+    except ConnectionError:
+        closed = SourceUnavailable("the connection was closed during the TLS handshake")
+        return _speaks_plain(endpoint) or closed
+    return None
+
+
+def client_context(options: SourceOptions) -> ssl.SSLContext:
+    """The TLS settings that the options ask for. Raises OSError for unreadable files."""
+    context = verifying(options.client_ca_keys)  # as grpc does, whose failure is explained
+    if options.client_cert:
+        context.load_cert_chain(options.client_cert, options.client_key or None)
+    return context
+
+
+def unreadable(error: OSError, options: SourceOptions) -> SourceRefused:
+    """The error for certificate files that cannot be read or used."""
+    named = getattr(error, "filename", None)
+    given = [options.client_ca_keys, options.client_cert, options.client_key]
+    files = str(named or ", ".join(each for each in given if each))
+    return SourceRefused(
+        f"the TLS files cannot be used: {error.strerror or error} ({files})",
+        hint="--client-ca-keys, --client-cert and --client-key are PEM files",
+    )
+
+
+def _distrusted(
+    error: ssl.SSLCertVerificationError, name: str, options: SourceOptions
+) -> SourceRefused:
+    if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
+        return SourceRefused(
+            f"the server's {error.verify_message}", hint="renew it, or look at the clock"
+        )
+    if error.verify_code in (_NAME, _ADDRESS):
+        return SourceRefused(
+            f"the server's certificate is not for the name {name}",
+            hint="use the name in it for the node, or --tls-server-name",
+        )
+    against = options.client_ca_keys or "the system's authorities"
+    return SourceRefused(
+        f"the server's certificate comes from an unknown authority ({error.verify_message}; "
+        f"trusted: {against})",
+        hint="--client-ca-keys",
+    )
+
+
+def _tls_failed(error: ssl.SSLError, options: SourceOptions) -> SourceError:
+    reason = (error.reason or str(error)).upper()
+    if "ALERT" in reason or "CERTIFICATE" in reason:
+        given = f"refused {options.client_cert}" if options.client_cert else "demands one"
+        return SourceRefused(
+            f"the server checks client certificates and {given} ({reason.lower()})",
+            hint="--client-cert and --client-key",
+        )
+    return SourceUnavailable(f"TLS failed: {reason.lower()}")
+
+
+def _speaks_plain(endpoint: Endpoint) -> SourceRefused | None:
+    """The refusal if a question in plain HTTP gets a plain answer."""
+    try:
+        with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
+            plain.settimeout(TIMEOUT_S)
+            plain.sendall(_ASK_VERSION)
+            answer = _read(plain)
+    except OSError:
+        return None
+    if not answer.startswith(b"HTTP/") or b"HTTPS server" in answer:
+        return None
+    return SourceRefused(
+        "TLS was spoken to a port that speaks plain HTTP",
+        hint="http:// without --client-ca-keys, or give the server a certificate",
+    )
+
+
+def _tls_wanted() -> SourceRefused:
+    return SourceRefused(
+        "plain HTTP was spoken to a port that speaks TLS", hint="https:// or --client-ca-keys"
+    )
+
+
+def _speaks_tls(endpoint: Endpoint) -> bool:
+    """Whether a TLS handshake, without looking at certificates, gets somewhere."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain,
+            context.wrap_socket(plain),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+def _read(stream: socket.socket) -> bytes:
+    """What comes until the end, the deadline or 4 kB."""
+    found = b""
+    try:
+        while len(found) < 4096 and (more := stream.recv(4096)):
+            found += more
+    except ssl.SSLError:
+        raise
+    except OSError:
+        pass
+    return found

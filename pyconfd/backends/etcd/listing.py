@@ -1,0 +1,265 @@
+"""
+Reading etcd: key paths as ranges, and many ranges at one revision, in pages.
+
+Shell over the channel; which ranges and when is the caller's.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyconfd.backends.etcd.channel import EtcdChannel
+from pyconfd.backends.etcd.protobuf import message
+from pyconfd.errors import RevisionCompacted, SourceRefused, SourceUnavailable, StoreFull
+from pyconfd.model.keys import KeyValue, is_under, key_path
+
+# First pages are small even when values are at etcd's limit of some MiB; from then on the pages
+# of a call hold about PAGE_BYTES, so that no message grows without bound.
+FIRST_PAGE = 512
+LEAST_FIRST_PAGE = 16
+LARGEST_PAGE = 100_000
+PAGE_BYTES = 8 << 20
+# Ranges asked for in one transaction (etcd's default limit of operations is 128).
+TXN_RANGES = 100
+PROGRESS_AFTER_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """
+    One etcd range [start, end) for a prefix.
+
+    It also holds siblings such as /app-x beside /app; they are dropped at the door. below:
+    only what is below the prefix, for users who may not read the key of the prefix itself.
+    """
+
+    prefix: str
+    below: bool = False
+
+    @property
+    def start(self) -> bytes:
+        raw = encode(self.prefix)
+        return raw + b"/" if self.below else raw
+
+    @property
+    def end(self) -> bytes:
+        # "0" follows "/", so [/app, /app0) is /app and all of /app/...
+        return b"0" if self.prefix == "/" else encode(self.prefix) + b"0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A page to be asked for: of which span, from which key on, how many keys."""
+
+    span: Span
+    start: bytes
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What listing gives: which store, at which revision, what."""
+
+    cluster_id: int
+    revision: int
+    keys: tuple[KeyValue, ...]
+
+
+def encode(key: str) -> bytes:
+    """A key as etcd holds it; bytes that are not UTF-8 come back as they were."""
+    return key.encode("utf-8", "surrogateescape")
+
+
+def decode(raw: bytes) -> str:
+    """A key path from etcd's bytes: cleaned only where it is not clean already."""
+    key = raw.decode("utf-8", "surrogateescape")
+    if "//" in key or key[-1:] == "/":
+        return key_path(key)
+    return key
+
+
+def list_spans(
+    channel: EtcdChannel,
+    spans: Sequence[Span],
+    *,
+    timeout_s: float,
+    serializable: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Page:
+    """
+    Every key of the spans at one revision.
+
+    progress: told the number of keys so far, about once a second, when it takes longer.
+    Raises SourceRefused naming prefix and user when one may not be read, SourceUnavailable.
+    """
+    reader = _Reader(channel, time.monotonic() + timeout_s, serializable, progress)
+    for _ in range(3):
+        try:
+            return reader.read(spans)
+        except RevisionCompacted:
+            reader.start_over()  # compacted between two pages: another revision, all again
+    raise SourceUnavailable("the store is compacted faster than it can be read")
+
+
+class _Reader:
+    """One listing: the revision that all pages share, and what was read so far."""
+
+    def __init__(
+        self,
+        channel: EtcdChannel,
+        deadline: float,
+        serializable: bool,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self._channel = channel
+        self._deadline = deadline
+        self._serializable = serializable
+        self._progress = progress
+        self._told = time.monotonic()
+        self.start_over()
+
+    def start_over(self) -> None:
+        self._revision = 0
+        self._cluster = 0
+        self._keys: list[KeyValue] = []
+
+    def read(self, spans: Sequence[Span]) -> Page:
+        for first in range(0, len(spans), TXN_RANGES):
+            part = spans[first : first + TXN_RANGES]
+            size = max(LEAST_FIRST_PAGE, FIRST_PAGE // len(part))
+            asks = [_Ask(span, span.start, size) for span in part]
+            while asks:
+                answers = self._pages(asks)
+                for ask, answer in zip(asks, answers, strict=True):
+                    self._keys += key_values(ask.span, answer.kvs)
+                asks = _next_asks(asks, answers)
+                self._tell()
+        return Page(self._cluster, self._revision, tuple(self._keys))
+
+    def _pages(self, asks: Sequence[_Ask]) -> Sequence[Any]:
+        """A page of each, in one call and so at one revision from the first call on."""
+        if len(asks) == 1:
+            return [self._page(asks[0])]
+        operation = message("RequestOp")
+        transaction = message("TxnRequest")(
+            success=[operation(request_range=self._request(ask)) for ask in asks]
+        )
+        try:
+            answer = self._call("KV/Txn", transaction, "")
+        except (SourceRefused, StoreFull):
+            # The store does not say which one it refused: ask for each. And etcd before 3.6 takes
+            # any transaction for a write when it is full (its CHANGELOG-3.6, #13435).
+            return [self._page(ask) for ask in asks]
+        return [each.response_range for each in answer.responses]
+
+    def _page(self, ask: _Ask) -> Any:
+        """One page, at the revision of the first call."""
+        return self._call("KV/Range", self._request(ask), ask.span.prefix)
+
+    def _request(self, ask: _Ask) -> Any:
+        return message("RangeRequest")(
+            key=ask.start,
+            range_end=ask.span.end,
+            limit=ask.limit,
+            revision=self._revision,
+            serializable=self._serializable,
+        )
+
+    def _call(self, name: str, request: Any, what: str) -> Any:
+        left_s = self._deadline - time.monotonic()
+        answer = self._channel.unary(name, request, timeout_s=left_s, what=what)
+        header = answer.header
+        if not self._revision:
+            self._revision = header.revision
+            self._cluster = header.cluster_id
+        elif header.cluster_id != self._cluster:
+            raise RevisionCompacted("another cluster answered between two pages", revision=0)
+        return answer
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self._progress is not None and now - self._told >= PROGRESS_AFTER_S:
+            self._told = now
+            self._progress(len(self._keys))
+
+
+def _next_asks(asks: Sequence[_Ask], answers: Sequence[Any]) -> list[_Ask]:
+    """What is left of each: pages that share PAGE_BYTES, by the size of the keys so far."""
+    left = [pair for pair in zip(asks, answers, strict=True) if pair[1].more]
+    return [
+        _Ask(
+            ask.span,
+            answer.kvs[len(answer.kvs) - 1].key + b"\0",
+            _next_limit(ask.limit, answer.ByteSize(), PAGE_BYTES // len(left)),
+        )
+        for ask, answer in left
+    ]
+
+
+def _next_limit(limit: int, size_bytes: int, room_bytes: int) -> int:
+    """How many keys the next page may have, given the last page's limit and size."""
+    per_key = max(1, size_bytes // limit)
+    return max(1, min(LARGEST_PAGE, room_bytes // per_key))
+
+
+def key_values(span: Span, kvs: Any) -> list[KeyValue]:
+    """The page's keys that are under the span's prefix."""
+    found = _made(kvs)
+    if not found:
+        return found
+    below = span.prefix.rstrip("/") + "/"
+    # Keys come sorted: if the first and the last are below the prefix, all between them are.
+    if found[0].key.startswith(below) and found[-1].key.startswith(below):
+        return found
+    prefix = span.prefix
+    return [each for each in found if is_under(each.key, prefix)]
+
+
+class _Plain:
+    """The slots of KeyValue with an __init__ that Python runs fast."""
+
+    __slots__ = ("key", "lease", "mod_revision", "value")
+
+    def __init__(self, key: str, value: bytes, mod_revision: int, lease: int) -> None:
+        self.key = key
+        self.value = value
+        self.mod_revision = mod_revision
+        self.lease = lease
+
+
+def _made(kvs: Any) -> list[KeyValue]:
+    """
+    One KeyValue for each of etcd's.
+
+    The hot loop of a large listing. A frozen class sets its fields through object.__setattr__,
+    which is most of the time; so plain objects of the same layout are filled and become
+    KeyValues afterwards. The collector does not look again and again at what is new and stays.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        try:
+            made: list[Any] = [
+                _Plain(kv.key.decode(), kv.value, kv.mod_revision, kv.lease) for kv in kvs
+            ]
+        except UnicodeDecodeError:
+            made = [_Plain(decode(kv.key), kv.value, kv.mod_revision, kv.lease) for kv in kvs]
+        _clean(made)
+        for each in made:
+            each.__class__ = KeyValue
+    finally:
+        if collecting:
+            gc.enable()
+    return made
+
+
+def _clean(made: list[_Plain]) -> None:
+    """Make key paths of the keys, where any is none already."""
+    joined = "\n".join([each.key for each in made]) + "\n"
+    if "//" in joined or "/\n" in joined:
+        for each in made:
+            each.key = decode(encode(each.key))

@@ -1,0 +1,262 @@
+"""
+The one door to etcd3, grpc and protobuf: message classes, method descriptions, the client class.
+
+The generated code inside etcd3 0.12.0 refuses every protobuf above 3.20. The descriptors in it
+are sound, so they are read from the installed package as text, without importing it, and made
+into classes in a pool of their own: no generated code is vendored, nothing is pinned, another
+package's `rpc.proto` in the process does not clash. This takes some milliseconds.
+
+Shell, without state but for what is imported once. No behaviour of a client lives here.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+import types
+from dataclasses import dataclass
+from typing import Any
+
+from pyconfd.errors import SourceRefused
+
+_FILES = ("kv", "auth", "rpc")
+_PACKAGE = "etcdserverpb"
+
+# Fields that etcd has and the descriptors of etcd3 0.12.0 lack: (message, field, number, type).
+# etcd api/etcdserverpb/rpc.proto; tests/backends/etcd/test_protobuf.py checks them on a server.
+_INT64, _BOOL, _STRING = 3, 8, 9
+_ADDED = (
+    ("WatchCreateRequest", "watch_id", 7, _INT64),
+    ("WatchCreateRequest", "fragment", 8, _BOOL),
+    ("WatchResponse", "fragment", 7, _BOOL),
+    ("StatusResponse", "errors", 8, _STRING),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One call of etcd's API: its path and how requests become bytes and bytes responses."""
+
+    path: str
+    request: Any
+    response: Any
+
+
+def load_grpc() -> Any:
+    """
+    The grpc module, imported with the settings this program needs.
+
+    Fork support off: with it, children started while calls are running fail now and then.
+    Verbosity none: grpc writes to stderr on every failed handshake; we report these ourselves.
+    Both are read by grpc once, at import; what the operator has set is kept.
+    """
+    grpc = sys.modules.get("grpc")
+    if grpc is None:
+        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        grpc = _import_without_asyncio() if _alone else importlib.import_module("grpc")
+    return grpc
+
+
+_alone = False
+
+
+def own_this_process() -> None:
+    """
+    Say that nobody else in this process uses grpc or asyncio: the command line calls this.
+
+    grpc imports asyncio for its asynchronous half, which is not used here and costs 40 of its
+    90 ms of CPU at every start. In somebody else's process that half must stay usable.
+    """
+    global _alone
+    _alone = True
+
+
+# The newest grpcio on which the import without asyncio was tried; newer ones get the plain one.
+_TRIED = (1, 85)
+
+
+def _import_without_asyncio() -> Any:
+    if "asyncio" in sys.modules or not (0, 0) < _grpc_version() <= _TRIED:
+        return importlib.import_module("grpc")
+    sys.modules["asyncio"] = _NoAsyncio("asyncio")
+    sys.modules["grpc.aio"] = types.ModuleType("grpc.aio")
+    try:
+        return importlib.import_module("grpc")
+    finally:
+        # Whoever imports asyncio later gets the real one.
+        del sys.modules["asyncio"], sys.modules["grpc.aio"]
+
+
+class _NoAsyncio(types.ModuleType):
+    """Has whatever class the import of grpc asks of asyncio."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+def _grpc_version() -> tuple[int, ...]:
+    """(1, 85) of the installed grpcio, read as text; (0, 0) when it cannot be found."""
+    spec = importlib.util.find_spec("grpc")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        try:
+            with open(os.path.join(folder, "_grpcio_metadata.py"), encoding="utf-8") as file:
+                major, minor, *_ = file.read().split('"""')[1].split(".")
+            return int(major), int(minor)
+        except (OSError, IndexError, ValueError):
+            break
+    return 0, 0
+
+
+@functools.cache
+def message(name: str) -> Any:
+    """The message class `name`, such as "RangeRequest" or "mvccpb.KeyValue"."""
+    full = name if "." in name else f"{_PACKAGE}.{name}"
+    return _message_class(_pool().FindMessageTypeByName(full))
+
+
+@functools.cache
+def method(name: str) -> Method:
+    """The method `name`, such as "KV/Range"."""
+    service, call = name.split("/")
+    described = _pool().FindServiceByName(f"{_PACKAGE}.{service}").methods_by_name[call]
+    return Method(
+        f"/{_PACKAGE}.{name}",
+        _message_class(described.input_type),
+        _message_class(described.output_type),
+    )
+
+
+def _message_class(descriptor: Any) -> Any:
+    from google.protobuf import message_factory
+
+    return message_factory.GetMessageClass(descriptor)
+
+
+@functools.cache
+def _pool() -> Any:
+    """A pool with etcd's three files and the added fields."""
+    from google.protobuf import descriptor_pb2, descriptor_pool
+
+    pool = descriptor_pool.DescriptorPool()
+    folder = _etcd3_folder()
+    for name in _FILES:
+        described = descriptor_pb2.FileDescriptorProto.FromString(_serialized(folder, name))
+        if name == "rpc":
+            _add_fields(described)
+        pool.AddSerializedFile(described.SerializeToString())
+    return pool
+
+
+def _etcd3_folder() -> str:
+    spec = importlib.util.find_spec("etcd3")
+    if spec is None or not spec.submodule_search_locations:
+        raise SourceRefused("the etcd3 package is not installed", hint="pip install etcd3")
+    return str(spec.submodule_search_locations[0])
+
+
+def _serialized(folder: str, name: str) -> bytes:
+    r"""The descriptor in `etcdrpc/<name>_pb2.py`: the literal in `serialized_pb=_b('...')`."""
+    path = os.path.join(folder, "etcdrpc", f"{name}_pb2.py")
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        literal = text.split("serialized_pb=_b('", 1)[1].split("')\n", 1)[0]
+    except (OSError, IndexError):
+        raise SourceRefused(
+            "the installed etcd3 package has a shape that is not known here",
+            where=path,
+            hint="pip install 'etcd3==0.12.0'",
+        ) from None
+    return literal.encode("ascii").decode("unicode_escape").encode("latin-1")
+
+
+def _add_fields(described: Any) -> None:
+    """Give the messages of rpc.proto the fields of `_ADDED` and the progress request."""
+    messages = {each.name: each for each in described.message_type}
+    for owner, field, number, kind in _ADDED:
+        if all(known.name != field for known in messages[owner].field):
+            label = 3 if kind == _STRING else 1  # the only string added is a repeated one
+            messages[owner].field.add(name=field, number=number, type=kind, label=label)
+    request = messages["WatchRequest"]
+    if all(known.name != "progress_request" for known in request.field):
+        described.message_type.add(name="WatchProgressRequest")
+        request.field.add(
+            name="progress_request",
+            number=3,
+            type=11,
+            label=1,
+            type_name=f".{_PACKAGE}.WatchProgressRequest",
+            oneof_index=0,
+        )
+
+
+@functools.cache
+def etcd3_module() -> Any:
+    """
+    The etcd3 package, imported with our message classes in the place of its own.
+
+    Costs the import of grpc and tenacity, so only commands that need its client call this.
+    An etcd3 that somebody imported before us works by itself (old protobuf) and is returned as
+    it is: its client then uses its own classes, which go over our channel just as well.
+    """
+    if "etcd3" not in sys.modules:
+        load_grpc()
+        for name, module in _replacements().items():
+            sys.modules.setdefault(name, module)
+    import etcd3
+
+    return etcd3
+
+
+def _replacements() -> dict[str, Any]:
+    """`etcd3.etcdrpc` and its submodules, made of the pool."""
+    package = types.ModuleType("etcd3.etcdrpc")
+    modules = {"etcd3.etcdrpc": package}
+    for name in _FILES:
+        described = _pool().FindFileByName(f"{name}.proto")
+        module = types.ModuleType(f"etcd3.etcdrpc.{name}_pb2")
+        for each, descriptor in described.message_types_by_name.items():
+            setattr(module, each, _message_class(descriptor))
+        for each, enum in described.enum_types_by_name.items():
+            for value in enum.values:
+                setattr(module, value.name, value.number)
+            setattr(module, each, enum)
+        modules[module.__name__] = module
+        setattr(package, f"{name}_pb2", module)
+    for each in vars(modules["etcd3.etcdrpc.rpc_pb2"]).copy():
+        if not each.startswith("__"):
+            setattr(package, each, getattr(modules["etcd3.etcdrpc.rpc_pb2"], each))
+    for service in _pool().FindFileByName("rpc.proto").services_by_name.values():
+        setattr(package, f"{service.name}Stub", _stub_class(service))
+    return modules
+
+
+def _stub_class(service: Any) -> type:
+    """A class as grpc's generator makes it: one attribute per method, bound to a channel."""
+    from google.protobuf import descriptor_pb2
+
+    described = descriptor_pb2.ServiceDescriptorProto()
+    service.CopyToProto(described)  # protobuf 4.25 tells of streaming only here
+    words = ("unary", "stream")
+    kinds = {
+        each.name: f"{words[each.client_streaming]}_{words[each.server_streaming]}"
+        for each in described.method
+    }
+
+    def init(self: Any, channel: Any) -> None:
+        for name, kind in kinds.items():
+            made = method(f"{service.name}/{name}")
+            call = getattr(channel, kind)(
+                made.path,
+                request_serializer=made.request.SerializeToString,
+                response_deserializer=made.response.FromString,
+            )
+            setattr(self, name, call)
+
+    return type(f"{service.name}Stub", (), {"__init__": init})

@@ -1,0 +1,117 @@
+"""
+etcd as a source: one list at one revision, one stream from the next.
+
+Shell; the parts are in the files beside it: etcd_channel (members, login), etcd_read (lists),
+etcd_watch (following), etcd_errors (words).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyconfd.backends.base import Put, SourceOptions
+from pyconfd.backends.etcd.channel import EtcdChannel
+from pyconfd.backends.etcd.listing import Page, Span, list_spans
+from pyconfd.backends.etcd.protobuf import message
+from pyconfd.errors import SourceError, SourceRefused
+from pyconfd.model.keys import Listed
+
+if TYPE_CHECKING:
+    from pyconfd.backends.etcd.watch import EtcdWatch
+
+
+class EtcdSource:
+    """A Source over etcd's v3 API."""
+
+    def __init__(self, options: SourceOptions, name: str = "etcd") -> None:
+        self.name = name
+        self._options = options
+        self._channel = EtcdChannel(options)
+        # Prefixes whose own key this user may not read, only what is below.
+        self._narrowed: set[str] = set()
+
+    def list(self, prefixes: Sequence[str], *, timeout_s: float) -> Listed:
+        page, _ = self._read(self._channel, prefixes, timeout_s)
+        return Listed(self.name, page.cluster_id, page.revision, page.keys)
+
+    def watch(self, prefixes: Sequence[str], put: Put) -> EtcdWatch:
+        from pyconfd.backends.etcd.watch import EtcdWatch
+
+        def lister(channel: EtcdChannel, timeout_s: float) -> tuple[Page, Sequence[Span]]:
+            found = self._read(channel, prefixes, timeout_s)
+            self._refresh_members(channel)
+            return found
+
+        if not prefixes:
+            raise SourceRefused("nothing to follow: no prefix was given")
+        # A channel of its own, so that stopping a watch cannot end somebody else's call.
+        channel = EtcdChannel(self._options)
+        made = EtcdWatch(self.name, channel, prefixes, lister, put, self._options)
+        made.start()
+        return made
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _read(
+        self, channel: EtcdChannel, prefixes: Sequence[str], timeout_s: float
+    ) -> tuple[Page, Sequence[Span]]:
+        if not prefixes:
+            raise SourceRefused("nothing to read: no prefix was given")
+        spans = [Span(prefix, prefix in self._narrowed) for prefix in prefixes]
+        serializable = self._options.serializable
+        try:
+            page = list_spans(
+                channel, spans, timeout_s=timeout_s, serializable=serializable, progress=_progress
+            )
+        except SourceRefused as error:
+            if "no permission" not in error.what or not self._narrow(channel, spans):
+                raise
+            return self._read(channel, prefixes, timeout_s)
+        return page, spans
+
+    def _narrow(self, channel: EtcdChannel, spans: Sequence[Span]) -> bool:
+        """
+        Find prefixes of which only the keys below may be read; whether there are any new ones.
+
+        Permissions are often given for "/app/", which does not hold the key "/app".
+        """
+        found = False
+        for span in spans:
+            if span.below or span.prefix == "/" or _may_read(channel, span):
+                continue
+            if not _may_read(channel, Span(span.prefix, below=True)):
+                return False
+            self._narrowed.add(span.prefix)
+            found = True
+        return found
+
+    def _refresh_members(self, channel: EtcdChannel) -> None:
+        """Take in the members the cluster tells of; a refusal costs only that knowledge."""
+        if not self._options.refresh_members:
+            return
+        try:
+            answer = channel.unary(
+                "Cluster/MemberList", message("MemberListRequest")(), timeout_s=2
+            )
+            channel.learn_members(url for member in answer.members for url in member.clientURLs)
+        except SourceError:
+            return
+
+
+def _may_read(channel: EtcdChannel, span: Span) -> bool:
+    request = message("RangeRequest")(
+        key=span.start, range_end=span.end, limit=1, keys_only=True, serializable=True
+    )
+    try:
+        channel.unary("KV/Range", request, timeout_s=2, what=span.prefix)
+    except SourceRefused:
+        return False
+    return True
+
+
+def _progress(count: int) -> None:
+    import logging
+
+    logging.getLogger(__name__).info("reading etcd: %d keys so far", count)

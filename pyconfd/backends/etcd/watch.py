@@ -1,0 +1,181 @@
+"""
+Following etcd: carries out what the cursor decides, and says what came of it.
+
+One thread owns the session. While a stream is open, its reader hands on events, in turn with that
+thread; everything else comes to the inbox. All waits are for the inbox or for calls that closing
+the channel ends, so stopping is prompt.
+
+Shell; decisions are in cursor.py and pace.py, the open stream in etcd_follow.py.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pyconfd.backends.base import Put, SourceOptions
+from pyconfd.backends.etcd import cursor as at
+from pyconfd.backends.etcd.channel import EtcdChannel, Link
+from pyconfd.backends.etcd.follower import ANSWER_S, Follower
+from pyconfd.backends.etcd.listing import Page, Span
+from pyconfd.backends.etcd.protobuf import message
+from pyconfd.backends.etcd.throttle import REST_S
+from pyconfd.backends.etcd.watch_session import Session
+from pyconfd.errors import RevisionCompacted, SourceError, SourceRefused, SourceUnavailable
+from pyconfd.model.keys import Listed, Lost
+
+LIST_S = 60.0
+# A thread that waits for a name server cannot be woken; it puts nothing and ends by itself.
+JOIN_S = 1.0
+
+# Reads all spans at one revision over a channel within seconds; also the spans as they may be
+# read, for a user who may see only what is below a prefix.
+Lister = Callable[[EtcdChannel, float], tuple[Page, Sequence[Span]]]
+
+
+class EtcdWatch:
+    """
+    A watch over prefixes. The channel is its own: `stop` closes it.
+
+    Started by `start`. A failure is told once and the same command tried again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        channel: EtcdChannel,
+        prefixes: Sequence[str],
+        lister: Lister,
+        put: Put,
+        options: SourceOptions,
+    ) -> None:
+        self._session = Session(name, channel, prefixes, put, options)
+        self._lister = lister
+        self._rested: Link | None = None  # whose stream was left for a moment
+        self._thread = threading.Thread(target=self._run, name=f"{name}-watch", daemon=True)
+
+    # From any thread
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._session.wish_stop()
+        self._session.channel.close()
+        if self._thread is not threading.current_thread():
+            self._thread.join(JOIN_S)
+
+    def relist(self) -> None:
+        self._session.wish_list("asked for")
+
+    # The thread
+
+    def _run(self) -> None:
+        session = self._session
+        try:
+            command: at.Command | None = at.List("start")
+            while command is not None and not session.stopping:
+                command = self._carry_out(command)
+        except Exception as error:
+            if session.stopping:
+                return  # a call on the channel that was closed just then
+            # The top of the thread: its death must be heard.
+            import logging
+
+            logging.getLogger(__name__).exception("the watch of %s ended", session.name)
+            session.say(Lost(session.name, SourceUnavailable(f"the watch ended: {error!r}")))
+
+    def _carry_out(self, command: at.Command) -> at.Command | None:
+        """One command; gives the next one, None when stopped."""
+        session = self._session
+        try:
+            match command:
+                case at.List(reason):
+                    return self._list(reason)
+                case at.Verify(revision):
+                    return session.step(self._verify(revision))
+                case at.Follow(start):
+                    return self._follow(start)
+                case _:
+                    raise AssertionError(command)
+        except SourceError as error:
+            session.lose(error)
+            session.pause_after(error)
+        if session.wished:
+            return session.step(at.Asked(session.take_wish()))
+        return command
+
+    def _list(self, reason: str) -> at.Command | None:
+        session = self._session
+        session.take_wish()
+        self._reach()
+        page, session.spans = self._lister(session.channel, LIST_S)
+        session.history.listed(page.keys)
+        session.well()
+        session.say(Listed(session.name, page.cluster_id, page.revision, page.keys, reason))
+        return session.step(at.ListedAt(page.cluster_id, page.revision))
+
+    def _reach(self) -> None:
+        """Find out within seconds whether any member answers, before the long time of a list."""
+        session = self._session
+        try:
+            self._ask(
+                message("RangeRequest")(
+                    key=session.spans[0].start,
+                    keys_only=True,
+                    serializable=session.options.serializable,
+                )
+            )
+        except SourceRefused:
+            return  # the listing knows better what it may read
+
+    def _ask(self, request: Any) -> Any:
+        timeout_s = ANSWER_S * self._session.patience
+        return self._session.channel.unary("KV/Range", request, timeout_s=timeout_s)
+
+    def _verify(self, revision: int) -> at.Message:
+        """
+        Whether the store, as of `revision`, is the one that we know (etcd_history.py).
+
+        After a rest in a storm, over the connection of before, only the last change is asked for.
+        """
+        rested, self._rested = self._rested, None
+        try:
+            reason = self._differs(revision, whole=rested is None)
+            if rested and not reason and self._session.channel.link() is not rested:
+                reason = self._differs(revision, whole=True)
+        except RevisionCompacted as error:
+            reason = error.what
+        except SourceRefused as error:
+            if "no permission" not in error.what:
+                raise
+            # The mark may be a stranger's. The listing knows what may be read, and names the rest.
+            reason = "what may be read has changed"
+        return at.Verified(same=not reason, reason=reason)
+
+    def _differs(self, revision: int, *, whole: bool) -> str:
+        """In what it is not the store that we know, or ""."""
+        session = self._session
+        for wanted, as_known in session.history.questions(session.spans, revision, whole=whole):
+            answer = self._ask(wanted)
+            if answer.header.cluster_id != session.cursor.cluster_id:
+                return "another cluster answers"
+            if not as_known(answer):
+                return "the store has another history (wiped or restored)"
+        return ""
+
+    def _follow(self, start: int) -> at.Command | None:
+        channel = self._session.channel
+        follower = Follower(self._session, channel.link())
+        try:
+            return follower.run(start)
+        finally:
+            follower.stream.close()
+            if not follower.clean:
+                channel.drop(follower.stream.link)
+            if follower.tired:
+                self._rested = follower.stream.link
+                self._session.rest(REST_S)
+            else:
+                self._session.broke(follower.broken)

@@ -1,0 +1,3 @@
+"""
+The commands, one file each: options, what is asked, what is printed. main.py names them.
+"""

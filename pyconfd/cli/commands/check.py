@@ -1,0 +1,193 @@
+"""
+`pyconfd check`: settings, conf.d and templates are validated without a store.
+
+With --values the templates are rendered by the real functions, with keys from a file. Nothing is
+written. Exit status: 0 no fault; 1 a template does not compile or render; 2 the settings or conf.d
+have faults. All faults are said, those of the settings, of conf.d and of the templates together.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pyconfd.cli.main import DONE, FAILED, WRONG_USAGE
+from pyconfd.cli.usage_errors import say_error
+from pyconfd.config.arguments import read_arguments
+from pyconfd.config.layers import resolve_all
+from pyconfd.config.option_table import OPTIONS, REFUSED
+from pyconfd.config.options import Given, Option
+from pyconfd.config.resources import load_resources
+from pyconfd.config.settings import Settings, settings_and_faults
+from pyconfd.errors import ConfigError, PyconfdError, RenderError, SettingsError, SourceError
+from pyconfd.model.keys import covering
+from pyconfd.model.resources import Resource, ResourceSet
+from pyconfd.model.source import SourceOptions
+from pyconfd.pipeline.store import Snapshot, Store
+
+if TYPE_CHECKING:
+    from pyconfd.apply.ownership import Claims
+    from pyconfd.pipeline.render.renderer import Renderer
+
+CHECK_OPTIONS = (
+    Option(
+        "values",
+        "text",
+        (),
+        "render with the keys of this file (JSON, TOML, YAML, or a folder); may be repeated",
+        "pyconfd check",
+        "FILE",
+        repeatable=True,
+        in_file=False,
+    ),
+)
+
+_HELP = """\
+usage: pyconfd check [--values FILE] [--diff] [OPTIONS]
+
+Validates the settings, the resources below conf.d and their templates, without a store. With
+--values, renders every template with the keys of a file; --diff shows what would be written. All
+options of pyconfd are taken, so that the command line of a unit can be checked as it is.
+
+Exit status: 0 no fault; 1 a template does not compile or render; 2 settings or resources have
+faults. Nothing is ever written.
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Check, say every fault, and return the exit status."""
+    arguments = read_arguments(argv, (*OPTIONS, *CHECK_OPTIONS), REFUSED)
+    if arguments.help:
+        from pyconfd.cli.help import grouped
+
+        sys.stdout.write("\n".join([_HELP, *grouped((*CHECK_OPTIONS, *OPTIONS))]))
+        return DONE
+    for word in arguments.words:
+        arguments.faults.append(SettingsError("unexpected word", where=word))
+    arguments.given.setdefault("noop", Given(True, ""))  # so that --diff goes without saying
+    settings, faults = settings_and_faults(arguments, environ, (*OPTIONS, *CHECK_OPTIONS))
+    # its faults are among those above
+    values = resolve_all((*OPTIONS, *CHECK_OPTIONS), arguments, environ, OPTIONS)[0]["values"]
+    wrong: list[PyconfdError] = list(faults)
+    _source(settings, environ, wrong)
+    found = _resources(settings, wrong)
+    snapshot = _snapshot(values, found.resources, wrong) if values else None
+    failed = _templates(settings, found.resources, snapshot, environ)
+    for error in (*wrong, *failed):
+        say_error(str(error), settings.log_format)
+    _sum_up(found, len(wrong) + len(failed))
+    if wrong:
+        return WRONG_USAGE
+    return FAILED if failed else DONE
+
+
+def _source(settings: Settings, environ: Mapping[str, str], wrong: list[PyconfdError]) -> None:
+    """Whether there is such a backend, and whether it takes its options; no etcd is asked."""
+    from pyconfd.backends.registry import known_backends, open_source
+
+    try:
+        if settings.backend not in known_backends() or settings.backend in ("file", "env"):
+            open_source(settings.backend, settings.source_options(environ)).close()
+    except SourceError as error:
+        wrong.append(error)
+    except SettingsError as error:
+        wrong.append(SettingsError(error.what, where="--backend", hint=error.hint))
+
+
+def _resources(settings: Settings, wrong: list[PyconfdError]) -> ResourceSet:
+    try:
+        found = load_resources(settings.confdir, settings)
+    except ConfigError as error:
+        wrong += error.faults
+        return ResourceSet((), error.faults)
+    wrong += found.faults
+    return found
+
+
+def _snapshot(
+    values: object, resources: Iterable[Resource], wrong: list[PyconfdError]
+) -> Snapshot | None:
+    """The keys of the values' files, as the file backend reads them."""
+    from pyconfd.backends.registry import open_source
+
+    files = values if isinstance(values, tuple) else ()
+    source = open_source("file", SourceOptions(files=files))
+    store = Store()
+    try:
+        wanted = covering(path for resource in resources for path in resource.watched)
+        store.apply(source.list(wanted, timeout_s=10.0))
+    except SourceError as error:
+        wrong.append(SettingsError(str(error), where="--values"))
+        return None
+    finally:
+        source.close()
+    return store.snapshot()
+
+
+def _templates(
+    settings: Settings,
+    resources: Sequence[Resource],
+    snapshot: Snapshot | None,
+    environ: Mapping[str, str],
+) -> list[PyconfdError]:
+    """Compile each template, or render it when there is a snapshot; the errors in order."""
+    if not resources:
+        return []
+    from pyconfd.apply.ownership import Claims
+    from pyconfd.pipeline.render.node_facts import NodeFacts
+    from pyconfd.pipeline.render.renderer import Renderer
+
+    claims = Claims(resources)
+    facts = NodeFacts(settings.node_name, settings.vars, settings.config_file)
+    renderer = Renderer(os.path.join(settings.confdir, "templates"), environ, facts=facts)
+    failed: list[PyconfdError] = []
+    for resource in resources:
+        try:
+            renderer.compile(resource)
+        except RenderError as error:
+            failed.append(error)
+            continue
+        if snapshot is not None:
+            failed += _render_all(renderer, resource, snapshot, claims, settings.diff)
+    return failed
+
+
+def _render_all(
+    renderer: Renderer, resource: Resource, snapshot: Snapshot, claims: Claims, diff: bool
+) -> list[PyconfdError]:
+    """
+    Render a resource, or each one that a pattern stands for at this snapshot. claims: whose the
+    destinations are; one that several have is a fault, as in a pass.
+    """
+    failed: list[PyconfdError] = []
+    todo: Sequence[Resource] = (resource,)
+    if resource.each:
+        from pyconfd.apply.expansion import expand
+
+        expanded = expand(resource, snapshot, claims.other)
+        todo = expanded.resources
+        failed += [fault for _, fault in expanded.faults]
+    for one in todo:
+        try:
+            _render(renderer, one, snapshot, diff)
+        except RenderError as error:
+            failed.append(error)
+    return failed
+
+
+def _render(renderer: Renderer, resource: Resource, snapshot: Snapshot, diff: bool) -> None:
+    rendered = renderer.render(resource, snapshot)
+    if diff:
+        from pyconfd.pipeline import stage
+
+        live, differs = stage.compare(rendered)
+        sys.stdout.write(stage.diff(rendered, live) if differs else "")
+
+
+def _sum_up(found: ResourceSet, faults: int) -> None:
+    count = len(found.resources)
+    resources = f"{count} good resource{'s' * (count != 1)}"
+    sys.stdout.write(f"{resources}, {faults or 'no'} fault{'s' * (faults != 1)}\n")
+    sys.stdout.flush()

@@ -1,0 +1,175 @@
+"""
+`pyconfd explain`: why a destination is as it is.
+
+Exit status: 0 explained; 1 no daemon runs, or it knows nothing of that name; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyconfd.cli.commands.status import last_reload, service_state
+from pyconfd.cli.daemon_query import FINDING, Paint, printable, read_inquiry, say_help, tone_of
+from pyconfd.cli.main import DONE
+from pyconfd.config.options import Option
+from pyconfd.status.summary import span
+
+EXPLAIN = "Explain"
+EXPLAIN_OPTIONS = (Option("json", "flag", False, "as JSON", EXPLAIN, in_file=False),)
+
+_HELP = """\
+usage: pyconfd explain RESOURCE|GROUP|DESTINATION [--json] [OPTIONS]
+
+Tells why a destination is as it is: the version that is live and whether somebody changed it since,
+the newest version and what the check said to it, the keys that were read and their revisions, the
+guard, the reload and what is owed of it. Values of keys are never shown.
+"""
+
+Plain = Mapping[str, Any]
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Ask and show; returns the exit status. Raises StateError."""
+    inquiry = read_inquiry(argv, environ, EXPLAIN_OPTIONS, words=1)
+    if inquiry.arguments.help:
+        say_help(_HELP, (*EXPLAIN_OPTIONS, *FINDING))
+        return DONE
+    from pyconfd.daemon.control_socket import ask
+
+    word = inquiry.words[0]
+    question = {"do": "explain", "name": word, "path": os.path.abspath(word)}
+    answer = ask(inquiry.settings.state_folder, question)
+    if inquiry.flag("json"):
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        return DONE
+    paint = Paint(sys.stdout, environ)
+    pages = ["\n".join(page(one, answer["source"], paint)) for one in answer["explained"]]
+    sys.stdout.write("\n\n".join(pages) + "\n")
+    return DONE
+
+
+def page(one: Plain, source: Plain, paint: Paint) -> list[str]:
+    """The lines for one destination. one: as made by daemon/control_requests.py."""
+    lines = [paint(printable(f"{one['name']}: {one['dest']}"), "head")]
+    for name, texts in (
+        ("state", _state(one, paint)),
+        ("live", _live(one)),
+        ("declared", _declared(one)),
+        ("keys", _keys(one["keys"], source)),
+        ("check", _check(one)),
+        ("guard", _guard(one["guard"])),
+        ("reload", _reload(one)),
+    ):
+        for place, text in enumerate(texts):
+            lines.append(f"  {name if place == 0 else '':<10}{text}")
+    return lines
+
+
+def _state(one: Plain, paint: Paint) -> list[str]:
+    since = f" since {one['since_at']}" if one["since_at"] else ""
+    lines = [paint(one["state"], tone_of(one["state"])) + since]
+    trouble = one["trouble"]
+    if trouble:
+        at = f" (revision {trouble['revision']})" if trouble["revision"] else ""
+        lines[0] += printable(f": {trouble['what']}{at}")
+        lines += [f"| {line}" for line in printable(trouble["words"]).splitlines()]
+    if one["retry_s"] is not None:
+        lines.append(f"looked at again in {span(one['retry_s'])}, or when its keys change")
+    if held := one.get("quarantine"):
+        at = f" at revision {held['revision']}" if held["revision"] else ""
+        lines.append(printable(f"quarantine since {held['since_at']}{at}: {held['why']}"))
+        often = "once" if held["times"] == 1 else f"{held['times']} times"
+        lines.append(f"refused {often}; tried again in {span(held['trial_s'])}, or now with:")
+        lines.append(f"pyconfd release {one['group'] or one['name']}")
+    if one["state"] == "held":
+        lines.append(f"let it through: pyconfd release {one['group'] or one['name']}")
+    return lines
+
+
+def _live(one: Plain) -> list[str]:
+    live = one["live"]
+    if not live:
+        return ["pyconfd has found or made no good version since it was started"]
+    written = f"written {live['written_at']}" if live["written_at"] else "found as it should be"
+    revision = f"revision {live['revision']}, " if live["revision"] else ""
+    return [f"{revision}{written}, last looked at {live['looked_at']}", *_by_hand(one, live)]
+
+
+def _by_hand(one: Plain, live: Plain) -> list[str]:
+    """Whether the file is still what was written; nothing where we may not look."""
+    import hashlib
+
+    try:
+        with open(one["dest"], "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ["the file is gone; it is made again by the next comparison"]
+    except OSError:
+        return []
+    if digest == live["digest"]:
+        return []
+    return ["the file was changed by somebody else; the next comparison puts it right"]
+
+
+def _declared(one: Plain) -> list[str]:
+    group = f", group {one['group']}" if one["group"] else ""
+    return [printable(f"{one['origin']}, template {one['template']}{group}")]
+
+
+def _keys(keys: Plain, source: Plain) -> list[str]:
+    """Names and revisions of what was read."""
+    lost = f"; the store is lost: {printable(source['lost'])}" if source["lost"] else ""
+    lines = [f"store {source['name']} at revision {keys['revision']}{lost}"]
+    for key, revision in keys["keys"].items():
+        lines.append(printable(f"{key}  {_revision(revision)}"))
+    for path, tree in keys["trees"].items():
+        plural = "s" * (tree["keys"] != 1)
+        newest = f", the newest at revision {tree['newest_revision']}" if tree["keys"] else ""
+        lines.append(printable(f"below {path}  {tree['keys']} key{plural}{newest}"))
+    if keys["left_out"]:
+        lines.append(f"and {keys['left_out']} more")
+    return lines
+
+
+def _revision(revision: int | None) -> str:
+    return "does not exist" if revision is None else f"revision {revision}"
+
+
+def _check(one: Plain) -> list[str]:
+    lines = [printable(one["check"] or "none")]
+    if check := one.get("last_check"):
+        verdict = "passed" if check["ok"] else "refused"
+        lines.append(f"last: {verdict} {check['at']}, {check['duration_s']:.2f} s")
+    last = one["last_trouble"]
+    if last and not one["trouble"]:
+        lines.append(printable(f"last trouble: {last['at']}, {last['kind']}: {last['what']}"))
+    return lines
+
+
+def _guard(guard: Plain) -> list[str]:
+    words = ["allow_empty" if guard["allow_empty"] else "an emptied store is held back"]
+    if guard["min_keys"]:
+        words.append(f"min_keys = {guard['min_keys']}")
+    if guard["max_shrink"] < 1:
+        words.append(f"max_shrink = {guard['max_shrink']:g}")
+    if guard["require"]:
+        words.append(f"require {', '.join(guard['require'])}")
+    if guard["timeout_s"] is not None:
+        words.append(f"guard_timeout = {span(guard['timeout_s'])}")
+    return [printable(", ".join(words))]
+
+
+def _reload(one: Plain) -> list[str]:
+    service = one["reload"]
+    if not one["reload_command"] or not service:
+        return ["none"]
+    lines = [printable(one["reload_command"]), f"state: {service_state(service)}"]
+    lines.append(f"last: {last_reload(service)}")
+    last = service["last_reload"]
+    if last and not last["ok"]:
+        lines += [f"| {line}" for line in printable(last["words"]).splitlines()]
+    return lines

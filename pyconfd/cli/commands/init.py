@@ -1,0 +1,127 @@
+"""
+`pyconfd init`: writes a recipe as a confdir, ready to be checked and run.
+
+Exit status: 0 written; 1 a file could not be written; 2 wrong usage, or files that differ stand
+in the way.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from pyconfd.cli.commands.recipes import FROM, GROUP
+from pyconfd.cli.main import DONE
+from pyconfd.config.arguments import read_arguments
+from pyconfd.config.layers import resolve
+from pyconfd.config.options import Option
+from pyconfd.config.recipes import ConfdirFile, Recipe, confdir_files, load_recipe
+from pyconfd.errors import ConfigError, RecipeError, SettingsError, StageError
+
+INIT_OPTIONS = (
+    Option("force", "flag", False, "overwrite files that differ", GROUP, in_file=False),
+    FROM,
+)
+
+_HELP = """\
+usage: pyconfd init NAME [FOLDER] [OPTIONS]
+
+Writes the recipe NAME (see pyconfd recipes) as a confdir: conf.d, templates, scripts, example
+keys (keys.json), and settings (pyconfd.toml) where it has some. FOLDER is ./NAME unless given.
+A file that is there and differs is never overwritten without --force; then nothing is written.
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Write it, say what to do next, and return the exit status."""
+    arguments = read_arguments(argv, INIT_OPTIONS)
+    if arguments.help:
+        from pyconfd.cli.help import grouped
+
+        sys.stdout.write("\n".join([_HELP, *grouped(INIT_OPTIONS)]))
+        return DONE
+    words = [*arguments.words, *(arguments.rest or ())]
+    if not 1 <= len(words) <= 2:
+        what = "too many words" if words else "names no recipe"
+        arguments.faults.append(
+            SettingsError(what, where="pyconfd init", hint="pyconfd init NAME [FOLDER]")
+        )
+    values = resolve(INIT_OPTIONS, arguments, environ)
+    recipe = load_recipe(words[0], values["from"])
+    folder = words[1] if len(words) > 1 else os.path.join(".", recipe.name)
+    files = confdir_files(recipe, os.path.abspath(folder))
+    write_files(files, folder, force=values["force"])
+    sys.stdout.write("\n".join(_next(recipe, folder, files)) + "\n")
+    return DONE
+
+
+def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = False) -> None:
+    """
+    Write what is not there yet, and with `force` what differs. Raises RecipeError with every file
+    that differs before anything is written, StageError when the folder takes no file.
+    """
+    faults: list[ConfigError] = []
+    wanted = []
+    for file in files:
+        path = os.path.join(folder, file.path)
+        there = _content(path)
+        if there == file.content:
+            continue
+        if there is not None and not force:
+            faults.append(RecipeError("is there already and differs", where=path))
+        wanted.append(file)
+    if faults:
+        raise RecipeError(
+            "nothing was written",
+            where=folder,
+            hint="name another folder, or overwrite with --force",
+            faults=tuple(faults),
+        )
+    for file in wanted:
+        _write(os.path.join(folder, file.path), file)
+
+
+def _content(path: str) -> bytes | None:
+    """What is there; None when nothing is. b"" for what is no file, which no file of ours is."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # what is wrong with the folder, writing will tell
+    except OSError:
+        return b""
+
+
+def _write(path: str, file: ConfdirFile) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(file.content)
+        os.chmod(path, file.mode)
+    except OSError as error:
+        raise StageError(f"cannot be written: {error.strerror}", where=path) from error
+
+
+def _next(recipe: Recipe, folder: str, files: Sequence[ConfdirFile]) -> Iterator[str]:
+    """What was written and what to do with it."""
+    place = shlex.quote(folder)
+    has_settings = any(file.path == "pyconfd.toml" for file in files)
+    confdir = f"--confdir {place}"
+    if has_settings:
+        confdir += f" --config-file {place}/pyconfd.toml"
+    yield f"{folder}: {recipe.title}, {len(files)} files"
+    yield ""
+    yield "Look at the keys and try the templates with them:"
+    yield f"  pyconfd check {confdir} --values {place}/keys.json --diff"
+    yield "Put keys like these into etcd, with your own addresses:"
+    for key, value in recipe.keys.items():
+        yield f"  etcdctl put {shlex.quote(key)} {shlex.quote(value)}"
+    yield "See what would be written, write it once, then follow:"
+    yield f"  pyconfd --noop --diff {confdir} --node 127.0.0.1:2379"
+    yield f"  pyconfd --onetime {confdir} --node 127.0.0.1:2379"
+    yield f"  pyconfd --watch {confdir} --node 127.0.0.1:2379"
+    if recipe.packages:
+        yield f"It needs: apt-get install {' '.join(recipe.packages)}"
+    yield f"Keys, checks and pitfalls: docs/recipes/{recipe.page}.md"

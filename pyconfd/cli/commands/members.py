@@ -1,0 +1,177 @@
+"""
+`pyconfd members`: who is registered, and steering members for everyone through the store.
+
+Exit status: 0 done; 1 the store does not answer, or there is no such member; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pyconfd.cli.main import DONE
+from pyconfd.config.arguments import read_arguments
+from pyconfd.config.layers import resolve
+from pyconfd.config.option_table import CONNECTION, OPTIONS
+from pyconfd.config.options import Option, did_you_mean
+from pyconfd.config.settings import source_options
+from pyconfd.errors import RegistrationError, SettingsError
+from pyconfd.registration.declaration import KEY_PATTERN, check_pattern
+from pyconfd.registration.overrides import Places, Row, changed
+
+if TYPE_CHECKING:
+    from pyconfd.backends.base import LeaseRegistry
+
+MEMBERS = "Members"
+VERBS = ("drain", "weight", "down", "up")
+
+MEMBERS_OPTIONS = (
+    Option("key-pattern", "text", KEY_PATTERN, "where the keys of members are, below --prefix",
+           MEMBERS, "PATTERN", in_file=False, aliases=("key",)),
+    Option("json", "flag", False, "list as JSON", MEMBERS, in_file=False),
+    Option("force", "flag", False, "steer a member that is not registered now", MEMBERS,
+           in_file=False),
+)  # fmt: skip
+ALL_OPTIONS = (
+    *MEMBERS_OPTIONS,
+    *CONNECTION,
+    *(option for option in OPTIONS if option.name in ("prefix", "config-file")),
+)
+
+_HELP = """\
+usage: pyconfd members [SERVICE] [OPTIONS]
+       pyconfd members drain|down|up SERVICE ID [OPTIONS]
+       pyconfd members weight SERVICE ID NUMBER [OPTIONS]
+
+Lists who is registered: address, weight, state, what is left of the lease, since when. drain takes
+a member out for new sessions, down takes it out, weight gives it another share, up ends all of
+that. What is said is kept in the store beside the member's own key (override/ID), so that it holds
+for everyone and a restart of the member does not undo it.
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """List or steer; returns the exit status."""
+    arguments = read_arguments(argv, ALL_OPTIONS)
+    if arguments.help:
+        from pyconfd.cli.help import grouped
+
+        sys.stdout.write("\n".join([_HELP, *grouped(ALL_OPTIONS)]))
+        return DONE
+    arguments.words += arguments.rest or []
+    values = resolve(ALL_OPTIONS, arguments, environ)
+    try:
+        check_pattern(values["key_pattern"])
+    except RegistrationError as error:
+        raise SettingsError(error.what, where=error.where, hint=error.hint) from error
+    places = Places(values["key_pattern"], values["prefix"])
+    order = _order(arguments.words)
+    from pyconfd.backends.registry import open_leases
+
+    registry = open_leases("etcd", source_options(values, environ), lambda *_: None)
+    try:
+        if order is None:
+            _list(registry, places, arguments.words, values["json"])
+        else:
+            _steer(registry, places, order, values)
+    finally:
+        registry.close()
+    return DONE
+
+
+def _order(words: Sequence[str]) -> tuple[str, str, str, int | None] | None:
+    """Verb, service, id and weight; None when the members are to be listed."""
+    if not words or words[0] not in VERBS:
+        if len(words) > 1:
+            hint = did_you_mean(words[0], VERBS) or "see --help"
+            raise SettingsError("too many words", where="pyconfd members", hint=hint)
+        return None
+    verb, *rest = words
+    wanted = 3 if verb == "weight" else 2
+    if len(rest) != wanted:
+        usage = f"pyconfd members {verb} SERVICE ID" + " NUMBER" * (verb == "weight")
+        raise SettingsError("is not complete" if len(rest) < wanted else "too many words",
+                            where=f"pyconfd members {verb}", hint=usage)  # fmt: skip
+    if verb != "weight":
+        return verb, rest[0], rest[1], None
+    if not rest[2].isdigit() or int(rest[2]) > 65535:
+        raise SettingsError(f"{rest[2]!r} is not a number from 0 to 65535", where="weight")
+    return verb, rest[0], rest[1], int(rest[2])
+
+
+def _list(registry: LeaseRegistry, places: Places, words: Sequence[str], as_json: bool) -> None:
+    rows = places.rows(registry.list(places.root), words[0] if words else "")
+    left = {lease: registry.life(lease).ttl_s for lease in {row.lease for row in rows} if lease}
+    if as_json:
+        sys.stdout.write(json.dumps([_record(row, left) for row in rows], indent=2) + "\n")
+        return
+    table: list[tuple[str, ...]] = [
+        ("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")
+    ]
+    table += [_line(row, left) for row in rows]
+    widths = [max(len(line[number]) for line in table) for number in range(len(table[0]))]
+    for line in table:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def _line(row: Row, left: Mapping[int, int]) -> tuple[str, ...]:
+    weight = "-" if row.weight is None else str(row.weight)
+    if row.override.weight is not None:
+        weight += "*"
+    lease = f"{left[row.lease]}s" if row.lease else ("none" if row.address else "-")
+    state = row.state
+    return (row.service, row.member_id, row.address or "-", weight, state, lease, row.since or "-")
+
+
+def _record(row: Row, left: Mapping[int, int]) -> dict[str, Any]:
+    return {
+        "service": row.service,
+        "id": row.member_id,
+        "address": row.address or None,
+        "weight": row.weight,
+        "own_weight": row.own_weight,
+        "state": row.state,
+        "override": {"state": row.override.state or None, "weight": row.override.weight},
+        "lease_ttl_s": left.get(row.lease),
+        "since": row.since or None,
+    }
+
+
+def _steer(
+    registry: LeaseRegistry,
+    places: Places,
+    order: tuple[str, str, str, int | None],
+    values: Mapping[str, Any],
+) -> None:
+    verb, service, member_id, weight = order
+    rows = places.rows(registry.list(places.root), service)
+    row = next((each for each in rows if each.member_id == member_id), None)
+    if row is None or not row.address:
+        _absent(rows, order, row, values["force"])
+    key = places.override_key(service, member_id)
+    after = changed(row.override if row else Row(service="", member_id="").override, verb, weight)
+    if value := after.value():
+        registry.put(key, value)
+    else:
+        registry.delete(key)
+    said = f"weight {weight}" if verb == "weight" else verb
+    sys.stdout.write(f"{service} {member_id}: {said}\n")
+
+
+def _absent(
+    rows: Sequence[Row], order: tuple[str, str, str, int | None], row: Row | None, force: bool
+) -> None:
+    """A member that is not there: a slip of the pen, unless it is up'ed or forced."""
+    verb, service, member_id, _ = order
+    if force or (verb == "up" and row is not None):
+        return
+    known = [each.member_id for each in rows if each.address]
+    hint = did_you_mean(member_id, known)
+    if not hint:
+        hint = f"there are {', '.join(known[:10])}" if known else "see pyconfd members"
+    raise RegistrationError(
+        "no such member is registered", where=f"{service} {member_id}", hint=f"{hint}; or --force"
+    )

@@ -1,0 +1,205 @@
+"""
+`pyconfd probe`: does it answer? For keepalived's vrrp_script, confirm_cmd and monitoring.
+
+Exit status: 0 good, 1 bad, 2 wrong usage. With --nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+
+It is started every second or two, so it reads neither environment nor config file and imports no
+more than the targets need.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pyconfd.cli import nagios
+from pyconfd.config.arguments import Arguments, read_arguments
+from pyconfd.config.options import Option, layered
+from pyconfd.errors import SettingsError
+from pyconfd.system.probing import Answer, Target, Wanted, ask, parse_target
+
+GOOD, BAD = 0, 1
+#: Of a thread that has found its time to be over, to say so.
+_LEAVE_S = 0.05
+
+# fmt: off
+PROBE_OPTIONS = (
+    Option("timeout", "wait", 2.0, "for each target"),
+    Option("all", "flag", False, "every target must be good"),
+    Option("any", "flag", False, "one is enough"),
+    Option("expect", "text", "", "text that the answer must hold"),
+    Option("status", "text", (), "HTTP status that is good", repeatable=True),
+    Option("host", "text", "", "Host header, and name for TLS"),
+    Option("follow", "flag", False, "go where redirects lead"),
+    Option("verify", "flag", False, "check the certificate"),
+    Option("nagios", "flag", False, "say it as a monitoring plugin"),
+    Option("warning", "wait", None, "a slower answer is WARNING"),
+    Option("critical", "wait", None, "a slower answer is CRITICAL"),
+    Option("quiet", "flag", False, "say nothing"),
+)
+# fmt: on
+
+_HELP = """\
+usage: pyconfd probe TARGET ... [OPTIONS]
+
+Asks each target once, all at the same time. Exit status: 0 good, 1 bad, 2 wrong usage; with
+--nagios 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+
+Targets
+  http://HOST[:PORT][/PATH], https://...   answers with a good HTTP status
+  tcp://HOST:PORT, unix:/PATH              accepts connections
+  pid:/PATH[?name=NAME]                    the file holds the id of a process that runs, called NAME
+
+Options
+  --timeout TIME    for each target [default 2]
+  --all             every target must be good [default]
+  --any             one good target is enough
+  --expect TEXT     the answer holds this text: the page, or what a tcp or unix server says first
+  --status CODES    HTTP statuses that are good: 200, or 200-299; may be repeated [default 200-399]
+  --host NAME       the Host header, and the name for TLS; default: that of the URL
+  --follow          go where redirects lead; without it a redirect is an answer
+  --verify          https: the certificate must be good for the name
+  --nagios          one line for monitoring, with its exit statuses
+  --warning TIME    with --nagios: a slower answer is WARNING
+  --critical TIME   with --nagios: a slower answer is CRITICAL
+  --quiet           say nothing
+
+Examples
+  pyconfd probe http://127.0.0.1/health pid:/run/nginx.pid?name=nginx
+  pyconfd probe --nagios --warning 500ms --critical 2s --timeout 5s http://127.0.0.1/
+"""
+
+
+class Heard(NamedTuple):
+    """The answer of a target, and how long it took in seconds."""
+
+    target: Target
+    answer: Answer
+    took_s: float
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every command
+    """Ask, say what was seen, and return the exit status."""
+    arguments = read_arguments(argv, PROBE_OPTIONS)
+    if arguments.help:
+        sys.stdout.write(_HELP)
+        return GOOD
+    values: dict[str, Any] = {
+        name: each.value for name, each in layered(PROBE_OPTIONS, arguments.given).items()
+    }
+    targets = _targets(arguments)
+    wanted = _wanted(values, arguments)
+    _together(values, arguments)
+    if arguments.faults:
+        if not values["nagios"]:
+            raise SettingsError("pyconfd probe", faults=tuple(arguments.faults))
+        text = "; ".join(map(str, arguments.faults))
+        sys.stdout.write(nagios.plugin_line(nagios.UNKNOWN, text))
+        return nagios.UNKNOWN
+    heard = ask_all(targets, wanted, values["timeout"])
+    if values["nagios"]:
+        return _say_plugin(heard, values)
+    if not values["quiet"]:
+        sys.stdout.write("".join(f"{_line(each)}\n" for each in heard))
+    return GOOD if _is_good(heard, values["any"]) else BAD
+
+
+def ask_all(targets: Sequence[Target], wanted: Wanted, timeout_s: float) -> list[Heard]:
+    """
+    The answers, in order. Each target is asked on a thread of its own: a name that nobody knows
+    takes the resolver longer than any timeout, and is left behind.
+    """
+    heard: dict[Target, Heard] = {}
+
+    def one(target: Target) -> None:
+        begun = time.monotonic()
+        answer = ask(target, wanted, timeout_s)
+        heard[target] = Heard(target, answer, time.monotonic() - begun)
+
+    deadline = time.monotonic() + timeout_s + _LEAVE_S
+    threads = [threading.Thread(target=one, args=(each,), daemon=True) for each in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = Answer(False, f"no answer within {timeout_s:g} s")
+    return [heard.get(each, Heard(each, late, timeout_s)) for each in targets]
+
+
+def _targets(arguments: Arguments) -> list[Target]:
+    words = [*arguments.words, *(arguments.rest or ())]
+    if not words:
+        what = "names no target"
+        arguments.faults.append(SettingsError(what, where="pyconfd probe", hint="see --help"))
+    found = []
+    for word in words:
+        try:
+            found.append(parse_target(word))
+        except ValueError as error:
+            arguments.faults.append(SettingsError(str(error), where=word, hint="see --help"))
+    return found
+
+
+def _wanted(values: Mapping[str, Any], arguments: Arguments) -> Wanted:
+    ranges = []
+    for word in values["status"]:
+        first, _, last = word.partition("-")
+        last = last or first
+        if first.isdigit() and last.isdigit() and 100 <= int(first) <= int(last) <= 999:
+            ranges.append((int(first), int(last)))
+        else:
+            what = f"{word!r} is no HTTP status"
+            arguments.faults.append(SettingsError(what, where="--status", hint="200, or 200-299"))
+    if not values["host"].isprintable():
+        what = "holds a character that no name may hold"
+        arguments.faults.append(SettingsError(what, where="--host"))
+    return Wanted(
+        statuses=tuple(ranges) or Wanted().statuses,
+        expect=values["expect"],
+        host=values["host"],
+        follow=values["follow"],
+        verify=values["verify"],
+    )
+
+
+def _together(values: Mapping[str, Any], arguments: Arguments) -> None:
+    """Faults of options that are each good but do not go together."""
+    if values["all"] and values["any"]:
+        arguments.faults.append(SettingsError("is given together with --all", where="--any"))
+    for name in ("warning", "critical"):
+        if values[name] is not None and not values["nagios"]:
+            arguments.faults.append(SettingsError("works with --nagios only", where=f"--{name}"))
+
+
+def _is_good(heard: Sequence[Heard], one_is_enough: bool) -> bool:
+    answers = [each.answer.good for each in heard]
+    return any(answers) if one_is_enough else all(answers)
+
+
+def _line(heard: Heard) -> str:
+    word = "good" if heard.answer.good else "bad "
+    return f"{word}  {heard.target.text}: {heard.answer.what} ({heard.took_s * 1000:.0f} ms)"
+
+
+def _say_plugin(heard: Sequence[Heard], values: Mapping[str, Any]) -> int:
+    """
+    Bad is CRITICAL. Of good answers the slowest counts, or with --any the fastest good one.
+    """
+    warning, critical = values["warning"], values["critical"]
+    good = [each.took_s for each in heard if each.answer.good]
+    took_s = min(good) if values["any"] and good else max(each.took_s for each in heard)
+    status = nagios.OK
+    if not _is_good(heard, values["any"]) or (critical is not None and took_s > critical):
+        status = nagios.CRITICAL
+    elif warning is not None and took_s > warning:
+        status = nagios.WARNING
+    ordered = sorted(heard, key=lambda each: each.answer.good)  # what is wrong comes first
+    text = ", ".join(f"{each.target.text} {each.answer.what}" for each in ordered)
+    figures = [nagios.figure("time", took_s, "s", warning=warning, critical=critical)]
+    if len(heard) > 1:
+        figures.append(nagios.figure("good", len(good), most=len(heard)))
+    sys.stdout.write(nagios.plugin_line(status, text, *figures))
+    return status

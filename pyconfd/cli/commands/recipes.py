@@ -1,0 +1,133 @@
+"""
+`pyconfd recipes`: what is shipped, what is in a recipe, and its proof on the daemon installed here.
+
+Exit status: 0 done; 1 a test failed; 2 wrong usage, or a recipe with faults.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pyconfd.cli.daemon_query import Paint
+from pyconfd.cli.main import DONE
+from pyconfd.config.arguments import read_arguments
+from pyconfd.config.layers import resolve
+from pyconfd.config.options import Option, did_you_mean
+from pyconfd.config.recipes import Recipe, load_recipe, recipe_names
+from pyconfd.config.shipped import RECIPES
+from pyconfd.errors import SettingsError
+
+GROUP = "Recipes"
+FROM = Option("from", "text", RECIPES, "the folder of the recipes", GROUP, "FOLDER",
+              in_file=False, default_text="those that come with pyconfd")  # fmt: skip
+RECIPES_OPTIONS = (
+    FROM,
+    Option("json", "flag", False, "as JSON", GROUP, in_file=False),
+)
+
+_HELP = """\
+usage: pyconfd recipes [--json]
+       pyconfd recipes show NAME [--json]
+       pyconfd recipes test [NAME ...]
+
+Recipes are ready configurations for whole systems: conf.d, templates, example keys and scripts,
+and keys that must be refused. `show` prints one, `pyconfd init NAME` writes one as a confdir.
+`test` renders the example keys below a temporary folder, lets the daemon that is installed here
+check the result, and sees that each broken key is refused. Nothing outside of that folder is
+written, and no daemon is started or reloaded.
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """List, show or test; returns the exit status."""
+    arguments = read_arguments(argv, RECIPES_OPTIONS)
+    if arguments.help:
+        from pyconfd.cli.help import grouped
+
+        sys.stdout.write("\n".join([_HELP, *grouped(RECIPES_OPTIONS)]))
+        return DONE
+    values = resolve(RECIPES_OPTIONS, arguments, environ)
+    verb, *names = [*arguments.words, *(arguments.rest or ())] or ["list"]
+    root, as_json = values["from"], values["json"]
+    if verb == "test":
+        from pyconfd.cli.recipe_proof import test_all
+
+        return test_all(names, root, environ, Paint(sys.stdout, environ))
+    if verb == "show" and len(names) == 1:
+        recipe = load_recipe(names[0], root)
+        sys.stdout.write(_json(_record(recipe, whole=True)) if as_json else _page(recipe))
+        return DONE
+    if verb != "list" or names or "list" in arguments.words:
+        raise _wrong_words(verb, names)
+    recipes = [load_recipe(name, root) for name in recipe_names(root)]
+    if as_json:
+        sys.stdout.write(_json([_record(one) for one in recipes]))
+        return DONE
+    rows = [("NAME", "SYSTEM", "SUMMARY")]
+    rows += [(one.name, one.system, one.summary) for one in recipes]
+    sys.stdout.write("\n".join(Paint(sys.stdout, environ).table(rows)) + "\n")
+    return DONE
+
+
+def _wrong_words(verb: str, names: Sequence[str]) -> SettingsError:
+    if verb == "show":
+        what = "too many words" if names else "names no recipe"
+        return SettingsError(what, where="pyconfd recipes show", hint="pyconfd recipes show NAME")
+    hint = did_you_mean(verb, ("show", "test")) or "see --help"
+    return SettingsError("unknown word", where=verb, hint=hint)
+
+
+def _json(what: object) -> str:
+    return json.dumps(what, indent=2, ensure_ascii=False) + "\n"
+
+
+def _record(recipe: Recipe, whole: bool = False) -> dict[str, Any]:
+    """For --json. whole: with the contents of its files."""
+    record: dict[str, Any] = {
+        "name": recipe.name,
+        "title": recipe.title,
+        "summary": recipe.summary,
+        "system": recipe.system,
+        "packages": recipe.packages,
+        "programs": recipe.programs,
+        "page": recipe.page,
+        "broken": [{"why": one.why, "by": one.by} for one in recipe.broken],
+    }
+    if whole:
+        record["keys"] = dict(recipe.keys)
+        record["files"] = {path: _text(recipe, path) for path in recipe.files}
+    return record
+
+
+def _page(recipe: Recipe) -> str:
+    """For people: what it is, its keys, then every file but those two."""
+    lines = [
+        f"{recipe.name}: {recipe.title}",
+        recipe.summary,
+        "",
+        f"system    {recipe.system}",
+        f"packages  {', '.join(recipe.packages) or '-'}",
+        f"page      docs/recipes/{recipe.page}.md",
+        "",
+        "Keys of the example (keys.json)",
+        *(f"  {key} = {value}" for key, value in recipe.keys.items()),
+        "",
+        "Refused, as `pyconfd recipes test` proves",
+        *(f"  {one.why} (by {_judge(recipe, one.by)})" for one in recipe.broken),
+    ]
+    for path in recipe.files:
+        if path not in ("recipe.toml", "keys.json"):
+            lines += [f"\n--- {path}", _text(recipe, path).rstrip("\n")]
+    return "\n".join(lines) + "\n"
+
+
+def _judge(recipe: Recipe, by: str) -> str:
+    return "pyconfd" if by == "pyconfd" else recipe.system
+
+
+def _text(recipe: Recipe, path: str) -> str:
+    with open(recipe.files[path], encoding="utf-8", errors="replace") as stream:
+        return stream.read()

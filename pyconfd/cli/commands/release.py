@@ -1,0 +1,65 @@
+"""
+`pyconfd release`: let a change through that a guard holds back, or a version try again that its
+service has refused.
+
+Exit status: 0 released; 1 nothing is held back, as far as is known where no daemon runs; 2 wrong
+usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from pyconfd.cli.daemon_query import FINDING, read_inquiry, say_help
+from pyconfd.cli.main import DONE
+from pyconfd.errors import StateError
+
+_HELP = """\
+usage: pyconfd release RESOURCE|GROUP|DESTINATION [OPTIONS]
+
+Lets the newest version through that a guard holds back, or tries one again that its service has
+refused, for the resource or its whole group. It is still checked like any other. Holds for this one
+change: the next is guarded again. Where no daemon runs, the next one-shot run tries a version again
+that was refused.
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Release; returns the exit status. Raises StateError."""
+    inquiry = read_inquiry(argv, environ, (), words=1)
+    if inquiry.arguments.help:
+        say_help(_HELP, FINDING)
+        return DONE
+    from pyconfd.daemon.control_socket import ask
+
+    word = inquiry.words[0]
+    question = {"do": "release", "name": word, "path": os.path.abspath(word)}
+    folder = inquiry.settings.state_folder
+    try:
+        released = ask(folder, question)["released"]
+    except StateError:
+        released = _let_go(folder, word)
+        if not released:
+            raise
+    sys.stdout.write(f"released: {', '.join(released)}\n")
+    return DONE
+
+
+def _let_go(folder: str, name: str) -> Sequence[str]:
+    """
+    The resources whose refused version the next one-shot run may try; none while pyconfd runs.
+    """
+    from pyconfd.apply.quarantine import Quarantine
+    from pyconfd.system.locks import InstanceLock
+
+    path = os.path.join(folder, "quarantine.json")
+    if not os.path.exists(path):
+        return ()
+    try:
+        with InstanceLock(folder):
+            quarantine = Quarantine(path)
+            return quarantine.release(quarantine.declared(name))
+    except StateError:
+        return ()

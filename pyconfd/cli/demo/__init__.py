@@ -1,0 +1,82 @@
+"""
+`pyconfd demo`: the main job for real, on a private etcd, a private nginx and small backends.
+
+Everything runs below a temporary folder on random free ports of 127.0.0.1 and is ended by its own
+process id, on success, failure, Ctrl-C and SIGTERM alike. The demo is a test: a step that does
+not happen within its deadline, or a request that fails, is exit status 1.
+
+Reading order: story (what happens), stage (where it happens), traffic (who asks), told (what is
+printed), backend (who answers).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+
+USAGE = """\
+usage: pyconfd demo [--keep]
+
+Runs the main job on a private etcd, a private nginx and small backends, and prints it as a
+timeline. Needs the programs etcd and nginx. Nothing that runs on this machine is touched.
+
+  --keep   stay up afterwards and print the addresses; Ctrl-C ends it
+
+Exit status: 0 everything happened in time; 1 something did not; 2 wrong usage; 130 and 143
+interrupted by Ctrl-C and SIGTERM.
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run the demo; returns the exit status."""
+    if not {"--help", "-help", "-h"}.isdisjoint(argv):
+        print(USAGE, end="")
+        return 0
+    unknown = [word for word in argv if word not in ("--keep", "-keep")]
+    if unknown:
+        print(
+            f"pyconfd: error: demo has no option {unknown[0]}\n\n{USAGE}", end="", file=sys.stderr
+        )
+        return 2
+    return _run(bool(argv), environ)
+
+
+def _run(keep: bool, environ: Mapping[str, str]) -> int:
+    from pyconfd.cli.demo.sandbox import Missing, Stage
+    from pyconfd.cli.demo.scenario import Interrupted, NotInTime, tell
+    from pyconfd.cli.demo.timeline import Told
+
+    told = Told(environ)
+    # Only noted: an exception out of a handler could come between a start and its record.
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in _STOP}
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="pyconfd-demo-") as folder,
+            Stage(folder, environ, lambda: bool(asked)) as stage,
+        ):
+            tell(stage, told)
+            if keep:
+                told.addresses(stage)
+                while not asked:
+                    time.sleep(0.05)
+        told.cleaned()
+    except Missing as error:
+        print(f"pyconfd: error: {error}", file=sys.stderr)
+        return 1
+    except NotInTime as error:
+        told.failed(str(error))
+        return 1
+    except Interrupted:
+        told.interrupted()
+        return 128 + asked[0]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+_STOP = (signal.SIGINT, signal.SIGTERM)

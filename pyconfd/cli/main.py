@@ -1,0 +1,121 @@
+"""
+The command line: which command is meant, how errors are said, the exit status.
+
+Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
+configuration, nothing was done; 3 `--noop --detailed-exitcode` and something would change;
+130 and 143 ended by Ctrl-C and SIGTERM before it was done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from pyconfd.cli.usage_errors import say_error, say_faults, style_asked
+from pyconfd.errors import ConfigError, PyconfdError, SettingsError
+
+if TYPE_CHECKING:
+    from pyconfd.config.arguments import Arguments
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class SubCommand(NamedTuple):
+    """
+    module: has `main(argv, environ) -> int`, which may raise errors of our tree. help: one line.
+    """
+
+    module: str
+    help: str
+
+
+COMMANDS: Mapping[str, SubCommand] = {
+    "check": SubCommand("pyconfd.cli.commands.check", "validate settings, resources and templates"),
+    "status": SubCommand("pyconfd.cli.commands.status", "how a running daemon and its etcd are"),
+    "explain": SubCommand("pyconfd.cli.commands.explain", "why a destination is as it is"),
+    "release": SubCommand("pyconfd.cli.commands.release", "let a change through that is held back"),
+    "register": SubCommand(
+        "pyconfd.cli.commands.register", "publish a service in etcd under a lease"
+    ),
+    "members": SubCommand("pyconfd.cli.commands.members", "list and steer registered members"),
+    "notify": SubCommand("pyconfd.cli.commands.notify", "publish a daemon's states, run hooks"),
+    "recipes": SubCommand("pyconfd.cli.commands.recipes", "ready configurations: list, show, test"),
+    "init": SubCommand("pyconfd.cli.commands.init", "write a recipe as a confdir"),
+    "probe": SubCommand("pyconfd.cli.commands.probe", "does it answer? for keepalived and Nagios"),
+    "demo": SubCommand("pyconfd.cli.demo", "see it work: a private etcd, nginx and backends"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the arguments (default: the process's own) ask for; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    style = style_asked(arguments, os.environ)
+    try:
+        return _dispatch(arguments, os.environ)
+    except ConfigError as error:
+        say_faults(error, style)
+        return WRONG_USAGE
+    except PyconfdError as error:
+        say_error(str(error), style)
+        return FAILED
+    except BrokenPipeError:
+        _forget_stdout()
+        return FAILED
+    except KeyboardInterrupt:
+        say_error("interrupted", style)
+        return INTERRUPTED
+
+
+def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    if argv and argv[0] in COMMANDS:
+        from importlib import import_module
+
+        module = import_module(COMMANDS[argv[0]].module)
+        status: int = module.main(list(argv[1:]), environ)
+        return status
+    # not at the top: a command such as `probe` needs none of it
+    from pyconfd.config.arguments import read_arguments
+    from pyconfd.config.option_table import OPTIONS, REFUSED
+    from pyconfd.config.settings import settings_from
+
+    arguments = read_arguments(argv, OPTIONS, REFUSED)
+    if arguments.help or arguments.version:
+        sys.stdout.write(_help() if arguments.help else version())
+        return DONE
+    _refuse_words(arguments)
+    settings = settings_from(arguments, environ)
+    from pyconfd.daemon.run import run
+
+    return run(settings)
+
+
+def _refuse_words(arguments: Arguments) -> None:
+    """A word that is no option is a command in the wrong place, or one that does not exist."""
+    from pyconfd.config.options import did_you_mean
+
+    for word in [*arguments.words, *(arguments.rest or ())]:
+        if word in COMMANDS:
+            what, hint = "the command comes first", f"pyconfd {word} ..."
+        else:
+            what, hint = "unknown command", did_you_mean(word, COMMANDS) or "see --help"
+        arguments.faults.append(SettingsError(what, where=word, hint=hint))
+
+
+def version() -> str:
+    """What --version prints."""
+    from pyconfd import __version__
+
+    return f"pyconfd {__version__}\n"
+
+
+def _help() -> str:
+    from pyconfd.cli.help import main_page
+
+    return main_page({name: command.help for name, command in COMMANDS.items()})
+
+
+def _forget_stdout() -> None:
+    """The reader of standard output has gone; keep the exit from failing over it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

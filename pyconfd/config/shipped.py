@@ -1,0 +1,31 @@
+"""
+The data that comes with the package, below `pyconfd/recipes`. Shell: reads those files.
+
+Each kind is a folder of TOML files: `formats`, `daemons`, `notices`. What the tables mean is for
+the caller.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+#: The folder of the recipes.
+RECIPES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes")
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """What there is of a kind, sorted: the names of its files without `.toml`."""
+    found = (os.path.splitext(name) for name in os.listdir(os.path.join(RECIPES, kind)))
+    return tuple(sorted(stem for stem, ending in found if ending == ".toml"))
+
+
+@cache
+def table(kind: str, name: str) -> dict[str, Any]:
+    """The table of one of `names`; not to be changed, because it is read once only."""
+    import tomli
+
+    with open(os.path.join(RECIPES, kind, f"{name}.toml"), "rb") as file:
+        return tomli.load(file)

@@ -1,0 +1,68 @@
+"""
+What the operator has declared: conf.d and the templates, as they were read.
+
+Both are taken over as one set, at the start and on SIGHUP, and stay as they were read until then:
+what goes live is never made from half of an edit, and an edit with a fault changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from pyconfd.errors import ConfigError, PyconfdError, RenderError
+from pyconfd.model.resources import Resource, ResourceSet
+from pyconfd.pipeline.render.renderer import Renderer
+from pyconfd.status.summary import Faulty
+
+
+class Declared:
+    """
+    The set in force. Main thread only.
+
+    load: reads conf.d, raising ConfigError when there is nothing in it that could be done. found:
+    what it gave at the start, where faulty tables are left out and the others are used. renderer:
+    its templates. at: seconds since 1970, when that was.
+    """
+
+    def __init__(
+        self, load: Callable[[], ResourceSet], found: ResourceSet, renderer: Renderer, at: float
+    ) -> None:
+        self._load = load
+        self.resources = found.resources
+        self.renderer = renderer
+        self.faulty = _faulty(found.faults, at, taken=True)
+        self.edited: tuple[str, ...] = ()
+
+    def renew(self, at: float) -> tuple[PyconfdError, ...]:
+        """Take over what is declared now, if all of it is right; else every fault of it."""
+        faults: tuple[PyconfdError, ...]
+        try:
+            found = self._load()
+        except ConfigError as error:
+            faults = error.faults
+        else:
+            renderer = self.renderer.afresh()
+            faults = (*found.faults, *_uncompilable(renderer, found.resources))
+        self.faulty = _faulty(faults, at, taken=False)
+        if not faults:
+            self.resources, self.renderer, self.edited = found.resources, renderer, ()
+        return faults
+
+    def look(self) -> tuple[str, ...]:
+        """The templates that were edited since they were read, where there are more by now."""
+        before, self.edited = self.edited, self.renderer.edited()
+        return self.edited if set(self.edited) - set(before) else ()
+
+
+def _faulty(faults: Iterable[PyconfdError], at: float, *, taken: bool) -> Faulty | None:
+    said = tuple(dict.fromkeys(str(fault) for fault in faults))
+    return Faulty(said, at, taken) if said else None
+
+
+def _uncompilable(renderer: Renderer, resources: Iterable[Resource]) -> Iterator[RenderError]:
+    """The faults of templates that need no key to be found."""
+    for resource in {(one.src, one.format): one for one in resources}.values():
+        try:
+            renderer.compile(resource)
+        except RenderError as error:
+            yield error

@@ -1,0 +1,199 @@
+"""
+Answers to questions from outside: how it is, why a destination is as it is, let a change through.
+
+Only the loop calls it, between two messages, so it computes from what is in memory and touches no
+file. A question that cannot be answered gets {"error": ..., "hint": ...}. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pyconfd.config.options import did_you_mean
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import Reads
+from pyconfd.pipeline.store import Snapshot
+from pyconfd.status.counters import Counts
+from pyconfd.status.measurements import measures
+from pyconfd.status.report import Facts, Plain, is_ready, picture, trouble
+from pyconfd.status.summary import utc
+
+#: An explanation is for reading: of a destination that reads more keys, the rest is counted.
+MOST_KEYS = 200
+
+
+class Access(NamedTuple):
+    """
+    What answers need beside the facts. reads: what a declared resource has read. snapshot: the
+    store as it is now. release: lets the held change of these declared resources through; the
+    names of those that were held. counts: what has happened, None when it is not counted. let_go:
+    forgets what is owed to a service that is no longer declared, or for a destination of it; the
+    services.
+    """
+
+    reads: Callable[[str], Reads]
+    snapshot: Callable[[], Snapshot]
+    release: Callable[[Sequence[str]], Sequence[str]]
+    counts: Counts | None = None
+    let_go: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
+
+
+class Answered(NamedTuple):
+    """dirty: the resources to look at again because of the question."""
+
+    answer: Plain
+    dirty: Sequence[str] = ()
+
+
+def answer(question: Mapping[str, Any], facts: Facts, access: Access) -> Answered:
+    """The answer to one question; never raises for what somebody may have written in it."""
+    match question.get("do"):
+        case "status":
+            return Answered(picture(facts))
+        case "explain":
+            found = _named(question, facts)
+            return Answered(_explain(found, facts, access) if found else _unknown(question, facts))
+        case "measure" if access.counts:
+            return Answered(measures(facts, access.counts, len(access.snapshot())))
+        case "release":
+            found = _named(question, facts)
+            if not found:
+                gone = access.let_go(_words(question))
+                return Answered({"released": list(gone)} if gone else _unknown(question, facts))
+            return _release(found, facts, access)
+        case _:
+            return Answered({"error": "no such question", "hint": "status, explain, release"})
+
+
+def _named(question: Mapping[str, Any], facts: Facts) -> list[Resource]:
+    """
+    What is meant by "name": a resource, a destination of it or a group; "path" is the same word
+    as an absolute path. Declared resources, except for one that a pattern has made.
+    """
+    words = _words(question)
+    declared = facts.resources.values()
+    found = [one for one in declared if one.name in words or one.dest in words]
+    if not found:
+        found = [one for one in declared if one.group and one.group in words]
+    if not found:
+        fates = facts.history.fates.values()
+        made = (fate.resource for fate in fates if fate.resource.item)
+        found = [one for one in made if one.name in words or one.dest in words]
+    return found
+
+
+def _words(question: Mapping[str, Any]) -> set[str]:
+    named = (question.get("name"), question.get("path"))
+    return {word for word in named if isinstance(word, str) and word}
+
+
+def _unknown(question: Mapping[str, Any], facts: Facts) -> Plain:
+    name = str(question.get("name", ""))
+    groups = {one.group for one in facts.resources.values() if one.group}
+    known = [*facts.resources, *groups, *(one.dest for one in facts.resources.values())]
+    hint = did_you_mean(name, known) or "pyconfd status lists all of them"
+    return {"error": "no such resource, group or destination", "where": name, "hint": hint}
+
+
+def _release(found: Sequence[Resource], facts: Facts, access: Access) -> Answered:
+    """Held changes of the resources and of their groups are let through."""
+    meant = {one.declared for one in found}
+    groups = {one.group for one in found if one.group}
+    declared = facts.resources.values()
+    names = [one.name for one in declared if one.name in meant or one.group in groups]
+    released = access.release(names)
+    if released:
+        return Answered({"released": list(released)}, names)
+    return Answered(
+        {
+            "error": "nothing is held back",
+            "where": ", ".join(names),
+            "hint": f"pyconfd explain {names[0]} tells how it is",
+        }
+    )
+
+
+def _explain(found: Sequence[Resource], facts: Facts, access: Access) -> Plain:
+    """Each destination that is meant; a pattern is explained with everything it made."""
+    snapshot = access.snapshot()
+    now = picture(facts)
+    rows = {row["name"]: row for row in now["resources"]}
+    services = {row["name"]: row for row in now["services"]}
+    explained = []
+    for resource in found:
+        for one in _destinations(resource, facts):
+            row = dict(rows.get(one.name, {}))
+            row.update(_declared(one))
+            row["keys"] = _keys(access.reads(one.declared), snapshot)
+            row["guard"] = _guard(one)
+            row["last_trouble"] = _last_trouble(facts, one)
+            row["last_check"] = _last_check(facts, one)
+            row["reload"] = services.get(one.service)
+            explained.append(row)
+    return {
+        "explained": explained,
+        "ready": is_ready(facts),
+        "source": {"name": facts.source, "revision": facts.revision, "lost": facts.lost},
+    }
+
+
+def _destinations(resource: Resource, facts: Facts) -> list[Resource]:
+    fates = facts.history.fates
+    made = sorted(facts.history.made_by(resource.name))
+    own = [resource] if not made or resource.name in fates else []
+    return own + [fates[name].resource for name in made if name in fates]
+
+
+def _declared(resource: Resource) -> Plain:
+    """Where it comes from, and the commands of the operator."""
+    nginx = f"nginx, {resource.nginx.conf} as a whole" if resource.nginx else None
+    return {
+        "name": resource.name,
+        "dest": resource.dest,
+        "group": resource.group,
+        "origin": str(resource.origin),
+        "template": resource.src,
+        "watched": list(resource.watched),
+        "check": resource.check.text if resource.check else nginx,
+        "reload_command": resource.reload.text if resource.reload else None,
+    }
+
+
+def _guard(resource: Resource) -> Plain:
+    guard = resource.guard
+    return {
+        "min_keys": guard.min_keys,
+        "max_shrink": guard.max_shrink,
+        "require": list(guard.require),
+        "allow_empty": guard.allow_empty,
+        "timeout_s": guard.timeout_s,
+    }
+
+
+def _last_trouble(facts: Facts, resource: Resource) -> Plain | None:
+    fate = facts.history.fates.get(resource.name)
+    return trouble(fate.last_trouble) if fate and fate.last_trouble else None
+
+
+def _last_check(facts: Facts, resource: Resource) -> Plain | None:
+    fate = facts.history.fates.get(resource.name)
+    last = fate.check if fate else None
+    if last is None:
+        return None
+    return {"at": utc(last.at), "ok": last.ok, "duration_s": round(last.duration_s, 3)}
+
+
+def _keys(reads: Reads, snapshot: Snapshot) -> Plain:
+    """What was read: single keys and the revision of each, trees and how many keys they hold."""
+    single = sorted(reads.keys)
+    keys = {}
+    for key in single[:MOST_KEYS]:
+        item = snapshot.get(key)
+        keys[key] = item.mod_revision if item else None
+    trees = {}
+    for path in sorted(reads.trees)[:MOST_KEYS]:
+        revisions = [item.mod_revision for item in snapshot.subtree(path)]
+        trees[path] = {"keys": len(revisions), "newest_revision": max(revisions, default=None)}
+    left_out = max(0, len(single) - MOST_KEYS) + max(0, len(reads.trees) - MOST_KEYS)
+    return {"revision": snapshot.revision, "keys": keys, "trees": trees, "left_out": left_out}

@@ -1,0 +1,415 @@
+"""
+The daemon: one inbox, one thread that decides, lanes that do.
+
+Everything that happens (a message of the source, a lane's report, a signal) is put on the inbox.
+The loop takes all that is there, lets the fleet decide what is due, hands the jobs to the lanes
+and sleeps until the next message or the next deadline. Nothing else changes the state.
+"""
+
+from __future__ import annotations
+
+import gc
+import queue
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pyconfd.apply.context import Tools
+from pyconfd.apply.orphaned_debts import Undeclared
+from pyconfd.apply.service_pass import Told
+from pyconfd.backends.base import Put, Source, Watch
+from pyconfd.daemon.configuration import Declared
+from pyconfd.daemon.control_requests import Access, answer
+from pyconfd.daemon.control_socket import Asked
+from pyconfd.daemon.lanes import Lanes
+from pyconfd.daemon.outage import Away
+from pyconfd.daemon.status_notifier import Telling
+from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import LaneReport, Reads
+from pyconfd.observe import log, report
+from pyconfd.pipeline.store import Store
+from pyconfd.reconcile.fleet import Fleet
+from pyconfd.reconcile.read_index import ReadIndex
+from pyconfd.status.counters import Counts
+from pyconfd.status.history import History
+from pyconfd.status.report import Facts, summary
+from pyconfd.system.proc import Commands
+from pyconfd.system.sdnotify import Notifier
+
+#: New objects between two looks of the collector, some MiB at most.
+_LOOK_AFTER = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A source's message and the watch it came from: what an older watch still said is ignored."""
+
+    watch: int
+    message: SourceMessage
+
+
+Message = Said | LaneReport | Asked | int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """
+    The daemon's own times, in seconds.
+
+    resync_s: between two comparisons of all live files with what was written, 0 for never.
+    shutdown_s: how long a running reload may go on after SIGTERM.
+    """
+
+    resync_s: float = 60.0
+    shutdown_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """
+    What the loop joins. follow: starts a watch of these prefixes. declared: conf.d and the
+    templates, whose renderer the tools have. owed: services that an earlier run swapped files of
+    without living to see the reload; undeclared: those of them that conf.d no longer has. about:
+    what the status says of this daemon beside its state. counts: what happens is counted there;
+    None when nobody asks for it.
+    """
+
+    source: Source
+    follow: Callable[[Sequence[str], Put], Watch]
+    declared: Declared
+    tools: Tools
+    lanes: Lanes
+    inbox: queue.SimpleQueue[Message]
+    commands: Commands
+    notify: Notifier
+    pace: Pace
+    owed: frozenset[str]
+    undeclared: Undeclared
+    about: Mapping[str, Any] = field(default_factory=dict)
+    counts: Counts | None = None
+
+
+class Loop:
+    """The one mutable thing in the program. All methods are the main thread's."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._tools = parts.tools
+        self._store = Store()
+        self._index = ReadIndex()
+        self._fleet = Fleet()
+        self._resources: dict[str, Resource] = {}
+        self._watch: Watch | None = None
+        self._watched: tuple[str, ...] = ()
+        self._watches = 0
+        self._listed = False
+        self._adopted = 0
+        self._outage = Away()
+        self._history = History()
+        self._telling = Telling(parts.notify)
+        self._unready: set[str] = set()
+        self._stopping_s: float | None = None
+        self._resync_s = time.monotonic() + parts.pace.resync_s
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has been asked for."""
+        return self._stopping_s is not None
+
+    def run(self) -> None:
+        """Follow the store until a signal says stop; then end what runs, within its bound."""
+        self._adopt(self._parts.declared.resources)
+        for service in self._parts.owed:
+            if self._fleet.owe(service, time.monotonic()):
+                log.warn("a reload is owed by an earlier run", service=service)
+        try:
+            while not (self.stopping and not self._fleet.running and not self._last_jobs()):
+                for message in self._wait():
+                    self._take(message)
+                self._act()
+        finally:
+            self._end()
+
+    def _wait(self) -> list[Message]:
+        """Everything on the inbox, waiting for the first until the next deadline."""
+        inbox = self._parts.inbox
+        found: list[Message] = []
+        try:
+            found.append(inbox.get(timeout=self._patience_s()))
+            while True:
+                found.append(inbox.get_nowait())
+        except queue.Empty:
+            return found
+
+    def _patience_s(self) -> float:
+        now = time.monotonic()
+        pace = self._parts.pace
+        times = [now + 60.0]
+        deadline = None if self.stopping else self._fleet.deadline_s(blind=not self._listed)
+        if deadline is not None:
+            times.append(deadline)
+        if pace.resync_s:
+            times.append(self._resync_s)
+        if self._parts.notify.watchdog_s:
+            times.append(now + self._parts.notify.watchdog_s / 2)
+        if self._stopping_s is not None:
+            times.append(self._stopping_s)
+        elif self._telling.due_s is not None:
+            times.append(self._telling.due_s)
+        return max(0.0, min(times) - now)
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Said():
+                if message.watch == self._watches:
+                    self._hear(message.message)
+            case LaneReport():
+                self._finish(message)
+            case Asked():
+                self._answer(message)
+            case int():
+                self._signalled(message)
+
+    def _hear(self, message: SourceMessage) -> None:
+        if self._parts.counts:
+            self._parts.counts.heard(message, time.monotonic())
+        match message:
+            case Listed() | Changed():
+                self._apply(message)
+            case Progressed():
+                self._found()
+            case Lost():
+                if self._outage.heard(message.cause, time.monotonic()):
+                    report.lost(message)
+
+    def _apply(self, message: Listed | Changed) -> None:
+        """Move the mirror on, and mark what reads the keys that really changed."""
+        self._found()
+        now = time.monotonic()
+        delta = self._store.apply(message)
+        if self._parts.counts:
+            self._parts.counts.changes += len(delta.changed)
+        if isinstance(message, Listed):
+            report.listed(message, changed=len(delta.changed))
+        if not self._listed:
+            self._listed = True
+            # a full collection over 100,000 keys takes 29 ms, and they live as long as we do
+            gc.collect()
+            gc.freeze()
+            # A render of ten thousand keys makes as many objects and no circles: looked through at
+            # every 700, as is usual, one change in a hundred took twice as long.
+            gc.set_threshold(_LOOK_AFTER)
+            self._fleet.dirty(self._resources, now)
+        elif delta.changed:
+            self._fleet.dirty(self._index.affected(delta.changed), now)
+
+    def _found(self) -> None:
+        if self._outage.ended():
+            log.info("the store is back", source=self._parts.source.name)
+
+    def _finish(self, message: LaneReport) -> None:
+        now = time.monotonic()
+        self._fleet.finished(message, now)
+        if message.generation > self._adopted:
+            self._unready -= message.names
+            for name, reads in message.reads.items():
+                if name in self._resources:
+                    self._index.set(name, reads)
+        else:
+            self._overtaken(message, now)
+        self._history.note(message, time.time())
+        if self._parts.counts:
+            self._parts.counts.ended(message, now, time.time())
+        report.lane(message)
+        if not self._unready and self._listed:
+            self._parts.notify.ready()
+            if self._tools.guards.unwritten:
+                self._keep()
+
+    def _overtaken(self, message: LaneReport, now: float) -> None:
+        """
+        A job of the former set has ended. Another service may have the same files by now, and may
+        have been quicker with them: they are looked at again, and what was swapped is owed to it.
+        """
+        dests = {outcome.resource.dest for outcome in message.outcomes}
+        same = (one.name for one in self._resources.values() if one.dest in dests)
+        self._fleet.dirty(message.names.union(same), now)
+        self._inherit()
+
+    def _act(self) -> None:
+        """Hand out what is due, and keep the slow clocks."""
+        now = time.monotonic()
+        pace = self._parts.pace
+        if self._parts.notify.watchdog_s:
+            self._parts.notify.watchdog()
+        if pace.resync_s and now >= self._resync_s and not self.stopping:
+            self._resync_s = now + pace.resync_s
+            if edited := self._parts.declared.look():
+                what = "templates were edited since they were read; SIGHUP takes them"
+                log.warn(what, templates=", ".join(edited))
+            if self._listed:
+                self._fleet.verify()
+                self._keep()
+        if self._stopping_s is not None and now >= self._stopping_s:
+            log.warn("a command did not end in time and is ended now")
+            self._parts.commands.stop(0.0)
+            self._stopping_s = now + 1.0
+        self._hand_out(now)
+        if not self.stopping:
+            self._telling.tell(summary(self._facts(now)), now)
+
+    def _keep(self) -> None:
+        """Write down, now and then, what the guards compare with after a restart."""
+        try:
+            self._tools.guards.keep()
+        except OSError as error:
+            log.warn(f"the state folder cannot be written: {error}")
+
+    def _hand_out(self, now: float) -> None:
+        before = dict(self._fleet.active) if self._parts.counts else {}
+        jobs = self._fleet.due(now, stopping=self.stopping, blind=not self._listed)
+        if not jobs:
+            return
+        if self._parts.counts:
+            self._parts.counts.began(jobs, before, now)
+        snapshot = self._store.snapshot()
+        for job in jobs:
+            members = self._fleet.members(job.service)
+            groups = {one.group for one in members if one.group and one.name in job.resources}
+            for resource in members:
+                if resource.name in job.resources or resource.group in groups:
+                    # until its reads are known again, anything it may read makes it dirty
+                    self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
+            told = Told.of(members)
+            self._parts.lanes.submit(self._tools, job, members, told, snapshot)
+
+    def _last_jobs(self) -> bool:
+        """While stopping: whether a postponed reload has just been handed out."""
+        self._hand_out(time.monotonic())
+        return self._fleet.running > 0
+
+    def _answer(self, asked: Asked) -> None:
+        """Somebody on the control socket wants to know, or lets a held change through."""
+        now = time.monotonic()
+        access = Access(
+            self._index.reads,
+            self._store.snapshot,
+            self._release,
+            self._parts.counts,
+            self._parts.undeclared.let_go,
+        )
+        said = answer(asked.question, self._facts(now), access)
+        self._fleet.dirty(said.dirty, now)
+        asked.reply(said.answer)
+
+    def _release(self, names: Sequence[str]) -> Sequence[str]:
+        """What is held back by a guard or in quarantine may go live; the names of those."""
+        tools = self._tools
+        released = {*tools.guards.release(names), *tools.quarantine.release(names)}
+        return [name for name in names if name in released]
+
+    def _facts(self, now: float) -> Facts:
+        """What there is to be told, as references: nothing is copied or counted before it is."""
+        return Facts(
+            now_s=now,
+            now_at=time.time(),
+            about=self._parts.about,
+            source=self._parts.source.name,
+            revision=self._store.revision,
+            listed=self._listed,
+            lost=self._outage.cause,
+            lost_s=self._outage.since_s,
+            watched=self._watched,
+            resources=self._resources,
+            unready=self._unready,
+            services=self._fleet.states,
+            active=self._fleet.active,
+            history=self._history,
+            quarantine=self._tools.quarantine.by_member(),
+            undeclared=self._parts.undeclared.services,
+            stopping=self.stopping,
+            faulty=self._parts.declared.faulty,
+            edited=self._parts.declared.edited,
+        )
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._reload()
+        elif self.stopping:
+            log.warn("asked to stop again; running commands are ended now")
+            self._parts.commands.stop(0.0)
+        else:
+            log.info("stopping", signal=signal.Signals(number).name)
+            self._parts.notify.stopping()
+            self._stopping_s = time.monotonic() + self._parts.pace.shutdown_s
+
+    def _reload(self) -> None:
+        """SIGHUP: take the new conf.d and templates if all of it is right, else keep the old."""
+        self._parts.notify.reloading()
+        declared = self._parts.declared
+        if faults := declared.renew(time.time()):
+            for fault in faults:
+                log.error(str(fault))
+            log.error("the new configuration is not used; the running one is kept")
+        else:
+            self._tools = replace(self._tools, renderer=declared.renderer)
+            self._tools.quarantine.clear()
+            self._adopt(declared.resources)
+            if self._listed:
+                self._fleet.dirty(self._resources, time.monotonic())
+            log.info("configuration read again", resources=len(declared.resources))
+        self._parts.notify.ready()
+
+    def _adopt(self, resources: Sequence[Resource]) -> None:
+        for gone in self._resources.keys() - {resource.name for resource in resources}:
+            self._index.drop(gone)
+        self._resources = {resource.name: resource for resource in resources}
+        for resource in resources:
+            self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
+        self._unready = set(self._resources)
+        self._history.keep(resources)
+        self._fleet.adopt(resources)
+        self._tools.claims.adopt(resources)
+        self._adopted = self._fleet.generation
+        self._inherit()
+        wanted = covering(path for resource in resources for path in resource.watched)
+        if not self._watches or wanted != self._watched:
+            self._rewatch(wanted)
+
+    def _inherit(self) -> None:
+        """Reloads owed under another command, such as one with a typing error, stay owed."""
+        made = self._tools.made
+        heirs = self._tools.journal.hand_over(made.services(self._resources.values()))
+        known = {one.service for one in self._resources.values()}
+        known.update(name for name, state in self._fleet.states.items() if state.running)
+        for service in heirs | self._parts.undeclared.look(known):
+            self._fleet.owe(service, time.monotonic())
+
+    def _rewatch(self, wanted: tuple[str, ...]) -> None:
+        """Watch other prefixes; until they are listed the mirror is not whole and is not used."""
+        if self._watch:
+            self._watch.stop()
+        self._watches += 1
+        self._watched = wanted
+        self._listed = False
+        number = self._watches
+
+        def put(message: SourceMessage) -> None:
+            self._parts.inbox.put(Said(number, message))
+
+        if wanted:
+            self._watch = self._parts.follow(wanted, put)
+        else:  # templates that read no keys: an empty store is the whole truth
+            self._watch = None
+            put(Listed(self._parts.source.name, 0, 0, ()))
+
+    def _end(self) -> None:
+        """Stop what was started, in reverse order."""
+        if self._watch:
+            self._watch.stop()
+        self._parts.commands.stop(0.0)
+        self._parts.lanes.stop()
+        self._parts.source.close()

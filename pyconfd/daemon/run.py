@@ -1,0 +1,169 @@
+"""
+The two ways to run: once, for CI and for boot; and as a daemon that follows the store.
+
+Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
+configuration, nothing was done (cli/main.py turns ConfigError into it); 3 `--noop
+--detailed-exitcode` and something would change; 130 and 143 ended by Ctrl-C and SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from pyconfd.apply.context import Tools
+from pyconfd.apply.dry_run import Preview
+from pyconfd.apply.expansion import Made
+from pyconfd.apply.guard_state import Guards
+from pyconfd.apply.ownership import Claims
+from pyconfd.apply.quarantine import Quarantine
+from pyconfd.apply.service_pass import Told, groups_of
+from pyconfd.apply.survive import surviving_pass
+from pyconfd.config.settings import Settings
+from pyconfd.daemon import wiring as build
+from pyconfd.daemon.one_shot_signals import Interrupt
+from pyconfd.errors import ConfigError, SourceError, StateError
+from pyconfd.model.keys import covering
+from pyconfd.model.resources import ResourceSet
+from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
+from pyconfd.observe import log, report
+from pyconfd.pipeline.store import Snapshot, Store
+from pyconfd.reconcile.fleet import Fleet
+from pyconfd.system.proc import Commands
+
+DONE, FAILED, WRONG_USAGE, WOULD_CHANGE = 0, 1, 2, 3
+
+
+def run(settings: Settings) -> int:
+    """Do what the settings ask for; the exit status. May raise ConfigError for status 2."""
+    build.configure_log(settings)
+    try:
+        found = build.load(settings)
+    except ConfigError as error:
+        if settings.log_format != "json":
+            raise  # for people the command line says it
+        for line in dict.fromkeys(str(each) for each in (*error.faults, error)):
+            log.error(line)
+        return WRONG_USAGE
+    for fault in found.faults:
+        log.error(str(fault))
+    if settings.onetime or settings.noop:
+        return once(settings, found)
+    return follow(settings, found)
+
+
+def once(settings: Settings, found: ResourceSet) -> int:
+    """Read the store once, bring every destination to what it says, and say how it went."""
+    try:
+        snapshot = read(settings, found)
+        if settings.noop:
+            return _preview(settings, found, snapshot)
+        with build.state(settings, found) as state:
+            return _apply(settings, found, snapshot, state)
+    except SourceError as error:
+        log.error(str(error) if error.kept else f"{error}; nothing was changed")
+    except StateError as error:
+        log.error(str(error))
+    return FAILED
+
+
+def read(settings: Settings, found: ResourceSet) -> Snapshot:
+    """One snapshot of everything that the resources may read."""
+    store = Store()
+    wanted = covering(path for resource in found.resources for path in resource.watched)
+    if wanted:
+        source = build.source(settings)
+        try:
+            store.apply(source.list(wanted, timeout_s=settings.timeout_s))
+        finally:
+            source.close()
+    return store.snapshot()
+
+
+def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.State) -> int:
+    """One pass over every service, in declared order; reloads owed by an earlier run included."""
+    commands = Commands()
+    with Interrupt(commands, settings.shutdown_timeout_s) as interrupt:
+        tools = build.tools(settings, state, commands, interrupt.asked)
+        status = _pass_over_all(found, snapshot, state, tools)
+    return interrupt.status or status
+
+
+def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools) -> int:
+    outcomes: list[Outcome] = []
+    reload_failed = False
+    for done in passes(found, snapshot, state, tools):
+        report.lane(done)
+        outcomes.extend(done.outcomes)
+        reload_failed |= isinstance(done.reload, ReloadFailed)
+    failed = _summary(outcomes, found)
+    return FAILED if failed or reload_failed else DONE
+
+
+def passes(
+    found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools
+) -> Iterator[LaneReport]:
+    """One pass over every service, each done when its report is taken."""
+    fleet = Fleet()
+    fleet.adopt(found.resources)
+    tools.claims.adopt(found.resources)
+    for service in state.owed:
+        fleet.owe(service, 0.0)
+    state.undeclared.look({one.service for one in found.resources})
+    fleet.dirty((resource.name for resource in found.resources), 0.0)
+    for job in fleet.due(float("inf")):
+        if tools.stopping():
+            break
+        members = fleet.members(job.service)
+        yield surviving_pass(tools, job, members, Told.of(members), snapshot)
+
+
+def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
+    """What `_apply` would do, with nothing written."""
+    folder = settings.state_folder
+    preview = Preview(
+        renderer=build.renderer(settings),
+        guards=Guards(os.path.join(folder, "keys.json")),
+        made=Made(os.path.join(folder, "made.json")),
+        diff=settings.diff,
+        claims=Claims(found.resources),
+        quarantine=Quarantine(os.path.join(folder, "quarantine.json")),
+    )
+    outcomes = [
+        outcome
+        for members in groups_of(found.resources).values()
+        for outcome in preview.group(members, snapshot)
+    ]
+    for outcome in outcomes:
+        report.outcome_line(outcome)
+        sys.stdout.write(outcome.diff)
+    sys.stdout.flush()
+    if _summary(outcomes, found):
+        return FAILED
+    pending = any(outcome.result is Result.WOULD_CHANGE for outcome in outcomes)
+    return WOULD_CHANGE if pending and settings.detailed_exitcode else DONE
+
+
+def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:
+    """Log the closing line; the number of what failed, broken resource files included."""
+    results = [outcome.result for outcome in outcomes]
+    failed = sum(result.failed for result in results) + len(found.faults)
+    log.info(
+        "done",
+        rendered=sum(result in (Result.UPDATED, Result.WOULD_CHANGE) for result in results),
+        unchanged=results.count(Result.UNCHANGED),
+        failed=failed,
+    )
+    return failed
+
+
+def follow(settings: Settings, found: ResourceSet) -> int:
+    """Follow the store until a signal says stop."""
+    try:
+        with build.state(settings, found) as state, build.daemon(settings, state, found) as loop:
+            loop.run()
+    except StateError as error:
+        log.error(str(error))
+        return FAILED
+    return DONE

@@ -1,0 +1,248 @@
+"""The one place where things are made from the settings and joined."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pyconfd.apply.context import Tools
+from pyconfd.apply.drift import Drift
+from pyconfd.apply.expansion import Made
+from pyconfd.apply.guard_state import Guards
+from pyconfd.apply.orphaned_debts import Undeclared
+from pyconfd.apply.quarantine import Quarantine
+from pyconfd.backends import registry
+from pyconfd.backends.base import Put, Source, Watch
+from pyconfd.config.resources import load_resources
+from pyconfd.config.settings import Settings
+from pyconfd.model.resources import ResourceSet
+from pyconfd.observe import log
+from pyconfd.pipeline import stage
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.render.node_facts import NodeFacts
+from pyconfd.pipeline.render.renderer import Renderer
+from pyconfd.system import files
+from pyconfd.system.locks import InstanceLock
+from pyconfd.system.proc import Commands
+
+if TYPE_CHECKING:
+    from pyconfd.daemon.control_socket import Asked
+    from pyconfd.daemon.loop import Loop
+
+
+#: Shadow trees, where they cannot stand beside the live configuration.
+WORK_DIR = "check"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    The state folder of this confdir, held by us. owed: services with an unpaid reload; undeclared:
+    those of them that conf.d no longer has.
+    """
+
+    folder: str
+    journal: Journal
+    guards: Guards
+    made: Made
+    quarantine: Quarantine
+    owed: frozenset[str]
+    undeclared: Undeclared
+
+
+def configure_log(settings: Settings) -> None:
+    """Lines for a daemon carry the time; those of a one-shot run do not, so that they compare."""
+    log.configure(
+        level=settings.log_level,
+        style=settings.log_format,
+        stamped=not settings.one_shot,
+        colour=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+    )
+
+
+def load(settings: Settings) -> ResourceSet:
+    """conf.d as it is now; raises ConfigError when there is nothing to do at all."""
+    found = load_resources(settings.confdir, settings)
+    if not settings.sync_only:
+        return found
+    return replace(
+        found,
+        resources=tuple(
+            replace(resource, check=None, nginx=None, reload=None) for resource in found.resources
+        ),
+    )
+
+
+def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
+    """Templates of this confdir. cache_dir: keeps them compiled between runs."""
+    return Renderer(
+        os.path.join(settings.confdir, "templates"),
+        os.environ,
+        cache_dir=cache_dir,
+        facts=facts(settings),
+        often=not settings.one_shot,
+    )
+
+
+def facts(settings: Settings) -> NodeFacts:
+    """What templates know of this node."""
+    return NodeFacts(settings.node_name, settings.vars, settings.config_file)
+
+
+def source(settings: Settings) -> Source:
+    """The store named by --backend."""
+    return registry.open_source(settings.backend, settings.source_options(os.environ))
+
+
+def tools(
+    settings: Settings,
+    state: State,
+    commands: Commands,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Tools:
+    """What a pass works with."""
+    return Tools(
+        renderer=renderer(settings, os.path.join(state.folder, "templates")),
+        journal=state.journal,
+        run=commands.run,
+        drift=Drift(),
+        guards=state.guards,
+        made=state.made,
+        quarantine=state.quarantine,
+        work_dir=os.path.join(state.folder, WORK_DIR),
+        check_timeout_s=settings.check_cmd_timeout_s,
+        keep_stage=settings.keep_stage_file,
+        stopping=stopping,
+    )
+
+
+@contextmanager
+def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
+    """
+    The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
+    behind is tidied here, before anything new is staged.
+    """
+    folder = settings.state_folder
+    with InstanceLock(folder):
+        journal = Journal(folder)
+        recovery = journal.recover()
+        for dest in recovery.rolled_back:
+            log.warn("a swap that was cut short has been taken back", dest=dest)
+        made = Made(os.path.join(folder, "made.json"))
+        _sweep(found, made, folder, journal.kept)
+        owed = {debt.service for debt in recovery.owed}
+        owed |= journal.hand_over(made.services(found.resources))
+        if recovery.damaged:
+            log.warn(
+                "the journal is damaged; every service is reloaded once", lines=recovery.damaged
+            )
+            owed = {resource.service for resource in found.resources}
+        guards = Guards(os.path.join(folder, "keys.json"))
+        quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
+        blind = bool(settings.resource or settings.sync_only)  # it does not know of all services
+        if not (blind or found.faults):
+            quarantine.keep({one.name for one in found.resources})
+        undeclared = Undeclared(journal, blind=blind)
+        yield State(folder, journal, guards, made, quarantine, frozenset(owed), undeclared)
+        guards.keep()
+        journal.close()
+
+
+def _sweep(found: ResourceSet, made: Made, folder: str, kept: Collection[str]) -> None:
+    """Remove the staged files and shadow trees of runs that were killed, but for these paths."""
+    dests = [one.dest for resource in found.resources for one in made.known(resource)]
+    for path in stage.strays(tuple(dests)):
+        if path not in kept:
+            files.remove(path)
+    judges = {resource.nginx for resource in found.resources if resource.nginx}
+    if judges:
+        from pyconfd.pipeline.nginx import shadow  # brings crossplane, which other runs do not need
+
+        for nginx in judges:
+            shadow.sweep(nginx, work_dir=os.path.join(folder, WORK_DIR))
+
+
+@contextmanager
+def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loop]:
+    """
+    The loop with everything it joins; signals and questions go to its inbox while it exists.
+
+    What only a daemon has is imported here: a one-shot run is to start quickly.
+    """
+    import queue
+    import time
+
+    from pyconfd.backends.interval import Poll
+    from pyconfd.daemon.configuration import Declared
+    from pyconfd.daemon.control_socket import Control
+    from pyconfd.daemon.lanes import Lanes
+    from pyconfd.daemon.loop import Loop, Message, Pace, Parts
+    from pyconfd.status.counters import Counts
+    from pyconfd.system.sdnotify import Notifier
+    from pyconfd.system.signals import Signals
+
+    inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    commands = Commands()
+    store = source(settings)
+
+    def follow(prefixes: Sequence[str], put: Put) -> Watch:
+        if settings.watch:
+            return store.watch(prefixes, put)
+        poll = Poll(
+            store, prefixes, put, interval_s=settings.interval_s, timeout_s=settings.timeout_s
+        )
+        return poll.start()
+
+    with_these = tools(settings, state, commands, lambda: loop.stopping)
+    loop = Loop(
+        Parts(
+            source=store,
+            follow=follow,
+            declared=Declared(lambda: load(settings), found, with_these.renderer, time.time()),
+            tools=with_these,
+            lanes=Lanes(inbox.put),
+            inbox=inbox,
+            commands=commands,
+            notify=Notifier(os.environ),
+            pace=Pace(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
+            owed=state.owed,
+            undeclared=state.undeclared,
+            about=_about(settings),
+            counts=Counts() if settings.metrics_listen else None,
+        )
+    )
+    with Signals(inbox.put), Control(state.folder, inbox.put), _pages(settings, inbox.put):
+        yield loop
+
+
+def _pages(settings: Settings, put: Callable[[Asked], None]) -> AbstractContextManager[object]:
+    """Metrics and health over HTTP, where that is asked for."""
+    if not settings.metrics_listen:
+        return nullcontext()
+    from pyconfd.config.address import split_listen
+    from pyconfd.daemon.http_endpoints import listener
+
+    host, port = split_listen(settings.metrics_listen)
+    return listener(host, port, put)
+
+
+def _about(settings: Settings) -> dict[str, object]:
+    """What the status says of this daemon beside its state; no secrets."""
+    import time
+
+    from pyconfd import __version__
+    from pyconfd.status.summary import utc
+
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        "started_at": utc(time.time()),
+        "confdir": os.path.abspath(settings.confdir),
+        "backend": settings.backend,
+        "nodes": list(settings.node),
+        "mode": "watch" if settings.watch else f"reads every {settings.interval_s:g} s",
+    }

@@ -1,0 +1,79 @@
+"""
+A daemon that removes a file when it has read its configuration: gone is a yes, unless its log has
+complaints by then. Shell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+
+from pyconfd.config.daemons import Daemon
+from pyconfd.pipeline.confirm.confirm import Answer, Verdict, not_running
+from pyconfd.pipeline.confirm.daemon_log import DaemonLog
+
+_TEXT = b"to be removed by the reload\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """path: of the file, which was written before the reload."""
+
+    daemon: Daemon
+    path: str
+    log: DaemonLog
+
+    def answer(self) -> Answer | None:
+        """Whether the file is gone, and what the log says then."""
+        if os.path.lexists(self.path):
+            return None
+        refusal = self.log.refusal()
+        if refusal:
+            return Verdict.REFUTED, refusal
+        return Verdict.CONFIRMED, f"{self.path} has been removed"
+
+    def missed(self) -> str:
+        """What has not been seen."""
+        return f"{self.daemon.name} did not remove {self.path}"
+
+    def over(self) -> None:
+        """No mark is left for a later reload that nobody waits for."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+
+
+def look(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> Mark:
+    """
+    The running daemon, and the file put there. Raises ReloadError when either is not so.
+
+    pid: its pid file; without it any process of the daemon's name counts, those of containers too.
+    """
+    if not (_named(daemon, pid) if pid else _any(daemon)):
+        raise not_running(f"{daemon.name} does not run", pid or path)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+        with open(descriptor, "wb", buffering=0) as file:
+            file.write(_TEXT)
+    except OSError as error:
+        what = f"{daemon.name} cannot be asked: its file cannot be written ({error.strerror})"
+        raise not_running(what, path, f"name in `at` {daemon.at}") from error
+    return Mark(daemon, path, log)
+
+
+def _any(daemon: Daemon) -> bool:
+    import psutil
+
+    name = daemon.facts["process"]
+    return any(one.info["name"] == name for one in psutil.process_iter(["name"]))
+
+
+def _named(daemon: Daemon, pidfile: str) -> bool:
+    """Whether the pid file names a process of the daemon's name."""
+    import psutil
+
+    try:
+        with open(pidfile, "rb") as file:
+            return psutil.Process(int(file.read(64))).name() == daemon.facts["process"]
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return False

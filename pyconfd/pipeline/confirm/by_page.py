@@ -1,0 +1,97 @@
+"""
+A daemon that shows a number on a page of HTTP: one that has grown is a yes. Shell.
+
+Proxies of the environment are not asked and redirections not followed: the page is the daemon's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pyconfd.config.daemons import Daemon
+from pyconfd.pipeline.confirm.confirm import Answer, Verdict, not_running
+from pyconfd.pipeline.confirm.daemon_log import DaemonLog
+
+#: For one request; a daemon that is about to reload may let one wait for a second.
+_REQUEST_S = 2.0
+_MOST_BYTES = 64 * 1024
+
+
+class _NoNumber(Exception):
+    """Why there is none; hint: what to do about it, "" when it simply does not answer."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+@dataclass(slots=True)
+class Page:
+    """number: before the reload. trouble: with the last request, "" when it was answered."""
+
+    daemon: Daemon
+    url: str
+    number: int
+    log: DaemonLog
+    trouble: str = ""
+
+    def answer(self) -> Answer | None:
+        """A number that has grown, or a refusal in the log."""
+        try:
+            number, self.trouble = _number(self.daemon, self.url), ""
+        except _NoNumber as error:
+            number, self.trouble = self.number, str(error)
+        if number > self.number:
+            return Verdict.CONFIRMED, f"{self.daemon.facts['called']} {number}"
+        refusal = self.log.refusal()
+        return (Verdict.REFUTED, refusal) if refusal else None
+
+    def missed(self) -> str:
+        """What has not been seen."""
+        why = f" ({self.trouble})" if self.trouble else ""
+        return f"no new {self.daemon.facts['called']} at {self.url}{why}"
+
+    def over(self) -> None:
+        """Nothing was left anywhere."""
+
+
+def look(daemon: Daemon, url: str, log: DaemonLog) -> Page:
+    """The daemon that answers at this URL. Raises ReloadError when there is no number."""
+    try:
+        return Page(daemon, url, _number(daemon, url), log)
+    except _NoNumber as error:
+        what = f"{daemon.name} cannot be asked: {error}"
+        raise not_running(what, url, error.hint) from error
+
+
+def _number(daemon: Daemon, url: str) -> int:
+    text = _fetch(url)
+    found = re.search(daemon.facts["number"], text)
+    if not found:
+        called = daemon.facts["called"]
+        raise _NoNumber(f"the page tells no {called}", f"name in `at` {daemon.at}")
+    return int(found[1])
+
+
+def _fetch(url: str) -> str:
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    try:
+        connection = kind(parts.netloc.rpartition("@")[2], timeout=_REQUEST_S)
+        try:
+            path = parts.path + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", path or "/", headers={"Connection": "close"})
+            answer = connection.getresponse()
+            text = answer.read(_MOST_BYTES).decode(errors="replace")
+        finally:
+            connection.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise _NoNumber(reason or type(error).__name__) from error
+    if answer.status != http.client.OK:
+        raise _NoNumber(f"the answer is {answer.status} {answer.reason}", "let this host see it")
+    return text

@@ -1,0 +1,134 @@
+"""
+A daemon of a master and workers: a worker that was not there before is a yes, unless it has taken
+the place of one that died; a refusal of that very master in its log is a no. Shell.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyconfd.config.daemons import Daemon
+from pyconfd.pipeline.confirm.confirm import Answer, Verdict, not_running
+from pyconfd.pipeline.confirm.daemon_log import DaemonLog
+
+if TYPE_CHECKING:
+    import psutil
+
+
+#: Pid and start time.
+Worker = tuple[int, float]
+
+#: How long a refusal may take to be logged: a port is tried for 2.5 seconds.
+_REFUSAL_S = 3.5
+
+
+@dataclass(slots=True)
+class Processes:
+    """
+    master, workers: pid and start time of each; workers on their way out are none. replaced_s:
+    since when none of them is left, monotonic; mixed: whether some were, beside a new one.
+    """
+
+    daemon: Daemon
+    master: Worker
+    workers: frozenset[Worker]
+    log: DaemonLog
+    replaced_s: float | None = None
+    mixed: bool = False
+
+    def answer(self) -> Answer | None:
+        """A new worker, a refusal, or a master that has gone."""
+        import psutil
+
+        pid, started = self.master
+        try:
+            master = psutil.Process(pid)
+            if master.create_time() != started or master.status() == psutil.STATUS_ZOMBIE:
+                raise psutil.NoSuchProcess(pid)
+            found = dict(_workers(master, self.daemon))
+        except psutil.NoSuchProcess:
+            return Verdict.SILENT, f"the {self.daemon.name} master has gone"
+        new = {worker for worker, leaves in found.items() if not leaves} - self.workers
+        if new and self._makes_room(found):
+            return Verdict.CONFIRMED, f"new worker {min(new)[0]} of master {pid}"
+        refusal = self.log.refusal(pid)
+        return (Verdict.REFUTED, refusal) if refusal else None
+
+    def _makes_room(self, found: Mapping[Worker, bool]) -> bool:
+        """
+        Whether a new worker is there because of a reload. A master also starts one in the place
+        of one that died; then the others stay. After a reload all of them are there for 100 ms more
+        (ngx_process_cycle.c), and then leave; some may have been about to leave before.
+        """
+        left = [found[worker] for worker in self.workers if worker in found]
+        if len(left) == len(self.workers) or any(left):
+            return True
+        if left:
+            self.mixed = True
+            return False
+        died = self.log.numbers(self.daemon.facts["died"], self.master[0])
+        if self.mixed or (died is not None and died.isdisjoint(pid for pid, _ in self.workers)):
+            return True
+        if self.replaced_s is None:
+            self.replaced_s = time.monotonic()
+        return time.monotonic() - self.replaced_s >= _REFUSAL_S
+
+    def missed(self) -> str:
+        """What has not been seen."""
+        return f"no new {self.daemon.name} worker"
+
+    def over(self) -> None:
+        """Nothing was left anywhere."""
+
+
+def look(daemon: Daemon, pidfile: str, log: DaemonLog) -> Processes:
+    """
+    The daemon whose master the pid file names.
+
+    Raises ReloadError when that is no running master of this daemon.
+    """
+    import psutil  # only a confirmed reload needs it
+
+    pid = _pid_in(pidfile, daemon)
+    try:
+        master = psutil.Process(pid)
+        title = " ".join(master.cmdline())
+        if not re.search(daemon.facts["master"], title):
+            what = f"process {pid} is no {daemon.name} master but {title!r}"
+            raise not_running(what, pidfile)
+        workers = frozenset(one for one, leaves in _workers(master, daemon) if not leaves)
+        return Processes(daemon, (pid, master.create_time()), workers, log)
+    except psutil.NoSuchProcess:
+        what = f"{daemon.name} does not run: no process {pid}"
+        raise not_running(what, pidfile) from None
+
+
+def _workers(master: psutil.Process, daemon: Daemon) -> Iterator[tuple[Worker, bool]]:
+    """Workers of this master, and whether each is on its way out."""
+    import psutil
+
+    worker, retiring = daemon.facts["worker"], daemon.facts["retiring"]
+    for child in master.children():
+        try:
+            title = " ".join(child.cmdline())
+            if re.search(worker, title):
+                yield (child.pid, child.create_time()), bool(re.search(retiring, title))
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _pid_in(pidfile: str, daemon: Daemon) -> int:
+    try:
+        with open(pidfile, "rb") as file:
+            text = file.read(64).strip()
+    except OSError as error:
+        what = f"{daemon.name} does not run: its pid file cannot be read ({error.strerror})"
+        raise not_running(what, pidfile) from error
+    if not text.isdigit():
+        what = f"{daemon.name} does not run: its pid file names no process"
+        raise not_running(what, pidfile)
+    return int(text)

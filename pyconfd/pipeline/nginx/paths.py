@@ -1,0 +1,78 @@
+"""Where a live nginx keeps its pid file and its error log. Shell."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyconfd.errors import ReloadError
+from pyconfd.model.resources import Nginx
+from pyconfd.pipeline.nginx import include_glob as nginx_glob
+from pyconfd.pipeline.nginx.shadow import statements
+from pyconfd.pipeline.nginx.text import Statement
+from pyconfd.system.proc import Runner
+
+_ASK_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """pidfile: absolute. log: the error log of the master, "" when it is no file."""
+
+    pidfile: str
+    log: str
+
+
+def paths(nginx: Nginx, run: Runner) -> Paths:
+    """
+    As the live configuration says, or the program itself (`nginx -V`) where it says nothing.
+
+    Raises ReloadError when neither can be read.
+    """
+    built_in = _built_in(nginx, run)
+    prefix = nginx.prefix or built_in.get("prefix", "/")
+    pidfile, log = built_in.get("pid-path", "logs/nginx.pid"), ""
+    logs: list[str] = []
+    for statement in _outside_of_blocks(nginx.conf, os.path.dirname(nginx.conf), 0):
+        if statement.name == "pid" and statement.args:
+            pidfile = statement.args[0]
+        if statement.name == "error_log" and statement.args:
+            logs.append(statement.args[0])
+    for log in logs or [built_in.get("error-log-path", "logs/error.log")]:
+        if log != "stderr" and not log.startswith(("syslog:", "memory:")):
+            return Paths(os.path.join(prefix, pidfile), os.path.join(prefix, log))
+    return Paths(os.path.join(prefix, pidfile), "")
+
+
+def built_in_prefix(nginx: Nginx, run: Runner) -> str:
+    """What relative logs are relative to where nobody gives a prefix."""
+    return _built_in(nginx, run).get("prefix", "/")
+
+
+def _outside_of_blocks(path: str, conf_dir: str, level: int) -> Iterator[Statement]:
+    """Statements of the outermost context, with its includes (Debian's modules-enabled)."""
+    try:
+        found = statements(os.path.realpath(path), os.stat(path))
+    except OSError as error:
+        if level:
+            return
+        raise ReloadError(
+            f"the nginx configuration cannot be read: {error.strerror or error}",
+            where=path,
+            kept="the reload is still owed",
+        ) from error
+    for statement in found:
+        if statement.depth:
+            continue
+        yield statement
+        if statement.name == "include" and statement.args and level < 8:
+            for each in nginx_glob.matching(os.path.join(conf_dir, statement.args[0])):
+                yield from _outside_of_blocks(each, conf_dir, level + 1)
+
+
+def _built_in(nginx: Nginx, run: Runner) -> dict[str, str]:
+    """The options that nginx was configured with when it was built, without their dashes."""
+    report = run([nginx.binary, "-V"], timeout_s=_ASK_TIMEOUT_S)
+    return dict(re.findall(r"--([\w-]+)=(\S+)", report.output))

@@ -1,0 +1,236 @@
+"""
+Shadow: the whole nginx configuration as it would be with staged files in their places. Shell.
+
+The only importer of crossplane, which finds the include statements and nothing more; nginx is
+the judge. The main file gets a shadow beside it, because relative includes, certificates and
+password files are looked up in the folder of the main file (`-c`), wherever the statement stands.
+From there only what leads to a changed file is copied, with the paths on the way rewritten in
+place on their own lines; all else is read where it is. Nothing live is written.
+
+The proof is nginx's own: `nginx -T` names every file that it has read, so a verdict counts only
+when the staged files were among them and the live ones they replace were not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from pyconfd.errors import CheckBroken
+from pyconfd.model.resources import Nginx
+from pyconfd.model.steps import CommandReport
+from pyconfd.pipeline.nginx.shadow_tree import KEPT, Tree
+from pyconfd.pipeline.nginx.text import Statement, quoted
+from pyconfd.system import files
+
+#: `nginx: [emerg] unexpected "}" in /etc/nginx/nginx.conf:12` (ngx_log.c, ngx_conf_file.c); where
+#: the built-in error log is stderr, as with Debian, date, time and pid instead of `nginx:`.
+_FINDING = re.compile(
+    r"^(?:nginx:|[\d/]+ [\d:]+) \[(?P<severity>\w+)\] (?:\d+#\d+: )?"
+    r"(?P<text>.*?)(?: in (?P<path>/.*):(?P<line>\d+))?$",
+    re.MULTILINE,
+)
+
+
+_FILE_READ = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something nginx said. severity: warn, emerg, ...; path "" and line 0 where it named none."""
+
+    severity: str
+    text: str
+    path: str
+    line: int
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it is a reason for a no."""
+        return self.severity in ("emerg", "alert", "crit", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """
+    A shadow tree. argv: judges it; its listing of files read goes to `listing`, its words to
+    both outputs. Exit status 0 is a yes, if `unproven` agrees.
+
+    command: what that means, for people. names: shadow path -> real path, longest shadow path
+    first. expected: what nginx has to read; replaced: real paths that it must not read.
+    """
+
+    argv: tuple[str, ...]
+    command: str
+    listing: str
+    folder: str
+    main: str
+    names: tuple[tuple[str, str], ...]
+    expected: frozenset[str]
+    replaced: frozenset[str]
+
+    def __enter__(self) -> Shadow:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the shadow away; the staged files are not part of it."""
+        files.remove(self.main)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def real(self, text: str) -> str:
+        """nginx's words with the shadow's paths replaced by those of the real files."""
+        for shadow, path in self.names:
+            text = text.replace(shadow, path)
+        return text
+
+    def unproven(self) -> str:
+        """Why a yes does not count: which file was not read, or wrongly; "" when it does."""
+        try:
+            read = set(_listed(files.read(self.listing)[0]))
+        except OSError as error:
+            return f"nginx did not list the files it read ({error.strerror})"
+        ours = dict(self.names)
+        for path in sorted(self.expected - read):
+            what = "the new version of " if path in ours else ""
+            return f"nginx did not read {what}{self.real(path)}"
+        for path in sorted(read):
+            if os.path.realpath(path) in self.replaced:
+                return f"nginx read the live version of {path}"
+        return ""
+
+    def report(self, report: CommandReport) -> CommandReport:
+        """What a run of `argv` said, in terms of the real files."""
+        return replace(report, command=self.command, output=self.real(report.output))
+
+    def findings(self, report: CommandReport) -> tuple[Finding, ...]:
+        """What nginx found, in its order; the paths are those of the real files."""
+        return tuple(
+            Finding(
+                severity=found["severity"],
+                text=found["text"],
+                path=found["path"] or "",
+                line=int(found["line"] or 0),
+            )
+            for found in _FINDING.finditer(self.real(report.output))
+        )
+
+
+def _listed(listing: bytes) -> list[str]:
+    """
+    Paths in the output of `nginx -T` (ngx_conf_file.c, since 1.9.2): a line for each file, its
+    content, a line break. A line like that inside a file is none: people keep it as a comment.
+    """
+    paths: list[str] = []
+    at = 0
+    while found := _FILE_READ.match(listing, at):
+        paths.append(os.fsdecode(found[1]))
+        try:
+            at = found.end() + os.path.getsize(paths[-1]) + 1
+        except OSError:
+            break
+    if at != len(listing):  # a file has changed meanwhile: every such line counts
+        return [os.fsdecode(name) for name in _FILE_READ.findall(listing)]
+    return paths
+
+
+def build(
+    nginx: Nginx,
+    staged: Mapping[str, str],
+    *,
+    removed: Collection[str] = (),
+    work_dir: str,
+    built_in_prefix: Callable[[], str] = lambda: "/",
+) -> Shadow:
+    """
+    Make the shadow tree. staged: destination -> path of its new version; removed: destinations to
+    leave out; both as declared, links are followed. work_dir: for the copies; made if missing.
+    built_in_prefix: asked where the nginx that was given has none and a log is relative to it.
+
+    Raises CheckBroken when nothing in the configuration leads to one of the destinations, when a
+    statement on the way cannot be rewritten safely, or when the shadow cannot be written.
+    """
+    tree = Tree(nginx.conf, nginx.prefix, staged, removed, work_dir, statements, built_in_prefix)
+    try:
+        tree.grow()
+    except BaseException as error:
+        tree.cut()
+        if isinstance(error, OSError):
+            raise CheckBroken(
+                f"cannot make the shadow of the nginx configuration: {error.strerror or error}",
+                where=str(error.filename or nginx.conf),
+                kept=KEPT,
+            ) from error
+        raise
+    return _shadow(nginx, tree)
+
+
+def sweep(nginx: Nginx, *, work_dir: str) -> tuple[str, ...]:
+    """Take away the shadows that killed runs have left. Returns their paths."""
+    left = tuple(files.strays((nginx.conf, os.path.join(work_dir, "shadow"))))
+    for path in left:
+        if not files.remove(path):
+            shutil.rmtree(path, ignore_errors=True)
+    return left
+
+
+def _shadow(nginx: Nginx, tree: Tree) -> Shadow:
+    argv = [nginx.binary, "-T", "-c", tree.main]
+    if nginx.prefix:
+        argv += ["-p", nginx.prefix]
+    if not tree.has_pid:
+        argv += ["-g", f"pid {quoted(tree.pid())};"]
+    listing = os.path.join(tree.folder, "listing")
+    return Shadow(
+        # The listing may be long and holds the configuration: it goes past the report.
+        argv=("/bin/sh", "-c", 'exec "$@" >"$0"', listing, *argv),
+        command=" ".join((nginx.binary, "-t", "-c", nginx.conf)) + " with the new files in place",
+        listing=listing,
+        folder=tree.folder,
+        main=tree.main,
+        names=tuple(sorted(tree.names.items(), key=lambda pair: -len(pair[0]))),
+        expected=frozenset(tree.expected),
+        replaced=frozenset(tree.by_real) | frozenset(tree.gone),
+    )
+
+
+def statements(path: str, facts: os.stat_result) -> tuple[Statement, ...]:
+    """The directives of one file with these facts, in the order of their names."""
+    return _found(path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _found(path: str, *_identity: int) -> tuple[Statement, ...]:
+    """
+    The directives of one file in the order of their names, as far as crossplane can follow.
+
+    Its lexer alone is used, because its parser gives nothing of a file with a syntax error. What
+    it stumbles over nginx will refuse, and if not, the list of files read shows what was missed.
+    Remembered for as long as the file is the same: to lex is what a check of a large tree costs.
+    """
+    return tuple(_lexed(path))
+
+
+def _lexed(path: str) -> Iterator[Statement]:
+    import crossplane  # only a check of nginx in context needs it
+
+    words: list[tuple[str, int]] = []
+    depth = 0
+    with contextlib.suppress(crossplane.errors.NgxParserBaseException, OSError):
+        for word, line, in_quotes in crossplane.lex(path):
+            if in_quotes or word not in (";", "{", "}"):
+                if in_quotes or not word.startswith("#"):
+                    words.append((word, line))
+                continue
+            if words:
+                name, first = words[0]
+                yield Statement(name, first, tuple(arg for arg, _ in words[1:]), depth)
+                words = []
+            depth += {"{": 1, "}": -1}.get(word, 0)

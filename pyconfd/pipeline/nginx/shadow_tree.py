@@ -1,0 +1,303 @@
+"""
+The copies of which an nginx shadow tree is made, and the rewritten paths in them. Shell.
+
+Where the statements stand in a file is told by a finder that is handed in; see shadow.py for why
+there is a shadow at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pyconfd.errors import CheckBroken
+from pyconfd.pipeline.nginx import include_glob as nginx_glob
+from pyconfd.pipeline.nginx.text import NotFound, Statement, Text, edited, quoted
+from pyconfd.system import files
+
+KEPT = "the live files are unchanged"
+#: Statements that make nginx -t open files for writing; their first argument names the file.
+_LOGS = ("access_log", "error_log")
+#: Destinations of logs that are no files.
+_NO_FILE = re.compile(r"off$|stderr$|syslog:|memory:|.*\$|\|", re.DOTALL)
+#: Directives that take the name of a file; in any other, a word without a slash is something else:
+#: `server_name`, `upstream`.
+_NAMES_FILES = re.compile(
+    "file|_key|cert|crl|dhparam|geoip|import|include|entities|path|require|rules|stylesheet"
+)
+#: A file that holds none of these words, nor the name of a destination, needs no parsing.
+_INTERESTING = (b"include", b"pid", b"_log")
+
+
+@dataclass
+class Tree:
+    """
+    A shadow tree while it grows.
+
+    conf: the real main file; prefix: of relative logs, "" for the one that is built in; staged,
+    removed, work_dir: as in shadow.build; statements: finds the directives of a file with these
+    facts.
+    names: shadow path -> real path. expected: shadow paths that nginx has to read. reached: real
+    paths of destinations that something leads to. has_pid: the pid file is taken care of.
+    """
+
+    conf: str
+    prefix: str
+    staged: Mapping[str, str]
+    removed: Collection[str]
+    work_dir: str
+    statements: Callable[[str, os.stat_result], Iterable[Statement]]
+    built_in_prefix: Callable[[], str]
+    names: dict[str, str] = field(default_factory=dict)
+    expected: set[str] = field(default_factory=set)
+    reached: set[str] = field(default_factory=set)
+    has_pid: bool = False
+    main: str = ""
+    folder: str = ""
+    _done: dict[str, str] = field(default_factory=dict)
+    _folders: dict[str, str] = field(default_factory=dict)
+    _open: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.by_real = {os.path.realpath(dest): path for dest, path in self.staged.items()}
+        self.gone = {os.path.realpath(dest) for dest in self.removed}
+        paths = (*self.staged, *self.removed, *self.by_real, *self.gone)
+        self.basenames = {os.fsencode(os.path.basename(path)) for path in paths}
+        self.conf_dir = os.path.dirname(self.conf)
+
+    def grow(self) -> None:
+        """Write it. Raises OSError and CheckBroken; `cut` takes away what is there by then."""
+        os.makedirs(self.work_dir, mode=0o700, exist_ok=True)
+        self.folder = files.staged_name(os.path.join(self.work_dir, "shadow"))
+        os.mkdir(self.folder, 0o700)
+        for name in ("copies", "logs"):
+            os.mkdir(os.path.join(self.folder, name), 0o700)
+        content = self._rewritten(self.conf)
+        if content is None:
+            content = files.read(self._new_main())[0].decode(errors="surrogateescape")
+        self.main = self._write_main(content)
+        self._complain_about_unreached()
+
+    def cut(self) -> None:
+        """Take it away; the staged files are not part of it."""
+        if self.main:
+            files.remove(self.main)
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write_main(self, content: str) -> str:
+        """
+        Beside the real one if that is possible, else in a folder of links to its neighbours,
+        where paths that lead upwards are the only ones that mean something else.
+        """
+        path = files.staged_name(self.conf)
+        try:
+            _write(path, content)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC):
+                raise
+            beside = os.path.join(self.folder, "conf")
+            os.mkdir(beside, 0o700)
+            for name in os.listdir(self.conf_dir):
+                os.symlink(os.path.join(self.conf_dir, name), os.path.join(beside, name))
+            path = os.path.join(beside, os.path.basename(path))
+            _write(path, content)
+        self.names[path] = self.conf
+        self.expected.add(path)
+        return path
+
+    def _new_main(self) -> str:
+        real = os.path.realpath(self.conf)
+        return self.by_real.get(real, real)
+
+    def _complain_about_unreached(self) -> None:
+        for dest in self.staged:
+            if os.path.realpath(dest) not in self.reached:
+                broken = CheckBroken(
+                    f"nothing in {self.conf} leads to it: no include, no certificate",
+                    where=dest,
+                    kept=KEPT,
+                    hint="include it, or use a check_cmd for a file that nginx does not read",
+                )
+                broken.about = dest
+                raise broken
+
+    def _file(self, path: str) -> str:
+        """What to include in the place of `path`: itself, its new version, or a copy of either."""
+        known = self._done.get(path)
+        if known is not None:
+            return known
+        if path in self._open:  # includes itself: nginx will say so
+            return path
+        self._open.append(path)
+        shadow = self._shadow_of(path)
+        self._open.pop()
+        self._done[path] = shadow
+        return shadow
+
+    def _shadow_of(self, path: str) -> str:
+        real = self._real(path)
+        if real in self.gone:
+            return self._gone(path)
+        new = self.by_real.get(real)
+        try:
+            content = self._rewritten(path)
+        except OSError:  # nginx says it better, and names the same path
+            return path
+        if content is not None:
+            copy = f"{len(self.names)}-{os.path.basename(path)}"
+            shadow = os.path.join(self.folder, "copies", copy)
+            _write(shadow, content)
+        elif new is not None:
+            shadow = new
+        else:
+            return path
+        self.names[shadow] = path
+        if new is not None:
+            self.expected.add(shadow)
+        return shadow
+
+    def _gone(self, path: str) -> str:
+        """A path where nothing is, in the place of a file that is to be removed; no pattern."""
+        nothing = files.staged_name(path)
+        self.names[nothing] = path
+        return nothing
+
+    def _rewritten(self, path: str) -> str | None:
+        """The text of `path`, or of its new version, with its paths rewritten; None if as it is."""
+        real = self._real(path)
+        new = self.by_real.get(real)
+        if new is not None:
+            self.reached.add(real)
+        raw, facts = files.read(new or real)
+        if not any(word in raw for word in (*_INTERESTING, *self.basenames)):
+            return None
+        text = raw.decode(errors="surrogateescape")
+        statements = self.statements(new or real, facts)
+        changed = new is not None or path == self.conf
+        edits = list(self._edits(path, text, statements, changed))
+        return edited(text, edits) if edits else None
+
+    def _real(self, path: str) -> str:
+        """os.path.realpath, which takes a system call for each folder, once for each folder."""
+        folder, name = os.path.split(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        real = os.path.join(self._folders[folder], name)
+        return os.path.realpath(real) if os.path.islink(real) else real
+
+    def _edits(
+        self, path: str, text: str, statements: Iterable[Statement], changed: bool
+    ) -> Iterator[tuple[int, int, str]]:
+        located = Text(text)
+        for statement in statements:
+            whole, words = self._wishes(statement, changed)
+            if not whole and not words:
+                continue
+            try:
+                place = located.locate(statement)
+            except NotFound:
+                raise CheckBroken(
+                    f"the {statement.name} statement is written in a way that cannot be followed",
+                    where=f"{path}:{statement.line}",
+                    kept=KEPT,
+                    hint="write it on a line of its own, with ordinary line ends",
+                ) from None
+            if whole:
+                yield place.start, place.end, whole
+            for number, word in words.items():
+                yield *place.args[number], quoted(word)
+
+    def _wishes(self, statement: Statement, changed: bool) -> tuple[str, dict[int, str]]:
+        """A new text for the statement, "" for none, and new arguments by their number."""
+        if not statement.args or statement.name == "if":
+            return "", {}
+        if statement.name == "include":
+            instead = self._include(statement.args[0])
+            return instead if len(statement.args) == 1 else "", {}  # nginx refuses a second word
+        if statement.name == "pid" and statement.depth == 0:
+            self.has_pid = True
+            return "", {0: self.pid()}
+        named = bool(_NAMES_FILES.search(statement.name))
+        new = {n: self._path(a) for n, a in enumerate(statement.args) if named or "/" in a}
+        if statement.name in _LOGS and changed:
+            new[0] = self._log(statement.args[0])
+        return "", {n: word for n, word in new.items() if word != statement.args[n]}
+
+    def _include(self, pattern: str) -> str:
+        pattern = os.path.join(self.conf_dir, pattern)
+        if nginx_glob.is_pattern(pattern):
+            live = nginx_glob.matching(pattern)
+            wanted = sorted({*live, *self._appearing(pattern)}, key=os.fsencode)
+            wanted = [path for path in wanted if self._real(path) not in self.gone]
+        else:
+            live = wanted = [pattern]
+        shadows = [self._file(path) for path in wanted]
+        if shadows == live:
+            return ""
+        if not shadows:  # a pattern that nothing matches is fine with nginx
+            return f"include {quoted(os.path.join(self.folder, 'gone', '*'))}"
+        self.expected.update(shadows)
+        return "; ".join(f"include {quoted(nginx_glob.as_pattern(path))}" for path in shadows)
+
+    def _appearing(self, pattern: str) -> Iterator[str]:
+        """Destinations that do not exist yet and that the pattern will match once they do."""
+        folder, base = os.path.split(pattern)
+        folders = nginx_glob.folders(folder)
+        for real in self.by_real:
+            dest_folder, name = os.path.split(real)
+            if os.path.lexists(real) or not nginx_glob.matches(name, base):
+                continue
+            for each in folders:
+                if os.path.realpath(each) == dest_folder:
+                    yield os.path.join(each, name)
+
+    def _path(self, arg: str) -> str:
+        """The new version of a file named by an argument, such as a certificate."""
+        if os.fsencode(os.path.basename(arg)) not in self.basenames:
+            return arg
+        path = os.path.join(self.conf_dir, arg)
+        real = self._real(path)
+        if real in self.gone:
+            return self._gone(path)
+        new = self.by_real.get(real)
+        if new is None:
+            return arg
+        self.reached.add(real)
+        self.names[new] = path
+        return new
+
+    def _log(self, path: str) -> str:
+        """
+        A file of our own for each log that nginx could open, so that a check never makes one.
+        Where it could not (no such folder, a folder of that name) nginx shall say so.
+        """
+        if _NO_FILE.match(path):
+            return path
+        if not os.path.isabs(path):
+            path = os.path.join(self.prefix or self.built_in_prefix(), path)
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder) or os.path.isdir(path):
+            return path
+        shadow = os.path.join(self.folder, "logs", path.replace("/", "_"))
+        self.names[shadow] = path
+        return shadow
+
+    def pid(self) -> str:
+        """Where the pid file goes."""
+        return os.path.join(self.folder, "pid")
+
+
+def _write(path: str, text: str) -> None:
+    """Without a sync: it need not outlive the check. Raises OSError, and leaves no file then."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+    except OSError:
+        files.remove(path)
+        raise

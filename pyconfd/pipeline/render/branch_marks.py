@@ -1,0 +1,84 @@
+"""
+Templates in which every decision is noted: what is in an `if` or a `for`, and who decided it. Pure.
+
+Only for the render that follows a refusal (pipeline/render/provenance.py). The tree of a template
+is changed before it is compiled: the tracer is called around the body of each decision, and each
+test passes through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jinja2
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+
+
+def marked(tree: nodes.Template, environment: jinja2.Environment) -> nodes.Template:
+    """The same template; environment: has the methods of a Tracer as attributes."""
+    _Marker().visit(tree)
+    tree.set_environment(environment)
+    return tree
+
+
+class _Marker(NodeTransformer):
+    """
+    Jinja2's own way to change a tree. An `elif` lies inside its `if`, so its test adds to what has
+    decided the branch.
+    """
+
+    def visit_If(self, node: nodes.If) -> Sequence[nodes.Node]:  # noqa: N802 - Jinja2's name
+        """All branches stand between a beginning and an end."""
+        self._test(node)
+        for other in node.elif_:
+            self._test(other)
+        for branch in (node.body, node.else_, *(other.body for other in node.elif_)):
+            branch[:] = self._all(branch)
+        return [_statement("begin", node), node, _statement("end", node)]
+
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
+        """Each turn is there because of what it is about."""
+        node.iter = self.visit(node.iter)
+        turn = nodes.List(_names(node.target), lineno=node.lineno)
+        body = self._all(node.body)
+        node.body = [_statement("begin", node, turn), *body, _statement("end", node)]
+        node.else_ = self._all(node.else_)
+        return node
+
+    def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Expr:  # noqa: N802
+        """`a if b else c`: what comes out is made of b, too."""
+        self.generic_visit(node)
+        node.test = _tested(node.test)
+        return _call("chosen", node, _call("begin", node), node)
+
+    def _test(self, node: nodes.If) -> None:
+        node.test = _tested(self.visit(node.test))
+
+    def _all(self, branch: Sequence[nodes.Node]) -> list[nodes.Node]:
+        made: list[nodes.Node] = []
+        for node in branch:
+            new = self.visit(node)
+            made.extend(new if isinstance(new, list) else [new])
+        return made
+
+
+def _tested(test: nodes.Expr) -> nodes.Expr:
+    """The test, whose value and variables the tracer is shown."""
+    used = nodes.List(_names(test), lineno=test.lineno)
+    return _call("decided", test, _call("testing", test), test, used)
+
+
+def _names(node: nodes.Node) -> list[nodes.Expr]:
+    found = [node] if isinstance(node, nodes.Name) else node.find_all(nodes.Name)
+    names = dict.fromkeys(one.name for one in found)
+    return [nodes.Name(name, "load", lineno=node.lineno) for name in names]
+
+
+def _call(name: str, at: nodes.Node, *args: nodes.Expr) -> nodes.Call:
+    function = nodes.EnvironmentAttribute(name, lineno=at.lineno)
+    return nodes.Call(function, list(args), [], None, None, lineno=at.lineno)
+
+
+def _statement(name: str, at: nodes.Node, *args: nodes.Expr) -> nodes.ExprStmt:
+    return nodes.ExprStmt(_call(name, at, *args), lineno=at.lineno)

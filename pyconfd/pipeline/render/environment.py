@@ -1,0 +1,291 @@
+"""
+Jinja2 as templates here know it: strict, for text files, with confd's functions.
+
+What is bound to one render is copied from the shared environment by its fields, so several threads
+render at once; what is shared is the compiled code of the templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import CodeType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import jinja2.runtime
+import jinja2.utils
+from jinja2 import nodes
+
+from pyconfd.model.resources import Resource
+from pyconfd.pipeline.render.codegen import CodeGenerator
+from pyconfd.pipeline.render.function_table import FILTERS, as_text
+from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
+from pyconfd.pipeline.render.node_facts import unknown_fact
+from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFiles
+
+if TYPE_CHECKING:  # only resources with a format, and refusals, need them
+    from pyconfd.pipeline.render.provenance import Tracer
+    from pyconfd.pipeline.render.value_checks import Judge
+
+# Filters that only lay out a text: what was fit for the format before them still is.
+_LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
+
+
+def _as_written(text: str) -> str:
+    """A constant where nothing is judged."""
+    return text
+
+
+def _item(resource: Resource) -> str:
+    """The name that a resource was made for where nothing is judged."""
+    return resource.item
+
+
+def _joined(parts: Iterable[Any]) -> str:
+    """The `~` operator where nothing is judged."""
+    return "".join(map(as_text, parts))
+
+
+def _called_as_jinjas(join: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Our `join` with the first argument that Jinja2's has: the code of a file that is imported with
+    and without a format is compiled once.
+    """
+
+    @jinja2.pass_eval_context
+    def called(_: Any, *args: Any, **kwargs: Any) -> Any:
+        return join(*args, **kwargs)
+
+    return called
+
+
+class Context(jinja2.runtime.Context):
+    """Jinja2's, but a plain function is called at once instead of being asked what it is first."""
+
+    def call(self, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call something for an expression of a template."""
+        kind = type(obj)
+        if kind is MethodType or (kind is FunctionType and not obj.__dict__):
+            kwargs.pop("_loop_vars", None)
+            kwargs.pop("_block_vars", None)
+            return obj(*args, **kwargs)
+        if kind is jinja2.runtime.BlockReference:  # Jinja2 3.1.4 joins it without the environment
+            return self.environment.concat(obj._stack[obj._depth](obj._context))
+        return super().call(obj, *args, **kwargs)
+
+
+class Undefined(jinja2.StrictUndefined):
+    """Jinja2's, with words of our own for what a node's facts do not hold."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        hint: str | None = None,
+        obj: Any = jinja2.utils.missing,
+        name: str | None = None,
+        exc: type[jinja2.TemplateRuntimeError] = jinja2.UndefinedError,
+    ) -> None:
+        super().__init__(hint or unknown_fact(obj, name), obj, name, exc)
+
+
+class Environment(jinja2.Environment):
+    """
+    Jinja2 with confd's functions, strict and for text files: nothing is escaped, a line that
+    holds only a block leaves no line behind, the last line break stays.
+    """
+
+    code_generator_class = CodeGenerator
+    # What the code of templates calls, beside finalize and concat; a format has its own.
+    formed: Callable[[str], str] = staticmethod(_as_written)
+    joined: Callable[[Iterable[Any]], str] = staticmethod(_joined)
+    item: Callable[[Resource], str] = staticmethod(_item)
+    context_class = Context
+
+    def __init__(self, files: TemplateFiles) -> None:
+        super().__init__(
+            undefined=Undefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+            optimized=False,
+            finalize=as_text,
+            loader=Loader(files),
+        )
+        self.filters.update({**FILTERS, **PLAIN_FILTERS})
+
+    def judged(self, judge: Judge) -> Environment:
+        """The same environment for resources with a format."""
+        from pyconfd.pipeline.render.value_checks import formed, item_text
+
+        judged = object.__new__(type(self))
+        layout = {name: judge.keeping(self.filters[name]) for name in _LAYOUT}
+        filters = judge.filters()
+        filters["join"] = _called_as_jinjas(filters["join"])
+        judged.__dict__.update(
+            self.__dict__,
+            finalize=judge.text,
+            concat=judge.concat,
+            formed=formed,
+            joined=judge.joined,
+            item=item_text,
+            filters={**self.filters, **layout, **filters},
+        )
+        return judged
+
+    def bound(self, names: Mapping[str, Any]) -> Environment:
+        """The same environment with these functions and facts, and templates of its own."""
+        bound = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
+        bound.globals = {**self.globals, **names}
+        bound.cache = {}
+        return bound
+
+    def traced(self, tracer: Tracer) -> Environment:
+        """The same bound environment, in which the tracer follows values and decisions."""
+        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
+        traced = self.bound({})
+        traced.globals = tracer.following_all(self.globals)
+        traced.__dict__.update(
+            finalize=tracer.following(self.finalize or as_text),
+            concat=tracer.joining(self.concat),
+            joined=tracer.joining(self.joined),
+            filters=tracer.following_all(self.filters),
+            loader=MarkedLoader(self.loader.files),
+        )
+        for name in ("begin", "end", "testing", "decided", "chosen"):
+            setattr(traced, name, getattr(tracer, name))
+        return traced
+
+    def stream(self, resource: Resource) -> Iterator[str]:
+        """The output in pieces, made as they are taken."""
+        template = self.get_template(resource.src)
+        names = {"name": self.item(resource)} if resource.item else None
+        return template.root_render_func(template.new_context(names))
+
+    def make_globals(self, d: Any) -> Any:
+        """Our own globals: nobody passes others, and a chain of maps is slow to copy."""
+        return self.globals if not d else super().make_globals(d)
+
+    def check(self, name: str) -> None:
+        """Compile a template and all that it names, and look for calls of unknown functions."""
+        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
+        todo, trees = [name], dict[str, nodes.Template]()
+        self.get_template(name)
+        while todo:
+            name = todo.pop()
+            if name in trees:
+                continue
+            trees[name] = self.parse(self.loader.files.source(name), name)
+            todo += self._named(trees[name], name)
+        # Blocks, parents and what is included see what any of them defines at its top.
+        defined = {found for tree in trees.values() for found in _defined(tree)}
+        for name, tree in trees.items():
+            self._check_names(tree, name, defined)
+
+    def _check_names(self, tree: nodes.Template, name: str, defined: set[str]) -> None:
+        """What Jinja2 itself only tells when the line is reached."""
+        from jinja2.meta import find_undeclared_variables
+
+        unknown = find_undeclared_variables(tree) - self.globals.keys() - defined - {"caller"}
+        for call in tree.find_all(nodes.Call):
+            if isinstance(call.node, nodes.Name) and call.node.name in unknown:
+                raise jinja2.TemplateSyntaxError(
+                    f"'{call.node.name}' is undefined", call.lineno, name
+                )
+        for used in tree.find_all(nodes.Filter):
+            if used.name not in self.filters:
+                raise jinja2.TemplateSyntaxError(
+                    f"No filter named '{used.name}'", used.lineno, name
+                )
+
+    def _named(self, tree: nodes.Template, name: str) -> Iterator[str]:
+        """The templates that one includes, imports or extends by a plain name, compiled."""
+        for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+            target = getattr(node, "template", None)
+            if not isinstance(target, nodes.Const) or not isinstance(target.value, str):
+                continue
+            try:
+                self.get_template(target.value)
+            except jinja2.TemplateNotFound as error:
+                if not getattr(node, "ignore_missing", False):
+                    raise jinja2.TemplateSyntaxError(str(error), node.lineno, name) from error
+                continue
+            yield target.value
+
+
+def _defined(tree: nodes.Template) -> Iterator[str]:
+    """The names that a template gives to something."""
+    for node in tree.find_all((nodes.Macro, nodes.Import, nodes.FromImport, nodes.Name)):
+        match node:
+            case nodes.Macro():
+                yield node.name
+            case nodes.Import():
+                yield node.target
+            case nodes.FromImport():
+                yield from (name if isinstance(name, str) else name[1] for name in node.names)
+            case nodes.Name(ctx="store"):
+                yield node.name
+
+
+class Loader(jinja2.BaseLoader):
+    """Templates out of TemplateFiles, whose code is compiled once for all environments."""
+
+    def __init__(self, files: TemplateFiles) -> None:
+        self.files = files
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: Any = None,  # noqa: A002 - Jinja2's
+    ) -> jinja2.Template:
+        """Called by get_template, include, import and extends, once a render for each name."""
+
+        def compiled(source: str, path: str) -> CodeType:
+            code = environment.compile(source, name, path)
+            assert isinstance(code, CodeType)  # noqa: S101 - str only when raw
+            return code
+
+        try:
+            code = self.files.code(name, compiled)
+        except MissingTemplate as error:
+            raise jinja2.TemplateNotFound(name, str(error)) from error
+        return environment.template_class.from_code(environment, code, globals)
+
+
+class MarkedLoader(Loader):
+    """The same templates with their decisions marked, compiled for one render."""
+
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: Any = None,  # noqa: A002 - Jinja2's
+    ) -> jinja2.Template:
+        """As Loader has it."""
+        from pyconfd.pipeline.render.branch_marks import marked
+
+        try:
+            tree = environment.parse(self.files.source(name), name)
+        except MissingTemplate as error:
+            raise jinja2.TemplateNotFound(name, str(error)) from error
+        code = environment.compile(marked(tree, environment), name, name)
+        return environment.template_class.from_code(environment, code, globals)
+
+
+def origin(stream: Any, text: str) -> tuple[str, int, bool]:
+    """
+    Of the piece that a stream of output has just given: template, line, and whether it stands
+    there so. Found as Jinja2's generated code goes: `yield from` into parents and blocks, a loop
+    over `gen` for includes.
+    """
+    while inner := stream.gi_yieldfrom or stream.gi_frame.f_locals.get("gen"):
+        if not getattr(inner, "gi_frame", None):
+            break
+        stream = inner
+    frame = stream.gi_frame
+    template = frame.f_globals["__jinja_template__"]
+    written = any(text is constant for constant in frame.f_code.co_consts)
+    return template.name, template.get_corresponding_lineno(frame.f_lineno), written

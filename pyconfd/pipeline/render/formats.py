@@ -1,0 +1,85 @@
+"""
+How a kind of configuration file is read, as data: `pyconfd/recipes/formats/<name>.toml`.
+
+Shell: reads those files, once each. What is done with them is in values and structure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+
+from pyconfd.config import shipped
+from pyconfd.pipeline.render.function_errors import FunctionFault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoting:
+    """
+    How a text is put in quotes. mark: the quote. escaped: characters that get a backslash.
+    refused: characters that cannot stand between quotes, beside control characters.
+    """
+
+    mark: str
+    escaped: str = ""
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """
+    Where a directive ends and what nests. ends: ";" or a line break. blocks: `{` and `}` nest.
+    comment: characters that begin one. inner_quotes: a quote counts inside a word too.
+    sections: `<Name ...>` and `</Name>` nest. raw_single: a backslash means nothing between
+    single quotes.
+    """
+
+    ends: str
+    blocks: bool
+    comment: str
+    inner_quotes: bool
+    sections: bool
+    raw_single: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """
+    refused: characters that no value may hold outside quotes, beside white space and control
+    characters. first: characters that none may begin with. directives: words, in lower case,
+    that a value must not be where a directive begins. weight_min, weight_max: both allowed.
+    """
+
+    name: str
+    refused: str
+    quoted: Quoting
+    structure: Structure
+    first: str = ""
+    directives: frozenset[str] = frozenset()
+    weight: Mapping[str, int] = field(
+        default_factory=lambda: MappingProxyType({"min": 0, "max": 65535})
+    )
+
+
+def format_names() -> tuple[str, ...]:
+    """The formats there are, sorted."""
+    return shipped.names("formats")
+
+
+@cache
+def load_format(name: str) -> Format:
+    """The format of this name. Raises FunctionFault with a near miss when there is none."""
+    if name not in format_names():
+        raise FunctionFault(f"unknown format {name!r}: there are {', '.join(format_names())}")
+    table = shipped.table("formats", name)
+    return Format(
+        name=name,
+        refused=table["refused"],
+        first=table.get("first", ""),
+        directives=frozenset(word.lower() for word in table["directives"]),
+        quoted=Quoting(**table["quoted"]),
+        structure=Structure(**table["structure"]),
+        weight=MappingProxyType(table["weight"]),
+    )

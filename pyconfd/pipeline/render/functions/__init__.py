@@ -1,0 +1,3 @@
+"""
+What templates can call, by subject. function_table.py gives them their names.
+"""

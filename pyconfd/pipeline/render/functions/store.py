@@ -1,0 +1,135 @@
+"""
+The functions of templates that read keys: get, gets, getv, getvs, exists, ls, lsdir. Pure.
+
+Semantics are confd's (memkv's store.go), except that ls and lsdir answer for "/" too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pyconfd.model.keys import KeyValue
+from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotText
+from pyconfd.pipeline.render.key_glob import BadPattern
+from pyconfd.pipeline.render.view import View
+
+
+class Pair(NamedTuple):
+    """A key as the template knows it and its value; unpacks as `key, value`."""
+
+    key: str
+    value: str
+
+
+Make = Callable[[list[KeyValue]], list[Pair]]
+#: Pairs for the items that a pattern matches, made by the last argument where they are new.
+Again = Callable[[str, list[KeyValue], Make], list[Pair]]
+
+
+class StoreFunctions:
+    """The functions, bound to what one resource sees."""
+
+    __slots__ = ("_again", "_view")
+
+    def __init__(self, view: View, again: Again | None = None) -> None:
+        self._view = view
+        self._again = again
+
+    def table(self) -> dict[str, Callable[..., Any]]:
+        """Name -> function."""
+        return {
+            "exists": self.exists,
+            "get": self.get,
+            "gets": self.gets,
+            "getv": self.getv,
+            "getvs": self.getvs,
+            "ls": self.ls,
+            "lsdir": self.lsdir,
+        }
+
+    def exists(self, key: str) -> bool:
+        """Whether a key of exactly this name exists; false for a folder."""
+        return self._view.get(key) is not None
+
+    def get(self, key: str) -> Pair:
+        """The pair of this key. Raises NoSuchKey."""
+        item = self._view.get(key)
+        if item is None:
+            raise self._missing(key)
+        return Pair(self._view.local(item), _text(item))
+
+    def getv(self, key: str, *default: Any) -> Any:
+        """The value; `default` when the key does not exist, not when its value is empty."""
+        item = self._view.get(key)
+        if item is not None:
+            return _text(item)
+        if not default:
+            raise self._missing(key)
+        return default[0]
+
+    def gets(self, pattern: str) -> list[Pair]:
+        """The pairs whose key matches, sorted by key."""
+        items = self._matching(pattern)
+        try:
+            return self._again(pattern, items, self._pairs) if self._again else self._pairs(items)
+        except UnicodeDecodeError:
+            raise _not_text(items) from None
+
+    def _pairs(self, items: list[KeyValue]) -> list[Pair]:
+        """Raises UnicodeDecodeError."""
+        cut, make = self._view.cut, tuple.__new__
+        if not cut:
+            return [make(Pair, (item.key, item.value.decode())) for item in items]
+        return [make(Pair, (item.key[cut:] or "/", item.value.decode())) for item in items]
+
+    def getvs(self, pattern: str) -> list[str]:
+        """The values of the keys that match, sorted by value."""
+        return sorted(texts(self._matching(pattern)))
+
+    def ls(self, path: str = "/") -> list[str]:
+        """Names directly below `path`, keys and folders, sorted."""
+        return self._view.names(path)
+
+    def lsdir(self, path: str = "/") -> list[str]:
+        """Names directly below `path` that have something below them, sorted."""
+        return self._view.names(path, folders=True)
+
+    def _matching(self, pattern: str) -> list[KeyValue]:
+        try:
+            return self._view.matching(pattern)
+        except BadPattern as error:
+            raise FunctionFault(str(error)) from error
+
+    def _missing(self, key: str) -> NoSuchKey:
+        """Says the key as the store has it, and whether it could have been read at all."""
+        if not key.startswith("/"):
+            return NoSuchKey(key, 'keys start with "/"')
+        if not self._view.allows(key):
+            return NoSuchKey(self._view.absolute(key), "the resource's keys do not cover it")
+        return NoSuchKey(self._view.absolute(key))
+
+
+def texts(items: list[KeyValue]) -> list[str]:
+    """The values of keys. Raises NotText for the first that is not UTF-8."""
+    try:
+        return [item.value.decode() for item in items]
+    except UnicodeDecodeError:
+        raise _not_text(items) from None
+
+
+def _text(item: KeyValue) -> str:
+    try:
+        return item.value.decode()
+    except UnicodeDecodeError:
+        raise NotText(item.key) from None
+
+
+def _not_text(items: list[KeyValue]) -> NotText:
+    """The first of the items that is not UTF-8, as an error."""
+    for item in items:
+        try:
+            _text(item)
+        except NotText as error:
+            return error
+    raise AssertionError("one of them was not text")

@@ -1,0 +1,193 @@
+"""The functions of templates for text: paths, words, patterns, encodings. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pyconfd.pipeline.render.function_errors import FunctionFault
+from pyconfd.pipeline.render.functions.printed import as_text
+
+
+def base(path: str) -> str:
+    """The last name of a path, as Go's path.Base: "." for nothing, "/" for only slashes."""
+    if not path:
+        return "."
+    return path.rstrip("/").rpartition("/")[2] or "/"
+
+
+def directory(path: str) -> str:
+    """A path without its last name, cleaned, as Go's path.Dir: "." when nothing is left."""
+    import posixpath
+
+    cleaned = posixpath.normpath(path.rpartition("/")[0] + ("/" if path.startswith("/") else ""))
+    return "/" if cleaned == "//" else cleaned
+
+
+def split(text: str, separator: str) -> list[str]:
+    """The parts between separators; single characters when the separator is empty."""
+    return text.split(separator) if separator else list(text)
+
+
+def join(items: Iterable[Any], separator: str = "") -> str:
+    """All items as text, with the separator between them."""
+    return separator.join(map(as_text, items))
+
+
+def replace(text: str, old: str, new: str, count: int = -1) -> str:
+    """`old` replaced by `new`, `count` times from the left; -1 is everywhere."""
+    return text.replace(old, new, count)
+
+
+def contains(text: Any, part: Any) -> bool:
+    """Whether `part` occurs in a text or list."""
+    return part in text
+
+
+def trim_prefix(text: str, prefix: str) -> str:
+    """The text without `prefix` at its start, if it is there."""
+    return text.removeprefix(prefix)
+
+
+def trim_suffix(text: str, suffix: str) -> str:
+    """The text without `suffix` at its end, if it is there."""
+    return text.removesuffix(suffix)
+
+
+def repeat(count: int, text: str) -> str:
+    """The text `count` times; empty for zero and less."""
+    return text * count
+
+
+def nospace(text: str) -> str:
+    """The text without any white space."""
+    return "".join(text.split())
+
+
+def indent(spaces: int, text: str) -> str:
+    """Every line pushed in by so many spaces; the empty text stays empty."""
+    pad = " " * spaces
+    return pad + text.replace("\n", "\n" + pad) if text else ""
+
+
+def nindent(spaces: int, text: str) -> str:
+    """`indent` with a line break before it."""
+    return "\n" + indent(spaces, text)
+
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a"}
+_ESCAPES.update({"\b": "\\b", "\f": "\\f", "\v": "\\v"})
+
+
+def quote(text: str) -> str:
+    """The text in double quotes, escaped as Go's %q does."""
+    return '"' + "".join(_ESCAPES.get(char) or _printable(char) for char in text) + '"'
+
+
+def _printable(char: str) -> str:
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def single_quote(text: str) -> str:
+    """The text between single quotes, not escaped, as the fork has it."""
+    return f"'{text}'"
+
+
+def words(text: str) -> list[str]:
+    """The words of "HTTPServer", "http_server", "http-server" or "http server"."""
+    found: list[str] = []
+    for part in re.split(r"[-_ ]+", text):
+        start = 0
+        for at in range(1, len(part)):
+            ends = part[at].isupper() and (
+                not part[at - 1].isupper() or part[at + 1 : at + 2].islower()
+            )
+            if ends:
+                found.append(part[start:at])
+                start = at
+        found.append(part[start:])
+    return [word.lower() for word in found if word]
+
+
+def snakecase(text: str) -> str:
+    """http_server"""
+    return "_".join(words(text))
+
+
+def kebabcase(text: str) -> str:
+    """http-server"""
+    return "-".join(words(text))
+
+
+def camelcase(text: str) -> str:
+    """httpServer"""
+    first, *rest = words(text) or [""]
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def regex_match(pattern: str, text: str) -> bool:
+    """Whether the pattern occurs in the text. The syntax is Python's."""
+    return _regex(pattern).search(text) is not None
+
+
+def regex_find(pattern: str, text: str) -> str:
+    """The first place where the pattern matches; empty when there is none."""
+    found = _regex(pattern).search(text)
+    return found[0] if found else ""
+
+
+def regex_replace_all(pattern: str, text: str, new: str) -> str:
+    """Every match replaced; `$1` and `${name}` are groups, `$$` is a dollar, as in Go."""
+    return _regex(pattern).sub(lambda match: _expand(new, match), text)
+
+
+def _expand(template: str, match: re.Match[str]) -> str:
+    def group(reference: re.Match[str]) -> str:
+        name = reference[1] or reference[2]
+        if name is None:
+            return "$"
+        try:
+            return match[int(name) if name.isdigit() else name] or ""
+        except IndexError:
+            return ""
+
+    return re.sub(r"\$(?:\$|\{(\w+)\}|(\w+))", group, template)
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise FunctionFault(f"malformed regular expression {pattern!r}: {error}") from error
+
+
+def base64_encode(text: str) -> str:
+    """The UTF-8 of the text in base64."""
+    import base64 as codec
+
+    return codec.b64encode(text.encode()).decode()
+
+
+def base64_decode(text: str) -> str:
+    """The text behind base64. Line breaks are allowed, nothing else is."""
+    import base64 as codec
+
+    try:
+        return codec.b64decode(text.replace("\n", "").replace("\r", ""), validate=True).decode()
+    except UnicodeDecodeError as error:
+        raise FunctionFault("base64Decode: what it decodes to is not UTF-8 text") from error
+    except ValueError as error:
+        raise FunctionFault(f"base64Decode: not base64: {error}") from error
+
+
+def sha256sum(text: str) -> str:
+    """The sha-256 of the text's UTF-8 in hex."""
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,196 @@
+"""
+From a template and a snapshot to the bytes of a destination.
+
+The only importer of jinja2, in the files jinja_*.py beside this one. Importing it costs what jinja2
+costs (docs/benchmarks.md): import it where the first render is due. Pure but for reading template
+files.
+
+Each render has an environment of its own, made from the shared one by copying its fields, whose
+globals are the functions bound to that render's view. So macros see the functions even when
+their file is imported without context, several threads can render at once, and nothing hangs on
+a thread or context variable. What is shared is the compiled code of the templates.
+
+The environment is not Jinja2's sandbox: templates are the operator's code, which also names the
+commands that are run, and can be trusted as much as those; values are never compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyconfd.errors import TemplateFault
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import Rendered
+from pyconfd.pipeline.render.codegen import SOURCES
+from pyconfd.pipeline.render.compiled_cache import TemplateCache
+from pyconfd.pipeline.render.environment import Environment, origin
+from pyconfd.pipeline.render.function_table import functions
+from pyconfd.pipeline.render.node_facts import NodeFacts
+from pyconfd.pipeline.render.pair_cache import Recall
+from pyconfd.pipeline.render.template_errors import TEMPLATE_ERRORS, fault_of, without_values
+from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate, TemplateFiles
+from pyconfd.pipeline.render.view import View
+from pyconfd.pipeline.store import Snapshot, Store, keys_below
+
+if TYPE_CHECKING:  # only resources with a format, and refusals, need them
+    from pyconfd.pipeline.render.provenance import Place, Tracer
+    from pyconfd.pipeline.render.value_checks import Judge
+
+
+class Renderer:
+    """
+    Renders the templates of one folder. Any thread may call it, several at once.
+
+    templates_dir: templates, includes and imports are looked for here and nowhere else. Each is
+    read once; `afresh` reads those that were edited. environ: what getenv sees.
+    cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
+    facts: what templates know of this node. often: the same resources are rendered many times.
+    """
+
+    def __init__(
+        self,
+        templates_dir: str,
+        environ: Mapping[str, str],
+        *,
+        cache_dir: str | None = None,
+        facts: NodeFacts | None = None,
+        often: bool = False,
+    ) -> None:
+        self._templates_dir = templates_dir
+        self._environ = environ
+        self._cache_dir = cache_dir
+        self._facts = facts or NodeFacts()
+        cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
+        self._files = TemplateFiles(templates_dir, cache)
+        self._plain = Environment(self._files)
+        self._judged: dict[str, tuple[Environment, Judge]] = {}
+        self._recall = Recall() if often else None
+
+    def afresh(self) -> Renderer:
+        """One for the same folder with the templates as they are now."""
+        return Renderer(
+            self._templates_dir,
+            self._environ,
+            cache_dir=self._cache_dir,
+            facts=self._facts,
+            often=self._recall is not None,
+        )
+
+    def edited(self) -> tuple[str, ...]:
+        """The templates in use whose files have changed since they were read."""
+        return self._files.edited()
+
+    def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
+        """
+        The resource's bytes at this snapshot, with what they were made from.
+
+        Raises MissingKey and TemplateFault; `reads` of either says what was asked for until then.
+        """
+        view = View(snapshot, resource.prefix, resource.keys)
+        environment: Environment = self._plain
+        try:
+            environment = self._bound(resource, view, self._recall)
+            pieces = list(environment.stream(resource))
+            content = self._whole(resource, pieces).encode()
+        except TEMPLATE_ERRORS as error:
+            fault = fault_of(error, resource, environment.globals)
+            fault.reads = view.reads
+            if isinstance(fault, TemplateFault):
+                fault.what = self._discreet(fault, snapshot)
+                if getattr(error, "made", False):
+                    fault.what += self._made_of(resource, snapshot)
+            raise fault from error
+        digest = hashlib.sha256(content).hexdigest()
+        return Rendered(resource, content, digest, view.reads, snapshot.revision)
+
+    def _discreet(self, fault: TemplateFault, snapshot: Snapshot) -> str:
+        """What is wrong, without the values of keys."""
+        try:
+            source = self._files.source(fault.template)
+        except (MissingTemplate, BadTemplate):
+            source = ""
+        return without_values(fault.what, keys_below(snapshot.root), source)
+
+    def place(self, resource: Resource, snapshot: Snapshot, line: int) -> Place | None:
+        """
+        What made this line of the resource's bytes at this snapshot, 1-based; None when that
+        cannot be told. Renders anew, and slowly: for lines that were refused.
+        """
+        from pyconfd.pipeline.render.provenance import Piece, Tracer, place_of
+
+        tracer = Tracer()
+        try:
+            stream = self._traced(resource, snapshot, tracer).stream(resource)
+            pieces = [
+                Piece(text, *origin(stream, text), tracer.keys(text), tracer.decisions)
+                for text in stream
+            ]
+        except TEMPLATE_ERRORS:
+            return None
+        return place_of(pieces, line)
+
+    def _made_of(self, resource: Resource, snapshot: Snapshot) -> str:
+        """Which keys a refused value was made of, where it is not that of one."""
+        from pyconfd.pipeline.render.provenance import Tracer, made_of
+        from pyconfd.pipeline.render.value_checks import RefusedValue
+
+        tracer = Tracer()
+        try:
+            for _ in self._traced(resource, snapshot, tracer).stream(resource):
+                pass
+        except RefusedValue as refused:
+            return made_of(refused)
+        except TEMPLATE_ERRORS:
+            pass
+        return ""
+
+    def _traced(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
+        from pyconfd.pipeline.render.provenance import NotedView
+
+        view = NotedView(snapshot, resource.prefix, resource.keys)
+        view.tracer = tracer
+        return self._bound(resource, view).traced(tracer)
+
+    def compile(self, resource: Resource) -> None:
+        """
+        Check the template and what it names in include, import and extends, without any key.
+
+        Raises TemplateFault for syntax, a missing file, an unknown filter, a call of a function
+        that does not exist and an unknown format.
+        """
+        view = View(Store().snapshot(), resource.prefix, resource.keys)
+        environment: Environment = self._plain
+        try:
+            environment = self._bound(resource, view)
+            environment.check(resource.src)
+        except TEMPLATE_ERRORS as error:
+            raise fault_of(error, resource, environment.globals) from error
+
+    def _bound(self, resource: Resource, view: View, recall: Recall | None = None) -> Environment:
+        """An environment for one render."""
+        facts = self._facts.names()
+        again = partial(recall.pairs, resource.name) if recall else None
+        if not resource.format:
+            return self._plain.bound({**facts, **functions(view, self._environ, None, again)})
+        if resource.format not in self._judged:
+            from pyconfd.pipeline.render.formats import load_format
+            from pyconfd.pipeline.render.value_checks import Judge
+
+            judge = Judge(load_format(resource.format))
+            self._judged[resource.format] = (self._plain.judged(judge), judge)
+        environment, judge = self._judged[resource.format]
+        return environment.bound({**facts, **functions(view, self._environ, judge, again)})
+
+    def _whole(self, resource: Resource, pieces: list[str]) -> str:
+        """The output as one text; with a format, of the shape that it has without values."""
+        text = "".join(pieces)
+        if resource.format:
+            from pyconfd.pipeline.render.formats import load_format
+            from pyconfd.pipeline.render.structure import compare
+            from pyconfd.pipeline.render.value_checks import neutral
+
+            compare(text, neutral(pieces), load_format(resource.format))
+        return text

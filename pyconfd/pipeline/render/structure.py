@@ -1,0 +1,83 @@
+"""
+The second line of defence: the shape of a configuration file, compared with and without values.
+
+A text is read into its words and what stands between them (ends of directives, braces), as
+roughly as the format says; what matters is that no value can change it. So the same output with
+"x" in place of each value must have a word wherever it has one, and nothing else. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pyconfd.pipeline.render.function_errors import FunctionFault
+
+if TYPE_CHECKING:
+    from pyconfd.pipeline.render.formats import Format, Structure
+
+# What stands for a value in the neutral text. No directive has this name.
+NEUTRAL = "x"
+
+
+def compare(text: str, neutral: str, format: Format) -> None:  # noqa: A002 - the field's word
+    """
+    Whether both texts have one shape. Raises FunctionFault with the output's line where not, and
+    where a value stands for one of the format's forbidden directives.
+    """
+    if text == neutral:
+        return
+    found, expected = shape(text, format), shape(neutral, format)
+    rules = format.structure
+    marks = {rules.ends, "", *("{}" if rules.blocks else "")}
+    for at, (here, there) in enumerate(zip(found, expected, strict=False)):
+        if here == there:
+            continue
+        begins = at == 0 or found[at - 1] in marks
+        section = rules.sections and begins and here.startswith("<")
+        if here in marks or there in marks or NEUTRAL not in there.lower() or section:
+            raise _changed(text, at, format)
+        if begins and here.lower() in format.directives:
+            line = _line(text, at, format)
+            raise FunctionFault(
+                f"a value would be the directive {here} in line {line} of the output"
+            )
+    if len(found) != len(expected):
+        raise _changed(text, min(len(found), len(expected)), format)
+
+
+def shape(text: str, format: Format) -> list[str]:  # noqa: A002
+    """The words of a text and the marks between them, in order; a comment is the empty word."""
+    return _tokens(format.structure).findall(text)
+
+
+def _changed(text: str, at: int, format: Format) -> FunctionFault:  # noqa: A002
+    line = _line(text, at, format)
+    return FunctionFault(f"a value changes the structure of the output in its line {line}")
+
+
+def _line(text: str, at: int, format: Format) -> int:  # noqa: A002
+    """The line of a token, 1-based; of the end of the text when there are not so many."""
+    for number, match in enumerate(_tokens(format.structure).finditer(text)):
+        if number == at:
+            return text.count("\n", 0, match.start(1) if match[1] else match.start()) + 1
+    return text.count("\n") + 1
+
+
+@cache
+def _tokens(rules: Structure) -> re.Pattern[str]:
+    """One pattern for the next token, with the white space before it."""
+    single = r"'[^']*'" if rules.raw_single else r"'(?:[^'\\]|\\.)*'"
+    quoted = r'"(?:[^"\\]|\\.)*"|' + single
+    ends = re.escape(rules.ends)
+    space = r"(?:[^\S\n]|\\\n)*" if rules.ends == "\n" else r"\s*"
+    comment = f"[{re.escape(rules.comment)}][^\n]*"
+    braces = "{}" if rules.blocks else ""
+    if rules.inner_quotes:
+        plain = rf"[^\s{ends}{braces}\"'\\]"
+        word = rf"(?:{quoted}|\\.|{plain})+|[\"'].*"  # an open quote takes all the rest
+    else:
+        word = rf"{quoted}|[\"'].*|(?:\\.|\$\{{|[^\s{ends}{{\\])+"
+    marks = f"[{ends}{braces}]"
+    return re.compile(rf"{space}(?:{comment}|({marks}|{word}))", re.DOTALL)

@@ -1,0 +1,111 @@
+"""
+What template code raises, in words of ours: at which line of which template, and what to do. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+import jinja2
+
+from pyconfd.errors import MissingKey, RenderError, TemplateFault
+from pyconfd.model.keys import KeyValue
+from pyconfd.model.resources import Resource
+from pyconfd.pipeline.render.function_table import FILTERS, FunctionFault, NoSuchKey
+from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
+from pyconfd.pipeline.render.template_files import BadTemplate
+
+# What template code can raise. Not KeyboardInterrupt.
+TEMPLATE_ERRORS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def fault_of(error: Exception, resource: Resource, known: Mapping[str, Any]) -> RenderError:
+    """The error in our words, at the innermost line of a template that it came through."""
+    template, line = _place(error.__traceback__) or (resource.src, 0)
+    if isinstance(error, NoSuchKey):
+        return MissingKey(
+            key=error.key, resource=resource.name, template=template, line=line, hint=error.hint
+        )
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        template, line = error.name or template, error.lineno
+    what, hint = _words(error, known)
+    return TemplateFault(what, resource=resource.name, template=template, line=line, hint=hint)
+
+
+# What Python and Jinja2 quote.
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
+
+
+def without_values(what: str, items: Iterable[KeyValue], source: str) -> str:
+    """
+    The words of a fault with the values of keys named by key: a member or filter that a value
+    stands for is quoted in them. What the template itself says stays. source: of the template.
+    """
+    quoted = {word for word in _QUOTED.findall(what) if word[1:-1] not in source}
+    for item in items if quoted else ():
+        value = repr(item.value.decode(errors="replace"))
+        if value in quoted:
+            what = what.replace(value, f"(the value of {item.key})")
+    return what
+
+
+def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
+    """Name and line of the innermost template in a traceback."""
+    place = None
+    while traceback is not None:
+        template = traceback.tb_frame.f_globals.get("__jinja_template__")
+        if isinstance(template, jinja2.Template):
+            place = (template.name or "", template.get_corresponding_lineno(traceback.tb_lineno))
+        traceback = traceback.tb_next
+    return place
+
+
+def _words(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
+    """What went wrong and what to do about it."""
+    text = str(error)
+    if isinstance(error, (FunctionFault, BadTemplate, jinja2.TemplateNotFound)):
+        return text, getattr(error, "hint", "")
+    if isinstance(error, RecursionError):
+        return "templates or macros call each other without end", ""
+    if isinstance(error, MemoryError):
+        return "it needs more memory than there is", ""
+    if isinstance(error, UnicodeEncodeError):
+        return "the output holds a key name that is not UTF-8", ""
+    if isinstance(error, jinja2.TemplateError):
+        text = (error.message or text).removesuffix(".").replace(_PAIR, "pair")
+        return text, _near(text, known)
+    return f"{type(error).__name__}: {text}", ""
+
+
+_PAIR = "pyconfd.pipeline.render.functions.store.Pair object"
+
+
+def _near(text: str, known: Mapping[str, Any]) -> str:
+    """The known name that an unknown one may stand for."""
+    from difflib import get_close_matches
+
+    from jinja2 import filters
+
+    if match := re.search(r"'pair' has no attribute '(Key|Value)'", text):
+        return f"did you mean .{match[1].lower()}?"
+    if match := re.search(r"^'(\w+)' is undefined", text):
+        near = get_close_matches(match[1], known, n=1)
+        return f"did you mean {near[0]}?" if near else ""
+    if match := re.search(r"^No filter named '(\w+)'", text):
+        near = get_close_matches(match[1], {**FILTERS, **PLAIN_FILTERS, **filters.FILTERS}, n=1)
+        return f"did you mean {near[0]}?" if near else ""
+    return ""

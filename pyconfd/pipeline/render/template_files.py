@@ -1,0 +1,109 @@
+"""
+Template files and their compiled code, free of any template language.
+
+Shell: reads below one folder; with a cache it also keeps code there between runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import CodeType
+
+from pyconfd.pipeline.render.compiled_cache import TemplateCache
+
+
+class MissingTemplate(LookupError):
+    """No such template; the text says which and why."""
+
+
+class BadTemplate(ValueError):
+    """The file is no text; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A template as it was read. stamp: what tells its file from an edited one."""
+
+    stamp: tuple[int, int, int]
+    source: str
+    code: CodeType
+
+
+class TemplateFiles:
+    """
+    The templates below one folder by their path in it, such as "nginx/site.conf.j2".
+
+    Each is read once, when it is first asked for, and stays as it was then: what is live is never
+    made from half of an edit. One that could not be read or compiled is read anew the next time.
+
+    Any thread may call it; two that miss at once compile twice and keep either.
+    """
+
+    def __init__(self, folder: str, cache: TemplateCache | None = None) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._held: dict[str, _Held] = {}
+
+    def code(self, name: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
+        """
+        The code of a template, made by `compiled(source, path)` unless it is held.
+
+        Raises MissingTemplate, BadTemplate and whatever `compiled` raises.
+        """
+        held = self._held.get(name)
+        if held is not None:
+            return held.code
+        path = self._path(name)
+        stamp, source = self._read(name)
+        code = self._cache.load(path, source) if self._cache else None
+        if code is None:
+            code = compiled(source, path)
+            if self._cache:
+                self._cache.save(path, source, code)
+        self._held[name] = _Held(stamp, source, code)
+        return code
+
+    def source(self, name: str) -> str:
+        """The text of a template. Raises MissingTemplate and BadTemplate."""
+        held = self._held.get(name)
+        return held.source if held is not None else self._read(name)[1]
+
+    def edited(self) -> tuple[str, ...]:
+        """The templates whose files are no longer what was read, in order of their names."""
+        return tuple(
+            name for name, held in sorted(self._held.items()) if self._stamp(name) != held.stamp
+        )
+
+    def _stamp(self, name: str) -> tuple[int, int, int] | None:
+        try:
+            return _stamp(os.stat(self._path(name)))
+        except OSError:
+            return None
+
+    def _read(self, name: str) -> tuple[tuple[int, int, int], str]:
+        """Stamp and text of the file."""
+        try:
+            with open(self._path(name), encoding="utf-8", newline="") as file:
+                return _stamp(os.fstat(file.fileno())), file.read()
+        except OSError as error:
+            raise self._missing(name, error) from error
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise BadTemplate(f"template {name!r} is not UTF-8 text in line {line}") from error
+
+    def _path(self, name: str) -> str:
+        """Where a template lies. A path that leaves the folder names none."""
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+            raise MissingTemplate(f"template {name!r} is outside the templates folder")
+        return os.path.join(self._folder, name)
+
+    def _missing(self, name: str, error: OSError) -> MissingTemplate:
+        if isinstance(error, FileNotFoundError):
+            return MissingTemplate(f"template does not exist: {os.path.join(self._folder, name)}")
+        return MissingTemplate(f"template {name!r} cannot be read: {error.strerror}")
+
+
+def _stamp(stat: os.stat_result) -> tuple[int, int, int]:
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)

@@ -1,0 +1,280 @@
+"""
+Values are data, never configuration: what a resource with a format may print. Pure.
+
+The first line of defence: every text that an expression prints is judged for the strictest
+place, outside quotes, unless the template's author wrote it, or said `| quoted`, `| words` or
+`| raw`. A text that was judged is a `Formed`; whatever is done to it makes a plain text of it
+again, which is judged anew. So what is forgotten here is refused and not let through.
+A Formed also carries what it would be with "x" for each value that is not tame, for the second
+line of defence (structure.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from pyconfd.model.keys import join_paths
+from pyconfd.pipeline.render.function_errors import FunctionFault
+from pyconfd.pipeline.render.functions.json import from_json, json_array, json_object
+from pyconfd.pipeline.render.functions.printed import as_text
+from pyconfd.pipeline.render.functions.text import indent, nindent
+from pyconfd.pipeline.render.functions.validators import weight_between
+from pyconfd.pipeline.render.structure import NEUTRAL
+
+if TYPE_CHECKING:
+    from pyconfd.model.resources import Resource
+    from pyconfd.pipeline.render.formats import Format
+
+# Also the white space and line ends of Unicode, which some readers split at.
+_SPACE = r"\s\x00-\x1f\x7f-\x9f\u2028\u2029"
+# Addresses, ports, paths, host names: words in every format, whatever stands beside them, and
+# never the name of a directive, which has letters and underscores alone.
+TAME = re.compile(r"[\w.:/\[\]*-]*[0-9.:/\[\]*-][\w.:/\[\]*-]*", re.ASCII)
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+
+
+# What a text is called that is neither the value nor the name of a key.
+_MADE = "the value"
+
+
+class KeyText(str):
+    """A text from the store. key: absolute path of the key that it is the value of."""
+
+    __slots__ = ("key",)
+    key: str
+
+    @property
+    def origin(self) -> str:
+        """What to call it in a message."""
+        return f"the value of {self.key}"
+
+
+class NameText(KeyText):
+    """A name from the store. key: absolute path of what it names."""
+
+    __slots__ = ()
+
+    @property
+    def origin(self) -> str:
+        """What to call it in a message."""
+        return f"the name of {self.key!r}"
+
+
+class Formed(str):
+    """A text that is fit for the format. neutral: with "x" for each value that is not tame."""
+
+    __slots__ = ("neutral",)
+    neutral: str
+
+
+class RefusedValue(FunctionFault):
+    """
+    A value that the format would read as more than data. keys: of which it was made, where it is
+    not the value or name of one, as far as a Tracer has followed it.
+    """
+
+    def __init__(self, origin: str, holds: str, hint: str) -> None:
+        super().__init__(f"{origin} {holds}")
+        self.hint = hint
+        self.made = origin == _MADE
+        self.keys: frozenset[str] = frozenset()
+
+
+def key_text(text: str, key: str) -> KeyText:
+    """A value with the key that it came from."""
+    made = KeyText(text)
+    made.key = key
+    return made
+
+
+def name_text(text: str, key: str) -> NameText:
+    """A name with the path that it stands for."""
+    made = NameText(text)
+    made.key = key
+    return made
+
+
+def item_text(resource: Resource) -> NameText:
+    """The name that a resource was made for by a pattern, with the path that it stands for."""
+    return name_text(resource.item, join_paths(resource.prefix, resource.each, resource.item))
+
+
+def formed(text: str, neutral: str | None = None) -> Formed:
+    """A text that the template's author answers for, unless `neutral` differs."""
+    made = Formed(text)
+    made.neutral = text if neutral is None else neutral
+    return made
+
+
+class Judge:
+    """Everything about values in one format; has no state."""
+
+    def __init__(self, format: Format) -> None:  # noqa: A002 - the field's word
+        self._format = format
+        self._refused = re.compile(f"[{_SPACE}{re.escape(format.refused)}]")
+        self._first = re.compile(f"[{re.escape(format.first)}]") if format.first else None
+        self._unquotable = re.compile(f"[{_CONTROL}{re.escape(format.quoted.refused)}]")
+
+    def text(self, value: Any) -> str:
+        """What an expression prints. Raises RefusedValue."""
+        if type(value) is Formed:
+            return value
+        if not isinstance(value, str):
+            text = as_text(value)
+            if isinstance(value, (bool, int, float)) or not text:
+                return text
+            value = text
+        if TAME.fullmatch(value):
+            return formed(str(value))
+        found = self._refused.search(value) or (self._first and self._first.match(value))
+        if found:
+            raise self._refusal(value, found[0])
+        return formed(str(value), NEUTRAL if value else "")
+
+    def concat(self, pieces: Iterable[str]) -> Formed:
+        """Pieces of output as one: all of them were judged or written by the author."""
+        pieces = list(pieces)
+        return formed("".join(pieces), neutral(pieces))
+
+    def joined(self, parts: Iterable[Any]) -> str:
+        """The `~` of templates: Formed when every part is fit, else a text to be judged later."""
+        parts = list(parts)
+        try:
+            return self.concat(list(map(self.text, parts)))
+        except FunctionFault:
+            text = "".join(map(str, parts))
+            key = next((part.key for part in parts if isinstance(part, KeyText)), None)
+            return key_text(text, key) if key else text
+
+    def raw(self, value: Any) -> Formed:
+        """As it is: the template's author answers for it."""
+        return formed(as_text(value))
+
+    def quoted(self, value: Any) -> Formed:
+        """In the format's quotes, where nearly everything is data."""
+        text, rules = as_text(value), self._format.quoted
+        found = self._unquotable.search(text)
+        if found:
+            raise RefusedValue(_origin(value), _holds(found[0], self._format, " in quotes"), "")
+        text = text.translate({ord(char): "\\" + char for char in rules.escaped})
+        return formed(rules.mark + text + rules.mark, rules.mark + NEUTRAL + rules.mark)
+
+    def words(self, value: Any) -> Formed:
+        """Several words with spaces between them, each judged by itself."""
+        key = getattr(value, "key", None)
+        parts = [part for part in as_text(value).split(" ") if part]
+        judged = [self.text(key_text(part, key) if key else part) for part in parts]
+        return formed(" ".join(judged), " ".join(NEUTRAL for _ in judged))
+
+    def join(self, items: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
+        """Jinja2's join, each item judged by itself."""
+        if attribute is not None:
+            items = [_member(item, attribute) for item in items]
+        parts: list[Any] = []
+        for item in items:
+            parts += [d, item] if parts else [item]
+        return self.joined(parts)
+
+    def keeping(self, change: Callable[..., str]) -> Callable[..., str]:
+        """A filter that only lays out: what was fit for the format stays so."""
+
+        def changed(value: Any, *args: Any, **kwargs: Any) -> str:
+            told = [*args, *kwargs.values()]
+            if type(value) is Formed and not any(_is_plain(each) for each in told):
+                return formed(
+                    change(str(value), *args, **kwargs), change(value.neutral, *args, **kwargs)
+                )
+            return change(value, *args, **kwargs)
+
+        return changed
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """What stands behind a pipe in this format, beside and instead of the usual."""
+        return {
+            "fromJson": _traced(from_json),
+            "join": self.join,
+            "json": _traced(json_object),
+            "jsonArray": _traced(json_array),
+            "quote": self.quoted,
+            "quoted": self.quoted,
+            "raw": self.raw,
+            "weight": weight_between(self._format.weight),
+            "words": self.words,
+        }
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """What templates call in this format instead of the usual."""
+        inner, outer = self.keeping(_text_first(indent)), self.keeping(_text_first(nindent))
+        return {
+            "fromJson": _traced(from_json),
+            "indent": _text_first(inner),
+            "join": self.join,
+            "json": _traced(json_object),
+            "jsonArray": _traced(json_array),
+            "nindent": _text_first(outer),
+            "quote": self.quoted,
+        }
+
+    def _refusal(self, value: str, char: str) -> RefusedValue:
+        hint = "| quoted puts it in quotes, | raw prints it as it is"
+        if char == " ":
+            hint = f"| words where several words are meant, {hint}"
+        return RefusedValue(_origin(value), _holds(char, self._format, ""), hint)
+
+
+def neutral(pieces: Iterable[str]) -> str:
+    """Pieces of output with "x" for each value."""
+    return "".join([piece.neutral if type(piece) is Formed else piece for piece in pieces])
+
+
+def _origin(value: Any) -> str:
+    return getattr(value, "origin", _MADE)
+
+
+def _holds(char: str, format: Format, place: str) -> str:  # noqa: A002
+    names = {" ": "a space", "\n": "a line break", "\t": "a tab", "\0": "a null character"}
+    shown = names.get(char) or (
+        repr(char) if char.isprintable() else f"the control character U+{ord(char):04X}"
+    )
+    return f"holds {shown}, which is no data to {format.name}{place}"
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str) and type(value) is not Formed
+
+
+def _text_first(function: Callable[..., str]) -> Callable[..., str]:
+    """The same function with its two arguments the other way round."""
+    return lambda first, second: function(second, first)
+
+
+def _member(item: Any, attribute: str | int) -> Any:
+    """What Jinja2 calls an attribute: of a pair, a mapping or a list, also through dots."""
+    for part in str(attribute).split("."):
+        if isinstance(item, dict):
+            item = item[part]
+        else:
+            item = item[int(part)] if part.isdigit() else getattr(item, part)
+    return item
+
+
+def _traced(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A parser whose texts remember the key that they came from."""
+
+    def traced(text: str) -> Any:
+        key = getattr(text, "key", None)
+        return _with_key(parse(text), key) if key else parse(text)
+
+    return traced
+
+
+def _with_key(value: Any, key: str) -> Any:
+    if isinstance(value, str):
+        return key_text(value, key)
+    if isinstance(value, list):
+        return [_with_key(item, key) for item in value]
+    if isinstance(value, dict):
+        return {key_text(name, key): _with_key(item, key) for name, item in value.items()}
+    return value

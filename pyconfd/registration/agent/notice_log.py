@@ -1,0 +1,56 @@
+"""Notices as log lines: one for each change that matters to a person. Values are never logged."""
+
+from __future__ import annotations
+
+from pyconfd.observe import log
+from pyconfd.registration.health import PASSING, UNCHECKED
+from pyconfd.registration.registrar.member import Phase
+from pyconfd.registration.registrar.notices import Changed, Died, MemberStatus, Notice, StoreState
+
+# Reasons that are as somebody wanted them.
+_WANTED = ("maintenance", "stopping", "removed", "draining")
+
+
+class Report:
+    """Says what changed; remembers what it said last of each member."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, tuple[bool, str]] = {}
+        self._away = False
+
+    def __call__(self, notice: Notice) -> None:
+        """Log it. From the registrar's thread."""
+        match notice:
+            case Changed(status, _):
+                self._changed(status)
+            case StoreState(problem):
+                self._store(problem)
+            case Died(problem):
+                log.error(f"the registrar failed and is started again: {problem}")
+
+    def _changed(self, status: MemberStatus) -> None:
+        if status.phase in (Phase.CLAIMING, Phase.PREPARING, Phase.WITHDRAWING, Phase.CLEANING):
+            log.debug(str(status.phase), service=status.service, id=status.member_id)
+            return
+        if status.why in (UNCHECKED, PASSING):
+            return
+        now = (status.registered, "" if status.registered else status.why)
+        before = self._said.get(status.key, (False, ""))
+        if now == before:
+            return
+        self._said[status.key] = now
+        fields = {"service": status.service, "id": status.member_id}
+        if status.registered:
+            log.info("registered", **fields, key=status.key, lease=f"{status.lease:x}")
+        elif status.why in _WANTED or not status.why:
+            log.info(f"withdrawn: {status.why}" if before[0] else "not registered", **fields)
+        else:
+            what = "withdrawn" if before[0] else "not registered"
+            log.warn(f"{what}: {status.why}", **fields, key=status.key)
+
+    def _store(self, problem: str) -> None:
+        if problem:
+            log.warn(f"the store does not answer: {problem}")
+        elif self._away:
+            log.info("the store answers again")
+        self._away = bool(problem)

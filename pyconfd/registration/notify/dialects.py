@@ -1,0 +1,34 @@
+"""How daemons tell their states, as data: `pyconfd/recipes/notices/<name>.toml`. Shell."""
+
+from __future__ import annotations
+
+import re
+
+from pyconfd.config import shipped
+from pyconfd.config.options import did_you_mean
+from pyconfd.errors import SettingsError
+from pyconfd.registration.notify.states import Speech
+
+
+def daemons() -> tuple[str, ...]:
+    """The names that `load` knows, sorted."""
+    return shipped.names("notices")
+
+
+def load(name: str) -> Speech:
+    """How this daemon tells its states. Raises SettingsError for one that is not known."""
+    known = daemons()
+    if name not in known:
+        hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+        raise SettingsError("unknown daemon", where=name, hint=hint)
+    data = shipped.table("notices", name)
+    return Speech(
+        line=re.compile(data["line"]),
+        number=data["number"],
+        key_pattern=data["key_pattern"],
+        arguments=tuple(data["arguments"]),
+        ended=frozenset(data["ended"]),
+        last=frozenset(data["last"]),
+        ignored=frozenset(data["ignored"]),
+        renumbered=data["renumbered"],
+    )

@@ -1,0 +1,244 @@
+"""
+Asking a member how it is: http, https, tcp, grpc, exec, pid, and the machine's load and memory.
+
+A probe passes or fails with a reason within its timeout; the counting is in health.py. Shell.
+Certificates are not verified: a probe asks whether the member answers, not who it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyconfd.errors import RegistrationError
+from pyconfd.registration.declaration import Check
+from pyconfd.system.proc import Runner
+
+KINDS = ("http", "https", "tcp", "grpc", "exec", "pid", "load", "memory")
+# The name a target uses for the member's own address.
+ADDRESS = "{addr}"
+
+Answer = tuple[bool, str]
+
+
+class Machine:
+    """What the machine says of itself. psutil is imported at the first question."""
+
+    def load(self) -> float:
+        """Runnable processes per processor over the last minute."""
+        import psutil
+
+        return float(psutil.getloadavg()[0]) / (os.cpu_count() or 1)
+
+    def memory(self) -> float:
+        """Share of the memory that is in use, 0 to 1."""
+        import psutil
+
+        return float(psutil.virtual_memory().percent) / 100
+
+    def exists(self, path: str) -> bool:
+        """Whether the path is there, whatever it is."""
+        return os.path.lexists(path)
+
+
+def parse_check(text: str) -> Check:
+    """
+    A check from an operator's words: `http://host/path`, `http:/path`, `tcp`, `exec:COMMAND`, ...
+
+    Without a host it is asked at the member's own address; ` host=NAME` behind a URL is the site
+    that is asked for there. Raises RegistrationError.
+    """
+    kind, _, rest = text.strip().partition(":")
+    if kind not in KINDS:
+        from pyconfd.config.options import did_you_mean
+
+        hint = did_you_mean(kind, KINDS) or f"one of {', '.join(KINDS)}"
+        raise RegistrationError(f"unknown kind of check {kind!r}", where=text, hint=hint)
+    if kind in ("http", "https"):
+        if not re.fullmatch(r"\S*( host=[\w.-]+)?", rest, re.ASCII):
+            hint = "write http:/path, or http:/path host=www.example.com"
+            raise RegistrationError("the check is no URL", where=text, hint=hint)
+        return Check(kind, _url(kind, rest))
+    if kind in ("tcp", "grpc"):
+        return Check(kind, rest.removeprefix("//") or ADDRESS)
+    if kind in ("load", "memory"):
+        _limit(text, rest)
+    elif not rest:
+        raise RegistrationError(f"the check says nothing after {kind}:", where=text)
+    return Check(kind, rest)
+
+
+def _url(kind: str, rest: str) -> str:
+    target = rest if rest.startswith("//") else f"//{ADDRESS}/{rest.lstrip('/')}"
+    if not target[2:].split("/", 1)[0]:
+        target = f"//{ADDRESS}{target[2:]}"
+    return f"{kind}:{target}"
+
+
+def _limit(text: str, number: str) -> None:
+    try:
+        good = 0 < float(number) < 1e6
+    except ValueError:
+        good = False
+    if not good:
+        raise RegistrationError(f"{number!r} is not a limit above 0", where=text)
+
+
+class Prober:
+    """Asks one question and gives the answer; safe to call from any thread."""
+
+    def __init__(self, run: Runner, machine: Machine) -> None:
+        self._run = run
+        self._machine = machine
+
+    def ask(self, check: Check, address: str, timeout_s: float) -> Answer:
+        """Whether the member passes, and what was seen. Takes hardly longer than `timeout_s`."""
+        target = check.target.replace(ADDRESS, _host_port(address))
+        unix = address[5:] if address.startswith("unix:") and ADDRESS in check.target else ""
+        name = target if check.kind in ("http", "https") else f"{check.kind}:{target}"
+        deadline = time.monotonic() + timeout_s
+        try:
+            passed, why = self._ask(check.kind, target, unix, deadline, timeout_s)
+        except TimeoutError:
+            passed, why = False, f"no answer within {timeout_s:g} s"
+        except (OSError, ValueError) as error:
+            passed, why = False, getattr(error, "strerror", None) or str(error)
+        return passed, f"{name}: {why}"
+
+    def _ask(self, kind: str, target: str, unix: str, deadline: float, timeout_s: float) -> Answer:
+        match kind:
+            case "http" | "https":
+                return _ask_http(target, unix, deadline)
+            case "tcp":
+                _connect(*_split(target, 0), unix, deadline).close()
+                return True, "accepts connections"
+            case "grpc":
+                return _ask_grpc(target, unix, deadline)
+            case "exec":
+                report = self._run(target, timeout_s=timeout_s)
+                return report.ok, report.problem or f"exit status {report.exit_status}"
+            case "pid":
+                return _ask_pid(target)
+            case "load":
+                return _below("load per processor", self._machine.load(), float(target))
+            case _:
+                return _below("memory in use", self._machine.memory() * 100, float(target))
+
+
+def _below(what: str, value: float, limit: float) -> Answer:
+    return value <= limit, f"{what} is {value:.3g}, the limit is {limit:g}"
+
+
+def _host_port(address: str) -> str:
+    return "localhost" if address.startswith("unix:") else address
+
+
+def _split(target: str, default_port: int) -> tuple[str, int]:
+    parts = urlsplit(f"//{target}" if "//" not in target else target)
+    port = parts.port or default_port
+    if not parts.hostname or (not port and not target.startswith("localhost")):
+        raise ValueError(f"{target} is no host:port")
+    return parts.hostname, port
+
+
+def _left_s(deadline: float) -> float:
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+def _connect(host: str, port: int, unix: str, deadline: float) -> socket.socket:
+    if not unix:
+        return socket.create_connection((host, port), timeout=_left_s(deadline))
+    stream = socket.socket(socket.AF_UNIX)
+    try:
+        stream.settimeout(_left_s(deadline))
+        stream.connect(unix)
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def _ask_http(url: str, unix: str, deadline: float) -> Answer:
+    """
+    Only the status line is awaited: a slow or endless body says nothing about health. url: with
+    ` host=NAME` behind it where another site than that of its host is asked for.
+    """
+    url, _, site = url.partition(" host=")
+    parts = urlsplit(url)
+    host, port = _split(parts.netloc, 443 if parts.scheme == "https" else 80)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {site or parts.netloc}\r\nUser-Agent: pyconfd\r\n"
+        "Accept: */*\r\nConnection: close\r\n\r\n"
+    )
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(_connect(host, port, unix, deadline))
+        if parts.scheme == "https":
+            stream = stack.enter_context(_tls(stream, site or host))
+        stream.sendall(request.encode())
+        line = _status_line(stream, deadline)
+    words = line.split(" ", 2)
+    if not line.startswith("HTTP/") or len(words) < 2 or not words[1].isdigit():
+        return False, "did not answer in HTTP"
+    return 200 <= int(words[1]) < 400, f"answered {words[1]}"
+
+
+def _status_line(stream: socket.socket, deadline: float) -> str:
+    read = b""
+    while b"\n" not in read and len(read) < 4096:
+        stream.settimeout(_left_s(deadline))
+        part = stream.recv(4096)
+        if not part:
+            break
+        read += part
+    return read.split(b"\n", 1)[0].decode("latin-1").strip()
+
+
+def _tls(stream: socket.socket, host: str) -> Any:
+    import ssl
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(stream, server_hostname=host)
+
+
+def _ask_grpc(target: str, unix: str, deadline: float) -> Answer:
+    """The standard health service (grpc.health.v1); a path after the address names the service."""
+    from pyconfd.backends.etcd.protobuf import load_grpc
+
+    grpc = load_grpc()
+    address, _, service = target.partition("/")
+    name = service.encode()
+    request = b"\x0a" + bytes([len(name)]) + name if name else b""
+    with grpc.insecure_channel(f"unix:{unix}" if unix else address) as channel:
+        call = channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            answer = call(request, timeout=_left_s(deadline), wait_for_ready=False)
+        except grpc.RpcError as error:
+            return False, f"{error.code().name.lower()}: {error.details()}"
+    serving = answer == b"\x08\x01"  # field 1, the status, is SERVING
+    return serving, "serving" if serving else "not serving"
+
+
+def _ask_pid(target: str) -> Answer:
+    """target: a process id, or the path of a file that holds one."""
+    import psutil
+
+    if not target.isdigit():
+        with open(target, encoding="ascii", errors="replace") as file:
+            target = file.read(32).strip()
+    try:
+        status = psutil.Process(int(target)).status()
+    except psutil.Error:
+        return False, f"process {target} does not run"
+    dead = status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    return not dead, f"process {target} is {status}"

@@ -1,0 +1,123 @@
+"""
+Who is registered and who shares a lease: the registrar's books. Pure; the registrar's thread alone
+changes them.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from pyconfd.registration.declaration import Announcement
+from pyconfd.registration.registrar import lease_session as session
+from pyconfd.registration.registrar import member
+from pyconfd.registration.registrar.health_monitor import Watching
+from pyconfd.registration.registrar.notices import MemberStatus
+
+
+@dataclass(slots=True)
+class Entry:
+    """
+    A member as the registrar knows it.
+
+    value: to be put under its key. told: the verdict that its state was told last. removed: it is
+    to be forgotten once its key is gone, and successor takes its place then.
+    """
+
+    announced: Announcement
+    state: member.Member
+    watching: Watching
+    status: MemberStatus
+    value: bytes
+    told: tuple[bool, str] | None = None
+    removed: bool = False
+    successor: Announcement | None = None
+
+    @property
+    def key(self) -> str:
+        """Its key path, by which it is known."""
+        return self.announced.key
+
+    @property
+    def ttl_s(self) -> int:
+        """Its TTL, by which its group is known."""
+        return self.announced.declared.ttl_s
+
+    @property
+    def holds(self) -> bool:
+        """Whether its key may be there, or something is still owed after it went."""
+        owed = (member.Phase.WITHDRAWING, member.Phase.CLEANING)
+        return bool(self.state.held) or self.state.dirty or self.state.phase in owed
+
+
+@dataclass(slots=True)
+class Group:
+    """
+    All members with one TTL: they share a lease. wanting: those that should be in rotation;
+    holding: those whose key may be there.
+    """
+
+    ttl_s: int
+    lease: session.Lease
+    members: set[str] = field(default_factory=set)
+    wanting: set[str] = field(default_factory=set)
+    holding: set[str] = field(default_factory=set)
+
+
+class Turn(enum.Enum):
+    """What a member's change means to the lease of its group."""
+
+    NONE = enum.auto()
+    WANTED = enum.auto()
+    UNWANTED = enum.auto()
+
+
+class Roster:
+    """All entries by key and all groups by TTL."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.groups: dict[int, Group] = {}
+
+    def enter(self, entry: Entry) -> Group:
+        """Add a member; gives its group."""
+        self.entries[entry.key] = entry
+        ttl_s = entry.ttl_s
+        if ttl_s not in self.groups:
+            self.groups[ttl_s] = Group(ttl_s, session.Lease(asked_ttl_s=ttl_s))
+        self.groups[ttl_s].members.add(entry.key)
+        return self.groups[ttl_s]
+
+    def forget(self, entry: Entry) -> bool:
+        """Strike a member off; False when it was not there."""
+        if self.entries.pop(entry.key, None) is None:
+            return False
+        group = self.groups[entry.ttl_s]
+        for keys in (group.members, group.wanting, group.holding):
+            keys.discard(entry.key)
+        return True
+
+    def group_of(self, entry: Entry) -> Group:
+        return self.groups[entry.ttl_s]
+
+    def account(self, entry: Entry) -> Turn:
+        """Keep the group's sets true after the member's state has changed."""
+        group, key, state = self.groups[entry.ttl_s], entry.key, entry.state
+        (group.holding.add if state.held else group.holding.discard)(key)
+        if state.wanted and key not in group.wanting:
+            group.wanting.add(key)
+            return Turn.NONE if group.lease.wanted else Turn.WANTED
+        if not state.wanted and key in group.wanting:
+            group.wanting.discard(key)
+            if not group.wanting and not group.holding:
+                return Turn.UNWANTED
+        return Turn.NONE
+
+    @property
+    def any_held(self) -> bool:
+        """Whether anything of ours may still stand in the store, or is owed after it."""
+        return any(entry.holds for entry in self.entries.values())
+
+    @property
+    def any_lease(self) -> bool:
+        return any(group.lease.lease for group in self.groups.values())

@@ -1,0 +1,173 @@
+"""
+Carries out what the machines command at the store, and says in their words how it went. Shell.
+
+A store that does not answer is left alone for a moment: a thousand members must not wait for a
+thousand timeouts. So is one that refuses leases; what it says about one key concerns that member
+alone. It decides nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pyconfd.backends.base import LeaseRegistry
+from pyconfd.errors import KeyTaken, LeaseLost, SourceError, SourceRefused
+from pyconfd.model.keys import KeyValue
+from pyconfd.registration.declaration import Announcement
+from pyconfd.registration.registrar import lease_session as session
+from pyconfd.registration.registrar import member
+
+UNAVAILABLE_PAUSE_S = 0.2
+REFUSED_PAUSE_S = 5.0
+
+
+class Carrier:
+    """
+    The store as the machines need it. One thread only.
+
+    open_registry: called at the first command and not before; its keep-alive answers go where
+    whoever made it wants them.
+    """
+
+    def __init__(
+        self, open_registry: Callable[[], LeaseRegistry], clock: Callable[[], float]
+    ) -> None:
+        self._open = open_registry
+        self._clock = clock
+        self._registry: LeaseRegistry | None = None
+        self._away_until = 0.0
+        self._own_leases: set[int] = set()
+        self.problem = ""
+
+    def grant(self, ttl_s: int) -> session.Message:
+        asked_at = self._clock()
+        try:
+            lease = self._store().grant(ttl_s)
+        except SourceError as error:
+            return session.Failed(self._failed(error, REFUSED_PAUSE_S))
+        self._answered()
+        self._own_leases.add(lease)
+        return session.Granted(lease, float(ttl_s), asked_at)
+
+    def keep_alive(self, lease: int) -> None:
+        """
+        The answer comes by another way, or does not. It waits for nothing, so it is not held back
+        by what failed elsewhere.
+        """
+        if self._registry is None:
+            return
+        try:
+            self._registry.keep_alive([lease])
+        except SourceError as error:
+            self._failed(error)
+
+    def revoke(self, lease: int) -> session.Message:
+        try:
+            self._store().revoke(lease)
+        except LeaseLost:
+            pass
+        except SourceError as error:
+            return session.Failed(self._failed(error))
+        self._answered()
+        return session.Revoked(lease)
+
+    def claim(
+        self, announced: Announcement, value: bytes, lease: int, again: bool
+    ) -> member.Message | session.Gone:
+        """Put the key, unless it is somebody else's. again: as in member.Claim."""
+
+        def mine(there: KeyValue) -> bool:
+            if there.lease in self._own_leases:
+                return True
+            if again:
+                return False
+            return announced.declared.takeover or announced.is_same_member(there)
+
+        try:
+            self._store().claim(announced.key, value, lease, mine)
+        except KeyTaken as error:
+            self._answered()
+            return member.ClaimFailed(str(error), taken=True)
+        except LeaseLost:
+            self._answered()
+            return session.Gone(lease)
+        except SourceRefused as error:
+            return member.ClaimFailed(str(error), refused=True)
+        except SourceError as error:
+            return member.ClaimFailed(self._failed(error))
+        self._answered()
+        return member.Claimed(lease)
+
+    def claim_absent(self, several: Sequence[tuple[Announcement, bytes]], lease: int) -> bool:
+        """
+        Put all the keys at once if none of them is there. False when they have to be claimed one
+        by one, which also says why.
+        """
+        pairs = [(announced.key, value) for announced, value in several]
+        try:
+            done = self._store().claim_absent(pairs, lease)
+        except LeaseLost:
+            return False
+        except SourceError as error:
+            self._failed(error)
+            return False
+        self._answered()
+        return done
+
+    def withdraw(self, key: str) -> member.Message:
+        """Remove the key if it is still under a lease of ours."""
+        try:
+            there = self._store().get(key)
+            if there is not None and there.lease in self._own_leases:
+                self._store().delete(key)
+        except SourceError as error:
+            return member.Withdrawn(self._failed(error))
+        self._answered()
+        return member.Withdrawn()
+
+    def keys_under(self, lease: int) -> frozenset[str] | None:
+        """The keys that go with a lease; None when that could not be learnt or it is gone."""
+        try:
+            life = self._store().life(lease)
+        except (SourceError, LeaseLost):
+            return None
+        return frozenset(life.keys) if life.ttl_s > 0 else None
+
+    def answers(self, key: str) -> bool:
+        """Whether the store answers a question about this key now."""
+        try:
+            self._store().get(key)
+        except SourceError as error:
+            self._failed(error, REFUSED_PAUSE_S)
+            return False
+        self._answered()
+        return True
+
+    def close(self) -> None:
+        if self._registry is not None:
+            self._registry.close()
+
+    def _store(self) -> LeaseRegistry:
+        if self._clock() < self._away_until:
+            raise _StillAway(self.problem)
+        if self._registry is None:
+            self._registry = self._open()
+        return self._registry
+
+    def _failed(self, error: SourceError, refused_pause_s: float = 0.0) -> str:
+        """Its words. refused_pause_s: how long to leave alone a store that answered no."""
+        if isinstance(error, _StillAway):
+            return self.problem
+        refused = isinstance(error, SourceRefused)
+        if refused and not refused_pause_s:
+            return str(error)
+        self._away_until = self._clock() + (refused_pause_s if refused else UNAVAILABLE_PAUSE_S)
+        self.problem = str(error)
+        return self.problem
+
+    def _answered(self) -> None:
+        self.problem = ""
+
+
+class _StillAway(SourceError):
+    """The store did not answer a moment ago and is not asked again yet."""

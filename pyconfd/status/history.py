@@ -1,0 +1,275 @@
+"""
+What became of each destination and each service, as far as it is worth remembering. Pure.
+
+Fed with the reports of the lanes; the status is made of it. Moments are seconds since 1970, UTC:
+they are shown and never decide anything. The words of checkers and services are kept, values of
+keys never come here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pyconfd.errors import PyconfdError, SwapTorn
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import (
+    CommandReport,
+    LaneReport,
+    Outcome,
+    Reloaded,
+    ReloadFailed,
+    Result,
+)
+from pyconfd.status.summary import Bad, brief
+
+_TELLING = re.compile(r"\b(emerg|alert|crit|critical|error|fatal|invalid|refused)\b", re.IGNORECASE)
+_PROGRAM = re.compile(r"^\S+: \[\w+\] ")
+_STAGED = re.compile(r"\.([^/\s]+?)\.[\w-]+\.pyconfd~")  # as system/files.py names them
+_LONGEST_WORDS = 4000
+
+_KINDS = {
+    Result.REFUSED: "refused",
+    Result.HELD: "held",
+    Result.LEFT_OUT: "left out",
+    Result.REVERTED: "reverted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """
+    Why a version did not become live. kind: of status_line.TROUBLES. what: one line. words: all
+    that the checker said, bounded. revision: of the version, 0 where it is not known.
+    """
+
+    kind: str
+    what: str
+    words: str
+    revision: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The version that is live, as far as we know. digest: sha-256 in hex. looked_at: last time."""
+
+    digest: str
+    revision: int
+    looked_at: float
+    written_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFate:
+    """The last check of a destination that came to a verdict."""
+
+    at: float
+    ok: bool
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """
+    One destination. since_at: of the state it is in now. trouble: why it is not well, None when
+    it is; last_trouble: the newest there was, mended or not. check: the last one, None where
+    nothing was checked yet.
+    """
+
+    resource: Resource
+    result: Result
+    since_at: float
+    trouble: Trouble | None = None
+    last_trouble: Trouble | None = None
+    live: Live | None = None
+    check: CheckFate | None = None
+
+    @property
+    def state(self) -> str:
+        """`fine` or the kind of the trouble."""
+        return self.trouble.kind if self.trouble else "fine"
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadFate:
+    """The last reload of a service. what: why it failed, one line, "" when it did not."""
+
+    at: float
+    ok: bool
+    what: str = ""
+    words: str = ""
+    command: str = ""
+    duration_s: float = 0.0
+
+
+class History:
+    """The newest fate of every destination and the last reload of every service."""
+
+    def __init__(self) -> None:
+        self._fates: dict[str, Fate] = {}
+        self._bad: dict[str, Fate] = {}
+        self._items: dict[str, set[str]] = {}
+        self.reloads: dict[str, ReloadFate] = {}
+
+    @property
+    def fates(self) -> Mapping[str, Fate]:
+        """By name of the resource; those made by a pattern have names of their own."""
+        return self._fates
+
+    @property
+    def more(self) -> int:
+        """How many destinations there are beyond one for each declared resource."""
+        return sum(len(made) - (name not in self._fates) for name, made in self._items.items())
+
+    @property
+    def bad(self) -> tuple[Bad, ...]:
+        """The destinations in trouble, in the order in which they got into it."""
+        return tuple(
+            Bad(name, fate.trouble.kind, fate.trouble.what)
+            for name, fate in self._bad.items()
+            if fate.trouble
+        )
+
+    def made_by(self, declared: str) -> Collection[str]:
+        """The names of the destinations that a pattern has made."""
+        return self._items.get(declared, ())
+
+    def note(self, report: LaneReport, at: float) -> None:
+        """A pass over a service has ended."""
+        by_name: dict[str, list[Outcome]] = {}
+        for outcome in report.outcomes:
+            by_name.setdefault(outcome.resource.declared, []).append(outcome)
+        for declared in report.names:
+            outcomes = by_name.get(declared, [])
+            if declared not in report.partly and all(
+                outcome.resource.name != declared for outcome in outcomes
+            ):
+                self._forget(declared)  # a pattern that was in trouble as a whole no longer is
+                self._keep_items(declared, outcomes)
+            for outcome in outcomes:
+                self._outcome(outcome, at)
+        if report.reload:
+            self.reloads[report.service] = _reload_fate(report.reload, at)
+
+    def keep(self, resources: Iterable[Resource]) -> None:
+        """Forget what is no longer declared."""
+        declared: set[str] = set()
+        services: set[str] = set()
+        for resource in resources:
+            declared.add(resource.name)
+            services.add(resource.service)
+        for name, fate in list(self._fates.items()):
+            if fate.resource.declared not in declared:
+                self._forget(name)
+        self._items = {name: items for name, items in self._items.items() if name in declared}
+        self.reloads = {name: fate for name, fate in self.reloads.items() if name in services}
+
+    def _keep_items(self, declared: str, outcomes: Iterable[Outcome]) -> None:
+        """The items of a pattern are those of its last whole pass."""
+        names = {
+            outcome.resource.name
+            for outcome in outcomes
+            if outcome.resource.item and outcome.result is not Result.REMOVED
+        }
+        for gone in self._items.pop(declared, set()) - names:
+            self._forget(gone)
+        if names:
+            self._items[declared] = names
+
+    def _outcome(self, outcome: Outcome, at: float) -> None:
+        name = outcome.resource.name
+        if outcome.result is Result.REMOVED:
+            self._forget(name)
+            return
+        fate = _fate(self._fates.get(name), outcome, at)
+        self._fates[name] = fate
+        if fate.trouble:
+            self._bad[name] = fate
+        else:
+            self._bad.pop(name, None)
+
+    def _forget(self, name: str) -> None:
+        self._fates.pop(name, None)
+        self._bad.pop(name, None)
+
+
+def _fate(before: Fate | None, outcome: Outcome, at: float) -> Fate:
+    """The fate after one more outcome; a state that goes on keeps its beginning."""
+    trouble = _trouble(outcome, at) if outcome.result.failed else None
+    live = before.live if before else None
+    if trouble is None:
+        written_at = live.written_at if live else None
+        if outcome.result is Result.UPDATED:
+            written_at = at
+        live = Live(outcome.digest, outcome.revision, at, written_at)
+    fate = Fate(
+        resource=outcome.resource,
+        result=outcome.result,
+        since_at=at,
+        trouble=trouble,
+        last_trouble=trouble or (before.last_trouble if before else None),
+        live=live,
+        check=_check(outcome, at) or (before.check if before else None),
+    )
+    if before and before.state == fate.state:
+        return replace(fate, since_at=before.since_at)
+    return fate
+
+
+def _check(outcome: Outcome, at: float) -> CheckFate | None:
+    if outcome.report is None or outcome.result not in (Result.UPDATED, Result.REFUSED):
+        return None
+    return CheckFate(at, outcome.result is Result.UPDATED, outcome.report.duration_s)
+
+
+def _trouble(outcome: Outcome, at: float) -> Trouble:
+    kind = _KINDS.get(outcome.result, "failed")
+    if isinstance(outcome.error, SwapTorn):
+        kind = "torn"
+    report = outcome.report
+    # a reader looks for the destination; the staged file is gone by then
+    words = _STAGED.sub(r"\1", _bounded(report))
+    what = gist(words) or _why(outcome.error, report) or str(outcome.result)
+    if outcome.error is not None and outcome.result is not Result.REFUSED:
+        what = _why(outcome.error, None)
+    for said_already in (f"{outcome.resource.name}: ", "held back: "):
+        what = what.removeprefix(said_already)
+    return Trouble(kind, brief(what), words, outcome.revision, at)
+
+
+def _reload_fate(reload: Reloaded | ReloadFailed, at: float) -> ReloadFate:
+    report = reload.report
+    what = ""
+    if isinstance(reload, ReloadFailed):
+        what = brief(_why(reload.error, report)) or "failed"
+    return ReloadFate(
+        at=at,
+        ok=isinstance(reload, Reloaded),
+        what=what,
+        words=_bounded(report),
+        command=report.command if report else "",
+        duration_s=report.duration_s if report else 0.0,
+    )
+
+
+def _bounded(report: CommandReport | None) -> str:
+    """The end of what a command said."""
+    return report.output.strip()[-_LONGEST_WORDS:] if report else ""
+
+
+def _why(error: PyconfdError | None, report: CommandReport | None) -> str:
+    """An error's own words without what was kept and what to do; else how a command ended."""
+    if error is not None:
+        return f"{error.where}: {error.what}" if error.where else error.what
+    if report is None:
+        return ""
+    return report.problem or f"exit status {report.exit_status}"
+
+
+def gist(output: str) -> str:
+    """The line of a program's output that says most; "" when it said nothing."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = (line for line in lines if _TELLING.search(line))
+    return _PROGRAM.sub("", next(telling, lines[0] if lines else ""))

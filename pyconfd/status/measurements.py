@@ -1,0 +1,109 @@
+"""
+The daemon in numbers: plain data for metrics, made when somebody asks. Pure.
+
+Destinations made by a pattern count under the name of the pattern: names below a key are no labels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from pyconfd.model.resources import Resource
+from pyconfd.model.steps import Result
+from pyconfd.pipeline.guard import guard_of
+from pyconfd.status.counters import BOUNDS_S, Counts, Spread
+from pyconfd.status.report import Facts, Plain, is_ready, state_of, summary
+from pyconfd.status.summary import line
+
+#: A template was rendered in a pass that ended like this.
+_RENDERED = frozenset(
+    (Result.UNCHANGED, Result.UPDATED, Result.REFUSED, Result.CHECK_BROKEN, Result.STAGE_FAILED,
+     Result.SWAP_FAILED, Result.REVERTED)
+)  # fmt: skip
+
+
+def measures(facts: Facts, counts: Counts, keys: int) -> Plain:
+    """All of it. keys: how many the mirror of the store has."""
+    heard_s = counts.message_s
+    return {
+        "version": facts.about.get("version", ""),
+        "line": line(summary(facts), facts.now_at),
+        "ready": is_ready(facts),
+        "connected": not facts.lost and facts.listed,
+        "revision": facts.revision,
+        "keys": keys,
+        "message_age_s": None if heard_s is None else max(0.0, facts.now_s - heard_s),
+        "messages": dict(counts.messages),
+        "changes": counts.changes,
+        "faults": len(facts.faulty.faults) if facts.faulty else 0,
+        "bounds_s": BOUNDS_S,
+        "resources": _resources(facts, counts),
+        "services": [_service(facts, counts, name) for name in facts.services],
+    }
+
+
+def _resources(facts: Facts, counts: Counts) -> list[Plain]:
+    """One row for each declared resource."""
+    states: dict[str, Counter[str]] = {name: Counter() for name in facts.resources}
+    held: dict[str, Counter[str]] = {name: Counter() for name in facts.resources}
+    for name, resource in facts.resources.items():
+        if name in facts.history.fates or not facts.history.made_by(name):
+            _note(facts, resource, states[name], held[name])
+        for item in facts.history.made_by(name):
+            if item in facts.history.fates:
+                _note(facts, facts.history.fates[item].resource, states[name], held[name])
+    quarantined = Counter(_declared(facts, name) for name in facts.quarantine)
+    return [
+        {
+            "name": name,
+            "group": resource.group or name,
+            "states": dict(states[name]),
+            "held": dict(held[name]),
+            "quarantined": quarantined[name],
+            **_results(counts, name),
+        }
+        for name, resource in facts.resources.items()
+    ]
+
+
+def _declared(facts: Facts, name: str) -> str:
+    fate = facts.history.fates.get(name)
+    return fate.resource.declared if fate else name
+
+
+def _note(facts: Facts, resource: Resource, states: Counter[str], held: Counter[str]) -> None:
+    fate = facts.history.fates.get(resource.name)
+    states[state_of(facts, resource, fate)] += 1
+    if fate and fate.trouble and fate.trouble.kind == "held":
+        held[guard_of(fate.trouble.what)] += 1
+
+
+def _results(counts: Counts, name: str) -> Plain:
+    found = {result: counts.results[name, result] for result in Result}
+    return {
+        "rendered": sum(found[result] for result in _RENDERED),
+        "changed": found[Result.UPDATED] + found[Result.REMOVED],
+        "refused": found[Result.REFUSED],
+        "failed": {str(result): count for result, count in found.items() if result.failed},
+    }
+
+
+def _service(facts: Facts, counts: Counts, name: str) -> Plain:
+    debt = facts.services[name].debt
+    return {
+        "name": name,
+        "reloaded": counts.reloads[name, True],
+        "failed": counts.reloads[name, False],
+        "owed_s": None if debt is None else max(0.0, facts.now_s - debt.since_s),
+        "attempts": debt.attempts if debt else 0,
+        "good_at": counts.good_at.get(name),
+        "pass": _spread(counts.pass_s, name),
+        "reload": _spread(counts.reload_s, name),
+        "live": _spread(counts.live_s, name),
+    }
+
+
+def _spread(spreads: Mapping[str, Spread], name: str) -> Plain | None:
+    found = spreads.get(name)
+    return {"counts": found.counts, "sum_s": found.sum_s} if found else None

@@ -1,0 +1,272 @@
+"""
+The daemon as others may see it: plain data for `pyconfd status`, made when somebody asks. Pure.
+
+Moments are UTC text (`*_at`), spans are seconds (`*_s`). Names of keys are in it, values never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyconfd.model.resources import Resource
+from pyconfd.reconcile.retry import Retry
+from pyconfd.reconcile.service import ServiceState
+from pyconfd.status.history import Fate, History, ReloadFate, Trouble
+from pyconfd.status.summary import Faulty, Outage, Owed, Summary, kind, line, utc
+
+if TYPE_CHECKING:
+    from pyconfd.apply.quarantine import Refusal
+
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """
+    What the loop knows at one moment. now_s: monotonic seconds; now_at: the same moment in seconds
+    since 1970. about: what never changes (version, pid, ...). resources: declared ones by name.
+    unready: those that were not looked at yet. lost: why the store is out of reach, since lost_s.
+    active: the services that have something running, waiting or owed. quarantine: resource name ->
+    the version of it that its service has refused. undeclared: service that is owed a reload and
+    that no resource has any more -> the destinations that it was not told of. faulty: what is wrong
+    with conf.d or its templates. edited: templates that are no longer what was read of them.
+    """
+
+    now_s: float
+    now_at: float
+    about: Mapping[str, Any]
+    source: str
+    revision: int
+    listed: bool
+    lost: str
+    lost_s: float
+    watched: tuple[str, ...]
+    resources: Mapping[str, Resource]
+    unready: Collection[str]
+    services: Mapping[str, ServiceState]
+    active: Mapping[str, ServiceState]
+    history: History
+    stopping: bool
+    quarantine: Mapping[str, Refusal] = field(default_factory=dict)
+    undeclared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    faulty: Faulty | None = None
+    edited: Sequence[str] = ()
+
+    def moment(self, at_s: float) -> float:
+        """A monotonic time as seconds since 1970."""
+        return self.now_at - (self.now_s - at_s)
+
+
+def summary(facts: Facts) -> Summary:
+    """What the status line is made of."""
+    owed = tuple(
+        Owed(name, facts.moment(state.debt.since_s), _last_words(facts, name))
+        for name, state in facts.active.items()
+        if state.debt and state.debt.attempts
+    )
+    return Summary(
+        resources=len(facts.resources) + facts.history.more,
+        revision=facts.revision,
+        listed=facts.listed,
+        waiting=len(facts.unready),
+        bad=facts.history.bad,
+        owed=owed,
+        undeclared=tuple(facts.undeclared),
+        outage=Outage(facts.lost, facts.moment(facts.lost_s)) if facts.lost else None,
+        faulty=facts.faulty,
+    )
+
+
+def is_ready(facts: Facts) -> bool:
+    """Whether the store was read, everything was looked at, and no swap is torn."""
+    torn = any(bad.kind == "torn" for bad in facts.history.bad)
+    return facts.listed and not facts.unready and not torn
+
+
+def picture(facts: Facts) -> Plain:
+    """All of it."""
+    short = summary(facts)
+    return {
+        **facts.about,
+        "now_at": utc(facts.now_at),
+        "kind": kind(short),
+        "line": line(short, facts.now_at),
+        "ready": is_ready(facts),
+        "stopping": facts.stopping,
+        "configuration": _configuration(facts),
+        "source": _source(facts),
+        "services": _services(facts),
+        "undeclared": [
+            {"service": name, "dests": list(dests)} for name, dests in facts.undeclared.items()
+        ],
+        "resources": [_resource(facts, one) for one in _shown(facts)],
+    }
+
+
+def _configuration(facts: Facts) -> Plain:
+    """Of conf.d and its templates: what is wrong, and what is not in use yet."""
+    faulty = facts.faulty
+    return {
+        "faults": list(faulty.faults) if faulty else [],
+        "since_at": utc(faulty.since_at) if faulty else None,
+        "former_runs": bool(faulty and not faulty.taken),
+        "edited_templates": list(facts.edited),
+    }
+
+
+def _source(facts: Facts) -> Plain:
+    lost = None
+    if facts.lost:
+        lost = {
+            "cause": facts.lost,
+            "since_at": utc(facts.moment(facts.lost_s)),
+            "for_s": round(facts.now_s - facts.lost_s, 1),
+        }
+    return {
+        "name": facts.source,
+        "listed": facts.listed,
+        "revision": facts.revision,
+        "watched": list(facts.watched),
+        "lost": lost,
+    }
+
+
+def _services(facts: Facts) -> list[Plain]:
+    members: dict[str, list[str]] = {}
+    for one in facts.resources.values():
+        members.setdefault(one.service, []).append(one.name)
+    return [_service(facts, name, members.get(name, [])) for name in facts.services]
+
+
+def _service(facts: Facts, name: str, members: list[str]) -> Plain:
+    state = facts.services[name]
+    owed = None
+    if state.debt:
+        owed = {
+            "since_at": utc(facts.moment(state.debt.since_s)),
+            "for_s": round(facts.now_s - state.debt.since_s, 1),
+            "failed_attempts": state.debt.attempts,
+            "next_try_s": _next_try_s(facts, state),
+        }
+    last = facts.history.reloads.get(name)
+    return {
+        "name": name,
+        "reloads": state.policy.reloads,
+        "running": state.running is not None,
+        "waiting": sorted(state.dirty),
+        "owed": owed,
+        "last_reload": reload_fate(last) if last else None,
+        "resources": members,
+    }
+
+
+def _next_try_s(facts: Facts, state: ServiceState) -> float | None:
+    """In how many seconds the reload is tried again; None while a job runs."""
+    if state.running or not state.debt:
+        return None
+    at_s = state.debt.not_before_s
+    if state.reloaded_s is not None:
+        at_s = max(at_s, state.reloaded_s + state.policy.min_reload_interval_s)
+    return round(max(0.0, at_s - facts.now_s), 1)
+
+
+def _shown(facts: Facts) -> list[Resource]:
+    """Every destination: a pattern is shown as what it made, or as itself while it made none."""
+    shown: list[Resource] = []
+    fates = facts.history.fates
+    for resource in facts.resources.values():
+        items = sorted(facts.history.made_by(resource.name))
+        if not items or resource.name in fates:
+            shown.append(resource)
+        shown += [fates[name].resource for name in items if name in fates]
+    return shown
+
+
+def _resource(facts: Facts, resource: Resource) -> Plain:
+    """One row; `state` is fine, waiting, or the kind of trouble."""
+    fate = facts.history.fates.get(resource.name)
+    retry = retry_of(facts, resource)
+    refusal = facts.quarantine.get(resource.name)
+    since_at = fate.since_at if fate else None
+    if refusal and fate and fate.state == "reverted":
+        since_at = refusal.since_at  # this run may have begun later
+    row: Plain = {
+        "name": resource.name,
+        "dest": resource.dest,
+        "group": resource.group,
+        "service": resource.service,
+        "state": state_of(facts, resource, fate),
+        "result": str(fate.result) if fate else None,
+        "since_at": utc(since_at) if since_at is not None else None,
+        "trouble": trouble(fate.trouble) if fate and fate.trouble else None,
+        "retry_s": round(max(0.0, retry.at_s - facts.now_s), 1) if retry else None,
+        "quarantine": quarantine(refusal, facts.now_s),
+        "live": None,
+    }
+    if fate and fate.live:
+        row["live"] = {
+            "revision": fate.live.revision,
+            "digest": fate.live.digest,
+            "looked_at": utc(fate.live.looked_at),
+            "written_at": utc(fate.live.written_at) if fate.live.written_at else None,
+        }
+    return row
+
+
+def state_of(facts: Facts, resource: Resource, fate: Fate | None) -> str:
+    """A pattern that has no files, or none yet, was looked at all the same."""
+    if fate:
+        return fate.state
+    return "waiting" if resource.declared in facts.unready else "fine"
+
+
+def retry_of(facts: Facts, resource: Resource) -> Retry | None:
+    """When it is tried again."""
+    state = facts.services.get(resource.service)
+    fate = facts.history.fates.get(resource.name)
+    if state is None or (fate and not fate.trouble):
+        return None
+    return state.retries.get(resource.declared)
+
+
+def trouble(found: Trouble) -> Plain:
+    """A trouble as plain data."""
+    return {
+        "kind": found.kind,
+        "what": found.what,
+        "words": found.words,
+        "revision": found.revision or None,
+        "at": utc(found.at),
+    }
+
+
+def quarantine(refusal: Refusal | None, now_s: float) -> Plain | None:
+    """A version that its service has refused, as plain data."""
+    if refusal is None:
+        return None
+    return {
+        "since_at": utc(refusal.since_at),
+        "why": refusal.why,
+        "revision": refusal.revision or None,
+        "times": refusal.times,
+        "trial_s": round(max(0.0, refusal.trial_s - now_s), 1),
+    }
+
+
+def reload_fate(found: ReloadFate) -> Plain:
+    """A reload as plain data."""
+    return {
+        "at": utc(found.at),
+        "ok": found.ok,
+        "what": found.what,
+        "words": found.words,
+        "command": found.command,
+        "duration_s": round(found.duration_s, 3),
+    }
+
+
+def _last_words(facts: Facts, service: str) -> str:
+    last = facts.history.reloads.get(service)
+    return last.what if last and not last.ok else ""

@@ -1,0 +1,30 @@
+"""Large and many prefixes: read in few calls, whole, and at one revision."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyconfd.backends.base import SourceOptions
+from pyconfd.backends.registry import open_source
+from tests.support.daemons.etcd import PrivateEtcd
+
+pytestmark = pytest.mark.integration
+
+
+def test_prefixes_of_every_size_are_whole(each_etcd: PrivateEtcd) -> None:
+    """More prefixes than a transaction takes, with none, one, a page and many pages of keys."""
+    sizes = {f"/{number:03d}": number % 40 for number in range(120)}
+    sizes["/050"] = 9_000
+    wanted = {
+        f"{prefix}/{number:05d}": (b"x" * 2_000 if prefix == "/050" else b"v")
+        for prefix, count in sizes.items()
+        for number in range(count)
+    }
+    each_etcd.put_many([(key, value.decode()) for key, value in wanted.items()])
+    each_etcd.put("/050x", "a sibling, which no prefix covers")
+    source = open_source("etcd", SourceOptions(nodes=(each_etcd.endpoint,)))
+    listed = source.list(list(sizes), timeout_s=20)
+    source.close()
+    assert {each.key: each.value for each in listed.keys} == wanted
+    assert len(listed.keys) == len(wanted)
+    assert listed.revision == each_etcd.revision

@@ -1,0 +1,96 @@
+"""What a daemon's lines make of its states."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyconfd.errors import SettingsError
+from pyconfd.registration.notify.dialects import daemons, load
+from pyconfd.registration.notify.states import LOST, Said, State, after, call, lost, understood
+
+KEEPALIVED = load("keepalived")
+MASTER = State(service="VI_1", state="MASTER", number=150, since="t0", was="BACKUP")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('INSTANCE "VI_1" MASTER 150\n', Said("VI_1", "MASTER", 150)),
+        ('INSTANCE "a b" BACKUP_PRIORITY 7', Said("a b", "BACKUP_PRIORITY", 7)),
+        ('GROUP "G" MASTER 0', None),
+        ('INSTANCE "VI_1" MASTER_RX_LOWER_PRI 100', None),
+        ("INSTANCE VI_1", None),
+        ("", None),
+    ],
+)
+def test_lines_of_keepalived_are_understood(line: str, said: Said | None) -> None:
+    """As its manual and vrrp_notify.c have them; what is no state says nothing."""
+    assert understood(line, KEEPALIVED) == said
+
+
+def test_another_state_begins_now_and_knows_the_one_before() -> None:
+    """That is a transition."""
+    new = after(MASTER, Said("VI_1", "FAULT", 150), KEEPALIVED, "t1")
+    assert new == State(service="VI_1", state="FAULT", number=150, since="t1", was="MASTER")
+
+
+def test_the_first_state_has_none_before_it() -> None:
+    """Nobody knows what was."""
+    new = after(None, Said("VI_1", "BACKUP", 100), KEEPALIVED, "t1")
+    assert new == State(service="VI_1", state="BACKUP", number=100, since="t1")
+
+
+def test_the_same_state_said_again_is_no_transition() -> None:
+    """keepalived repeats its states at a reload."""
+    assert after(MASTER, Said("VI_1", "MASTER", 150), KEEPALIVED, "t1") == MASTER
+
+
+@pytest.mark.parametrize("word", ["MASTER", "MASTER_PRIORITY"])
+def test_another_priority_changes_the_number_alone(word: str) -> None:
+    """The state goes on, since when it did."""
+    new = after(MASTER, Said("VI_1", word, 90), KEEPALIVED, "t1")
+    assert new == State(service="VI_1", state="MASTER", number=90, since="t0", was="BACKUP")
+
+
+def test_a_priority_tells_the_state_to_who_knows_none() -> None:
+    """As after a start in the middle of everything."""
+    new = after(None, Said("VI_1", "BACKUP_PRIORITY", 90), KEEPALIVED, "t1")
+    assert new is not None
+    assert (new.state, new.number) == ("BACKUP", 90)
+
+
+def test_what_is_deleted_is_forgotten() -> None:
+    """An instance that a reload has taken away."""
+    assert after(MASTER, Said("VI_1", "DELETED", 150), KEEPALIVED, "t1") is None
+
+
+def test_a_daemon_that_goes_without_a_word_is_lost() -> None:
+    """Its address may still be on the interface."""
+    gone = lost(MASTER, KEEPALIVED, "t1")
+    assert (gone.state, gone.was, gone.since) == (LOST, "MASTER", "t1")
+    assert lost(gone, KEEPALIVED, "t2") == gone
+
+
+def test_a_daemon_that_has_stopped_stays_so() -> None:
+    """STOP is its last word."""
+    stopped = State(service="VI_1", state="STOP", number=150, since="t0", was="MASTER")
+    assert lost(stopped, KEEPALIVED, "t1") == stopped
+
+
+def test_what_is_published_and_what_hooks_are_called_with() -> None:
+    """Hooks are called as keepalived calls its notify scripts."""
+    assert MASTER.fields(KEEPALIVED) == {
+        "state": "MASTER",
+        "priority": 150,
+        "was": "BACKUP",
+        "since": "t0",
+    }
+    assert call(MASTER, KEEPALIVED) == ["INSTANCE", "VI_1", "MASTER", "150"]
+
+
+def test_an_unknown_daemon_is_refused_with_the_known_ones() -> None:
+    """A slip of the pen is told so."""
+    assert "keepalived" in daemons()
+    with pytest.raises(SettingsError, match="unknown daemon") as caught:
+        load("keepalive")
+    assert "keepalived" in caught.value.hint

@@ -1,0 +1,211 @@
+"""
+nginx over two Apache backends that register themselves, as the recipes say: each node with its
+pyconfd. For the recipes nginx-balancer and content-sync.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.daemons.apache import PrivateApache, ask
+from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.daemons.nginx_sites import for_nginx
+from tests.support.pyconfd import Daemon
+from tests.support.recipes import laid_out
+from tests.support.register import registered
+
+WWW, IMG = "www.site-static.com", "img.site-static.com"
+APACHE = """\
+LogFormat "%h %a %>s" combined
+IncludeOptional @FOLDER@/sites/*.conf
+"""
+
+
+class Node:
+    """A backend: Apache, the files of a recipe, and `pyconfd register` on what they render."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        etcd: PrivateEtcd,
+        recipe: str,
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name, self.folder, self.etcd = name, folder / name, etcd
+        self.apache = PrivateApache(self.folder / "apache", APACHE, modules=("remoteip",))
+        for below in ("sites", "www"):
+            (self.apache.folder / below).mkdir(exist_ok=True)
+        pid = self.folder / "register.pid"
+        self.confdir = laid_out(
+            recipe,
+            self.folder,
+            {
+                "/etc/apache2/sites-enabled/": f"{self.apache.folder}/sites/",
+                "apachectl graceful": self.apache.graceful_command,
+                "http://127.0.0.1/server-status?auto": self.apache.status_url,
+                "systemctl try-reload-or-restart pyconfd-register@web": (
+                    f"test ! -e {pid} || kill -HUP $(cat {pid})"
+                ),
+                '":80"': f'"{self.apache.address}"',
+                '"/var/www"': f'"{self.apache.folder}/www"',
+                "/var/log/apache2": f"{self.apache.folder}/log",
+                'min_reload_interval = "2s"': 'min_reload_interval = "50ms"',
+                'hold_min = "200ms"': 'hold_min = "20ms"',
+                "check_interval = 1\n": "check_interval = 0.4\n",
+                **(changes or {}),
+            },
+            *("--node", etcd.endpoint, "--node-name", name),
+            templates=True,
+        )
+        self._pid = pid
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def www(self) -> Path:
+        """Where its content is."""
+        return self.apache.folder / "www"
+
+    def content(self, site: str, **files: str) -> None:
+        """
+        Write files of a site, as rsync does; `index` becomes index.html. Apache, which has told
+        the length of a file that is empty when it comes to read it, ends the connection.
+        """
+        folder = self.www / site
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            new = self.www / f".{name}.new"
+            new.write_text(text)
+            new.replace(folder / f"{name}.html")
+
+    def resources(self, *names: str) -> list[str]:
+        """Words that make pyconfd do these only."""
+        return [word for name in names for word in ("--resource", name)]
+
+    def register(self) -> Daemon:
+        """Start `pyconfd register` on the rendered file."""
+        path = str(self.confdir.folder / "register" / "web.toml")
+        environ = {"PATH": f"{command_folder(self.folder)}:{os.environ['PATH']}"}
+        daemon = self._stack.enter_context(
+            registered(self.folder, self.etcd, ["--file", path], environ=environ)
+        )
+        self._pid.write_text(str(daemon.process.pid))
+        return daemon
+
+    def in_rotation(self, site: str = WWW) -> bool:
+        """Whether it is published for a site."""
+        return self.etcd.get(f"/nginx/{site}/upstream/{self.name}") is not None
+
+    def close(self) -> None:
+        self._stack.close()
+        self.apache.stop()
+
+
+class Balancer:
+    """nginx and its pyconfd."""
+
+    def __init__(self, folder: Path, etcd: PrivateEtcd) -> None:
+        self.nginx = LiveNginx(folder / "nginx")
+        self.confdir = laid_out(
+            "nginx-balancer",
+            folder,
+            {**for_nginx(self.nginx), '"/var/log/apache2"': f'"{folder}"'},
+            *("--node", etcd.endpoint, "--resource", "sites"),
+            folder="balancer",
+        )
+
+    def file(self, site: str = WWW) -> Path:
+        """What is rendered for a site."""
+        return self.nginx.sites / f"{site}.conf"
+
+    def has(self, node: Node, site: str = WWW) -> bool:
+        """Whether a node is in the upstream that was rendered."""
+        file = self.file(site)
+        return file.exists() and f"server {node.apache.address};" in file.read_text()
+
+
+def command_folder(folder: Path) -> Path:
+    """A folder for PATH with `pyconfd` in it, as hooks call it."""
+    made = folder / "bin"
+    made.mkdir(exist_ok=True)
+    root = Path(__file__).parents[3]
+    command = f'PYTHONPATH={root}:$PYTHONPATH exec {sys.executable} -m pyconfd "$@"'
+    (made / "pyconfd").write_text(f"#!/bin/sh\n{command}\n")
+    (made / "pyconfd").chmod(0o755)
+    return made
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request under load: when it was sent, status (0: none) and body."""
+
+    at: float
+    status: int
+    body: str
+
+
+class SteadyLoad:
+    """Requests from a few threads, one connection for each, without a pause, until it is ended."""
+
+    def __init__(self, port: int, host: str = WWW, path: str = "/", threads: int = 3) -> None:
+        self._where = (port, path, host)
+        self.seen: list[Seen] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(threads)]
+
+    def __enter__(self) -> SteadyLoad:
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for each in self._threads:
+            each.join(15)
+
+    def _send(self) -> None:
+        while not self._over.is_set():
+            at = time.monotonic()
+            answer = ask(*self._where)
+            self.seen.append(Seen(at, answer.status, answer.body.strip()))
+            time.sleep(0.01)  # leaves room for what is tested
+
+    @property
+    def failed(self) -> list[Seen]:
+        """Everything but a good answer."""
+        return [each for each in list(self.seen) if each.status != 200]
+
+    def bodies_since(self, at: float) -> set[str]:
+        """What requests got that were sent since then."""
+        return {each.body for each in list(self.seen) if each.at >= at}
+
+
+def from_address(source: str, port: int, host: str, path: str = "/") -> int:
+    """A request from another address of the loopback net; its status."""
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=60, source_address=(source, 0)
+    )
+    with contextlib.closing(connection):
+        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
+        return connection.getresponse().status
+
+
+@contextlib.contextmanager
+def started(nodes: Sequence[Node]) -> Iterator[None]:
+    """Their Apaches running, ended with all that belongs to them."""
+    with contextlib.ExitStack() as stack:
+        for node in nodes:
+            stack.callback(node.close)
+            node.apache.launch()
+        for node in nodes:
+            wait_until(lambda node=node: node.apache.generation(), what=f"Apache of {node.name}")
+        yield

@@ -1,0 +1,211 @@
+"""The daemon's loop on a thread, with a fake source and a runner that only remembers."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pyconfd.apply.context import Tools
+from pyconfd.apply.drift import Drift
+from pyconfd.apply.expansion import Made
+from pyconfd.apply.guard_state import Guards
+from pyconfd.apply.orphaned_debts import Undeclared
+from pyconfd.apply.quarantine import Quarantine
+from pyconfd.backends.base import Put, Watch
+from pyconfd.daemon.configuration import Declared
+from pyconfd.daemon.control_socket import Asked
+from pyconfd.daemon.lanes import Lanes
+from pyconfd.daemon.loop import Loop, Message, Pace, Parts
+from pyconfd.errors import ConfigError
+from pyconfd.model.resources import Command, Origin, Resource, ResourceSet
+from pyconfd.model.steps import CommandReport
+from pyconfd.pipeline.journal import Journal
+from pyconfd.pipeline.render.renderer import Renderer
+from pyconfd.reconcile.service import Job
+from pyconfd.system.proc import Commands
+from pyconfd.system.sdnotify import Notifier
+from pyconfd.testing.fake_runner import FakeRunner
+from pyconfd.testing.fake_source import FakeSource
+from tests.support.daemons.etcd import PATIENCE_S
+from tests.support.steps import wait_until
+
+LIST_ALL = "{% for key, value in gets(folder) %}\n{{ key }}={{ value }}\n{% endfor %}\n"
+
+
+class Hand:
+    """A follower whose messages the test puts by hand; `puts` are those of all watches so far."""
+
+    def __init__(self) -> None:
+        self.puts: list[Put] = []
+        self.prefixes: list[tuple[str, ...]] = []
+
+    def follow(self, prefixes: Sequence[str], put: Put) -> Watch:
+        """As the source's own `watch`."""
+        self.prefixes.append(tuple(prefixes))
+        self.puts.append(put)
+        return self
+
+    def stop(self) -> None:
+        """A watch that still talks after it was stopped is what the tests want."""
+
+    def relist(self) -> None:
+        """Nothing."""
+
+
+class NotedLanes(Lanes):
+    """The lanes, and how many jobs they were given."""
+
+    jobs = 0
+
+    def submit(self, tools: Tools, job: Job, *rest: Any) -> None:
+        self.jobs += 1
+        super().submit(tools, job, *rest)
+
+
+class World:
+    """A folder with templates, a fake source, a fake runner, and the loop on a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.out = folder / "out"
+        self.state = folder / "state"
+        self.templates = folder / "templates"
+        for path in (self.out, self.state, self.templates):
+            path.mkdir()
+        self.source = FakeSource({"/app/a": "1"})
+        self.runner = FakeRunner()
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.journal = Journal(str(self.state))
+        self.lanes = NotedLanes(self.inbox.put)
+        self.resources: tuple[Resource, ...] = ()
+        self.fault: ConfigError | None = None
+        self.left_out: tuple[ConfigError, ...] = ()
+        self.loop: Loop
+
+    def resource(self, name: str = "app", keys: str = "/app", **fields: Any) -> Resource:
+        """One that lists what is directly below `keys`, reloaded by `reload NAME`."""
+        self.template(name, LIST_ALL.replace("folder", f"'{keys}/*'"))
+        made = Resource(
+            name=name,
+            origin=Origin(f"{name}.toml"),
+            src=f"{name}.j2",
+            dest=str(self.out / name),
+            keys=(keys,),
+            **{"reload": Command(f"reload {name}", 5.0), **fields},
+        )
+        self.resources = (*(one for one in self.resources if one.name != name), made)
+        return made
+
+    def template(self, name: str, text: str) -> None:
+        (self.templates / f"{name}.j2").write_text(text)
+
+    def live(self, name: str = "app") -> str | None:
+        path = self.out / name
+        return path.read_text() if path.exists() else None
+
+    @property
+    def reloads(self) -> list[str]:
+        return list(self.runner.commands)
+
+    @contextlib.contextmanager
+    def running(
+        self, *, follow: Any = None, owed: Sequence[str] = (), **pace: float
+    ) -> Iterator[None]:
+        """The loop, stopped by a SIGTERM on its inbox at the end."""
+        self.journal.recover()
+        tools = Tools(
+            renderer=Renderer(str(self.templates), {}),
+            journal=self.journal,
+            run=self.runner,
+            drift=Drift(),
+            guards=Guards(str(self.state / "keys.json")),
+            made=Made(str(self.state / "made.json")),
+            quarantine=Quarantine(str(self.state / "quarantine.json")),
+            work_dir=str(self.state / "check"),
+            stopping=lambda: self.loop.stopping,
+        )
+        parts = Parts(
+            source=self.source,
+            follow=follow or self.source.watch,
+            declared=Declared(self._load, self._load(), tools.renderer, 0.0),
+            tools=tools,
+            lanes=self.lanes,
+            inbox=self.inbox,
+            commands=Commands(),
+            notify=Notifier({}),
+            pace=Pace(**{"resync_s": 0.0, **pace}),
+            owed=frozenset(owed),
+            undeclared=Undeclared(self.journal),
+        )
+        self.loop = Loop(parts)
+        thread = threading.Thread(target=self.loop.run, name="loop under test")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.inbox.put(signal.SIGTERM)
+            thread.join(10.0)
+            self.journal.close()
+        assert not thread.is_alive(), "the loop does not end"
+
+    def _load(self) -> ResourceSet:
+        if self.fault:
+            raise self.fault
+        return ResourceSet(self.resources, self.left_out)
+
+    def status(self) -> Mapping[str, Any]:
+        """The loop's own answer; everything that was on the inbox before it has been taken."""
+        return self.ask("status")
+
+    def ask(self, do: str, name: str = "") -> Mapping[str, Any]:
+        """The loop's answer to a question."""
+        said: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self.inbox.put(Asked({"do": do, "name": name}, said.put))
+        return said.get(timeout=PATIENCE_S)
+
+    def settle(self) -> Mapping[str, Any]:
+        """Until all that was said has been dealt with; what is put off for later stays put off."""
+        self.status()  # a SIGHUP has been taken, so that its watch exists
+        self.source.settle()
+        self.status()  # taken in; the jobs that follow are handed out before the next message
+
+        def quiet() -> bool:
+            said = self.status()
+            listed = said["source"]["listed"]
+            return not any(
+                one["running"]
+                or (one["waiting"] and listed)
+                or (one["owed"] and not one["owed"]["next_try_s"])
+                for one in said["services"]
+            )
+
+        wait_until(quiet)
+        return self.status()
+
+    def until(self, true: Callable[[Mapping[str, Any]], object]) -> None:
+        """Wait for a status like that."""
+        wait_until(lambda: true(self.status()))
+
+    def hup(self) -> None:
+        self.inbox.put(signal.SIGHUP)
+
+
+class Gate:
+    """An answer of a command that waits until the test lets it go."""
+
+    def __init__(self, exit_status: int = 0) -> None:
+        self.exit_status = exit_status
+        self.begun = threading.Event()
+        self.go = threading.Event()
+        self.waiting = 0
+
+    def __call__(self, text: str) -> CommandReport:
+        self.waiting += 1
+        self.begun.set()
+        assert self.go.wait(PATIENCE_S)
+        self.waiting -= 1
+        return CommandReport(text, self.exit_status, 0.0)
