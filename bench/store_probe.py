@@ -16,7 +16,7 @@ from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 from pyconfd.backends.registry import open_source
 from pyconfd.model.keys import Changed, Listed, SourceMessage
-from pyconfd.model.steps import Reads
+from pyconfd.model.reads import Reads
 from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.read_index import ReadIndex
 

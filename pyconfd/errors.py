@@ -33,11 +33,6 @@ are optional because most steps keep everything and the reader can see what to m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pyconfd.model.steps import Reads
-
 
 class PyconfdError(Exception):
     """
@@ -125,11 +120,12 @@ class RenderError(PyconfdError):
     A template did not render; its destination was not touched.
 
     resource: name; template: path below the templates folder; line: 1-based, 0 if unknown.
-    reads: the model.steps.Reads of what it asked for until then, None when it never started. Only
-    a change to one of these, or to the template, can make it succeed.
+    read_keys, read_trees: what it asked the store for until then, as in model.reads; None when
+    it never started. Only a change to one of these, or to the template, can make it succeed.
     """
 
-    reads: Reads | None = None
+    read_keys: frozenset[str] | None = None
+    read_trees: frozenset[str] = frozenset()
 
     def __init__(
         self, what: str, *, resource: str, template: str, line: int = 0, hint: str = ""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import Made
-from pyconfd.apply.guard_state import Guards
-from pyconfd.apply.ownership import Claims
+from pyconfd.apply.expansion import MadeFiles
+from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.ownership import Ownership
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.model.resources import Nginx
 from pyconfd.pipeline.journal import Journal
@@ -18,7 +18,7 @@ from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.system.proc import Runner
 
 
-class Turns:
+class NginxLocks:
     """
     Whose turn it is with an nginx: what was judged against its live files must be live before
     something else is judged against them. Resources with different reload commands are on
@@ -41,7 +41,7 @@ class Turns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class PassContext:
     """
     work_dir: for shadow trees. check_timeout_s: for a check of nginx in context. stopping: asked
     between two groups; once it says yes, no further one is begun. keep_stage: as the option.
@@ -53,12 +53,12 @@ class Tools:
     journal: Journal
     run: Runner
     drift: Drift
-    guards: Guards
-    made: Made
+    guards: GuardState
+    made: MadeFiles
     work_dir: str
     check_timeout_s: float = 30.0
     stopping: Callable[[], bool] = lambda: False
     keep_stage: bool = False
     quarantine: Quarantine = field(default_factory=Quarantine)
-    claims: Claims = field(default_factory=Claims)
-    turns: Turns = field(default_factory=Turns)
+    claims: Ownership = field(default_factory=Ownership)
+    turns: NginxLocks = field(default_factory=NginxLocks)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from pyconfd.apply.expansion import Made, expand
-from pyconfd.apply.guard_state import Guards
-from pyconfd.apply.ownership import Claims
+from pyconfd.apply.expansion import MadeFiles, expand
+from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.ownership import Ownership
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.errors import HeldBack, LeftOut, RenderError, StageError
 from pyconfd.model.resources import Resource
@@ -18,17 +18,17 @@ from pyconfd.pipeline.store import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class DryRun:
     """
     diff: whether outcomes carry one. guards, made, quarantine: as the last real run left them.
     claims: of everything that is declared.
     """
 
     renderer: Renderer
-    guards: Guards
-    made: Made
+    guards: GuardState
+    made: MadeFiles
     diff: bool
-    claims: Claims = field(default_factory=Claims)
+    claims: Ownership = field(default_factory=Ownership)
     quarantine: Quarantine = field(default_factory=Quarantine)
 
     def group(self, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:

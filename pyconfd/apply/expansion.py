@@ -95,7 +95,7 @@ def unfit(name: str) -> str:
     return ""
 
 
-class Made:
+class MadeFiles:
     """The names each pattern has files for. Any lane may call it; kept in the file at `path`."""
 
     def __init__(self, path: str) -> None:

@@ -18,7 +18,7 @@ Judge = Callable[[Sequence[Staged]], tuple[Checked, ...] | Refused]
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class SearchResult:
     """
     What came of each group, by name. passed: the permits of those that pass together, judged in
     one set; refused: why each of the others is left out. Both in declared order. more: whether
@@ -32,7 +32,7 @@ class Sorted:
 
 def sort_out(
     groups: Mapping[str, Sequence[Staged]], judge: Judge, *, more: Judge | None = None
-) -> Sorted:
+) -> SearchResult:
     """
     Find the groups that pass together. groups: name -> its staged files, in declared order. more:
     judges them together with something else; where that is not taken and none of the groups is to
@@ -54,7 +54,7 @@ def sort_out(
             again = [(name,) for name in groups if name in list(refused)[:-1]]
             return _build_up(groups, _Kept(left, verdict, refused), again, ask, more is not None)
         if isinstance(verdict, CheckBroken) and verdict.hopeless:
-            return Sorted({}, _in_order(groups, {**dict.fromkeys(left, verdict), **refused}))
+            return SearchResult({}, _in_order(groups, {**dict.fromkeys(left, verdict), **refused}))
         name = _group_of(left, verdict, alone=len(left) == 1 and more is None)
         if name is None and more:
             return sort_out(groups, judge)
@@ -86,7 +86,7 @@ def _build_up(
     todo: Sequence[tuple[str, ...]],
     judge: Judge,
     more: bool,
-) -> Sorted:
+) -> SearchResult:
     """Try these, in this order, on top of what is kept; those that do not pass are halved."""
     stack = list(reversed(todo))
     while stack:
@@ -102,7 +102,7 @@ def _build_up(
         else:
             stack += reversed(_halved(names))
     passed = _by_group(kept.groups, kept.permits)
-    return Sorted(
+    return SearchResult(
         {name: passed[name] for name in groups if name in passed},
         _in_order(groups, kept.refused),
         more and bool(passed),
@@ -149,7 +149,7 @@ def _in_order(
     return {name: refused[name] for name in groups if name in refused}
 
 
-class Offer(enum.Enum):
+class ReapplyResult(enum.Enum):
     """
     What became of some groups that were put live together: taken by the service, all of them;
     partly, because others of them failed before; refused, and all is as before; unknown.
@@ -161,7 +161,7 @@ class Offer(enum.Enum):
     UNKNOWN = enum.auto()
 
 
-def by_halves(names: Sequence[str], offer: Callable[[Sequence[str]], Offer]) -> list[str]:
+def by_halves(names: Sequence[str], offer: Callable[[Sequence[str]], ReapplyResult]) -> list[str]:
     """
     Which of these groups, refused together by the service and taken back, it refuses by themselves.
     offer: puts some of them live on top of what is, and keeps those that are taken.
@@ -175,19 +175,19 @@ def by_halves(names: Sequence[str], offer: Callable[[Sequence[str]], Offer]) -> 
         some, known = todo.pop()
         if not known:
             answer = offer(some)
-            if answer is Offer.UNKNOWN:
+            if answer is ReapplyResult.UNKNOWN:
                 return refused
-            if answer is not Offer.REFUSED:
+            if answer is not ReapplyResult.REFUSED:
                 continue
         if len(some) == 1:
             refused.append(some[0])
             continue
         first, rest = some[: len(some) // 2], some[len(some) // 2 :]
         answer = offer(first)
-        if answer is Offer.UNKNOWN:
+        if answer is ReapplyResult.UNKNOWN:
             return refused
         # All of them were refused on top of the same: where the first are fine, the rest is not.
-        todo.append((rest, answer is Offer.TAKEN))
-        if answer is Offer.REFUSED:
+        todo.append((rest, answer is ReapplyResult.TAKEN))
+        if answer is ReapplyResult.REFUSED:
             todo.append((first, True))
     return refused

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from pyconfd.errors import HeldBack, RenderError, StageError
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.guard import Good, all_gone, objection, unknown_loss
+from pyconfd.pipeline.guard import Baseline, all_gone, objection, unknown_loss
 from pyconfd.pipeline.store import Snapshot
 
 if TYPE_CHECKING:
     from pyconfd.pipeline.render.renderer import Renderer
 
 
-class Guards:
+class GuardState:
     """
     Asked by the lanes before a resource is rendered. A resource is on one lane at a time, so its
     entries need no lock.
@@ -36,7 +36,7 @@ class Guards:
         self._path = path
         self._clock = clock
         self._counts = _read(path)
-        self._good = {name: Good(count=count) for name, count in self._counts.items()}
+        self._good = {name: Baseline(count=count) for name, count in self._counts.items()}
         self._new: dict[str, Resource] = {}
         self._held: dict[str, tuple[float, str]] = {}
         self._released: set[str] = set()
@@ -84,7 +84,7 @@ class Guards:
     def passed(self, resource: Resource, snapshot: Snapshot) -> None:
         """The version made of this snapshot is live, or was live already."""
         self.unwritten |= resource.name not in self._counts
-        self._good[resource.name] = Good(snapshot)
+        self._good[resource.name] = Baseline(snapshot)
         self._new[resource.name] = resource
         self._released.discard(resource.name)
         self._held.pop(resource.name, None)

@@ -20,7 +20,7 @@ from pyconfd.system import files
 _NAMED = 3
 
 
-class Undeclared:
+class OrphanedDebts:
     """Owned by one thread. blind: not all services are known, so nothing is found."""
 
     def __init__(self, journal: Journal, *, blind: bool = False) -> None:

@@ -18,7 +18,7 @@ from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
 
 
-class Claims:
+class Ownership:
     """All declared resources by destination, links followed. Any lane may ask."""
 
     def __init__(self, resources: Iterable[Resource] = ()) -> None:

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pyconfd.apply.context import Tools
+from pyconfd.apply.context import PassContext
 from pyconfd.apply.expansion import made_from
-from pyconfd.apply.group_search import Offer, by_halves
+from pyconfd.apply.group_search import ReapplyResult, by_halves
 from pyconfd.errors import SwapError
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, Outcome, Reloaded, ReloadFailed, Result
@@ -33,7 +33,7 @@ _CHANGED = (Result.UPDATED, Result.REMOVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class RollbackActions:
     """
     What a pass lends. tell: tells the service of what is live. offer: brings the groups of these
     names to live files as far as they come; None when nothing may be rendered now. interval_s:
@@ -53,33 +53,37 @@ class _Refused:
     the service, the last one.
     """
 
-    tools: Tools
+    tools: PassContext
     service: str
     resources: Sequence[Resource]
-    means: Means
+    means: RollbackActions
     answer: Reloaded | ReloadFailed
     owners: dict[str, tuple[Resource, str]]
     fates: dict[str, Outcome]
     told_s: float = 0.0
     refusals: int = 0
 
-    def offer(self, names: Sequence[str]) -> Offer:
+    def offer(self, names: Sequence[str]) -> ReapplyResult:
         """Put these groups live once more, and take them back if the service refuses them."""
         offered = self.means.offer
         if offered is None or self.refusals >= MOST_REFUSALS or not self._quiet():
-            return Offer.UNKNOWN
+            return ReapplyResult.UNKNOWN
         outcomes = offered(names)
         self.fates.update((one.resource.dest, one) for one in outcomes)
         if not any(one.result in _CHANGED for one in outcomes):
-            return Offer.PARTLY
+            return ReapplyResult.PARTLY
         failed = self._tell()
         if failed is None:
-            return Offer.PARTLY if any(one.result.failed for one in outcomes) else Offer.TAKEN
+            return (
+                ReapplyResult.PARTLY
+                if any(one.result.failed for one in outcomes)
+                else ReapplyResult.TAKEN
+            )
         if not failed.refused:
-            return Offer.UNKNOWN  # it stays, and the reload is owed
+            return ReapplyResult.UNKNOWN  # it stays, and the reload is owed
         self.refusals += 1
         self.take_back(failed)
-        return Offer.UNKNOWN if self._tell() else Offer.REFUSED
+        return ReapplyResult.UNKNOWN if self._tell() else ReapplyResult.REFUSED
 
     def _tell(self) -> ReloadFailed | None:
         self.answer = self.means.tell()
@@ -149,11 +153,11 @@ class _Refused:
 
 
 def put_back(
-    tools: Tools,
+    tools: PassContext,
     done: LaneReport,
     failed: ReloadFailed,
     resources: Sequence[Resource],
-    means: Means,
+    means: RollbackActions,
 ) -> LaneReport:
     """
     Put the old files back, tell the service, and bring back what it does take.

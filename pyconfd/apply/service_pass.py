@@ -12,16 +12,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pyconfd.apply.context import Tools
+from pyconfd.apply.context import PassContext
 from pyconfd.apply.expansion import expand
 from pyconfd.apply.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, SwapError
 from pyconfd.model.keys import join_paths
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Confirm, Nginx, Resource
 from pyconfd.model.steps import (
     LaneReport,
     Outcome,
-    Reads,
     Reloaded,
     ReloadFailed,
     Result,
@@ -32,11 +32,11 @@ from pyconfd.reconcile.debt import Debt, after_swaps
 from pyconfd.reconcile.service import Job
 
 if TYPE_CHECKING:
-    from pyconfd.apply.rollback import Means
+    from pyconfd.apply.rollback import RollbackActions
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReloadSpec:
     """
     How a service is told of new files: its reload command, and the destination it names. confirm:
     what proves that it took them, None when the exit status is believed; nginx: who says where it
@@ -50,13 +50,13 @@ class Told:
     revert: bool = False
 
     @staticmethod
-    def of(resources: Sequence[Resource]) -> Told | None:
+    def of(resources: Sequence[Resource]) -> ReloadSpec | None:
         """The telling of a service with these resources; None when it has no reload command."""
         told = [resource for resource in resources if resource.reload]
         if not told or told[0].reload is None:
             return None
         confirming = next((resource for resource in told if resource.confirm), told[0])
-        return Told(
+        return ReloadSpec(
             told[0].reload,
             told[0].dest,
             confirm=confirming.confirm,
@@ -66,7 +66,11 @@ class Told:
 
 
 def run_pass(
-    tools: Tools, job: Job, resources: Sequence[Resource], told: Told | None, snapshot: Snapshot
+    tools: PassContext,
+    job: Job,
+    resources: Sequence[Resource],
+    told: ReloadSpec | None,
+    snapshot: Snapshot,
 ) -> LaneReport:
     """
     Do the job. resources: all of the service in declared order, of which the job names those to
@@ -98,9 +102,13 @@ def run_pass(
 
 
 def _means(
-    tools: Tools, job: Job, told: Told, resources: Sequence[Resource], snapshot: Snapshot
-) -> Means:
-    from pyconfd.apply.rollback import Means
+    tools: PassContext,
+    job: Job,
+    told: ReloadSpec,
+    resources: Sequence[Resource],
+    snapshot: Snapshot,
+) -> RollbackActions:
+    from pyconfd.apply.rollback import RollbackActions
 
     def offer(names: Sequence[str]) -> Sequence[Outcome]:
         due = [
@@ -111,14 +119,14 @@ def _means(
         ]
         return _make_true(tools, due, snapshot, only=names)[0]
 
-    return Means(
+    return RollbackActions(
         tell=lambda: _tell(tools, job.service, told),
         offer=None if job.blind else offer,
         interval_s=max(resource.min_reload_interval_s for resource in resources),
     )
 
 
-def _due(tools: Tools, job: Job, resources: Sequence[Resource]) -> list[Resource]:
+def _due(tools: PassContext, job: Job, resources: Sequence[Resource]) -> list[Resource]:
     """What the job names, or finds touched by others, and everything in the same groups."""
     named = set(job.resources)
     if job.verify:
@@ -128,7 +136,7 @@ def _due(tools: Tools, job: Job, resources: Sequence[Resource]) -> list[Resource
 
 
 def _make_true(
-    tools: Tools,
+    tools: PassContext,
     due: Iterable[Resource],
     snapshot: Snapshot,
     *,
@@ -170,7 +178,7 @@ def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
     return groups
 
 
-def _held(tools: Tools, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
+def _held(tools: PassContext, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
     """
     One outcome for each member of a group that a guard holds back; empty when none is. All are
     asked, so that the time of each guard counts from the same change.
@@ -187,7 +195,7 @@ def _held(tools: Tools, members: Sequence[Resource], snapshot: Snapshot) -> list
 
 
 def _one_for_each(
-    tools: Tools, resource: Resource, snapshot: Snapshot
+    tools: PassContext, resource: Resource, snapshot: Snapshot
 ) -> tuple[list[Candidate], list[Outcome]]:
     """A candidate for each name below the key path, and for each file whose name is gone."""
     found = expand(resource, snapshot, tools.claims.other)
@@ -206,7 +214,7 @@ def _one_for_each(
 
 
 def _note_success(
-    tools: Tools, resource: Resource, done: Iterable[Outcome], snapshot: Snapshot
+    tools: PassContext, resource: Resource, done: Iterable[Outcome], snapshot: Snapshot
 ) -> None:
     """What the guards and the list of made files compare with next time."""
     mine = [outcome for outcome in done if outcome.resource.declared == resource.name]
@@ -241,7 +249,7 @@ def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str
     }
 
 
-def _is_payable(tools: Tools, job: Job, owed: Debt | None) -> bool:
+def _is_payable(tools: PassContext, job: Job, owed: Debt | None) -> bool:
     """Whether the service is to be told now."""
     if owed is None:
         if job.debt is not None:
@@ -250,7 +258,7 @@ def _is_payable(tools: Tools, job: Job, owed: Debt | None) -> bool:
     return job.may_reload and (job.pay or owed != job.debt)
 
 
-def _tell(tools: Tools, service: str, told: Told) -> Reloaded | ReloadFailed:
+def _tell(tools: PassContext, service: str, told: ReloadSpec) -> Reloaded | ReloadFailed:
     """Reload, confirm where that can be done, and strike the debt from the journal."""
     if told.confirm is None:
         answer = reload.reload(service, told.command, dest=told.dest, run=tools.run)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyconfd.apply.context import Tools
-from pyconfd.apply.service_pass import Told, run_pass
+from pyconfd.apply.context import PassContext
+from pyconfd.apply.service_pass import ReloadSpec, run_pass
 from pyconfd.errors import ReloadError, TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
@@ -18,7 +18,11 @@ from pyconfd.reconcile.service import Job
 
 
 def surviving_pass(
-    tools: Tools, job: Job, resources: Sequence[Resource], told: Told | None, snapshot: Snapshot
+    tools: PassContext,
+    job: Job,
+    resources: Sequence[Resource],
+    told: ReloadSpec | None,
+    snapshot: Snapshot,
 ) -> LaneReport:
     """As `run_pass`, whatever happens."""
     try:
@@ -29,7 +33,7 @@ def surviving_pass(
 
 
 def _died(
-    job: Job, resources: Sequence[Resource], told: Told | None, fault: Exception
+    job: Job, resources: Sequence[Resource], told: ReloadSpec | None, fault: Exception
 ) -> LaneReport:
     """Everything counts as failed, and the reload as owed: how far the pass came is not known."""
     outcomes = tuple(

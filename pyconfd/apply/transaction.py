@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pyconfd.apply.context import Tools
+from pyconfd.apply.context import PassContext
 from pyconfd.apply.quarantine import Refusal
 from pyconfd.errors import (
     CheckBroken,
@@ -24,12 +24,12 @@ from pyconfd.errors import (
     SwapError,
     SwapTorn,
 )
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Nginx, Resource
 from pyconfd.model.steps import (
     Checked,
     CommandReport,
     Outcome,
-    Reads,
     Refused,
     Rendered,
     Result,
@@ -123,7 +123,7 @@ class Candidate:
         )
 
 
-def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
+def transact(tools: PassContext, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
     """Bring each candidate to its end; afterwards its outcomes are complete."""
     todo = list(candidates)
     while todo:
@@ -138,7 +138,7 @@ def transact(tools: Tools, candidates: Sequence[Candidate], snapshot: Snapshot) 
             todo = _swap_all(tools, todo)
 
 
-def _swap_all(tools: Tools, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _swap_all(tools: PassContext, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Put live what has permits. Returns those that have to be judged again."""
     again: list[Candidate] = []
     for judged in _judged_together(candidates):
@@ -161,7 +161,7 @@ def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     return list(sets.values())
 
 
-def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
+def prepare(tools: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
     """Render and stage every member; the first that fails ends the candidate."""
     refusal = tools.quarantine.get(candidate.name)
     if refusal and _was_refused(tools, candidate, refusal, snapshot):
@@ -170,7 +170,7 @@ def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
         try:
             rendered = tools.renderer.render(resource, snapshot)
         except RenderError as error:
-            candidate.fail(resource, Result.RENDER_FAILED, error=error, reads=error.reads)
+            candidate.fail(resource, Result.RENDER_FAILED, error=error, reads=_reads_of(error))
             return
         candidate.settle(
             resource,
@@ -189,7 +189,15 @@ def prepare(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
             candidate.staged.append(staged)
 
 
-def _was_refused(tools: Tools, candidate: Candidate, refusal: Refusal, snapshot: Snapshot) -> bool:
+def _reads_of(error: RenderError) -> Reads | None:
+    if error.read_keys is None:
+        return None
+    return Reads(error.read_keys, error.read_trees)
+
+
+def _was_refused(
+    tools: PassContext, candidate: Candidate, refusal: Refusal, snapshot: Snapshot
+) -> bool:
     """Whether this is the version in quarantine; then the candidate is settled, else that ends."""
     try:
         made = [tools.renderer.render(resource, snapshot) for resource in candidate.resources]
@@ -228,7 +236,7 @@ def _nginx(candidate: Candidate) -> Nginx | None:
     return next((resource.nginx for resource in members if resource.nginx), None)
 
 
-def _check_alone(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None:
+def _check_alone(tools: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
     """The members' own check commands, each on its own staged file."""
     for staged in candidate.staged:
         resource = staged.rendered.resource
@@ -245,7 +253,7 @@ def _check_alone(tools: Tools, candidate: Candidate, snapshot: Snapshot) -> None
 
 
 def _check_in_nginx(
-    tools: Tools, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
+    tools: PassContext, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
 ) -> None:
     """
     All groups of one nginx together, files that only disappear included; those that do not pass are
@@ -300,7 +308,7 @@ def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -
             candidate.may_go = True
 
 
-def _with_place(tools: Tools, why: Refused, snapshot: Snapshot) -> CommandReport:
+def _with_place(tools: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
     """The checker's words, and which line of the template and which keys made the one it named."""
     resource = why.staged.rendered.resource
     place = tools.renderer.place(resource, snapshot, why.line) if why.line else None
@@ -311,7 +319,9 @@ def _with_place(tools: Tools, why: Refused, snapshot: Snapshot) -> CommandReport
     return replace(why.report, output=f"{words}\n{made}\n")
 
 
-def _ask(tools: Tools, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]) -> Judged:
+def _ask(
+    tools: PassContext, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]
+) -> Judged:
     return check.check_in_nginx(
         files,
         nginx,
@@ -322,7 +332,7 @@ def _ask(tools: Tools, nginx: Nginx, files: Sequence[Staged], removed: Sequence[
     )
 
 
-def _remove_alone(tools: Tools, candidate: Candidate) -> None:
+def _remove_alone(tools: PassContext, candidate: Candidate) -> None:
     """Files that only disappear, judged against what is live by now."""
     nginx = _nginx(candidate)
     first = candidate.removals[0]
@@ -335,7 +345,7 @@ def _remove_alone(tools: Tools, candidate: Candidate) -> None:
     _swap(tools, [candidate])
 
 
-def _swap(tools: Tools, judged: Sequence[Candidate]) -> list[Candidate]:
+def _swap(tools: PassContext, judged: Sequence[Candidate]) -> list[Candidate]:
     """
     Put the files of one verdict live, whole or not at all. When one of them cannot be put in place,
     its group is off; the others are as they were, and have to be judged without it: these.
@@ -354,7 +364,7 @@ def _swap(tools: Tools, judged: Sequence[Candidate]) -> list[Candidate]:
     return []
 
 
-def _swap_files(tools: Tools, judged: Sequence[Candidate]) -> None:
+def _swap_files(tools: PassContext, judged: Sequence[Candidate]) -> None:
     permits = [permit for candidate in judged for permit in candidate.permits]
     removals = [gone for candidate in judged for gone in candidate.removals]
     revertible = any(

@@ -136,28 +136,28 @@ def _yaml_loader() -> Any:
 
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class Loader(base):  # type: ignore[misc, valid-type]
+    class FormatLoader(base):  # type: ignore[misc, valid-type]
         """Resolvers of its own; PyYAML copies them on the first change."""
 
     unwanted = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
-    Loader.yaml_implicit_resolvers = {
+    FormatLoader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in unwanted]
         for first, resolvers in base.yaml_implicit_resolvers.items()
     }
     whole = r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)"
-    Loader.add_implicit_resolver(
+    FormatLoader.add_implicit_resolver(
         "tag:yaml.org,2002:int", re.compile(f"^{whole}$"), list("-+0123456789")
     )
     floats = [
         each
-        for each in Loader.yaml_implicit_resolvers.get("1", [])
+        for each in FormatLoader.yaml_implicit_resolvers.get("1", [])
         if each[0] == "tag:yaml.org,2002:float"
     ]
-    for resolvers in Loader.yaml_implicit_resolvers.values():
+    for resolvers in FormatLoader.yaml_implicit_resolvers.values():
         for each in floats:
             if each in resolvers:
                 resolvers.remove(each)
-    Loader.add_implicit_resolver(
+    FormatLoader.add_implicit_resolver(
         "tag:yaml.org,2002:float",
         re.compile(
             r"^(?:[-+]?(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?"
@@ -167,4 +167,4 @@ def _yaml_loader() -> Any:
         ),
         list("-+.0123456789"),
     )
-    return Loader
+    return FormatLoader

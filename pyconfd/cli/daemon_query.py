@@ -31,7 +31,7 @@ _TONES = {
 }
 
 
-class Inquiry(NamedTuple):
+class DaemonQuery(NamedTuple):
     """
     A command line that was read. settings: where the daemon is, and how its store is reached.
     own: the options of the command itself, by field.
@@ -49,7 +49,7 @@ class Inquiry(NamedTuple):
 
 def read_inquiry(
     argv: Sequence[str], environ: Mapping[str, str], own: Sequence[Option], words: int
-) -> Inquiry:
+) -> DaemonQuery:
     """
     The inquiry. own: options of the command itself. words: how many it needs, neither more nor
     fewer. Raises SettingsError with every fault.
@@ -63,7 +63,7 @@ def read_inquiry(
     values, _ = resolve_all(own, arguments, environ, known)  # its faults are among those above
     if not arguments.help:
         raise_faults(faults)
-    return Inquiry(settings, found, arguments, values)
+    return DaemonQuery(settings, found, arguments, values)
 
 
 def _wrong_words(found: Sequence[str], words: int) -> SettingsError:
@@ -79,7 +79,7 @@ def say_help(page: str, options: Sequence[Option]) -> None:
     sys.stdout.write("\n".join([page, *grouped(options)]))
 
 
-class Paint:
+class Terminal:
     """Colour for a terminal; none elsewhere, and none with NO_COLOR (https://no-color.org)."""
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:

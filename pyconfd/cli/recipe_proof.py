@@ -21,12 +21,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from pyconfd.cli.commands.init import write_files
-from pyconfd.cli.daemon_query import Paint
+from pyconfd.cli.confdir_writer import write_files
+from pyconfd.cli.daemon_query import Terminal
 from pyconfd.cli.main import DONE, FAILED
 from pyconfd.config.recipes import (
     USUAL,
-    Broken,
+    BrokenExample,
     Edit,
     Recipe,
     confdir_files,
@@ -58,7 +58,7 @@ class Case:
     duration_s: float
 
 
-def test_all(names: Sequence[str], root: str, environ: Mapping[str, str], paint: Paint) -> int:
+def test_all(names: Sequence[str], root: str, environ: Mapping[str, str], paint: Terminal) -> int:
     """
     Test these recipes, or all of a folder, and say each case as it ends; the exit status.
 
@@ -144,7 +144,7 @@ class Trial:
             return "it renders nothing"
         return self._plain("\n".join(_said(one) for one in failed))
 
-    def refused(self, broken: Broken) -> str:
+    def refused(self, broken: BrokenExample) -> str:
         """Why these keys were not refused as they must be; "" when they were."""
         before = self._live()
         try:

@@ -32,7 +32,7 @@ _COMMON = {
 }
 
 
-class Group:
+class ResourceGroup:
     """
     One group. file: the name of its file, as that of a resource. table: its own words. members:
     names of resources in the order of the swap. doubtful: the table was not understood, and
@@ -60,12 +60,12 @@ class Group:
         return Origin(self.table.file, self.table.line())
 
 
-class Groups:
+class ResourceGroups:
     """All groups of conf.d. Add the files' tables, then `bind` them to the names there are."""
 
     def __init__(self) -> None:
-        self._groups: list[Group] = []
-        self._of: dict[str, Group] = {}
+        self._groups: list[ResourceGroup] = []
+        self._of: dict[str, ResourceGroup] = {}
 
     def faults(self, chosen: Iterable[str] | None = None) -> list[ConfigError]:
         """
@@ -84,10 +84,14 @@ class Groups:
             elif key == "group":
                 table = Table(file.path, {}, {"": file.line_of(key)})
                 table.fault("", "group is not a table", "write [group.NAME]")
-                self._groups.append(Group("", name, table, list(_listed(raw)), doubtful=True))
+                self._groups.append(
+                    ResourceGroup("", name, table, list(_listed(raw)), doubtful=True)
+                )
             elif key != "template" and did_you_mean(key, ["group"]):
                 table = Table(file.path, {}, {"": file.line_of(key)})
-                self._groups.append(Group("", name, table, list(_listed(raw)), doubtful=True))
+                self._groups.append(
+                    ResourceGroup("", name, table, list(_listed(raw)), doubtful=True)
+                )
 
     def add_broken(self, path: str, name: str) -> None:
         """A file that is no TOML: what it quotes may be the members of a group."""
@@ -98,7 +102,7 @@ class Groups:
             return  # gone since it was read; its fault has been noted
         if re.search(_HEADER, text):
             quoted = list(dict.fromkeys(re.findall(_QUOTED, text)))
-            self._groups.append(Group("", name, Table(path, {}, {}), quoted, doubtful=True))
+            self._groups.append(ResourceGroup("", name, Table(path, {}, {}), quoted, doubtful=True))
 
     def _add_all(
         self, file: TomlFile, path: str, groups: Mapping[str, object], settings: Defaults
@@ -112,7 +116,9 @@ class Groups:
                 continue
             table = Table(file.path, {}, place)
             table.fault("", f"{name} stands in no group", f"write [group.NAME] above {name}")
-            self._groups.append(Group("", path, table, list(_listed(values)), doubtful=True))
+            self._groups.append(
+                ResourceGroup("", path, table, list(_listed(values)), doubtful=True)
+            )
 
     def _read(self, name: str, file: str, table: Table, settings: Defaults) -> None:
         table.only(("resources", *SHARED_KEYS))
@@ -133,7 +139,7 @@ class Groups:
             what = f"there is a group {name} already: {other.place}"
             table.fault("", what, "neither is done")
             other.refused = True
-        self._groups.append(Group(name, file, table, members, doubtful=doubtful))
+        self._groups.append(ResourceGroup(name, file, table, members, doubtful=doubtful))
 
     def bind(self, found: Iterable[tuple[str, str]]) -> None:
         """Find the members. found: name and file of all resources, faulty ones included."""
@@ -147,7 +153,7 @@ class Groups:
                 what = f"a resource outside of group {group.name} has the same name"
                 group.table.fault("", what, "call the group something else")
 
-    def _bind(self, member: str, group: Group, known: Iterable[str]) -> None:
+    def _bind(self, member: str, group: ResourceGroup, known: Iterable[str]) -> None:
         other = self._of.get(member)
         if group.doubtful:
             if group.name and member in known:
@@ -164,7 +170,7 @@ class Groups:
             group.table.fault("resources", what, "neither group is done")
             other.refused = True
 
-    def of(self, name: str) -> Group | None:
+    def of(self, name: str) -> ResourceGroup | None:
         """The group of a resource, None when it stands alone."""
         return self._of.get(name)
 
@@ -211,7 +217,7 @@ class Groups:
         return tuple(by_name[name] for name in names if name in by_name)
 
 
-def _judge_members(group: Group, there: Sequence[Resource]) -> None:
+def _judge_members(group: ResourceGroup, there: Sequence[Resource]) -> None:
     """Whether all of them are there, and agree in what concerns the whole group."""
     if missing := {*group.members} - {one.name for one in there}:
         first = next(name for name in group.members if name in missing)

@@ -73,6 +73,9 @@ def resolve_all(
 def _config_file(place: Given, known: Sequence[Option], faults: list[SettingsError]) -> Layer:
     """What the config file says, by name of option; it may be absent only when nobody named it."""
     path = str(place.value)
+    if not path:
+        faults.append(SettingsError("names no file", where=place.where))
+        return {}
     if not place.where and not os.path.lexists(path):
         return {}
     from pyconfd.config.toml import read_toml

@@ -42,7 +42,7 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
+class BrokenExample:
     """
     Keys that must be refused. says: what the refusal must match. by: "daemon" when its own check
     refuses them, "pyconfd" when template, types or guards do before it is asked.
@@ -72,7 +72,7 @@ class Recipe:
     programs: tuple[str, ...]
     page: str
     keys: Mapping[str, str]
-    broken: tuple[Broken, ...]
+    broken: tuple[BrokenExample, ...]
     test: Edit = field(default_factory=Edit)
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -217,8 +217,8 @@ def _tables(table: Table, key: str, file: TomlFile) -> list[Table]:
     ]
 
 
-def _broken(table: Table, faults: list[ConfigError]) -> Broken:
-    broken = Broken(
+def _broken(table: Table, faults: list[ConfigError]) -> BrokenExample:
+    broken = BrokenExample(
         why=table.required_text("why"),
         edit=_edit(table, _BROKEN_KEYS),
         says=_pattern(table),

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 
 from pyconfd.config.confirm import disputes
-from pyconfd.config.groups import Groups
+from pyconfd.config.groups import ResourceGroups
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.resource_table import (
     KEYS,
@@ -59,7 +59,7 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     folder = os.path.join(confdir, "conf.d")
     _must_exist(confdir, folder)
     found: list[_Found] = []
-    groups = Groups()
+    groups = ResourceGroups()
     for path in _files(folder, found):
         found += _load_file(path, folder, groups, settings)
     groups.bind((one.name, one.file) for one in found)
@@ -118,7 +118,9 @@ def _files(folder: str, found: list[_Found], above: tuple[str, ...] = ()) -> Ite
             yield from _files(path, found, (*above, real))
 
 
-def _load_file(path: str, folder: str, groups: Groups, settings: Defaults) -> Iterator[_Found]:
+def _load_file(
+    path: str, folder: str, groups: ResourceGroups, settings: Defaults
+) -> Iterator[_Found]:
     name = os.path.relpath(path, folder).removesuffix(".toml")
     try:
         file = read_toml(path, ResourceError)
@@ -159,7 +161,7 @@ def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
 
 
 def _read_tables(
-    found: Iterable[_Found], templates: Templates, groups: Groups, settings: Defaults
+    found: Iterable[_Found], templates: Templates, groups: ResourceGroups, settings: Defaults
 ) -> None:
     for one in found:
         if one.table is None:
@@ -172,7 +174,7 @@ def _read_tables(
         one.faults += table.faults
 
 
-def _drop_broken_groups(found: Iterable[_Found], groups: Groups) -> None:
+def _drop_broken_groups(found: Iterable[_Found], groups: ResourceGroups) -> None:
     left_out = groups.judge({one.name: one.resource for one in found if one.resource})
     for one in found:
         if one.name in left_out:
@@ -215,7 +217,7 @@ def _real_path(dest: str, known: dict[str, str]) -> str:
     return os.path.realpath(path) if os.path.islink(path) else path
 
 
-def _named(found: Sequence[_Found], names: Sequence[str], groups: Groups) -> list[_Found]:
+def _named(found: Sequence[_Found], names: Sequence[str], groups: ResourceGroups) -> list[_Found]:
     """
     What --resource asks for: a resource by its name, or all of a file by `file.toml`; with a
     member of a group the whole group.

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pyconfd.errors import ConfigError, PyconfdError, RenderError
 from pyconfd.model.resources import Resource, ResourceSet
 from pyconfd.pipeline.render.renderer import Renderer
-from pyconfd.status.summary import Faulty
+from pyconfd.status.summary import ConfigFaults
 
 
-class Declared:
+class ActiveConfig:
     """
     The set in force. Main thread only.
 
@@ -54,9 +54,9 @@ class Declared:
         return self.edited if set(self.edited) - set(before) else ()
 
 
-def _faulty(faults: Iterable[PyconfdError], at: float, *, taken: bool) -> Faulty | None:
+def _faulty(faults: Iterable[PyconfdError], at: float, *, taken: bool) -> ConfigFaults | None:
     said = tuple(dict.fromkeys(str(fault) for fault in faults))
-    return Faulty(said, at, taken) if said else None
+    return ConfigFaults(said, at, taken) if said else None
 
 
 def _uncompilable(renderer: Renderer, resources: Iterable[Resource]) -> Iterator[RenderError]:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pyconfd.config.options import did_you_mean
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
-from pyconfd.model.steps import Reads
 from pyconfd.pipeline.store import Snapshot
-from pyconfd.status.counters import Counts
+from pyconfd.status.counters import Counters
 from pyconfd.status.measurements import measures
-from pyconfd.status.report import Facts, Plain, is_ready, picture, trouble
+from pyconfd.status.report import Plain, StatusFacts, is_ready, picture, trouble
 from pyconfd.status.summary import utc
 
 #: An explanation is for reading: of a destination that reads more keys, the rest is counted.
@@ -35,38 +35,42 @@ class Access(NamedTuple):
     reads: Callable[[str], Reads]
     snapshot: Callable[[], Snapshot]
     release: Callable[[Sequence[str]], Sequence[str]]
-    counts: Counts | None = None
+    counts: Counters | None = None
     let_go: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
 
 
-class Answered(NamedTuple):
+class ControlAnswer(NamedTuple):
     """dirty: the resources to look at again because of the question."""
 
     answer: Plain
     dirty: Sequence[str] = ()
 
 
-def answer(question: Mapping[str, Any], facts: Facts, access: Access) -> Answered:
+def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> ControlAnswer:
     """The answer to one question; never raises for what somebody may have written in it."""
     match question.get("do"):
         case "status":
-            return Answered(picture(facts))
+            return ControlAnswer(picture(facts))
         case "explain":
             found = _named(question, facts)
-            return Answered(_explain(found, facts, access) if found else _unknown(question, facts))
+            return ControlAnswer(
+                _explain(found, facts, access) if found else _unknown(question, facts)
+            )
         case "measure" if access.counts:
-            return Answered(measures(facts, access.counts, len(access.snapshot())))
+            return ControlAnswer(measures(facts, access.counts, len(access.snapshot())))
         case "release":
             found = _named(question, facts)
             if not found:
                 gone = access.let_go(_words(question))
-                return Answered({"released": list(gone)} if gone else _unknown(question, facts))
+                return ControlAnswer(
+                    {"released": list(gone)} if gone else _unknown(question, facts)
+                )
             return _release(found, facts, access)
         case _:
-            return Answered({"error": "no such question", "hint": "status, explain, release"})
+            return ControlAnswer({"error": "no such question", "hint": "status, explain, release"})
 
 
-def _named(question: Mapping[str, Any], facts: Facts) -> list[Resource]:
+def _named(question: Mapping[str, Any], facts: StatusFacts) -> list[Resource]:
     """
     What is meant by "name": a resource, a destination of it or a group; "path" is the same word
     as an absolute path. Declared resources, except for one that a pattern has made.
@@ -88,7 +92,7 @@ def _words(question: Mapping[str, Any]) -> set[str]:
     return {word for word in named if isinstance(word, str) and word}
 
 
-def _unknown(question: Mapping[str, Any], facts: Facts) -> Plain:
+def _unknown(question: Mapping[str, Any], facts: StatusFacts) -> Plain:
     name = str(question.get("name", ""))
     groups = {one.group for one in facts.resources.values() if one.group}
     known = [*facts.resources, *groups, *(one.dest for one in facts.resources.values())]
@@ -96,7 +100,7 @@ def _unknown(question: Mapping[str, Any], facts: Facts) -> Plain:
     return {"error": "no such resource, group or destination", "where": name, "hint": hint}
 
 
-def _release(found: Sequence[Resource], facts: Facts, access: Access) -> Answered:
+def _release(found: Sequence[Resource], facts: StatusFacts, access: Access) -> ControlAnswer:
     """Held changes of the resources and of their groups are let through."""
     meant = {one.declared for one in found}
     groups = {one.group for one in found if one.group}
@@ -104,8 +108,8 @@ def _release(found: Sequence[Resource], facts: Facts, access: Access) -> Answere
     names = [one.name for one in declared if one.name in meant or one.group in groups]
     released = access.release(names)
     if released:
-        return Answered({"released": list(released)}, names)
-    return Answered(
+        return ControlAnswer({"released": list(released)}, names)
+    return ControlAnswer(
         {
             "error": "nothing is held back",
             "where": ", ".join(names),
@@ -114,7 +118,7 @@ def _release(found: Sequence[Resource], facts: Facts, access: Access) -> Answere
     )
 
 
-def _explain(found: Sequence[Resource], facts: Facts, access: Access) -> Plain:
+def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> Plain:
     """Each destination that is meant; a pattern is explained with everything it made."""
     snapshot = access.snapshot()
     now = picture(facts)
@@ -138,7 +142,7 @@ def _explain(found: Sequence[Resource], facts: Facts, access: Access) -> Plain:
     }
 
 
-def _destinations(resource: Resource, facts: Facts) -> list[Resource]:
+def _destinations(resource: Resource, facts: StatusFacts) -> list[Resource]:
     fates = facts.history.fates
     made = sorted(facts.history.made_by(resource.name))
     own = [resource] if not made or resource.name in fates else []
@@ -171,12 +175,12 @@ def _guard(resource: Resource) -> Plain:
     }
 
 
-def _last_trouble(facts: Facts, resource: Resource) -> Plain | None:
+def _last_trouble(facts: StatusFacts, resource: Resource) -> Plain | None:
     fate = facts.history.fates.get(resource.name)
     return trouble(fate.last_trouble) if fate and fate.last_trouble else None
 
 
-def _last_check(facts: Facts, resource: Resource) -> Plain | None:
+def _last_check(facts: StatusFacts, resource: Resource) -> Plain | None:
     fate = facts.history.fates.get(resource.name)
     last = fate.check if fate else None
     if last is None:

@@ -37,21 +37,21 @@ Answer = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ControlRequest:
     """A question from outside. reply: takes the answer, plain data; any thread, never blocks."""
 
     question: Mapping[str, Any]
     reply: Callable[[Answer], None]
 
 
-class Control:
+class ControlServer:
     """
     The server, on threads of its own. put: takes the questions. answer_s: how long a client is
     served at most, seconds.
     """
 
     def __init__(
-        self, folder: str, put: Callable[[Asked], None], *, answer_s: float = ANSWER_S
+        self, folder: str, put: Callable[[ControlRequest], None], *, answer_s: float = ANSWER_S
     ) -> None:
         self._folder = folder
         self._put = put
@@ -103,7 +103,7 @@ class Control:
         with suppress(OSError):
             os.unlink(os.path.join(self._folder, NAME))
 
-    def __enter__(self) -> Control:
+    def __enter__(self) -> ControlServer:
         self.start()
         return self
 
@@ -148,7 +148,7 @@ class Control:
         if not isinstance(question, dict) or not line.endswith(b"\n"):
             return {"error": "the question is not one line of JSON"}
         answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._put(Asked(question, answers.put))
+        self._put(ControlRequest(question, answers.put))
         try:
             return answers.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:

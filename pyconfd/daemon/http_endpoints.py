@@ -11,21 +11,21 @@ import queue
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pyconfd.daemon.control_socket import ANSWER_S, Asked
-from pyconfd.observe.http import Listener, Page
+from pyconfd.daemon.control_socket import ANSWER_S, ControlRequest
+from pyconfd.observe.http import HttpResponse, Listener
 from pyconfd.observe.metrics import CONTENT_TYPE, exposition
 
 _TEXT = "text/plain; charset=utf-8"
 
 
 def listener(
-    host: str, port: int, put: Callable[[Asked], None], *, answer_s: float = ANSWER_S
+    host: str, port: int, put: Callable[[ControlRequest], None], *, answer_s: float = ANSWER_S
 ) -> Listener:
     """The listener of a daemon. put: takes questions. answer_s: how long the loop may take."""
 
     def asked() -> Mapping[str, Any] | None:
         answers: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-        put(Asked({"do": "measure"}, answers.put))
+        put(ControlRequest({"do": "measure"}, answers.put))
         try:
             return answers.get(timeout=answer_s)
         except queue.Empty:
@@ -36,20 +36,20 @@ def listener(
     )
 
 
-def metrics(measures: Mapping[str, Any] | None) -> Page:
+def metrics(measures: Mapping[str, Any] | None) -> HttpResponse:
     """The page that Prometheus reads."""
     if measures is None:
         return _silent()
-    return Page(200, CONTENT_TYPE, exposition(measures))
+    return HttpResponse(200, CONTENT_TYPE, exposition(measures))
 
 
-def health(measures: Mapping[str, Any] | None) -> Page:
+def health(measures: Mapping[str, Any] | None) -> HttpResponse:
     """200 when everything was looked at and the store answers; else 503 with what is wrong."""
     if measures is None:
         return _silent()
     good = measures["ready"] and measures["connected"]
-    return Page(200 if good else 503, _TEXT, f"{measures['line']}\n".encode())
+    return HttpResponse(200 if good else 503, _TEXT, f"{measures['line']}\n".encode())
 
 
-def _silent() -> Page:
-    return Page(503, _TEXT, b"pyconfd gives no answer: its loop does not turn\n")
+def _silent() -> HttpResponse:
+    return HttpResponse(503, _TEXT, b"pyconfd gives no answer: its loop does not turn\n")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from pyconfd.apply.context import Tools
-from pyconfd.apply.service_pass import Told
+from pyconfd.apply.context import PassContext
+from pyconfd.apply.service_pass import ReloadSpec
 from pyconfd.apply.survive import surviving_pass
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport
@@ -31,10 +31,10 @@ class Lanes:
 
     def submit(
         self,
-        tools: Tools,
+        tools: PassContext,
         job: Job,
         resources: Sequence[Resource],
-        told: Told | None,
+        told: ReloadSpec | None,
         snapshot: Snapshot,
     ) -> None:
         """Start the job on a free thread. Main thread only."""
@@ -46,10 +46,10 @@ class Lanes:
 
     def _run(
         self,
-        tools: Tools,
+        tools: PassContext,
         job: Job,
         resources: Sequence[Resource],
-        told: Told | None,
+        told: ReloadSpec | None,
         snapshot: Snapshot,
     ) -> None:
         self._put(surviving_pass(tools, job, resources, told, snapshot))

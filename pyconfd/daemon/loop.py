@@ -16,26 +16,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pyconfd.apply.context import Tools
-from pyconfd.apply.orphaned_debts import Undeclared
-from pyconfd.apply.service_pass import Told
+from pyconfd.apply.context import PassContext
+from pyconfd.apply.orphaned_debts import OrphanedDebts
+from pyconfd.apply.service_pass import ReloadSpec
 from pyconfd.backends.base import Put, Source, Watch
-from pyconfd.daemon.configuration import Declared
+from pyconfd.daemon.configuration import ActiveConfig
 from pyconfd.daemon.control_requests import Access, answer
-from pyconfd.daemon.control_socket import Asked
+from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.lanes import Lanes
-from pyconfd.daemon.outage import Away
-from pyconfd.daemon.status_notifier import Telling
+from pyconfd.daemon.outage import OutageTracker
+from pyconfd.daemon.status_notifier import StatusNotifier
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
-from pyconfd.model.steps import LaneReport, Reads
+from pyconfd.model.steps import LaneReport
 from pyconfd.observe import log, report
 from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.fleet import Fleet
 from pyconfd.reconcile.read_index import ReadIndex
-from pyconfd.status.counters import Counts
+from pyconfd.status.counters import Counters
 from pyconfd.status.history import History
-from pyconfd.status.report import Facts, summary
+from pyconfd.status.report import StatusFacts, summary
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
 
@@ -44,18 +45,18 @@ _LOOK_AFTER = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class WatchMessage:
     """A source's message and the watch it came from: what an older watch still said is ignored."""
 
     watch: int
     message: SourceMessage
 
 
-Message = Said | LaneReport | Asked | int
+Message = WatchMessage | LaneReport | ControlRequest | int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class LoopTimes:
     """
     The daemon's own times, in seconds.
 
@@ -68,7 +69,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class LoopDependencies:
     """
     What the loop joins. follow: starts a watch of these prefixes. declared: conf.d and the
     templates, whose renderer the tools have. owed: services that an earlier run swapped files of
@@ -79,23 +80,23 @@ class Parts:
 
     source: Source
     follow: Callable[[Sequence[str], Put], Watch]
-    declared: Declared
-    tools: Tools
+    declared: ActiveConfig
+    tools: PassContext
     lanes: Lanes
     inbox: queue.SimpleQueue[Message]
     commands: Commands
     notify: Notifier
-    pace: Pace
+    pace: LoopTimes
     owed: frozenset[str]
-    undeclared: Undeclared
+    undeclared: OrphanedDebts
     about: Mapping[str, Any] = field(default_factory=dict)
-    counts: Counts | None = None
+    counts: Counters | None = None
 
 
 class Loop:
     """The one mutable thing in the program. All methods are the main thread's."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: LoopDependencies) -> None:
         self._parts = parts
         self._tools = parts.tools
         self._store = Store()
@@ -107,9 +108,9 @@ class Loop:
         self._watches = 0
         self._listed = False
         self._adopted = 0
-        self._outage = Away()
+        self._outage = OutageTracker()
         self._history = History()
-        self._telling = Telling(parts.notify)
+        self._telling = StatusNotifier(parts.notify)
         self._unready: set[str] = set()
         self._stopping_s: float | None = None
         self._resync_s = time.monotonic() + parts.pace.resync_s
@@ -163,12 +164,12 @@ class Loop:
 
     def _take(self, message: Message) -> None:
         match message:
-            case Said():
+            case WatchMessage():
                 if message.watch == self._watches:
                     self._hear(message.message)
             case LaneReport():
                 self._finish(message)
-            case Asked():
+            case ControlRequest():
                 self._answer(message)
             case int():
                 self._signalled(message)
@@ -283,7 +284,7 @@ class Loop:
                 if resource.name in job.resources or resource.group in groups:
                     # until its reads are known again, anything it may read makes it dirty
                     self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
-            told = Told.of(members)
+            told = ReloadSpec.of(members)
             self._parts.lanes.submit(self._tools, job, members, told, snapshot)
 
     def _last_jobs(self) -> bool:
@@ -291,7 +292,7 @@ class Loop:
         self._hand_out(time.monotonic())
         return self._fleet.running > 0
 
-    def _answer(self, asked: Asked) -> None:
+    def _answer(self, asked: ControlRequest) -> None:
         """Somebody on the control socket wants to know, or lets a held change through."""
         now = time.monotonic()
         access = Access(
@@ -311,9 +312,9 @@ class Loop:
         released = {*tools.guards.release(names), *tools.quarantine.release(names)}
         return [name for name in names if name in released]
 
-    def _facts(self, now: float) -> Facts:
+    def _facts(self, now: float) -> StatusFacts:
         """What there is to be told, as references: nothing is copied or counted before it is."""
-        return Facts(
+        return StatusFacts(
             now_s=now,
             now_at=time.time(),
             about=self._parts.about,
@@ -398,7 +399,7 @@ class Loop:
         number = self._watches
 
         def put(message: SourceMessage) -> None:
-            self._parts.inbox.put(Said(number, message))
+            self._parts.inbox.put(WatchMessage(number, message))
 
         if wanted:
             self._watch = self._parts.follow(wanted, put)

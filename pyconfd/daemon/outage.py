@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyconfd.errors import SourceError, SourceUnavailable
 
 
-class Away:
+class OutageTracker:
     """
     One outage after the other.
 

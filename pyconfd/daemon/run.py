@@ -12,13 +12,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from pyconfd.apply.context import Tools
-from pyconfd.apply.dry_run import Preview
-from pyconfd.apply.expansion import Made
-from pyconfd.apply.guard_state import Guards
-from pyconfd.apply.ownership import Claims
+from pyconfd.apply.context import PassContext
+from pyconfd.apply.dry_run import DryRun
+from pyconfd.apply.expansion import MadeFiles
+from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.ownership import Ownership
 from pyconfd.apply.quarantine import Quarantine
-from pyconfd.apply.service_pass import Told, groups_of
+from pyconfd.apply.service_pass import ReloadSpec, groups_of
 from pyconfd.apply.survive import surviving_pass
 from pyconfd.config.settings import Settings
 from pyconfd.daemon import wiring as build
@@ -81,7 +81,9 @@ def read(settings: Settings, found: ResourceSet) -> Snapshot:
     return store.snapshot()
 
 
-def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.State) -> int:
+def _apply(
+    settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.StateFolder
+) -> int:
     """One pass over every service, in declared order; reloads owed by an earlier run included."""
     commands = Commands()
     with Interrupt(commands, settings.shutdown_timeout_s) as interrupt:
@@ -90,7 +92,9 @@ def _apply(settings: Settings, found: ResourceSet, snapshot: Snapshot, state: bu
     return interrupt.status or status
 
 
-def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools) -> int:
+def _pass_over_all(
+    found: ResourceSet, snapshot: Snapshot, state: build.StateFolder, tools: PassContext
+) -> int:
     outcomes: list[Outcome] = []
     reload_failed = False
     for done in passes(found, snapshot, state, tools):
@@ -102,7 +106,7 @@ def _pass_over_all(found: ResourceSet, snapshot: Snapshot, state: build.State, t
 
 
 def passes(
-    found: ResourceSet, snapshot: Snapshot, state: build.State, tools: Tools
+    found: ResourceSet, snapshot: Snapshot, state: build.StateFolder, tools: PassContext
 ) -> Iterator[LaneReport]:
     """One pass over every service, each done when its report is taken."""
     fleet = Fleet()
@@ -116,18 +120,18 @@ def passes(
         if tools.stopping():
             break
         members = fleet.members(job.service)
-        yield surviving_pass(tools, job, members, Told.of(members), snapshot)
+        yield surviving_pass(tools, job, members, ReloadSpec.of(members), snapshot)
 
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
     """What `_apply` would do, with nothing written."""
     folder = settings.state_folder
-    preview = Preview(
+    preview = DryRun(
         renderer=build.renderer(settings),
-        guards=Guards(os.path.join(folder, "keys.json")),
-        made=Made(os.path.join(folder, "made.json")),
+        guards=GuardState(os.path.join(folder, "keys.json")),
+        made=MadeFiles(os.path.join(folder, "made.json")),
         diff=settings.diff,
-        claims=Claims(found.resources),
+        claims=Ownership(found.resources),
         quarantine=Quarantine(os.path.join(folder, "quarantine.json")),
     )
     outcomes = [

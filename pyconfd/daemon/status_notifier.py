@@ -15,7 +15,7 @@ from pyconfd.system.sdnotify import Notifier
 LEAST_S = 1.0
 
 
-class Telling:
+class StatusNotifier:
     """What was said last. Main thread only."""
 
     def __init__(self, notify: Notifier) -> None:

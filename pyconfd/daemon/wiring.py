@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pyconfd.apply.context import Tools
+from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import Made
-from pyconfd.apply.guard_state import Guards
-from pyconfd.apply.orphaned_debts import Undeclared
+from pyconfd.apply.expansion import MadeFiles
+from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
@@ -30,7 +30,7 @@ from pyconfd.system.locks import InstanceLock
 from pyconfd.system.proc import Commands
 
 if TYPE_CHECKING:
-    from pyconfd.daemon.control_socket import Asked
+    from pyconfd.daemon.control_socket import ControlRequest
     from pyconfd.daemon.loop import Loop
 
 
@@ -39,7 +39,7 @@ WORK_DIR = "check"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StateFolder:
     """
     The state folder of this confdir, held by us. owed: services with an unpaid reload; undeclared:
     those of them that conf.d no longer has.
@@ -47,11 +47,11 @@ class State:
 
     folder: str
     journal: Journal
-    guards: Guards
-    made: Made
+    guards: GuardState
+    made: MadeFiles
     quarantine: Quarantine
     owed: frozenset[str]
-    undeclared: Undeclared
+    undeclared: OrphanedDebts
 
 
 def configure_log(settings: Settings) -> None:
@@ -100,12 +100,12 @@ def source(settings: Settings) -> Source:
 
 def tools(
     settings: Settings,
-    state: State,
+    state: StateFolder,
     commands: Commands,
     stopping: Callable[[], bool] = lambda: False,
-) -> Tools:
+) -> PassContext:
     """What a pass works with."""
-    return Tools(
+    return PassContext(
         renderer=renderer(settings, os.path.join(state.folder, "templates")),
         journal=state.journal,
         run=commands.run,
@@ -121,7 +121,7 @@ def tools(
 
 
 @contextmanager
-def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
+def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
     """
     The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
     behind is tidied here, before anything new is staged.
@@ -132,7 +132,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
         recovery = journal.recover()
         for dest in recovery.rolled_back:
             log.warn("a swap that was cut short has been taken back", dest=dest)
-        made = Made(os.path.join(folder, "made.json"))
+        made = MadeFiles(os.path.join(folder, "made.json"))
         _sweep(found, made, folder, journal.kept)
         owed = {debt.service for debt in recovery.owed}
         owed |= journal.hand_over(made.services(found.resources))
@@ -141,18 +141,18 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[State]:
                 "the journal is damaged; every service is reloaded once", lines=recovery.damaged
             )
             owed = {resource.service for resource in found.resources}
-        guards = Guards(os.path.join(folder, "keys.json"))
+        guards = GuardState(os.path.join(folder, "keys.json"))
         quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
         blind = bool(settings.resource or settings.sync_only)  # it does not know of all services
         if not (blind or found.faults):
             quarantine.keep({one.name for one in found.resources})
-        undeclared = Undeclared(journal, blind=blind)
-        yield State(folder, journal, guards, made, quarantine, frozenset(owed), undeclared)
+        undeclared = OrphanedDebts(journal, blind=blind)
+        yield StateFolder(folder, journal, guards, made, quarantine, frozenset(owed), undeclared)
         guards.keep()
         journal.close()
 
 
-def _sweep(found: ResourceSet, made: Made, folder: str, kept: Collection[str]) -> None:
+def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[str]) -> None:
     """Remove the staged files and shadow trees of runs that were killed, but for these paths."""
     dests = [one.dest for resource in found.resources for one in made.known(resource)]
     for path in stage.strays(tuple(dests)):
@@ -167,7 +167,7 @@ def _sweep(found: ResourceSet, made: Made, folder: str, kept: Collection[str]) -
 
 
 @contextmanager
-def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loop]:
+def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterator[Loop]:
     """
     The loop with everything it joins; signals and questions go to its inbox while it exists.
 
@@ -177,11 +177,11 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
     import time
 
     from pyconfd.backends.interval import Poll
-    from pyconfd.daemon.configuration import Declared
-    from pyconfd.daemon.control_socket import Control
+    from pyconfd.daemon.configuration import ActiveConfig
+    from pyconfd.daemon.control_socket import ControlServer
     from pyconfd.daemon.lanes import Lanes
-    from pyconfd.daemon.loop import Loop, Message, Pace, Parts
-    from pyconfd.status.counters import Counts
+    from pyconfd.daemon.loop import Loop, LoopDependencies, LoopTimes, Message
+    from pyconfd.status.counters import Counters
     from pyconfd.system.sdnotify import Notifier
     from pyconfd.system.signals import Signals
 
@@ -199,27 +199,29 @@ def daemon(settings: Settings, state: State, found: ResourceSet) -> Iterator[Loo
 
     with_these = tools(settings, state, commands, lambda: loop.stopping)
     loop = Loop(
-        Parts(
+        LoopDependencies(
             source=store,
             follow=follow,
-            declared=Declared(lambda: load(settings), found, with_these.renderer, time.time()),
+            declared=ActiveConfig(lambda: load(settings), found, with_these.renderer, time.time()),
             tools=with_these,
             lanes=Lanes(inbox.put),
             inbox=inbox,
             commands=commands,
             notify=Notifier(os.environ),
-            pace=Pace(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
+            pace=LoopTimes(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
             owed=state.owed,
             undeclared=state.undeclared,
             about=_about(settings),
-            counts=Counts() if settings.metrics_listen else None,
+            counts=Counters() if settings.metrics_listen else None,
         )
     )
-    with Signals(inbox.put), Control(state.folder, inbox.put), _pages(settings, inbox.put):
+    with Signals(inbox.put), ControlServer(state.folder, inbox.put), _pages(settings, inbox.put):
         yield loop
 
 
-def _pages(settings: Settings, put: Callable[[Asked], None]) -> AbstractContextManager[object]:
+def _pages(
+    settings: Settings, put: Callable[[ControlRequest], None]
+) -> AbstractContextManager[object]:
     """Metrics and health over HTTP, where that is asked for."""
     if not settings.metrics_listen:
         return nullcontext()

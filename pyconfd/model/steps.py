@@ -12,20 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pyconfd.errors import PyconfdError
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
-
-
-@dataclass(frozen=True, slots=True)
-class Reads:
-    """
-    What a render asked the store for, as absolute key paths.
-
-    keys: single keys, whether they existed or not. trees: paths below which a pattern or a
-    listing looked. Only a change to one of these can change the output.
-    """
-
-    keys: frozenset[str] = frozenset()
-    trees: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

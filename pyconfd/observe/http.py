@@ -23,7 +23,7 @@ MOST_CLIENTS = 8
 PATIENCE_S = 10.0
 
 
-class Page(NamedTuple):
+class HttpResponse(NamedTuple):
     """What is answered. kind: the content type."""
 
     status: int
@@ -34,7 +34,9 @@ class Page(NamedTuple):
 class Listener:
     """pages: path -> what makes the page; called on any thread, may take a while."""
 
-    def __init__(self, host: str, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
+    def __init__(
+        self, host: str, port: int, pages: Mapping[str, Callable[[], HttpResponse]]
+    ) -> None:
         self._place = (host, port)
         self._pages = pages
         self._server: HTTPServer | None = None
@@ -113,7 +115,7 @@ class _Server(ThreadingMixIn, HTTPServer):
             log.LOG.exception("an answer over HTTP died of a fault in pyconfd")
 
 
-def _handler(pages: Mapping[str, Callable[[], Page]]) -> type[BaseHTTPRequestHandler]:
+def _handler(pages: Mapping[str, Callable[[], HttpResponse]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = PATIENCE_S
         server_version, sys_version = "pyconfd", ""
@@ -122,13 +124,13 @@ def _handler(pages: Mapping[str, Callable[[], Page]]) -> type[BaseHTTPRequestHan
             page = pages.get(self.path.split("?")[0])
             if page is None:
                 names = "\n".join(pages)
-                self._say(Page(404, "text/plain", f"there are\n{names}\n".encode()))
+                self._say(HttpResponse(404, "text/plain", f"there are\n{names}\n".encode()))
             else:
                 self._say(page())
 
         do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
-        def _say(self, page: Page) -> None:
+        def _say(self, page: HttpResponse) -> None:
             self.send_response(page.status)
             self.send_header("Content-Type", page.kind)
             self.send_header("Content-Length", str(len(page.body)))

@@ -18,7 +18,7 @@ _REQUIRED = " is required and does not exist"
 
 
 @dataclass(frozen=True, slots=True)
-class Good:
+class Baseline:
     """
     What the last good version was made of: a snapshot, or only the number of its keys when an
     earlier run of pyconfd wrote it down. Nothing is counted before a guard asks.
@@ -41,7 +41,7 @@ class Good:
         return _any(resource, self.snapshot) if self.snapshot else self.count > 0
 
 
-def objection(resource: Resource, good: Good | None, snapshot: Snapshot) -> str:
+def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> str:
     """
     Why the change should be held back; "" when nothing speaks against it.
 
@@ -94,7 +94,7 @@ def guard_of(why: str) -> str:
     return next((name for name in named if name in why), "require")
 
 
-def _shrunk(resource: Resource, good: Good, snapshot: Snapshot) -> str:
+def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> str:
     """Too many of the keys gone at once; by number alone where their names are not known."""
     before, now = good.keys(resource), _keys(resource, snapshot)
     count = good.number(resource)

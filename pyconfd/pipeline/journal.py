@@ -23,8 +23,8 @@ from dataclasses import replace
 
 from pyconfd.errors import StateError
 from pyconfd.pipeline.journal_entries import (
-    Entry,
     Intent,
+    JournalEntry,
     Progress,
     at,
     line,
@@ -69,7 +69,7 @@ class Journal:
         service: str,
         reload: str,
         timeout_s: float,
-        entries: Iterable[Entry],
+        entries: Iterable[JournalEntry],
         *,
         keep: bool = False,
     ) -> int:

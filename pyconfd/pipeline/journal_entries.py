@@ -21,7 +21,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """
     One file of a swap. dest: as declared; path: with symlinks followed; staged: the new version.
 
@@ -62,7 +62,7 @@ class Intent:
     service: str
     reload: str
     timeout_s: float
-    files: tuple[Entry, ...]
+    files: tuple[JournalEntry, ...]
     keep: bool = False
     progress: Progress = Progress.BEGUN
 
@@ -128,7 +128,7 @@ def _take(fields: dict[str, Any], intents: dict[int, Intent]) -> None:
                 fields["service"],
                 fields["reload"],
                 fields["timeout_s"],
-                tuple(Entry(*entry) for entry in fields["files"]),
+                tuple(JournalEntry(*entry) for entry in fields["files"]),
                 keep=bool(fields.get("keep")),
             )
         case "swapped" | "reverting" | "reverted" as word:

@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pyconfd.errors import StateError
-from pyconfd.pipeline.journal_entries import Entry, Intent, Progress, at
+from pyconfd.pipeline.journal_entries import Intent, JournalEntry, Progress, at
 from pyconfd.system import files
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class PendingReload:
     """A reload that must still happen. dest: of the newest swap; digests: dest -> what is live."""
 
     service: str
@@ -37,7 +37,7 @@ class Recovery:
     that could not be read; then any service may be owed a reload.
     """
 
-    owed: tuple[Owed, ...] = ()
+    owed: tuple[PendingReload, ...] = ()
     rolled_back: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     damaged: int = 0
@@ -75,7 +75,7 @@ def judge(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
     return happened[::-1], torn
 
 
-def _waits(entry: Entry) -> bool:
+def _waits(entry: JournalEntry) -> bool:
     """Whether its rename has not happened, or has been taken back."""
     if entry.staged:
         return os.path.lexists(entry.staged)
@@ -105,7 +105,7 @@ def roll_back(intent: Intent) -> Iterator[str]:
         yield each.dest
 
 
-def restore(entry: Entry) -> None:
+def restore(entry: JournalEntry) -> None:
     """Make the old version live again; harmless when it is already. Raises OSError."""
     if entry.was is None:
         files.remove(entry.path)
@@ -145,9 +145,9 @@ def drop_originals(intents: Iterable[Intent]) -> None:
                 files.remove(each.original)
 
 
-def owed_for(happened: Iterable[Intent]) -> tuple[Owed, ...]:
+def owed_for(happened: Iterable[Intent]) -> tuple[PendingReload, ...]:
     """One debt for each service that has somebody to tell."""
-    owed: dict[str, Owed] = {}
+    owed: dict[str, PendingReload] = {}
     for intent in happened:
         if not intent.reload:
             continue
@@ -155,7 +155,7 @@ def owed_for(happened: Iterable[Intent]) -> tuple[Owed, ...]:
         digests = dict(before.digests) if before else {}
         digests.update((each.dest, each.digest) for each in intent.files)
         dest = intent.files[-1].dest
-        owed[intent.service] = Owed(
+        owed[intent.service] = PendingReload(
             intent.service, intent.reload, intent.timeout_s, dest, tuple(digests.items())
         )
     return tuple(owed.values())

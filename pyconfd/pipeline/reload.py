@@ -13,7 +13,7 @@ from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Runner
 
 if TYPE_CHECKING:
-    from pyconfd.pipeline.confirm.confirm import Before
+    from pyconfd.pipeline.confirm.base import BeforeReload
 
 #: How long confirm_cmd may take to succeed, when nobody says, and the pauses between two tries.
 CONFIRM_CMD_S = 5.0
@@ -76,7 +76,7 @@ def reload_confirmed(
     return outcome
 
 
-def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> Before:
+def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> BeforeReload:
     from pyconfd.pipeline.confirm.confirm import look  # most commands are believed
 
     if confirm.at or nginx is None:
@@ -87,10 +87,13 @@ def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> Before:
     return look(confirm.by, where.pidfile, where.log)
 
 
-def _ask(outcome: Reloaded, before: Before, confirm: Confirm, dest: str) -> Reloaded | ReloadFailed:
+def _ask(
+    outcome: Reloaded, before: BeforeReload, confirm: Confirm, dest: str
+) -> Reloaded | ReloadFailed:
     """Until the daemon has answered."""
     from pyconfd.config.daemons import load_daemon
-    from pyconfd.pipeline.confirm.confirm import Verdict, wait
+    from pyconfd.pipeline.confirm.base import ReloadVerdict
+    from pyconfd.pipeline.confirm.confirm import wait
 
     answer = wait(before, confirm.timeout_s or load_daemon(confirm.by).timeout_s)
     report = replace(
@@ -98,7 +101,7 @@ def _ask(outcome: Reloaded, before: Before, confirm: Confirm, dest: str) -> Relo
         output=f"{outcome.report.output}{answer.verdict.value}: {answer.text}\n",
         duration_s=outcome.report.duration_s + answer.duration_s,
     )
-    if answer.verdict is Verdict.CONFIRMED:
+    if answer.verdict is ReloadVerdict.CONFIRMED:
         return Reloaded(outcome.service, report)
     what = f"{confirm.by} did not take the new configuration: {answer.text}"
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))

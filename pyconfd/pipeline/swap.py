@@ -18,7 +18,7 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Checked, Staged, Swapped
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.journal import Journal
-from pyconfd.pipeline.journal_entries import Entry, Intent, Progress
+from pyconfd.pipeline.journal_entries import Intent, JournalEntry, Progress
 from pyconfd.pipeline.recovery import restore
 from pyconfd.system import files
 
@@ -68,7 +68,7 @@ def swap_all(
     staged = [permit.staged for permit in permits]
     resources = [*(each.rendered.resource for each in staged), *removals]
     keep_old = keep_old and resources[0].reload is not None
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     try:
         for each in staged:
             _still_leads_there(each)
@@ -91,7 +91,7 @@ def swap_all(
     return tuple(Swapped(permit) for permit in permits)
 
 
-def revert(service: str, *, journal: Journal) -> tuple[Entry, ...]:
+def revert(service: str, *, journal: Journal) -> tuple[JournalEntry, ...]:
     """
     Put back the old versions of what was swapped with `keep_old` and not settled since, by this run
     or one before it. The journal has it as owed until the service has taken the old versions.
@@ -99,7 +99,7 @@ def revert(service: str, *, journal: Journal) -> tuple[Entry, ...]:
     Returns what was taken back, newest first; none when nothing was kept. Raises SwapTorn when one
     cannot be put back; StateError as the journal does.
     """
-    reverted: list[Entry] = []
+    reverted: list[JournalEntry] = []
     stays: set[str] = set()
     for intent in reversed(journal.unsettled(service)):
         if intent.progress is Progress.REVERTED:
@@ -123,7 +123,7 @@ def _can_be_restored(intent: Intent) -> bool:
 
 
 def _rename_all(
-    staged: Sequence[Staged], entries: Sequence[Entry], journal: Journal, number: int
+    staged: Sequence[Staged], entries: Sequence[JournalEntry], journal: Journal, number: int
 ) -> None:
     for done, entry in enumerate(entries):
         try:
@@ -135,7 +135,7 @@ def _rename_all(
             raise _reverted(error, entry.dest, _SET_KEPT) from error
 
 
-def _put_back(entries: Sequence[Entry], cause: OSError | None) -> None:
+def _put_back(entries: Sequence[JournalEntry], cause: OSError | None) -> None:
     """Raises SwapTorn, and leaves everything as it is, when one cannot be put back."""
     why = f"the swap failed because of: {cause.strerror or cause}; " if cause else ""
     for entry in reversed(entries):
@@ -151,7 +151,7 @@ def _put_back(entries: Sequence[Entry], cause: OSError | None) -> None:
 
 
 def _intend(
-    journal: Journal, resource: Resource, entries: Sequence[Entry], *, keep: bool = False
+    journal: Journal, resource: Resource, entries: Sequence[JournalEntry], *, keep: bool = False
 ) -> int:
     command = resource.reload
     if command is None:
@@ -171,8 +171,8 @@ def _undo(journal: Journal, number: int) -> bool:
     return True
 
 
-def _entry(staged: Staged, original: str = "") -> Entry:
-    return Entry(
+def _entry(staged: Staged, original: str = "") -> JournalEntry:
+    return JournalEntry(
         dest=staged.rendered.resource.dest,
         path=staged.live.path,
         staged=staged.path,
@@ -182,7 +182,7 @@ def _entry(staged: Staged, original: str = "") -> Entry:
     )
 
 
-def _with_original(staged: Staged) -> Entry:
+def _with_original(staged: Staged) -> JournalEntry:
     """Keep the old version under a second name. Raises OSError."""
     if staged.live.digest is None:
         return _entry(staged)
@@ -197,10 +197,10 @@ def _still_leads_there(staged: Staged) -> None:
         raise OSError(errno.ESTALE, "the destination leads elsewhere than when it was staged")
 
 
-def _removal(resource: Resource) -> Entry:
+def _removal(resource: Resource) -> JournalEntry:
     """Raises OSError (ENOENT) for a destination that is gone already."""
     os.lstat(resource.dest)
-    return Entry(
+    return JournalEntry(
         dest=resource.dest,
         path=resource.dest,
         staged="",
@@ -210,12 +210,12 @@ def _removal(resource: Resource) -> Entry:
     )
 
 
-def _sync_folders(entries: Iterable[Entry]) -> None:
+def _sync_folders(entries: Iterable[JournalEntry]) -> None:
     for path in {os.path.dirname(each.path): each.path for each in entries}.values():
         files.sync_folder(path)
 
 
-def _clear(staged: Iterable[Staged], entries: Iterable[Entry]) -> None:
+def _clear(staged: Iterable[Staged], entries: Iterable[JournalEntry]) -> None:
     for each in staged:
         stage.discard(each)
     for entry in entries:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Iterable
 
-from pyconfd.model.steps import Reads
+from pyconfd.model.reads import Reads
 
 NOTHING = Reads()
 

@@ -24,7 +24,7 @@ UNCHECKED = "not checked yet"
 PASSING = "passes, but not often enough yet"
 
 
-class Verdict(enum.StrEnum):
+class HealthVerdict(enum.StrEnum):
     """What the probes say so far."""
 
     STARTING = "starting"
@@ -57,7 +57,7 @@ class Health:
     """
 
     started_at: float
-    verdict: Verdict = Verdict.STARTING
+    verdict: HealthVerdict = HealthVerdict.STARTING
     streak: int = 0
     last_passed: bool | None = None
     reason: str = UNCHECKED
@@ -67,22 +67,22 @@ def probed(health: Health, rule: HealthRule, passed: bool, reason: str, now: flo
     """The history with one more result. reason: what the probe saw, for people."""
     excused = (
         not passed
-        and health.verdict is Verdict.STARTING
+        and health.verdict is HealthVerdict.STARTING
         and now - health.started_at < rule.start_period_s
     )
     same = passed == health.last_passed
     streak = 0 if excused else (health.streak + 1 if same else 1)
     verdict = health.verdict
     if passed and streak >= rule.rise:
-        verdict = Verdict.HEALTHY
+        verdict = HealthVerdict.HEALTHY
     elif not passed and not excused and streak >= rule.fall:
-        verdict = Verdict.FAILING
+        verdict = HealthVerdict.FAILING
     return replace(health, verdict=verdict, streak=streak, last_passed=passed, reason=reason)
 
 
 def next_probe_in(health: Health, rule: HealthRule) -> float:
     """Seconds from the start of one probe to the start of the next."""
-    if health.verdict is Verdict.STARTING:
+    if health.verdict is HealthVerdict.STARTING:
         return min(rule.interval_s, STARTING_INTERVAL_S)
     return rule.interval_s
 
@@ -90,6 +90,6 @@ def next_probe_in(health: Health, rule: HealthRule) -> float:
 def all_healthy(checks: Iterable[Health]) -> tuple[bool, str]:
     """Whether every check is healthy, and if not the reason of the first that is not."""
     for health in checks:
-        if health.verdict is not Verdict.HEALTHY:
+        if health.verdict is not HealthVerdict.HEALTHY:
             return False, PASSING if health.last_passed else health.reason
     return True, ""

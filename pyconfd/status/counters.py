@@ -19,7 +19,7 @@ from pyconfd.reconcile.service import Job, ServiceState
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
-class Spread:
+class Histogram:
     """How long something took, in buckets."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Spread:
         self.sum_s += seconds
 
 
-class Counts:
+class Counters:
     """
     messages: of the source, by kind. changes: keys that became different. results: (declared
     resource, result) -> how often. reloads: (service, whether it succeeded) -> how often.
@@ -47,9 +47,9 @@ class Counts:
         self.reloads: Counter[tuple[str, bool]] = Counter()
         self.good_at: dict[str, float] = {}
         self.message_s: float | None = None
-        self.pass_s: dict[str, Spread] = {}
-        self.reload_s: dict[str, Spread] = {}
-        self.live_s: dict[str, Spread] = {}
+        self.pass_s: dict[str, Histogram] = {}
+        self.reload_s: dict[str, Histogram] = {}
+        self.live_s: dict[str, Histogram] = {}
         self._begun: dict[int, tuple[float, float | None]] = {}
 
     def heard(self, message: SourceMessage, now_s: float) -> None:
@@ -68,7 +68,7 @@ class Counts:
     def ended(self, report: LaneReport, now_s: float, now_at: float) -> None:
         """A pass has ended."""
         begun_s, changed_s = self._begun.pop(report.generation, (now_s, None))
-        self.pass_s.setdefault(report.service, Spread()).add(now_s - begun_s)
+        self.pass_s.setdefault(report.service, Histogram()).add(now_s - begun_s)
         for outcome in report.outcomes:
             self.results[outcome.resource.declared, outcome.result] += 1
         failed = any(outcome.result.failed for outcome in report.outcomes)
@@ -76,7 +76,7 @@ class Counts:
             case Reloaded():
                 self.reloads[report.service, True] += 1
                 took_s = report.reload.report.duration_s
-                self.reload_s.setdefault(report.service, Spread()).add(took_s)
+                self.reload_s.setdefault(report.service, Histogram()).add(took_s)
             case ReloadFailed():
                 self.reloads[report.service, False] += 1
                 failed = True
@@ -85,4 +85,4 @@ class Counts:
         self.good_at[report.service] = now_at
         live = (Result.UPDATED, Result.REMOVED)
         if changed_s is not None and any(one.result in live for one in report.outcomes):
-            self.live_s.setdefault(report.service, Spread()).add(now_s - changed_s)
+            self.live_s.setdefault(report.service, Histogram()).add(now_s - changed_s)

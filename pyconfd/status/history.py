@@ -22,7 +22,7 @@ from pyconfd.model.steps import (
     ReloadFailed,
     Result,
 )
-from pyconfd.status.summary import Bad, brief
+from pyconfd.status.summary import Unhealthy, brief
 
 _TELLING = re.compile(r"\b(emerg|alert|crit|critical|error|fatal|invalid|refused)\b", re.IGNORECASE)
 _PROGRAM = re.compile(r"^\S+: \[\w+\] ")
@@ -52,7 +52,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveVersion:
     """The version that is live, as far as we know. digest: sha-256 in hex. looked_at: last time."""
 
     digest: str
@@ -62,7 +62,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class CheckFate:
+class CheckState:
     """The last check of a destination that came to a verdict."""
 
     at: float
@@ -71,7 +71,7 @@ class CheckFate:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class ResourceState:
     """
     One destination. since_at: of the state it is in now. trouble: why it is not well, None when
     it is; last_trouble: the newest there was, mended or not. check: the last one, None where
@@ -83,8 +83,8 @@ class Fate:
     since_at: float
     trouble: Trouble | None = None
     last_trouble: Trouble | None = None
-    live: Live | None = None
-    check: CheckFate | None = None
+    live: LiveVersion | None = None
+    check: CheckState | None = None
 
     @property
     def state(self) -> str:
@@ -93,7 +93,7 @@ class Fate:
 
 
 @dataclass(frozen=True, slots=True)
-class ReloadFate:
+class ReloadState:
     """The last reload of a service. what: why it failed, one line, "" when it did not."""
 
     at: float
@@ -108,13 +108,13 @@ class History:
     """The newest fate of every destination and the last reload of every service."""
 
     def __init__(self) -> None:
-        self._fates: dict[str, Fate] = {}
-        self._bad: dict[str, Fate] = {}
+        self._fates: dict[str, ResourceState] = {}
+        self._bad: dict[str, ResourceState] = {}
         self._items: dict[str, set[str]] = {}
-        self.reloads: dict[str, ReloadFate] = {}
+        self.reloads: dict[str, ReloadState] = {}
 
     @property
-    def fates(self) -> Mapping[str, Fate]:
+    def fates(self) -> Mapping[str, ResourceState]:
         """By name of the resource; those made by a pattern have names of their own."""
         return self._fates
 
@@ -124,10 +124,10 @@ class History:
         return sum(len(made) - (name not in self._fates) for name, made in self._items.items())
 
     @property
-    def bad(self) -> tuple[Bad, ...]:
+    def bad(self) -> tuple[Unhealthy, ...]:
         """The destinations in trouble, in the order in which they got into it."""
         return tuple(
-            Bad(name, fate.trouble.kind, fate.trouble.what)
+            Unhealthy(name, fate.trouble.kind, fate.trouble.what)
             for name, fate in self._bad.items()
             if fate.trouble
         )
@@ -195,7 +195,7 @@ class History:
         self._bad.pop(name, None)
 
 
-def _fate(before: Fate | None, outcome: Outcome, at: float) -> Fate:
+def _fate(before: ResourceState | None, outcome: Outcome, at: float) -> ResourceState:
     """The fate after one more outcome; a state that goes on keeps its beginning."""
     trouble = _trouble(outcome, at) if outcome.result.failed else None
     live = before.live if before else None
@@ -203,8 +203,8 @@ def _fate(before: Fate | None, outcome: Outcome, at: float) -> Fate:
         written_at = live.written_at if live else None
         if outcome.result is Result.UPDATED:
             written_at = at
-        live = Live(outcome.digest, outcome.revision, at, written_at)
-    fate = Fate(
+        live = LiveVersion(outcome.digest, outcome.revision, at, written_at)
+    fate = ResourceState(
         resource=outcome.resource,
         result=outcome.result,
         since_at=at,
@@ -218,10 +218,10 @@ def _fate(before: Fate | None, outcome: Outcome, at: float) -> Fate:
     return fate
 
 
-def _check(outcome: Outcome, at: float) -> CheckFate | None:
+def _check(outcome: Outcome, at: float) -> CheckState | None:
     if outcome.report is None or outcome.result not in (Result.UPDATED, Result.REFUSED):
         return None
-    return CheckFate(at, outcome.result is Result.UPDATED, outcome.report.duration_s)
+    return CheckState(at, outcome.result is Result.UPDATED, outcome.report.duration_s)
 
 
 def _trouble(outcome: Outcome, at: float) -> Trouble:
@@ -239,12 +239,12 @@ def _trouble(outcome: Outcome, at: float) -> Trouble:
     return Trouble(kind, brief(what), words, outcome.revision, at)
 
 
-def _reload_fate(reload: Reloaded | ReloadFailed, at: float) -> ReloadFate:
+def _reload_fate(reload: Reloaded | ReloadFailed, at: float) -> ReloadState:
     report = reload.report
     what = ""
     if isinstance(reload, ReloadFailed):
         what = brief(_why(reload.error, report)) or "failed"
-    return ReloadFate(
+    return ReloadState(
         at=at,
         ok=isinstance(reload, Reloaded),
         what=what,

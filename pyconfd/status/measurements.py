@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Result
 from pyconfd.pipeline.guard import guard_of
-from pyconfd.status.counters import BOUNDS_S, Counts, Spread
-from pyconfd.status.report import Facts, Plain, is_ready, state_of, summary
+from pyconfd.status.counters import BOUNDS_S, Counters, Histogram
+from pyconfd.status.report import Plain, StatusFacts, is_ready, state_of, summary
 from pyconfd.status.summary import line
 
 #: A template was rendered in a pass that ended like this.
@@ -23,7 +23,7 @@ _RENDERED = frozenset(
 )  # fmt: skip
 
 
-def measures(facts: Facts, counts: Counts, keys: int) -> Plain:
+def measures(facts: StatusFacts, counts: Counters, keys: int) -> Plain:
     """All of it. keys: how many the mirror of the store has."""
     heard_s = counts.message_s
     return {
@@ -43,7 +43,7 @@ def measures(facts: Facts, counts: Counts, keys: int) -> Plain:
     }
 
 
-def _resources(facts: Facts, counts: Counts) -> list[Plain]:
+def _resources(facts: StatusFacts, counts: Counters) -> list[Plain]:
     """One row for each declared resource."""
     states: dict[str, Counter[str]] = {name: Counter() for name in facts.resources}
     held: dict[str, Counter[str]] = {name: Counter() for name in facts.resources}
@@ -67,19 +67,19 @@ def _resources(facts: Facts, counts: Counts) -> list[Plain]:
     ]
 
 
-def _declared(facts: Facts, name: str) -> str:
+def _declared(facts: StatusFacts, name: str) -> str:
     fate = facts.history.fates.get(name)
     return fate.resource.declared if fate else name
 
 
-def _note(facts: Facts, resource: Resource, states: Counter[str], held: Counter[str]) -> None:
+def _note(facts: StatusFacts, resource: Resource, states: Counter[str], held: Counter[str]) -> None:
     fate = facts.history.fates.get(resource.name)
     states[state_of(facts, resource, fate)] += 1
     if fate and fate.trouble and fate.trouble.kind == "held":
         held[guard_of(fate.trouble.what)] += 1
 
 
-def _results(counts: Counts, name: str) -> Plain:
+def _results(counts: Counters, name: str) -> Plain:
     found = {result: counts.results[name, result] for result in Result}
     return {
         "rendered": sum(found[result] for result in _RENDERED),
@@ -89,7 +89,7 @@ def _results(counts: Counts, name: str) -> Plain:
     }
 
 
-def _service(facts: Facts, counts: Counts, name: str) -> Plain:
+def _service(facts: StatusFacts, counts: Counters, name: str) -> Plain:
     debt = facts.services[name].debt
     return {
         "name": name,
@@ -104,6 +104,6 @@ def _service(facts: Facts, counts: Counts, name: str) -> Plain:
     }
 
 
-def _spread(spreads: Mapping[str, Spread], name: str) -> Plain | None:
+def _spread(spreads: Mapping[str, Histogram], name: str) -> Plain | None:
     found = spreads.get(name)
     return {"counts": found.counts, "sum_s": found.sum_s} if found else None

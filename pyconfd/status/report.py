@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pyconfd.model.resources import Resource
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
-from pyconfd.status.history import Fate, History, ReloadFate, Trouble
-from pyconfd.status.summary import Faulty, Outage, Owed, Summary, kind, line, utc
+from pyconfd.status.history import History, ReloadState, ResourceState, Trouble
+from pyconfd.status.summary import ConfigFaults, FailedReload, Outage, Summary, kind, line, utc
 
 if TYPE_CHECKING:
     from pyconfd.apply.quarantine import Refusal
@@ -23,7 +23,7 @@ Plain = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class StatusFacts:
     """
     What the loop knows at one moment. now_s: monotonic seconds; now_at: the same moment in seconds
     since 1970. about: what never changes (version, pid, ...). resources: declared ones by name.
@@ -51,7 +51,7 @@ class Facts:
     stopping: bool
     quarantine: Mapping[str, Refusal] = field(default_factory=dict)
     undeclared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    faulty: Faulty | None = None
+    faulty: ConfigFaults | None = None
     edited: Sequence[str] = ()
 
     def moment(self, at_s: float) -> float:
@@ -59,10 +59,10 @@ class Facts:
         return self.now_at - (self.now_s - at_s)
 
 
-def summary(facts: Facts) -> Summary:
+def summary(facts: StatusFacts) -> Summary:
     """What the status line is made of."""
     owed = tuple(
-        Owed(name, facts.moment(state.debt.since_s), _last_words(facts, name))
+        FailedReload(name, facts.moment(state.debt.since_s), _last_words(facts, name))
         for name, state in facts.active.items()
         if state.debt and state.debt.attempts
     )
@@ -79,13 +79,13 @@ def summary(facts: Facts) -> Summary:
     )
 
 
-def is_ready(facts: Facts) -> bool:
+def is_ready(facts: StatusFacts) -> bool:
     """Whether the store was read, everything was looked at, and no swap is torn."""
     torn = any(bad.kind == "torn" for bad in facts.history.bad)
     return facts.listed and not facts.unready and not torn
 
 
-def picture(facts: Facts) -> Plain:
+def picture(facts: StatusFacts) -> Plain:
     """All of it."""
     short = summary(facts)
     return {
@@ -105,7 +105,7 @@ def picture(facts: Facts) -> Plain:
     }
 
 
-def _configuration(facts: Facts) -> Plain:
+def _configuration(facts: StatusFacts) -> Plain:
     """Of conf.d and its templates: what is wrong, and what is not in use yet."""
     faulty = facts.faulty
     return {
@@ -116,7 +116,7 @@ def _configuration(facts: Facts) -> Plain:
     }
 
 
-def _source(facts: Facts) -> Plain:
+def _source(facts: StatusFacts) -> Plain:
     lost = None
     if facts.lost:
         lost = {
@@ -133,14 +133,14 @@ def _source(facts: Facts) -> Plain:
     }
 
 
-def _services(facts: Facts) -> list[Plain]:
+def _services(facts: StatusFacts) -> list[Plain]:
     members: dict[str, list[str]] = {}
     for one in facts.resources.values():
         members.setdefault(one.service, []).append(one.name)
     return [_service(facts, name, members.get(name, [])) for name in facts.services]
 
 
-def _service(facts: Facts, name: str, members: list[str]) -> Plain:
+def _service(facts: StatusFacts, name: str, members: list[str]) -> Plain:
     state = facts.services[name]
     owed = None
     if state.debt:
@@ -162,7 +162,7 @@ def _service(facts: Facts, name: str, members: list[str]) -> Plain:
     }
 
 
-def _next_try_s(facts: Facts, state: ServiceState) -> float | None:
+def _next_try_s(facts: StatusFacts, state: ServiceState) -> float | None:
     """In how many seconds the reload is tried again; None while a job runs."""
     if state.running or not state.debt:
         return None
@@ -172,7 +172,7 @@ def _next_try_s(facts: Facts, state: ServiceState) -> float | None:
     return round(max(0.0, at_s - facts.now_s), 1)
 
 
-def _shown(facts: Facts) -> list[Resource]:
+def _shown(facts: StatusFacts) -> list[Resource]:
     """Every destination: a pattern is shown as what it made, or as itself while it made none."""
     shown: list[Resource] = []
     fates = facts.history.fates
@@ -184,7 +184,7 @@ def _shown(facts: Facts) -> list[Resource]:
     return shown
 
 
-def _resource(facts: Facts, resource: Resource) -> Plain:
+def _resource(facts: StatusFacts, resource: Resource) -> Plain:
     """One row; `state` is fine, waiting, or the kind of trouble."""
     fate = facts.history.fates.get(resource.name)
     retry = retry_of(facts, resource)
@@ -215,14 +215,14 @@ def _resource(facts: Facts, resource: Resource) -> Plain:
     return row
 
 
-def state_of(facts: Facts, resource: Resource, fate: Fate | None) -> str:
+def state_of(facts: StatusFacts, resource: Resource, fate: ResourceState | None) -> str:
     """A pattern that has no files, or none yet, was looked at all the same."""
     if fate:
         return fate.state
     return "waiting" if resource.declared in facts.unready else "fine"
 
 
-def retry_of(facts: Facts, resource: Resource) -> Retry | None:
+def retry_of(facts: StatusFacts, resource: Resource) -> Retry | None:
     """When it is tried again."""
     state = facts.services.get(resource.service)
     fate = facts.history.fates.get(resource.name)
@@ -255,7 +255,7 @@ def quarantine(refusal: Refusal | None, now_s: float) -> Plain | None:
     }
 
 
-def reload_fate(found: ReloadFate) -> Plain:
+def reload_fate(found: ReloadState) -> Plain:
     """A reload as plain data."""
     return {
         "at": utc(found.at),
@@ -267,6 +267,6 @@ def reload_fate(found: ReloadFate) -> Plain:
     }
 
 
-def _last_words(facts: Facts, service: str) -> str:
+def _last_words(facts: StatusFacts, service: str) -> str:
     last = facts.history.reloads.get(service)
     return last.what if last and not last.ok else ""

@@ -21,7 +21,7 @@ _LONGEST = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class Unhealthy:
     """A resource whose newest version is not live. kind: of TROUBLES. what: one line."""
 
     name: str
@@ -30,7 +30,7 @@ class Bad:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class FailedReload:
     """A reload that failed and is still owed. since_at: seconds since 1970, UTC. why: one line."""
 
     service: str
@@ -47,7 +47,7 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
-class Faulty:
+class ConfigFaults:
     """
     Faults of conf.d or its templates. since_at: seconds since 1970, UTC, when they were found.
     taken: the rest of that set is in force (at the start); else the former set is (SIGHUP).
@@ -70,11 +70,11 @@ class Summary:
     revision: int = 0
     listed: bool = True
     waiting: int = 0
-    bad: tuple[Bad, ...] = ()
-    owed: tuple[Owed, ...] = ()
+    bad: tuple[Unhealthy, ...] = ()
+    owed: tuple[FailedReload, ...] = ()
     undeclared: tuple[str, ...] = ()
     outage: Outage | None = None
-    faulty: Faulty | None = None
+    faulty: ConfigFaults | None = None
 
 
 def kind(summary: Summary) -> str:
@@ -139,13 +139,13 @@ def _resources(summary: Summary) -> str:
     return ", ".join(words)
 
 
-def _owed(owed: Iterable[Owed], when: str) -> str:
+def _owed(owed: Iterable[FailedReload], when: str) -> str:
     named = [f"{each.service}: {brief(each.why)}" if each.why else each.service for each in owed]
     count = f"{len(named)} reloads" if len(named) > 1 else "reload"
     return f"{count} owed {when} ({_listed(named)})"
 
 
-def _faulty(faulty: Faulty, when: str) -> str:
+def _faulty(faulty: ConfigFaults, when: str) -> str:
     count = f"{len(faulty.faults)} fault{'s' * (len(faulty.faults) != 1)}"
     named = _listed([brief(fault) for fault in faulty.faults])
     if faulty.taken:

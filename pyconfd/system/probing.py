@@ -35,7 +35,7 @@ class Target(NamedTuple):
     name: str = ""
 
 
-class Wanted(NamedTuple):
+class Expected(NamedTuple):
     """
     What a good answer is. statuses: ranges of HTTP status, both ends included. expect: text that
     the answer holds. host: sent as the Host header. follow: go where a redirect leads. verify: the
@@ -49,7 +49,7 @@ class Wanted(NamedTuple):
     verify: bool = False
 
 
-class Answer(NamedTuple):
+class ProbeAnswer(NamedTuple):
     """good: whether it is as wanted. what: what was seen, in a few words."""
 
     good: bool
@@ -111,7 +111,7 @@ def _host_port(authority: str, default_port: int) -> tuple[str, int]:
     return host, int(port or default_port)
 
 
-def ask(target: Target, wanted: Wanted, timeout_s: float) -> Answer:
+def ask(target: Target, wanted: Expected, timeout_s: float) -> ProbeAnswer:
     """
     Ask once. Looking up a name is not bounded by the timeout; whoever needs that waits for the
     answer of a thread. Does not raise.
@@ -126,9 +126,9 @@ def ask(target: Target, wanted: Wanted, timeout_s: float) -> Answer:
             case _:
                 return _ask_stream(target, wanted, deadline)
     except TimeoutError:
-        return Answer(False, f"no answer within {timeout_s:g} s")
+        return ProbeAnswer(False, f"no answer within {timeout_s:g} s")
     except (OSError, ValueError) as error:
-        return Answer(False, _reason(error))
+        return ProbeAnswer(False, _reason(error))
 
 
 def _reason(error: Exception) -> str:
@@ -158,22 +158,22 @@ def _connect(target: Target, deadline: float) -> socket.socket:
     return stream
 
 
-def _ask_stream(target: Target, wanted: Wanted, deadline: float) -> Answer:
+def _ask_stream(target: Target, wanted: Expected, deadline: float) -> ProbeAnswer:
     """Connecting is the answer, or what the other side says first when a text is expected."""
     with _connect(target, deadline) as stream:
         if not wanted.expect:
-            return Answer(True, "accepts connections")
+            return ProbeAnswer(True, "accepts connections")
         read, expect = b"", wanted.expect.encode()
         while expect not in read and len(read) < _HEAD_BYTES:
             stream.settimeout(_left_s(deadline))
             part = stream.recv(4096)
             if not part:
-                return Answer(False, f"did not say {wanted.expect!r}")
+                return ProbeAnswer(False, f"did not say {wanted.expect!r}")
             read += part
-    return Answer(expect in read, f"says {wanted.expect!r}")
+    return ProbeAnswer(expect in read, f"says {wanted.expect!r}")
 
 
-def _ask_http(target: Target, wanted: Wanted, deadline: float) -> Answer:
+def _ask_http(target: Target, wanted: Expected, deadline: float) -> ProbeAnswer:
     """Redirects are an answer like any other, unless they are to be followed."""
     for _ in range(_REDIRECTS):
         status, head, body = _fetch(target, wanted, deadline)
@@ -183,13 +183,13 @@ def _ask_http(target: Target, wanted: Wanted, deadline: float) -> Answer:
         target = _redirected(target, place)
         wanted = wanted._replace(host="" if "://" in place else wanted.host)
     else:
-        return Answer(False, f"redirects more than {_REDIRECTS} times")
+        return ProbeAnswer(False, f"redirects more than {_REDIRECTS} times")
     good = any(first <= status <= last for first, last in wanted.statuses)
     what = f"answered {status}"
     if good and wanted.expect:
         good = wanted.expect.encode() in body
         what += f" with{'' if good else 'out'} {wanted.expect!r}"
-    return Answer(good, what)
+    return ProbeAnswer(good, what)
 
 
 def _redirected(target: Target, place: str) -> Target:
@@ -202,7 +202,7 @@ def _redirected(target: Target, place: str) -> Target:
     return found
 
 
-def _fetch(target: Target, wanted: Wanted, deadline: float) -> tuple[int, bytes, bytes]:
+def _fetch(target: Target, wanted: Expected, deadline: float) -> tuple[int, bytes, bytes]:
     """Status, head and body; the body only where a text is expected in it."""
     name = f"[{target.host}]" if ":" in target.host else target.host
     usual = {"http": 80, "https": 443}[target.kind]
@@ -274,7 +274,7 @@ def _header(head: bytes, name: bytes) -> str:
     return ""
 
 
-def _tls(stream: socket.socket, wanted: Wanted, host: str) -> Any:
+def _tls(stream: socket.socket, wanted: Expected, host: str) -> Any:
     import ssl
 
     from pyconfd.system.tls import verifying
@@ -286,24 +286,24 @@ def _tls(stream: socket.socket, wanted: Wanted, host: str) -> Any:
     return context.wrap_socket(stream, server_hostname=wanted.host or host)
 
 
-def _ask_pid(target: Target) -> Answer:
+def _ask_pid(target: Target) -> ProbeAnswer:
     """An empty file is bad; so is a process of another name: pids are used again."""
     with open(target.path, encoding="ascii", errors="replace") as file:
         text = file.read(32).strip()
     if not text.isdigit():
-        return Answer(False, "holds no process id" if text else "is empty")
+        return ProbeAnswer(False, "holds no process id" if text else "is empty")
     try:
         with open(f"/proc/{text}/stat", encoding="utf-8", errors="replace") as file:
             begin, _, rest = file.read().rpartition(")")
         with open(f"/proc/{text}/cmdline", encoding="utf-8", errors="replace") as file:
             first = file.read().split("\0")[0]
     except (FileNotFoundError, ProcessLookupError):
-        return Answer(False, f"process {text} does not run")
+        return ProbeAnswer(False, f"process {text} does not run")
     if rest.split()[0] in "ZX":
-        return Answer(False, f"process {text} has ended")
+        return ProbeAnswer(False, f"process {text} has ended")
     called = begin.partition("(")[2]
     # the kernel keeps 15 letters; nginx and others write a sentence over their first argument
     names = {called, os.path.basename(first.partition(" ")[0].rstrip(":"))}
     if target.name and target.name not in names and target.name[:15] != called:
-        return Answer(False, f"process {text} is {called}, not {target.name}")
-    return Answer(True, f"process {text} runs as {called}")
+        return ProbeAnswer(False, f"process {text} is {called}, not {target.name}")
+    return ProbeAnswer(True, f"process {text} runs as {called}")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyconfd.apply.group_search import Judge, Offer, by_halves, sort_out
+from pyconfd.apply.group_search import Judge, ReapplyResult, by_halves, sort_out
 from pyconfd.errors import CheckBroken
 from pyconfd.model.steps import Checked, CommandReport, LiveFile, Refused, Staged
 from tests.support.steps import rendered
@@ -130,16 +130,16 @@ class Service:
         self.live: set[str] = set()
         self.refusals = self.offers = 0
 
-    def offer(self, names: Sequence[str]) -> Offer:
+    def offer(self, names: Sequence[str]) -> ReapplyResult:
         self.offers += 1
         if self.offers > self.patience:
-            return Offer.UNKNOWN
+            return ReapplyResult.UNKNOWN
         good = set(names) - self.broken
         if good & self.bad:
             self.refusals += 1
-            return Offer.REFUSED
+            return ReapplyResult.REFUSED
         self.live |= good
-        return Offer.TAKEN if len(good) == len(names) else Offer.PARTLY
+        return ReapplyResult.TAKEN if len(good) == len(names) else ReapplyResult.PARTLY
 
 
 NAMES = [f"g{number}" for number in range(12)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.apply.context import Tools
+from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import Made
-from pyconfd.apply.guard_state import Guards
+from pyconfd.apply.expansion import MadeFiles
+from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.service_pass import run_pass
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Guard, Origin, Resource
@@ -113,13 +113,13 @@ class Grouped:
             )
             for number, timeout_s in enumerate(times_s)
         ]
-        self.tools = Tools(
+        self.tools = PassContext(
             renderer=Renderer(str(folder), {}),
             journal=Journal(str(state)),
             run=FakeRunner(),
             drift=Drift(),
-            guards=Guards(str(state / "keys.json"), clock=lambda: self.now_s),
-            made=Made(str(state / "made.json")),
+            guards=GuardState(str(state / "keys.json"), clock=lambda: self.now_s),
+            made=MadeFiles(str(state / "made.json")),
             work_dir=str(state),
         )
         self.tools.journal.recover()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pyconfd.apply.orphaned_debts import Undeclared
+from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.model.resources import Command
 from pyconfd.observe.log import LOG
 from tests.support.loop import World
@@ -59,7 +59,7 @@ def test_what_is_no_longer_declared_is_said_and_not_run(
     assert len(said) == 1, "once"
     assert owing.live() == "/app/a=1\n"
     owing.journal.recover()
-    again = Undeclared(owing.journal)
+    again = OrphanedDebts(owing.journal)
     again.look({"reload other"})
     assert list(again.services) == ["reload app"]
 
@@ -117,7 +117,7 @@ def test_a_run_that_does_not_know_of_all_services_says_nothing(owing: World) -> 
     owing.journal.recover()
     entry = a_resource(owing.out / "app", reload=Command("reload app", 5.0))
     owing.journal.intend(entry.service, "reload app", 5.0, ())
-    blind = Undeclared(owing.journal, blind=True)
+    blind = OrphanedDebts(owing.journal, blind=True)
     assert blind.look(()) == frozenset()
     assert blind.services == {}
     assert owing.journal.services == {"reload app"}

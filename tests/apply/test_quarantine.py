@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.apply.context import Tools
+from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import Made
-from pyconfd.apply.guard_state import Guards
+from pyconfd.apply.expansion import MadeFiles
+from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.quarantine import FIRST_WAIT_S, LONGEST_WAIT_S, WAIT_FACTOR, Quarantine
-from pyconfd.apply.service_pass import Told, run_pass
+from pyconfd.apply.service_pass import ReloadSpec, run_pass
 from pyconfd.cli.commands.release import main as release
 from pyconfd.cli.daemon_query import read_inquiry
 from pyconfd.errors import StateError
@@ -68,13 +68,13 @@ class Service:
         state = self.folder / "state"
         journal = Journal(str(state))
         journal.recover()
-        self.tools = Tools(
+        self.tools = PassContext(
             renderer=Renderer(str(self.folder), {}),
             journal=journal,
             run=self.runner,
             drift=Drift(),
-            guards=Guards(str(state / "keys.json")),
-            made=Made(str(state / "made.json")),
+            guards=GuardState(str(state / "keys.json")),
+            made=MadeFiles(str(state / "made.json")),
             quarantine=Quarantine(str(state / "quarantine.json"), clock=self.time),
             work_dir=str(state / "check"),
         )
@@ -83,7 +83,7 @@ class Service:
         """One pass with this value in the store."""
         store = Store()
         store.apply(Listed("fake", 1, 1, (KeyValue("/v", value.encode(), 1),)))
-        told = Told.of([self.resource])
+        told = ReloadSpec.of([self.resource])
         job = Job(service="tell", generation=1, resources=frozenset({"t"}))
         report = run_pass(self.tools, job, [self.resource], told, store.snapshot())
         kept = {Path(path).name for path in self.tools.journal.kept}

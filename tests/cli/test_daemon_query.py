@@ -14,21 +14,21 @@ from pyconfd.cli import main as cli
 from pyconfd.cli import nagios
 from pyconfd.cli.commands import explain as explain_command
 from pyconfd.cli.commands import status as status_command
-from pyconfd.cli.daemon_query import Paint, read_inquiry, tone_of
+from pyconfd.cli.daemon_query import Terminal, read_inquiry, tone_of
 from pyconfd.config.options import Option
 from pyconfd.status.summary import TROUBLES
 
 COMMANDS = ("status", "explain", "release")
 
 
-class Terminal(io.StringIO):
+class FakeTty(io.StringIO):
     """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-PLAIN = Paint(io.StringIO(), {})
+PLAIN = Terminal(io.StringIO(), {})
 LIVE = {"revision": 3, "digest": "", "looked_at": "T1", "written_at": "T0"}
 WEB: dict[str, Any] = {
     "name": "web", "dest": "/nowhere/web.conf", "group": "", "service": "nginx -s reload",
@@ -192,11 +192,11 @@ def test_a_file_changed_by_hand_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stream", "environ", "coloured"),
     [
-        (Terminal(), {}, True),
+        (FakeTty(), {}, True),
         (io.StringIO(), {}, False),
-        (Terminal(), {"NO_COLOR": "1"}, False),
-        (Terminal(), {"NO_COLOR": ""}, True),
-        (Terminal(), {"TERM": "dumb"}, False),
+        (FakeTty(), {"NO_COLOR": "1"}, False),
+        (FakeTty(), {"NO_COLOR": ""}, True),
+        (FakeTty(), {"TERM": "dumb"}, False),
     ],
     ids=["terminal", "pipe", "no colour", "empty", "dumb"],
 )
@@ -204,7 +204,7 @@ def test_colour_is_for_terminals_whose_owner_wants_it(
     stream: io.StringIO, environ: Mapping[str, str], coloured: bool
 ) -> None:
     """And the columns are the same with and without."""
-    lines = Paint(stream, environ).table([("A", "STATE"), ("x", "refused")], state=1)
+    lines = Terminal(stream, environ).table([("A", "STATE"), ("x", "refused")], state=1)
     assert ("\x1b[31mrefused\x1b[0m" in lines[1]) is coloured
     assert ("\x1b[" in "".join(lines)) is coloured
 

@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from pyconfd.daemon.control_socket import LONGEST_QUESTION, MOST_CLIENTS, NAME, Asked, Control, ask
+from pyconfd.daemon.control_socket import (
+    LONGEST_QUESTION,
+    MOST_CLIENTS,
+    NAME,
+    ControlRequest,
+    ControlServer,
+    ask,
+)
 from pyconfd.errors import StateError
 from pyconfd.observe.log import LOG
 from tests.support.waiting import Stopwatch
@@ -26,12 +33,12 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LOG, "propagate", True)
 
 
-def echo(asked: Asked) -> None:
+def echo(asked: ControlRequest) -> None:
     """The daemon of these tests: it answers with what it was asked."""
     asked.reply({"heard": dict(asked.question)})
 
 
-def silent(asked: Asked) -> None:
+def silent(asked: ControlRequest) -> None:
     """A daemon whose loop does not turn."""
 
 
@@ -48,7 +55,7 @@ def raw(folder: Path, data: bytes, *, end: bool = False) -> bytes:
 
 def test_a_question_is_answered(tmp_path: Path) -> None:
     """Several in a row, and names with any letters."""
-    with Control(str(tmp_path), echo):
+    with ControlServer(str(tmp_path), echo):
         for name in ("a", "ü \n\U0001f600"):
             question = {"do": "explain", "name": name}
             assert ask(str(tmp_path), question) == {"heard": question}
@@ -57,7 +64,7 @@ def test_a_question_is_answered(tmp_path: Path) -> None:
 def test_a_long_answer_arrives_whole(tmp_path: Path) -> None:
     """A status of thousands of resources."""
     rows = [{"name": f"resource-{number}", "dest": "x" * 100} for number in range(10_000)]
-    with Control(str(tmp_path), lambda asked: asked.reply({"rows": rows})):
+    with ControlServer(str(tmp_path), lambda asked: asked.reply({"rows": rows})):
         assert ask(str(tmp_path), {})["rows"] == rows
 
 
@@ -65,7 +72,7 @@ def test_the_socket_is_ours_alone_and_goes_with_the_daemon(tmp_path: Path) -> No
     """Mode 0600 whatever the umask says."""
     before = os.umask(0)
     try:
-        with Control(str(tmp_path), echo):
+        with ControlServer(str(tmp_path), echo):
             mode = (tmp_path / NAME).stat().st_mode
             assert stat.S_ISSOCK(mode)
             assert stat.S_IMODE(mode) == 0o600
@@ -81,7 +88,7 @@ def test_the_socket_of_a_killed_daemon_is_replaced(tmp_path: Path) -> None:
         dead.bind(str(tmp_path / NAME))
     with pytest.raises(StateError, match="no pyconfd runs here"):
         ask(str(tmp_path), {})
-    with Control(str(tmp_path), echo):
+    with ControlServer(str(tmp_path), echo):
         assert ask(str(tmp_path), {"a": 1}) == {"heard": {"a": 1}}
 
 
@@ -89,7 +96,7 @@ def test_a_path_longer_than_an_address_is_reached(tmp_path: Path) -> None:
     """sun_path holds 107 bytes; state folders may be longer."""
     folder = tmp_path / ("long" * 20) / ("longer" * 20)
     folder.mkdir(parents=True)
-    with Control(str(folder), echo):
+    with ControlServer(str(folder), echo):
         assert (folder / NAME).exists()
         assert ask(str(folder), {"a": 1}) == {"heard": {"a": 1}}
     assert not (folder / NAME).exists()
@@ -114,14 +121,14 @@ def test_without_a_daemon_the_message_names_the_socket(tmp_path: Path, place: st
 )  # fmt: skip
 def test_what_is_no_question_is_refused(tmp_path: Path, line: bytes) -> None:
     """And the next client is served."""
-    with Control(str(tmp_path), echo):
+    with ControlServer(str(tmp_path), echo):
         assert json.loads(raw(tmp_path, line)) == {"error": "the question is not one line of JSON"}
         assert ask(str(tmp_path), {}) == {"heard": {}}
 
 
 def test_a_flood_is_cut_off(tmp_path: Path) -> None:
     """A line that never ends costs no more than its limit."""
-    with Control(str(tmp_path), echo), socket.socket(socket.AF_UNIX) as client:
+    with ControlServer(str(tmp_path), echo), socket.socket(socket.AF_UNIX) as client:
         client.settimeout(60)
         client.connect(str(tmp_path / NAME))
         with pytest.raises(OSError):
@@ -131,14 +138,14 @@ def test_a_flood_is_cut_off(tmp_path: Path) -> None:
 
 def test_half_a_question_is_none(tmp_path: Path) -> None:
     """The client ended before its newline."""
-    with Control(str(tmp_path), echo):
+    with ControlServer(str(tmp_path), echo):
         assert b"error" in raw(tmp_path, b'{"do": "status"}', end=True)
 
 
 def test_a_loop_that_does_not_turn_is_told(tmp_path: Path) -> None:
     """After the bound, with a message."""
     with (
-        Control(str(tmp_path), silent, answer_s=0.1),
+        ControlServer(str(tmp_path), silent, answer_s=0.1),
         pytest.raises(StateError, match=r"busy, no answer within 0\.1 s"),
     ):
         ask(str(tmp_path), {})
@@ -147,7 +154,7 @@ def test_a_loop_that_does_not_turn_is_told(tmp_path: Path) -> None:
 def test_clients_who_say_nothing_hold_up_nobody_for_long(tmp_path: Path) -> None:
     """All places are taken by mutes; one who comes then is refused, and served once they time
     out."""
-    with Control(str(tmp_path), echo, answer_s=2.0):
+    with ControlServer(str(tmp_path), echo, answer_s=2.0):
         mutes = []
         for _ in range(MOST_CLIENTS):
             client = socket.socket(socket.AF_UNIX)
@@ -179,7 +186,7 @@ def wait_for(get: Callable[[], Any], true: Callable[[Any], bool]) -> Any:
 
 def test_a_stop_is_prompt_though_clients_wait(tmp_path: Path) -> None:
     """A mute client and one whose answer never comes."""
-    control = Control(str(tmp_path), silent, answer_s=5.0)
+    control = ControlServer(str(tmp_path), silent, answer_s=5.0)
     control.start()
     with socket.socket(socket.AF_UNIX) as mute, socket.socket(socket.AF_UNIX) as waiting:
         for client in (mute, waiting):
@@ -197,7 +204,7 @@ def test_a_folder_that_takes_no_socket_keeps_the_daemon_running(
 ) -> None:
     """The work goes on; what does not work is said."""
     (tmp_path / NAME).mkdir()
-    with Control(str(tmp_path), echo):
+    with ControlServer(str(tmp_path), echo):
         pass
     assert "status, explain and release do not work" in caplog.text
 
@@ -206,7 +213,7 @@ def test_an_error_of_the_daemon_is_an_error_here(tmp_path: Path) -> None:
     """With its place and its hint."""
     error = {"error": "nothing is held back", "where": "web", "hint": "look"}
     with (
-        Control(str(tmp_path), lambda asked: asked.reply(error)),
+        ControlServer(str(tmp_path), lambda asked: asked.reply(error)),
         pytest.raises(StateError, match=r"^web: nothing is held back \(look\)$"),
     ):
         ask(str(tmp_path), {})

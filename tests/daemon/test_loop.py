@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyconfd.daemon.control_socket import Asked
+from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.errors import ConfigError, SourceUnavailable
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, Lost, SourceMessage
 from pyconfd.model.resources import Command, Guard
@@ -197,7 +197,7 @@ def test_a_held_change_goes_through_when_it_is_released(world: World) -> None:
         world.settle()
         assert world.live() == "/app/a=1\n"
         said: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-        world.inbox.put(Asked({"do": "release", "name": "app"}, said.put))
+        world.inbox.put(ControlRequest({"do": "release", "name": "app"}, said.put))
         assert said.get(timeout=120) == {"released": ["app"]}
         world.settle()
         assert world.live() == ""

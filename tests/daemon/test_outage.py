@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyconfd.daemon.outage import Away
+from pyconfd.daemon.outage import OutageTracker
 from pyconfd.errors import SourceRefused, SourceUnavailable
 
 HUNG = SourceUnavailable("no etcd node answers: a:1: no answer in time")
@@ -26,14 +26,14 @@ FOREIGN = SourceRefused("the server's certificate comes from an unknown authorit
 )
 def test_only_what_is_new_is_said(causes: list[SourceUnavailable], said: list[bool]) -> None:
     """In the order in which the causes are heard; the newest is always there to be asked for."""
-    away = Away()
+    away = OutageTracker()
     assert [away.heard(cause, float(number)) for number, cause in enumerate(causes)] == said
     assert (away.cause, away.since_s) == (str(causes[-1]), 0.0)
 
 
 def test_the_next_outage_is_said_again() -> None:
     """Also for the same reason; and an end that ends nothing is no news."""
-    away = Away()
+    away = OutageTracker()
     assert not away.ended()
     assert away.heard(DOWN, 1.0)
     assert away.ended()

@@ -14,7 +14,7 @@ from pyconfd.model.resources import Command
 from pyconfd.model.steps import Checked, Refused, Reloaded, ReloadFailed, Staged
 from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.journal import Journal
-from pyconfd.pipeline.journal_entries import Entry
+from pyconfd.pipeline.journal_entries import JournalEntry
 from pyconfd.pipeline.reload import reload
 from pyconfd.system.proc import Commands
 from tests.support.steps import in_child, may_mount, mount, private_mounts, rendered, strays_in
@@ -70,7 +70,7 @@ def test_a_full_state_folder_keeps_the_live_file(tmp_path: Path) -> None:
         journal = Journal(str(state))
         (state / "filler").write_bytes(b"x" * 4096)
         number = 0
-        entry = Entry("/x", "/x", "/x~", "", None, "")
+        entry = JournalEntry("/x", "/x", "/x~", "", None, "")
         with pytest.raises(StateError, match="No space left"):
             while number < 100:
                 number = journal.intend("s" * 500, "r", 1.0, [entry])

@@ -10,15 +10,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from pyconfd.daemon.control_socket import Asked
+from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.http_endpoints import listener
-from pyconfd.observe.http import MOST_CLIENTS, Listener, Page
+from pyconfd.observe.http import MOST_CLIENTS, HttpResponse, Listener
 from tests.support.daemons.etcd import wait_until
 
 
 @pytest.fixture
 def served() -> Iterator[Listener]:
-    pages = {"/a": lambda: Page(200, "text/plain", b"hello"), "/b": lambda: Page(503, "x/y", b"")}
+    pages = {
+        "/a": lambda: HttpResponse(200, "text/plain", b"hello"),
+        "/b": lambda: HttpResponse(503, "x/y", b""),
+    }
     with Listener("127.0.0.1", 0, pages) as found:
         yield found
 
@@ -75,7 +78,7 @@ def test_an_address_that_is_taken_is_said_and_the_daemon_goes_on(
 
 def test_a_loop_that_does_not_turn_is_told_in_time() -> None:
     """The page does not wait longer than it was told."""
-    inbox: queue.SimpleQueue[Asked] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[ControlRequest] = queue.SimpleQueue()
     with listener("127.0.0.1", 0, inbox.put, answer_s=0.05) as found:
         assert get(found.port, "/health")[0] == 503
         assert get(found.port, "/metrics")[2].startswith(b"pyconfd gives no answer")

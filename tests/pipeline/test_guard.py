@@ -8,7 +8,7 @@ import pytest
 
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Guard, Origin, Resource
-from pyconfd.pipeline.guard import Good, objection
+from pyconfd.pipeline.guard import Baseline, objection
 from pyconfd.pipeline.store import Snapshot, Store
 
 BEFORE = ("/p/a/1", "/p/a/2", "/p/a/3", "/p/a/4")
@@ -26,7 +26,7 @@ def snapshot(*keys: str) -> Snapshot:
 
 def why(guard: Guard, *keys: str, before: tuple[str, ...] | None = BEFORE) -> str:
     """What speaks against these keys after those."""
-    good = Good(snapshot(*before)) if before is not None else None
+    good = Baseline(snapshot(*before)) if before is not None else None
     return objection(replace(RESOURCE, guard=guard), good, snapshot(*keys))
 
 
@@ -68,6 +68,6 @@ def test_at_the_first_start_there_is_nothing_to_compare_with() -> None:
 def test_after_a_restart_the_number_of_keys_is_compared() -> None:
     """Their names are not known any more; an emptied store is held back all the same."""
     resource = replace(RESOURCE, guard=Guard(max_shrink=0.5))
-    assert objection(resource, Good(count=4), snapshot()).startswith("all 4 keys are gone")
-    assert objection(resource, Good(count=4), snapshot(*BEFORE[:1])).startswith("3 of 4 keys")
-    assert objection(resource, Good(count=4), snapshot(*BEFORE[:2])) == ""
+    assert objection(resource, Baseline(count=4), snapshot()).startswith("all 4 keys are gone")
+    assert objection(resource, Baseline(count=4), snapshot(*BEFORE[:1])).startswith("3 of 4 keys")
+    assert objection(resource, Baseline(count=4), snapshot(*BEFORE[:2])) == ""

@@ -10,16 +10,18 @@ import pytest
 
 from pyconfd.errors import StateError
 from pyconfd.pipeline.journal import Journal
-from pyconfd.pipeline.journal_entries import Entry
+from pyconfd.pipeline.journal_entries import JournalEntry
 from pyconfd.pipeline.recovery import Recovery
 
 
-def entry(tmp_path: Path, name: str = "a", *, staged: bool = False, digest: str = "new") -> Entry:
+def entry(
+    tmp_path: Path, name: str = "a", *, staged: bool = False, digest: str = "new"
+) -> JournalEntry:
     """A file of a swap; `staged` says whether its rename is still to come."""
     path = tmp_path / f".{name}.{digest}.pyconfd~"
     if staged:
         path.write_bytes(b"")
-    return Entry(str(tmp_path / name), str(tmp_path / name), str(path), "", "old", digest)
+    return JournalEntry(str(tmp_path / name), str(tmp_path / name), str(path), "", "old", digest)
 
 
 def again(tmp_path: Path) -> tuple[Journal, Recovery]:
@@ -147,7 +149,7 @@ def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
 def test_paths_that_are_not_utf8_survive(tmp_path: Path) -> None:
     """As Python holds them: with surrogates."""
     journal, _ = again(tmp_path)
-    odd = Entry("/\udcff", "/\udcff", "/\udcff~", "", None, "d")
+    odd = JournalEntry("/\udcff", "/\udcff", "/\udcff~", "", None, "d")
     journal.intend("svc", "x", 5.0, [odd])
     assert again(tmp_path)[1].owed[0].dest == "/\udcff"
     for line in (tmp_path / "state/journal").read_bytes().splitlines():

@@ -23,7 +23,7 @@ from pyconfd.pipeline.render.formats import load_format
 from pyconfd.pipeline.render.function_errors import FunctionFault
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.render.structure import compare
-from pyconfd.pipeline.render.value_checks import Judge
+from pyconfd.pipeline.render.value_checks import ValueChecker
 from pyconfd.pipeline.store import Store
 
 # Pieces that mean something to nginx, HAProxy, Apache, keepalived, Jinja2 or a shell.
@@ -149,7 +149,7 @@ FORMATS = st.sampled_from(["nginx", "haproxy", "apache", "keepalived"])
 def test_both_lines_of_defence_agree(kind: str, values: list[str]) -> None:
     """What the first line accepts never changes the shape that the second compares."""
     rules = load_format(kind)
-    judge = Judge(rules)
+    judge = ValueChecker(rules)
     end = rules.structure.ends
     for value in values:
         for form in (judge.text, judge.quoted, judge.words):

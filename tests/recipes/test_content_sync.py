@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import Broken, load_recipe
+from pyconfd.config.recipes import BrokenExample, load_recipe
 from pyconfd.config.shipped import RECIPES
 from tests.support.daemons.balanced import (
     WWW,
@@ -313,7 +313,7 @@ BROKEN = [one for one in EXAMPLE.broken if "two ports" not in one.why]
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.why.replace(" ", "-"))
-def test_bad_input_changes_nothing_and_is_said(running: Edge, broken: Broken) -> None:
+def test_bad_input_changes_nothing_and_is_said(running: Edge, broken: BrokenExample) -> None:
     """Refused by the name of its key or with file and line; what is rendered stays."""
     first = running.nodes[0]
     changed = broken.edit.set.keys() | set(broken.edit.unset)

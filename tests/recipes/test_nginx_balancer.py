@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import Broken, load_recipe
+from pyconfd.config.recipes import BrokenExample, load_recipe
 from tests.support.daemons.balanced import (
     IMG,
     WWW,
@@ -200,7 +200,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.why.replace(" ", "-"))
-def test_bad_input_changes_nothing_and_is_said(edge: Edge, broken: Broken) -> None:
+def test_bad_input_changes_nothing_and_is_said(edge: Edge, broken: BrokenExample) -> None:
     """Under load: refused by the name of its key or with file and line; nothing changes."""
     changed = broken.edit.set.keys() | set(broken.edit.unset)
     before = {key: value for key in changed if (value := edge.etcd.get(key)) is not None}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import Broken, load_recipe
+from pyconfd.config.recipes import BrokenExample, load_recipe
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.daemons.nginx_sites import (
@@ -228,7 +228,7 @@ def test_a_site_comes_and_goes_with_its_keys(site: Site) -> None:
 
 
 @pytest.mark.parametrize("broken", EXAMPLE.broken, ids=lambda one: one.why.replace(" ", "-"))
-def test_bad_input_changes_nothing_and_is_said(site: Site, broken: Broken) -> None:
+def test_bad_input_changes_nothing_and_is_said(site: Site, broken: BrokenExample) -> None:
     """The refusal names key or file and line; file, workers and answers are as before."""
     put_all(site.etcd, {key: value for key, value in EXAMPLE.keys.items() if f"{GUIDE}/up" in key})
     site.shows("server 192.168.1.120:8080;")

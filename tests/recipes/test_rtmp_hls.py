@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.recipes import Broken, load_recipe
+from pyconfd.config.recipes import BrokenExample, load_recipe
 from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.daemons.nginx_sites import put_all
 from tests.support.daemons.nginx_trees import MODULES
@@ -239,7 +239,7 @@ BROKEN = [one for one in EXAMPLE.broken if not one.why.startswith(OTHERS)]
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda one: one.why.replace(" ", "-"))
-def test_bad_input_changes_nothing_and_is_said(running: Streams, broken: Broken) -> None:
+def test_bad_input_changes_nothing_and_is_said(running: Streams, broken: BrokenExample) -> None:
     """Refused by the name of its key, or by nginx with file and line; it goes on serving."""
     daemon, origin = running.daemons[0], running.origin
     changed = broken.edit.set.keys() | set(broken.edit.unset)

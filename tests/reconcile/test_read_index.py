@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from pyconfd.model.keys import is_under
-from pyconfd.model.steps import Reads
+from pyconfd.model.reads import Reads
 from pyconfd.reconcile.read_index import ReadIndex
 
 

@@ -8,7 +8,7 @@ from pyconfd.registration.health import (
     STARTING_INTERVAL_S,
     Health,
     HealthRule,
-    Verdict,
+    HealthVerdict,
     all_healthy,
     next_probe_in,
     probed,
@@ -28,22 +28,22 @@ def after(results: str, rule: HealthRule = RULE, start: Health | None = None) ->
 @pytest.mark.parametrize(
     ("results", "verdict"),
     [
-        ("", Verdict.STARTING),
-        ("+", Verdict.STARTING),
-        ("++", Verdict.HEALTHY),
-        ("+-+", Verdict.STARTING),
-        ("+-++", Verdict.HEALTHY),
-        ("--", Verdict.STARTING),
-        ("---", Verdict.FAILING),
-        ("++--", Verdict.HEALTHY),
-        ("++--+--", Verdict.HEALTHY),
-        ("++---", Verdict.FAILING),
-        ("++---+", Verdict.FAILING),
-        ("++---++", Verdict.HEALTHY),
-        ("++---+-+", Verdict.FAILING),
+        ("", HealthVerdict.STARTING),
+        ("+", HealthVerdict.STARTING),
+        ("++", HealthVerdict.HEALTHY),
+        ("+-+", HealthVerdict.STARTING),
+        ("+-++", HealthVerdict.HEALTHY),
+        ("--", HealthVerdict.STARTING),
+        ("---", HealthVerdict.FAILING),
+        ("++--", HealthVerdict.HEALTHY),
+        ("++--+--", HealthVerdict.HEALTHY),
+        ("++---", HealthVerdict.FAILING),
+        ("++---+", HealthVerdict.FAILING),
+        ("++---++", HealthVerdict.HEALTHY),
+        ("++---+-+", HealthVerdict.FAILING),
     ],
 )
-def test_verdict_needs_agreement(results: str, verdict: Verdict) -> None:
+def test_verdict_needs_agreement(results: str, verdict: HealthVerdict) -> None:
     """Rise passes in a row make it healthy, fall failures in a row make it fail."""
     assert after(results).verdict is verdict
 
@@ -51,14 +51,16 @@ def test_verdict_needs_agreement(results: str, verdict: Verdict) -> None:
 def test_failures_in_the_start_period_do_not_count() -> None:
     """A slow starter is not failing before its start period is over, and then it may be."""
     rule = HealthRule(rise=1, fall=2, start_period_s=5)
-    assert after("-----", rule).verdict is Verdict.STARTING
-    assert after("-------", rule).verdict is Verdict.FAILING
-    assert after("---+", rule).verdict is Verdict.HEALTHY
+    assert after("-----", rule).verdict is HealthVerdict.STARTING
+    assert after("-------", rule).verdict is HealthVerdict.FAILING
+    assert after("---+", rule).verdict is HealthVerdict.HEALTHY
 
 
 def test_the_start_period_ends_with_the_first_verdict() -> None:
     """Once healthy, failures count even within the start period."""
-    assert after("+--", HealthRule(rise=1, fall=2, start_period_s=60)).verdict is Verdict.FAILING
+    assert (
+        after("+--", HealthRule(rise=1, fall=2, start_period_s=60)).verdict is HealthVerdict.FAILING
+    )
 
 
 def test_it_is_asked_more_often_until_the_first_verdict() -> None:
@@ -78,12 +80,12 @@ def test_all_checks_must_be_healthy_and_the_first_reason_is_told() -> None:
 def test_verdict_agrees_with_a_model(results: list[bool], rise: int, fall: int) -> None:
     """It is what the last run of at least rise passes or fall failures said."""
     rule = HealthRule(rise=rise, fall=fall)
-    health, expected, run = Health(started_at=0.0), Verdict.STARTING, 0
+    health, expected, run = Health(started_at=0.0), HealthVerdict.STARTING, 0
     last: bool | None = None
     for now, passed in enumerate(results):
         health = probed(health, rule, passed, "", float(now))
         run = run + 1 if passed == last else 1
         last = passed
         if run >= (rise if passed else fall):
-            expected = Verdict.HEALTHY if passed else Verdict.FAILING
+            expected = HealthVerdict.HEALTHY if passed else HealthVerdict.FAILING
         assert health.verdict is expected

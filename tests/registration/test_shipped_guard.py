@@ -10,7 +10,7 @@ import pytest
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
 from pyconfd.model.keys import KeyValue, Listed
-from pyconfd.pipeline.guard import Good, objection
+from pyconfd.pipeline.guard import Baseline, objection
 from pyconfd.pipeline.store import Snapshot, Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,4 +40,4 @@ def test_few_of_many_are_no_order_to_drop_the_rest(left: Collection[int], held: 
     """After a wipe the members return one by one; until half of them are back nothing changes."""
     settings = load_settings(["--confdir", str(ROOT)], {})
     (resource,) = load_resources(str(ROOT), settings).resources
-    assert bool(objection(resource, Good(seen(ALL)), seen(left))) is held
+    assert bool(objection(resource, Baseline(seen(ALL)), seen(left))) is held

@@ -13,12 +13,12 @@ from pyconfd.daemon.control_requests import Access, answer
 from pyconfd.daemon.http_endpoints import health, metrics
 from pyconfd.errors import HeldBack, SourceUnavailable
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Origin, Resource
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
     Outcome,
-    Reads,
     Reloaded,
     ReloadFailed,
     Result,
@@ -28,11 +28,11 @@ from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.debt import Debt
 from pyconfd.reconcile.hold import Hold
 from pyconfd.reconcile.service import Job, ServiceState
-from pyconfd.status.counters import BOUNDS_S, Counts
+from pyconfd.status.counters import BOUNDS_S, Counters
 from pyconfd.status.history import History
 from pyconfd.status.measurements import measures
-from pyconfd.status.report import Facts
-from pyconfd.status.summary import Faulty
+from pyconfd.status.report import StatusFacts
+from pyconfd.status.summary import ConfigFaults
 
 RELOAD = "nginx -s reload"
 WEB = Resource(
@@ -52,7 +52,7 @@ def outcome(result: Result, of: Resource = WEB, **more: Any) -> Outcome:
     return Outcome(resource=of, result=result, digest="d", revision=7, **more)
 
 
-def facts(history: History, **more: Any) -> Facts:
+def facts(history: History, **more: Any) -> StatusFacts:
     state = more.pop("state", ServiceState(name=RELOAD))
     known: dict[str, Any] = {
         "now_s": 1000.0, "now_at": 1_000_000.0, "about": {"version": "1.2"}, "source": "etcd",
@@ -60,10 +60,10 @@ def facts(history: History, **more: Any) -> Facts:
         "resources": {"web": WEB, "sites": SITES}, "unready": (), "services": {RELOAD: state},
         "active": {RELOAD: state}, "history": history, "stopping": False,
     }  # fmt: skip
-    return Facts(**{**known, **more})
+    return StatusFacts(**{**known, **more})
 
 
-def samples(counts: Counts, of: Facts, keys: int = 3) -> Sample:
+def samples(counts: Counters, of: StatusFacts, keys: int = 3) -> Sample:
     """What Prometheus reads: (name, labels) -> value."""
     page = metrics(measures(of, counts, keys))
     assert page.status == 200
@@ -78,7 +78,7 @@ def value(found: Sample, name: str, **labels: str) -> float | None:
     return found.get((f"pyconfd_{name}", frozenset(labels.items())))
 
 
-def noted(counts: Counts, history: History, report: LaneReport, now_s: float = 10.0) -> None:
+def noted(counts: Counters, history: History, report: LaneReport, now_s: float = 10.0) -> None:
     """As the loop does it."""
     counts.ended(report, now_s, now_s + 500_000)
     history.note(report, now_s + 500_000)
@@ -86,7 +86,7 @@ def noted(counts: Counts, history: History, report: LaneReport, now_s: float = 1
 
 def test_what_the_store_says_is_counted() -> None:
     """Messages by kind, keys that changed, and the age of the last one that was heard."""
-    counts = Counts()
+    counts = Counters()
     counts.heard(Listed("etcd", 1, 1, ()), 900.0)
     counts.heard(Changed("etcd", 2, ()), 980.0)
     counts.heard(Progressed("etcd", 2), 990.0)
@@ -97,20 +97,20 @@ def test_what_the_store_says_is_counted() -> None:
         assert value(found, "store_messages_total", kind=kind) == 1
     assert value(found, "store_changes_total") == 5
     assert value(found, "configuration_faults") == 0
-    faulty = facts(History(), faulty=Faulty(("a", "b"), 0.0, taken=False))
-    assert value(samples(Counts(), faulty), "configuration_faults") == 2
+    faulty = facts(History(), faulty=ConfigFaults(("a", "b"), 0.0, taken=False))
+    assert value(samples(Counters(), faulty), "configuration_faults") == 2
     assert value(found, "store_last_message_age_seconds") == 10
     assert value(found, "store_connected") == 0
     assert value(found, "store_revision") == 812
     assert value(found, "store_keys") == 3
     assert value(found, "ready") == 1
     assert value(found, "build_info", version="1.2") == 1
-    assert value(samples(Counts(), facts(History())), "store_last_message_age_seconds") is None
+    assert value(samples(Counters(), facts(History())), "store_last_message_age_seconds") is None
 
 
 def test_a_held_change_shows_with_its_group_and_guard() -> None:
     """And no longer once it is let through; a group of two members is one held change."""
-    counts, history = Counts(), History()
+    counts, history = Counters(), History()
     one, other = replace(WEB, group="edge"), replace(WEB, name="api", dest="/api", group="edge")
     held = passed(outcome(Result.HELD, one, error=HELD), outcome(Result.HELD, other, error=HELD))
     noted(counts, history, held)
@@ -142,7 +142,7 @@ def test_a_guard_is_known_by_its_words(why: str, guard: str) -> None:
 
 def test_what_became_of_files_is_counted_by_resource() -> None:
     """The destinations of a pattern under its name: names below a key are no labels."""
-    counts, history = Counts(), History()
+    counts, history = Counters(), History()
     one, other = SITES.for_item("secret-one"), SITES.for_item("secret-two")
     noted(counts, history, passed(outcome(Result.UPDATED, one), outcome(Result.REFUSED, other)))
     noted(counts, history, passed(outcome(Result.UNCHANGED, one), outcome(Result.REFUSED, other)))
@@ -161,7 +161,7 @@ def test_what_became_of_files_is_counted_by_resource() -> None:
 
 def test_reloads_debts_and_the_last_success_are_told_by_service() -> None:
     """With how long a reload took."""
-    counts, history = Counts(), History()
+    counts, history = Counters(), History()
     done = CommandReport(RELOAD, 0, 0.07)
     noted(counts, history, passed(outcome(Result.UPDATED), reload=Reloaded(RELOAD, done)), 20.0)
     noted(counts, history, passed(reload=ReloadFailed(RELOAD)), 30.0)
@@ -182,7 +182,7 @@ def test_reloads_debts_and_the_last_success_are_told_by_service() -> None:
 
 def test_the_time_from_a_change_to_live_is_measured() -> None:
     """From the first change of a burst to the end of the pass; not for passes that changed none."""
-    counts = Counts()
+    counts = Counters()
     waiting = ServiceState(name=RELOAD, hold=Hold(100.0, 101.0))
     for generation, result in ((1, Result.UPDATED), (2, Result.UNCHANGED)):
         job = Job(service=RELOAD, generation=generation)
@@ -197,7 +197,7 @@ def test_the_time_from_a_change_to_live_is_measured() -> None:
 
 def test_a_spread_has_every_number_in_its_bucket() -> None:
     """A number that equals a bound is below it, as Prometheus has it."""
-    counts = Counts()
+    counts = Counters()
     for number, seconds in enumerate((*BOUNDS_S, 1000.0)):
         counts.began([Job(service=RELOAD, generation=number)], {}, 0.0)
         counts.ended(passed(generation=number), seconds, 0.0)
@@ -207,7 +207,7 @@ def test_a_spread_has_every_number_in_its_bucket() -> None:
 def test_the_loop_answers_with_plain_data() -> None:
     """On the control socket too; where nothing is counted there is no such question."""
     store = Store()
-    access = Access(lambda _: Reads(), store.snapshot, lambda names: names, Counts())
+    access = Access(lambda _: Reads(), store.snapshot, lambda names: names, Counters())
     said = answer({"do": "measure"}, facts(History()), access).answer
     assert json.loads(json.dumps(said))["revision"] == 812
     said = answer({"do": "measure"}, facts(History()), access._replace(counts=None)).answer
@@ -227,13 +227,13 @@ def test_the_loop_answers_with_plain_data() -> None:
 )  # fmt: skip
 def test_health_says_what_is_wrong(more: dict[str, Any], status: int, said: str) -> None:
     """200 when it is ready and the store answers."""
-    page = health(measures(facts(History(), **more), Counts(), 0))
+    page = health(measures(facts(History(), **more), Counters(), 0))
     assert (page.status, page.body.decode()) == (status, said)
 
 
 def test_a_refused_file_is_no_reason_to_be_unwell() -> None:
     """What runs, runs with its last good file."""
-    counts, history = Counts(), History()
+    counts, history = Counters(), History()
     noted(counts, history, passed(outcome(Result.REFUSED)))
     assert health(measures(facts(history), counts, 0)).status == 200
 

@@ -12,12 +12,12 @@ import pytest
 from pyconfd.daemon.control_requests import MOST_KEYS, Access, answer
 from pyconfd.errors import HeldBack, PyconfdError, StageError, SwapTorn
 from pyconfd.model.keys import KeyValue, Listed
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Guard, Origin, Resource
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
     Outcome,
-    Reads,
     Reloaded,
     ReloadFailed,
     Result,
@@ -27,7 +27,7 @@ from pyconfd.reconcile.debt import Debt
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
 from pyconfd.status.history import History, gist
-from pyconfd.status.report import Facts, picture, summary
+from pyconfd.status.report import StatusFacts, picture, summary
 from pyconfd.status.summary import kind, line
 
 NGINX_SAYS = """\
@@ -67,7 +67,7 @@ def report(*outcomes: Outcome, names: Iterable[str] = (), **more: Any) -> LaneRe
     return LaneReport(service=RELOAD, generation=1, outcomes=outcomes, names=looked_at, **more)
 
 
-def facts(history: History, *resources: Resource, **more: Any) -> Facts:
+def facts(history: History, *resources: Resource, **more: Any) -> StatusFacts:
     state = more.pop("state", ServiceState(name=RELOAD))
     known: dict[str, Any] = {
         "now_s": 1000.0,
@@ -86,7 +86,7 @@ def facts(history: History, *resources: Resource, **more: Any) -> Facts:
         "history": history,
         "stopping": False,
     }
-    return Facts(**{**known, **more})
+    return StatusFacts(**{**known, **more})
 
 
 def row(found: Mapping[str, Any], name: str) -> dict[str, Any]:

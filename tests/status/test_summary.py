@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.daemon.status_notifier import LEAST_S, Telling
+from pyconfd.daemon.status_notifier import LEAST_S, StatusNotifier
 from pyconfd.observe.log import LOG
 from pyconfd.status.summary import (
     TROUBLES,
-    Bad,
-    Faulty,
+    ConfigFaults,
+    FailedReload,
     Outage,
-    Owed,
     Summary,
+    Unhealthy,
     brief,
     kind,
     line,
@@ -28,9 +28,9 @@ from pyconfd.system.sdnotify import Notifier
 
 NOW = 1_000_000.0
 OK = Summary(resources=20, revision=812)
-SITES = Bad("sites", "refused", 'unexpected "}" in nginx.conf:12')
-HELD = Bad("edge", "held", "all 3 keys are gone")
-OWED = Owed("nginx -s reload", NOW - 12, "exit status 1")
+SITES = Unhealthy("sites", "refused", 'unexpected "}" in nginx.conf:12')
+HELD = Unhealthy("edge", "held", "all 3 keys are gone")
+OWED = FailedReload("nginx -s reload", NOW - 12, "exit status 1")
 LOST = Outage("connection refused", NOW - 40)
 
 
@@ -66,19 +66,21 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
             "refused,owed,lost",
         ),
         (
-            replace(OK, faulty=Faulty(("app.toml:3: unknown key", "b.j2:1: x"), NOW - 60, True)),
+            replace(
+                OK, faulty=ConfigFaults(("app.toml:3: unknown key", "b.j2:1: x"), NOW - 60, True)
+            ),
             "2 faults in conf.d for 60 s, left out (app.toml:3: unknown key; b.j2:1: x); "
             "20 fine at revision 812",
             "faulty",
         ),
         (
-            replace(OK, faulty=Faulty(("app.toml:3: x",), NOW - 200, False), outage=LOST),
+            replace(OK, faulty=ConfigFaults(("app.toml:3: x",), NOW - 200, False), outage=LOST),
             "new configuration refused for 3 min, the former one runs (1 fault: app.toml:3: x); "
             "store lost for 40 s: connection refused; 20 fine at revision 812",
             "faulty,lost",
         ),
         (
-            replace(OK, owed=(OWED, Owed("apachectl graceful", NOW - 200, ""))),
+            replace(OK, owed=(OWED, FailedReload("apachectl graceful", NOW - 200, ""))),
             "2 reloads owed for 3 min (nginx -s reload: exit status 1; apachectl graceful); "
             "20 fine at revision 812",
             "owed",
@@ -94,7 +96,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
             "5 refused (s0: x; s1: x; s2: x; and 2 more), 15 fine",
             "refused",
         ),
-        (Summary(resources=1, bad=(Bad("a", "torn", ""),)), "1 torn (a)", "torn"),
+        (Summary(resources=1, bad=(Unhealthy("a", "torn", ""),)), "1 torn (a)", "torn"),
     ],
 )
 def test_the_line_says_what_is_wrong_and_what_is_fine(
@@ -110,7 +112,7 @@ def test_every_combination_of_troubles_is_one_line_that_names_each() -> None:
     several = (LOST, None), ((OWED,), ()), (True, False), (0, 2)
     for count in range(len(TROUBLES) + 1):
         for names in itertools.combinations(TROUBLES, count):
-            bad = tuple(Bad(f"r-{name}", name, f"why\n{name}") for name in names)
+            bad = tuple(Unhealthy(f"r-{name}", name, f"why\n{name}") for name in names)
             for outage, owed, listed, waiting in itertools.product(*several):
                 summary = Summary(
                     resources=9, listed=listed, waiting=waiting, bad=bad, owed=owed, outage=outage
@@ -154,7 +156,7 @@ def test_systemd_is_told_each_change_and_the_log_each_new_kind(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
         systemd.settimeout(60)
-        telling = Telling(Notifier({"NOTIFY_SOCKET": path}))
+        telling = StatusNotifier(Notifier({"NOTIFY_SOCKET": path}))
         with caplog.at_level(logging.INFO, "pyconfd"):
             telling.tell(OK, 100.0)
             telling.tell(replace(OK, revision=813), 100.1)
@@ -175,7 +177,7 @@ def test_systemd_is_told_each_change_and_the_log_each_new_kind(
 
 def test_without_systemd_only_a_new_kind_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """And nothing is held back that would wake the loop."""
-    telling = Telling(Notifier({}))
+    telling = StatusNotifier(Notifier({}))
     with caplog.at_level(logging.INFO, "pyconfd"):
         for number in range(3):
             telling.tell(replace(OK, revision=number + 1), float(number) / 10)
@@ -185,7 +187,7 @@ def test_without_systemd_only_a_new_kind_is_said(caplog: pytest.LogCaptureFixtur
 
 def test_a_set_that_is_taken_anew_is_no_news_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """SIGHUP: all is looked at again, and comes out as before."""
-    telling = Telling(Notifier({}))
+    telling = StatusNotifier(Notifier({}))
     with caplog.at_level(logging.INFO, "pyconfd"):
         for summary in (replace(OK, listed=False), OK, replace(OK, waiting=20), OK):
             telling.tell(summary, 1.0)

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyconfd.apply.context import Tools
+from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import Made
-from pyconfd.apply.guard_state import Guards
-from pyconfd.apply.orphaned_debts import Undeclared
+from pyconfd.apply.expansion import MadeFiles
+from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.backends.base import Put, Watch
-from pyconfd.daemon.configuration import Declared
-from pyconfd.daemon.control_socket import Asked
+from pyconfd.daemon.configuration import ActiveConfig
+from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.lanes import Lanes
-from pyconfd.daemon.loop import Loop, Message, Pace, Parts
+from pyconfd.daemon.loop import Loop, LoopDependencies, LoopTimes, Message
 from pyconfd.errors import ConfigError
 from pyconfd.model.resources import Command, Origin, Resource, ResourceSet
 from pyconfd.model.steps import CommandReport
@@ -62,7 +62,7 @@ class NotedLanes(Lanes):
 
     jobs = 0
 
-    def submit(self, tools: Tools, job: Job, *rest: Any) -> None:
+    def submit(self, tools: PassContext, job: Job, *rest: Any) -> None:
         self.jobs += 1
         super().submit(tools, job, *rest)
 
@@ -117,29 +117,29 @@ class World:
     ) -> Iterator[None]:
         """The loop, stopped by a SIGTERM on its inbox at the end."""
         self.journal.recover()
-        tools = Tools(
+        tools = PassContext(
             renderer=Renderer(str(self.templates), {}),
             journal=self.journal,
             run=self.runner,
             drift=Drift(),
-            guards=Guards(str(self.state / "keys.json")),
-            made=Made(str(self.state / "made.json")),
+            guards=GuardState(str(self.state / "keys.json")),
+            made=MadeFiles(str(self.state / "made.json")),
             quarantine=Quarantine(str(self.state / "quarantine.json")),
             work_dir=str(self.state / "check"),
             stopping=lambda: self.loop.stopping,
         )
-        parts = Parts(
+        parts = LoopDependencies(
             source=self.source,
             follow=follow or self.source.watch,
-            declared=Declared(self._load, self._load(), tools.renderer, 0.0),
+            declared=ActiveConfig(self._load, self._load(), tools.renderer, 0.0),
             tools=tools,
             lanes=self.lanes,
             inbox=self.inbox,
             commands=Commands(),
             notify=Notifier({}),
-            pace=Pace(**{"resync_s": 0.0, **pace}),
+            pace=LoopTimes(**{"resync_s": 0.0, **pace}),
             owed=frozenset(owed),
-            undeclared=Undeclared(self.journal),
+            undeclared=OrphanedDebts(self.journal),
         )
         self.loop = Loop(parts)
         thread = threading.Thread(target=self.loop.run, name="loop under test")
@@ -164,7 +164,7 @@ class World:
     def ask(self, do: str, name: str = "") -> Mapping[str, Any]:
         """The loop's answer to a question."""
         said: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-        self.inbox.put(Asked({"do": do, "name": name}, said.put))
+        self.inbox.put(ControlRequest({"do": do, "name": name}, said.put))
         return said.get(timeout=PATIENCE_S)
 
     def settle(self) -> Mapping[str, Any]:

@@ -14,8 +14,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Origin, Resource
-from pyconfd.model.steps import Reads, Rendered
+from pyconfd.model.steps import Rendered
 from pyconfd.system.files import SUFFIX, digest
 from tests.support.daemons.etcd import PATIENCE_S
 

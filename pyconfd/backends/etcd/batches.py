@@ -19,7 +19,7 @@ _DELETE = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Landmark:
+class LastEvent:
     """The last key known to have changed: raw key, when, and its value, None when deleted."""
 
     key: bytes
@@ -28,21 +28,21 @@ class Landmark:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class RevisionBatch:
     """
     All that changed up to `revision`, of one or more whole revisions, in the store's order.
 
-    revisions: how many. strangers: how many events were of no prefix of ours.
+    revisions: how many. foreign_events: how many events were of no prefix of ours.
     """
 
     revision: int
     revisions: int
     changes: tuple[KeyChange, ...]
-    landmark: Landmark
-    strangers: int
+    landmark: LastEvent
+    foreign_events: int
 
 
-class Door:
+class PrefixFilter:
     """Which keys are ours: at or below one of the prefixes."""
 
     def __init__(self, prefixes: Iterable[str]) -> None:
@@ -67,13 +67,13 @@ class Assembler(Protocol):
     def newest(self) -> int:
         """The newest revision that is held back, 0 when none is."""
 
-    def take(self, response: Any) -> Whole | None:
+    def take(self, response: Any) -> RevisionBatch | None:
         """A response with events, or a part of one."""
 
-    def fenced(self, revision: int) -> Whole | None:
+    def fenced(self, revision: int) -> RevisionBatch | None:
         """The server said that every watch is at `revision`."""
 
-    def release(self) -> Whole | None:
+    def release(self) -> RevisionBatch | None:
         """Give out what is held: the server does not answer."""
 
 
@@ -82,11 +82,11 @@ class Single:
 
     newest = 0
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: PrefixFilter) -> None:
         self._door = door
         self._parts: list[Any] = []
 
-    def take(self, response: Any) -> Whole | None:
+    def take(self, response: Any) -> RevisionBatch | None:
         if response.fragment:
             self._parts.extend(response.events)
             return None
@@ -95,17 +95,17 @@ class Single:
             events, self._parts = [*self._parts, *events], []
         return whole(events, self._door) if events else None
 
-    def fenced(self, revision: int) -> Whole | None:  # noqa: ARG002  (nothing is ever held)
+    def fenced(self, revision: int) -> RevisionBatch | None:  # noqa: ARG002  (nothing is ever held)
         return None
 
-    def release(self) -> Whole | None:
+    def release(self) -> RevisionBatch | None:
         return None
 
 
 class Fenced:
     """Several watches: events are held until a fence (an answer for all watches) passes them."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: PrefixFilter) -> None:
         self._door = door
         self._held: list[Any] = []
         self._unfinished: set[int] = set()
@@ -114,7 +114,7 @@ class Fenced:
     def newest(self) -> int:
         return max((each.kv.mod_revision for each in self._held), default=0)
 
-    def take(self, response: Any) -> Whole | None:
+    def take(self, response: Any) -> RevisionBatch | None:
         self._held.extend(response.events)
         if response.fragment:
             self._unfinished.add(response.watch_id)
@@ -122,7 +122,7 @@ class Fenced:
             self._unfinished.discard(response.watch_id)
         return None
 
-    def fenced(self, revision: int) -> Whole | None:
+    def fenced(self, revision: int) -> RevisionBatch | None:
         if self._unfinished:
             return None
         passed = [each for each in self._held if each.kv.mod_revision <= revision]
@@ -132,11 +132,11 @@ class Fenced:
         passed.sort(key=lambda event: event.kv.mod_revision)
         return whole(passed, self._door)
 
-    def release(self) -> Whole | None:
+    def release(self) -> RevisionBatch | None:
         return self.fenced(self.newest)
 
 
-def whole(events: Sequence[Any], door: Door) -> Whole:
+def whole(events: Sequence[Any], door: PrefixFilter) -> RevisionBatch:
     """The changes of the events that are ours, and where the history now stands."""
     changes = []
     revision = revisions = 0
@@ -150,8 +150,8 @@ def whole(events: Sequence[Any], door: Door) -> Whole:
             value = None if event.type == _DELETE else kv.value
             changes.append(KeyChange(key, value, revision, kv.lease))
     last = events[len(events) - 1]
-    mark = Landmark(last.kv.key, revision, None if last.type == _DELETE else last.kv.value)
-    return Whole(revision, revisions, tuple(changes), mark, len(events) - len(changes))
+    mark = LastEvent(last.kv.key, revision, None if last.type == _DELETE else last.kv.value)
+    return RevisionBatch(revision, revisions, tuple(changes), mark, len(events) - len(changes))
 
 
 def covering_range(spans: Sequence[Span]) -> tuple[bytes, bytes]:

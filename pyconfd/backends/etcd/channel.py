@@ -21,12 +21,19 @@ from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.endpoints import (
     Endpoint,
-    Ring,
+    EndpointRing,
     find_endpoints,
     parse_endpoint,
     proxy_to,
 )
-from pyconfd.backends.etcd.errors import NO_ANSWER, Asked, Fault, Remedy, summary, translate
+from pyconfd.backends.etcd.errors import (
+    NO_ANSWER,
+    CallContext,
+    FailedCall,
+    Remedy,
+    summary,
+    translate,
+)
 from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 from pyconfd.errors import PyconfdError, SourceError, SourceRefused, SourceUnavailable
 
@@ -86,7 +93,7 @@ class EtcdChannel:
         self._lock = threading.Lock()
         self._login_lock = threading.Lock()
         self._closed = threading.Event()
-        self._ring: Ring | None = None
+        self._ring: EndpointRing | None = None
         self._link: Link | None = None
         self._token = ""
 
@@ -117,7 +124,7 @@ class EtcdChannel:
             if not link.proven:  # leave time for the endpoints that were not tried yet
                 left_s /= max(1, self.size - len(failures))
             fault = self._try(link, name, request, left_s, what)
-            if not isinstance(fault, Fault):
+            if not isinstance(fault, FailedCall):
                 return fault
             if fault.remedy is not Remedy.ELSEWHERE or not isinstance(fault.error, SourceError):
                 raise fault.error
@@ -133,7 +140,7 @@ class EtcdChannel:
     def unary_once(self, link: Link, name: str, request: Any, *, timeout_s: float) -> Any:
         """Call over this very link, once. Raises the same errors."""
         fault = self._try(link, name, request, timeout_s, "")
-        if isinstance(fault, Fault):
+        if isinstance(fault, FailedCall):
             raise fault.error
         return fault
 
@@ -162,10 +169,12 @@ class EtcdChannel:
             except grpc.RpcError as error:
                 fault = self.translate(link, error, what)
             except ValueError:  # grpc's word for a channel that another thread has closed
-                fault = Fault(Remedy.ELSEWHERE, SourceUnavailable("the connection was dropped"))
+                fault = FailedCall(
+                    Remedy.ELSEWHERE, SourceUnavailable("the connection was dropped")
+                )
             except PyconfdError as error:
                 remedy = Remedy.NONE if isinstance(error, SourceRefused) else Remedy.ELSEWHERE
-                fault = Fault(remedy, error)
+                fault = FailedCall(remedy, error)
             else:
                 link.proven = True
                 return answer
@@ -194,16 +203,16 @@ class EtcdChannel:
         if not self._options.srv_domain or self._closed.is_set():
             return
         try:
-            ring = Ring(find_endpoints(self._options))
+            ring = EndpointRing(find_endpoints(self._options))
         except SourceError:
             return  # what was known is still the best guess
         with self._lock:
             if self._ring is not None and not all(each in self._ring for each in ring):
                 self._ring = ring
 
-    def translate(self, link: Link, error: Any, what: str = "") -> Fault:
+    def translate(self, link: Link, error: Any, what: str = "") -> FailedCall:
         """A grpc error that came over `link` in our words."""
-        asked = Asked(str(link.endpoint), self._options.username, what)
+        asked = CallContext(str(link.endpoint), self._options.username, what)
         return translate(error.code().name, error.details() or "", asked)
 
     def _explain(self, link: Link, error: SourceError) -> SourceError:
@@ -234,7 +243,7 @@ class EtcdChannel:
         ring = self._ring
         if ring is None:
             # Not under the lock: DNS may take its time, and nobody who closes waits for it.
-            found = Ring(find_endpoints(self._options))
+            found = EndpointRing(find_endpoints(self._options))
             with self._lock:
                 self._ring = ring = self._ring or found
         with self._lock:

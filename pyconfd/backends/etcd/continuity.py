@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-from pyconfd.backends.etcd.batches import Landmark
+from pyconfd.backends.etcd.batches import LastEvent
 from pyconfd.backends.etcd.listing import Span, encode, key_values
 from pyconfd.backends.etcd.protobuf import message
 from pyconfd.model.keys import KeyChange, KeyValue, is_under
@@ -27,11 +27,11 @@ FEW_SPANS = 20
 Question = tuple[Any, Callable[[Any], bool]]
 
 
-class History:
+class Continuity:
     """`mark`: the last change that is known, None when there was none."""
 
     def __init__(self) -> None:
-        self.mark: Landmark | None = None
+        self.mark: LastEvent | None = None
         # Everything, while that is little: key path -> mod revision and value.
         self._held: dict[str, tuple[int, bytes]] | None = None
 
@@ -40,13 +40,13 @@ class History:
         newest = max(keys, key=attrgetter("mod_revision"), default=None)
         self.mark = None
         if newest:
-            self.mark = Landmark(encode(newest.key), newest.mod_revision, newest.value)
+            self.mark = LastEvent(encode(newest.key), newest.mod_revision, newest.value)
         self._held = {}
         self._hold((each.key, each.mod_revision, each.value) for each in keys)
         if len(self._held or ()) < len(keys):
             self._held = None  # two spellings of one path: which of them is shown is chance
 
-    def changed(self, mark: Landmark, changes: Iterable[KeyChange]) -> None:
+    def changed(self, mark: LastEvent, changes: Iterable[KeyChange]) -> None:
         """Whole revisions were handed on; `mark` is the last event, a stranger's maybe."""
         self.mark = mark
         self._hold((each.key, each.mod_revision, each.value) for each in changes)
@@ -81,7 +81,7 @@ class History:
             yield from (_contents(span, revision, held) for span in spans)
 
 
-def _last_change(mark: Landmark, revision: int, *, whole: bool, alone: bool) -> Iterator[Question]:
+def _last_change(mark: LastEvent, revision: int, *, whole: bool, alone: bool) -> Iterator[Question]:
     now = message("RangeRequest")(key=mark.key, revision=revision, keys_only=not whole)
     if mark.value is not None:
         known = (mark.mod_revision, mark.value if whole else b"")

@@ -31,7 +31,7 @@ GRACE_S = 5.0
 LONGEST_GRACE_S = 300.0
 
 
-class Phase(Enum):
+class CursorPhase(Enum):
     """What is known of the position."""
 
     UNSYNCED = "unsynced"
@@ -49,7 +49,7 @@ class Cursor:
     show, and which; None and 0 when it is not behind. strikes: how often that was so in a row.
     """
 
-    phase: Phase = Phase.UNSYNCED
+    phase: CursorPhase = CursorPhase.UNSYNCED
     revision: int = 0
     cluster_id: int = 0
     shown: int = 0
@@ -117,13 +117,13 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RelistRequested:
     """Somebody wants a fresh list."""
 
     reason: str
 
 
-Message = ListedAt | Batch | Notice | Compacted | Ended | Verified | Probed | Asked
+Message = ListedAt | Batch | Notice | Compacted | Ended | Verified | Probed | RelistRequested
 
 
 # Commands
@@ -167,7 +167,9 @@ def step(cursor: Cursor, message: Message) -> tuple[Cursor, Command | None]:
     """The next cursor, and the one thing to do, if any."""
     match message:
         case ListedAt(cluster_id, revision):
-            listed = Cursor(Phase.SYNCED, revision, cluster_id, revision, strikes=cursor.strikes)
+            listed = Cursor(
+                CursorPhase.SYNCED, revision, cluster_id, revision, strikes=cursor.strikes
+            )
             return listed, Follow(revision + 1)
         case Batch():
             return _batch(cursor, message)
@@ -177,7 +179,7 @@ def step(cursor: Cursor, message: Message) -> tuple[Cursor, Command | None]:
             return _probed(cursor, message)
         case Compacted():
             return _unsynced(cursor, "the history was compacted")
-        case Asked(reason):
+        case RelistRequested(reason):
             return _unsynced(cursor, reason)
         case Ended():
             return _ended(cursor)
@@ -190,7 +192,7 @@ def _unsynced(cursor: Cursor, reason: str) -> tuple[Cursor, Command | None]:
 
 
 def _batch(cursor: Cursor, batch: Batch) -> tuple[Cursor, Command | None]:
-    if cursor.phase is not Phase.SYNCED:
+    if cursor.phase is not CursorPhase.SYNCED:
         return cursor, None
     if batch.cluster_id != cursor.cluster_id:
         return _unsynced(cursor, "another cluster answers")
@@ -200,7 +202,7 @@ def _batch(cursor: Cursor, batch: Batch) -> tuple[Cursor, Command | None]:
 
 
 def _notice(cursor: Cursor, notice: Notice) -> tuple[Cursor, Command | None]:
-    if cursor.phase is not Phase.SYNCED:
+    if cursor.phase is not CursorPhase.SYNCED:
         return cursor, None
     if notice.cluster_id != cursor.cluster_id:
         return _unsynced(cursor, "another cluster answers")
@@ -217,7 +219,7 @@ def _show(cursor: Cursor, revision: int) -> Cursor:
 
 
 def _probed(cursor: Cursor, probed: Probed) -> tuple[Cursor, Command | None]:
-    if cursor.phase is not Phase.SYNCED:
+    if cursor.phase is not CursorPhase.SYNCED:
         return cursor, None
     if probed.cluster_id != cursor.cluster_id:
         return _unsynced(cursor, "another cluster answers")
@@ -239,21 +241,23 @@ def _silent(cursor: Cursor) -> tuple[Cursor, Command | None]:
     strikes = cursor.strikes + 1
     if cursor.strikes % 2:
         return Cursor(strikes=strikes), List("the stream stayed silent while the store moved on")
-    suspect = replace(cursor, phase=Phase.SUSPECT, behind_since=None, behind_at=0, strikes=strikes)
+    suspect = replace(
+        cursor, phase=CursorPhase.SUSPECT, behind_since=None, behind_at=0, strikes=strikes
+    )
     return suspect, Verify(cursor.revision)
 
 
 def _ended(cursor: Cursor) -> tuple[Cursor, Command | None]:
-    if cursor.phase is not Phase.SYNCED:
+    if cursor.phase is not CursorPhase.SYNCED:
         return cursor, None
-    suspect = replace(cursor, phase=Phase.SUSPECT, behind_since=None, behind_at=0)
+    suspect = replace(cursor, phase=CursorPhase.SUSPECT, behind_since=None, behind_at=0)
     return suspect, Verify(cursor.revision)
 
 
 def _verified(cursor: Cursor, verified: Verified) -> tuple[Cursor, Command | None]:
-    if cursor.phase is not Phase.SUSPECT:
+    if cursor.phase is not CursorPhase.SUSPECT:
         return cursor, None
     if not verified.same:
         return _unsynced(cursor, verified.reason)
-    synced = replace(cursor, phase=Phase.SYNCED, shown=cursor.revision)
+    synced = replace(cursor, phase=CursorPhase.SYNCED, shown=cursor.revision)
     return synced, Follow(cursor.revision + 1)

@@ -105,7 +105,7 @@ def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
     )
 
 
-class Ring:
+class EndpointRing:
     """
     The endpoints in an order of our own, so that many programs spread over the members.
 

@@ -34,7 +34,7 @@ class Remedy(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FailedCall:
     """A failed call: what to do about it and the error to raise if that does not help."""
 
     remedy: Remedy
@@ -42,7 +42,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CallContext:
     """Who asked what of whom, for the message. what: a key path or a range of them."""
 
     endpoint: str
@@ -54,7 +54,7 @@ class Asked:
 _TOKEN = ("invalid auth token", "revision of auth store is old", "user name is empty")
 
 
-def translate(code: str, details: str, asked: Asked) -> Fault:
+def translate(code: str, details: str, asked: CallContext) -> FailedCall:
     """
     code: name of the grpc status code. details: its text, never empty of meaning for etcd.
 
@@ -64,33 +64,33 @@ def translate(code: str, details: str, asked: Asked) -> Fault:
     if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"):
         return _elsewhere(code, details, asked)
     if any(sign in text for sign in _TOKEN):
-        return Fault(Remedy.LOG_IN, no_login(asked))
+        return FailedCall(Remedy.LOG_IN, no_login(asked))
     if code == "PERMISSION_DENIED" or "permission denied" in text:
-        return Fault(Remedy.NONE, no_permission(asked))
+        return FailedCall(Remedy.NONE, no_permission(asked))
     if "authentication failed" in text:
-        return Fault(Remedy.NONE, wrong_password(asked))
+        return FailedCall(Remedy.NONE, wrong_password(asked))
     if "compacted" in text:
         error = RevisionCompacted("the history was compacted", revision=0)
-        return Fault(Remedy.NONE, error)
+        return FailedCall(Remedy.NONE, error)
     if "future revision" in text:
         went_back = "the store's revision went back (wiped or restored)"
-        return Fault(Remedy.NONE, RevisionCompacted(went_back, revision=0))
+        return FailedCall(Remedy.NONE, RevisionCompacted(went_back, revision=0))
     if "space exceeded" in text:
-        return Fault(Remedy.NONE, _full(text, asked))
+        return FailedCall(Remedy.NONE, _full(text, asked))
     if "lease not found" in text:
-        return Fault(Remedy.NONE, LeaseLost("the lease is gone", where=asked.endpoint))
+        return FailedCall(Remedy.NONE, LeaseLost("the lease is gone", where=asked.endpoint))
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):
-        return Fault(Remedy.NONE, SourceRefused(f"etcd refused: {text}", where=asked.endpoint))
+        return FailedCall(Remedy.NONE, SourceRefused(f"etcd refused: {text}", where=asked.endpoint))
     return _elsewhere(code, details, asked)
 
 
-def _elsewhere(code: str, details: str, asked: Asked) -> Fault:
+def _elsewhere(code: str, details: str, asked: CallContext) -> FailedCall:
     silent = code == "DEADLINE_EXCEEDED" or "timed out before receiving SETTINGS" in details
     said = NO_ANSWER if silent else shorten(details)
-    return Fault(Remedy.ELSEWHERE, SourceUnavailable(said, where=asked.endpoint))
+    return FailedCall(Remedy.ELSEWHERE, SourceUnavailable(said, where=asked.endpoint))
 
 
-def _full(text: str, asked: Asked) -> StoreFull:
+def _full(text: str, asked: CallContext) -> StoreFull:
     """The alarm is the whole cluster's, so another member says the same."""
     return StoreFull(
         f"etcd takes no writes: {text}",
@@ -99,7 +99,7 @@ def _full(text: str, asked: Asked) -> StoreFull:
     )
 
 
-def no_permission(asked: Asked) -> SourceRefused:
+def no_permission(asked: CallContext) -> SourceRefused:
     who = f"user {asked.user}" if asked.user else "the given certificate's user"
     return SourceRefused(
         f"{who} has no permission on {asked.what or 'this'}",
@@ -109,7 +109,7 @@ def no_permission(asked: Asked) -> SourceRefused:
     )
 
 
-def wrong_password(asked: Asked) -> SourceRefused:
+def wrong_password(asked: CallContext) -> SourceRefused:
     return SourceRefused(
         f"wrong password for user {asked.user}, or there is no such user",
         where=f"etcd {asked.endpoint}",
@@ -118,7 +118,7 @@ def wrong_password(asked: Asked) -> SourceRefused:
     )
 
 
-def no_login(asked: Asked) -> SourceRefused:
+def no_login(asked: CallContext) -> SourceRefused:
     if asked.user:
         what = f"the token of user {asked.user} was refused again after a fresh login"
     else:

@@ -15,14 +15,14 @@ from queue import Empty
 from typing import Any
 
 from pyconfd.backends.etcd import cursor as at
-from pyconfd.backends.etcd.batches import Assembler, Fenced, Single, Whole, covering_range
+from pyconfd.backends.etcd.batches import Assembler, Fenced, RevisionBatch, Single, covering_range
 from pyconfd.backends.etcd.channel import Link
 from pyconfd.backends.etcd.errors import KEPT, NO_ANSWER, Remedy
-from pyconfd.backends.etcd.probe import Seen, ask_members, look
+from pyconfd.backends.etcd.probe import ProbeResult, ask_members, look
 from pyconfd.backends.etcd.protobuf import load_grpc
-from pyconfd.backends.etcd.stream import Over, Said, Stream
+from pyconfd.backends.etcd.stream import Stream, StreamEnded, StreamResponse
 from pyconfd.backends.etcd.throttle import Advice, heard
-from pyconfd.backends.etcd.watch_session import Item, Session, Wake
+from pyconfd.backends.etcd.watch_session import Item, Wake, WatchSession
 from pyconfd.errors import PyconfdError, SourceError, SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Changed
 
@@ -55,7 +55,7 @@ class Follower:
     stream broke within EARLY_S of its opening, None when it did not.
     """
 
-    def __init__(self, session: Session, link: Link) -> None:
+    def __init__(self, session: WatchSession, link: Link) -> None:
         self._session = session
         self.stream = Stream(session.channel, link, self._hear)
         self.clean = False
@@ -73,7 +73,7 @@ class Follower:
         self._open_until = now + ANSWER_S
         if not session.pace.resting:  # else it is the stream of before that goes on
             session.probe_at_s = now + session.options.probe_interval_s
-            session.strangers = 0
+            session.foreign_events = 0
         self._probing = False
         self._probe_what = ""  # the key path whose reading is refused when the probe is
         self._refused = ""  # what a probe was refused for was told; the stream may go on
@@ -104,7 +104,7 @@ class Follower:
 
     def _take_turn(self, item: Item | None) -> None:
         if self._session.wished:
-            self._tell(at.Asked(self._session.take_wish()))
+            self._tell(at.RelistRequested(self._session.take_wish()))
         elif item is None:
             self._on_time()
         else:
@@ -136,12 +136,12 @@ class Follower:
     def _on_item(self, item: Item) -> None:
         """Words of an earlier stream and wake-ups fall through."""
         match item:
-            case Said(stream, response) if stream is self.stream:
+            case StreamResponse(stream, response) if stream is self.stream:
                 self._cluster_id = response.header.cluster_id
                 self._on_word(response)
-            case Over(stream, error) if stream is self.stream:
+            case StreamEnded(stream, error) if stream is self.stream:
                 self._on_over(error)
-            case Seen(stream, answer, error) if stream is self.stream:
+            case ProbeResult(stream, answer, error) if stream is self.stream:
                 self._probing = False
                 if error is not None:
                     self._on_probe_failed(error)
@@ -169,9 +169,9 @@ class Follower:
             channel.forget_token()
         return fault
 
-    def _hear(self, item: Said | Over) -> None:
+    def _hear(self, item: StreamResponse | StreamEnded) -> None:
         """From the stream's thread: events at once, everything else in the watch's thread."""
-        if isinstance(item, Over) or not item.response.events:
+        if isinstance(item, StreamEnded) or not item.response.events:
             self._session.inbox.put(item)
             return
         with self._turn:
@@ -190,11 +190,11 @@ class Follower:
         if not self._done:
             self._keep_pace(whole, response.header.revision - whole.revision)
 
-    def _keep_pace(self, whole: Whole, behind: int) -> None:
+    def _keep_pace(self, whole: RevisionBatch, behind: int) -> None:
         session = self._session
         session.pace, advice = heard(session.pace, time.monotonic(), whole.revisions, behind)
         if advice is Advice.LIST:
-            self._tell(at.Asked("the stream fell far behind the store"))
+            self._tell(at.RelistRequested("the stream fell far behind the store"))
         elif advice is Advice.REST:
             self.tired = True
             self._leave(session.step(at.Ended()), clean=True)
@@ -245,13 +245,13 @@ class Follower:
         if not self._session.breaks:  # else it has to last first
             self._session.alive()
 
-    def _deliver(self, whole: Whole | None) -> None:
+    def _deliver(self, whole: RevisionBatch | None) -> None:
         if whole is None or self._done:
             return
         session, held = self._session, self._session.cursor.revision
         if not isinstance(self._tell(at.Batch(self._cluster_id, whole.revision)), at.Deliver):
             return
-        session.strangers += whole.strangers
+        session.foreign_events += whole.foreign_events
         changes = whole.changes
         if changes and changes[0].mod_revision <= held:
             changes = tuple(change for change in changes if change.mod_revision > held)
@@ -282,18 +282,18 @@ class Follower:
             session.separate = True
         elif denied and not session.read_again:
             session.read_again = True
-            self._tell(at.Asked("what may be read has changed"))
+            self._tell(at.RelistRequested("what may be read has changed"))
             return
         else:
             self._complain(response.cancel_reason)
         self._leave(session.step(at.Ended()), clean=True)
 
     def _complain(self, reason: str) -> None:
-        from pyconfd.backends.etcd.errors import Asked, translate
+        from pyconfd.backends.etcd.errors import CallContext, translate
 
         session = self._session
         prefixes = ", ".join(span.prefix for span in session.spans)
-        asked = Asked(str(self.stream.link.endpoint), session.options.username, prefixes)
+        asked = CallContext(str(self.stream.link.endpoint), session.options.username, prefixes)
         error = translate("UNKNOWN", reason or "the server ended the watch", asked).error
         if isinstance(error, SourceError):
             session.lose(error)
@@ -332,8 +332,8 @@ class Follower:
     def _too_many_strangers(self) -> bool:
         """Leave the one watch over everything when most of what it brings is not ours."""
         session = self._session
-        strangers, session.strangers = session.strangers, 0
-        if strangers < STRANGERS_PER_PROBE or session.separate or len(session.spans) == 1:
+        foreign_events, session.foreign_events = session.foreign_events, 0
+        if foreign_events < STRANGERS_PER_PROBE or session.separate or len(session.spans) == 1:
             return False
         session.separate = True
         self._leave(session.step(at.Ended()), clean=True)
@@ -370,7 +370,7 @@ class Follower:
             self._session.lose(fault.error)
 
 
-def _plan(session: Session) -> tuple[Assembler, list[tuple[bytes, bytes]]]:
+def _plan(session: WatchSession) -> tuple[Assembler, list[tuple[bytes, bytes]]]:
     """The ranges to watch, and how their responses become whole revisions."""
     spans = session.spans
     if session.separate and len(spans) > 1:

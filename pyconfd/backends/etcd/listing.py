@@ -61,7 +61,7 @@ class _Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Listing:
     """What listing gives: which store, at which revision, what."""
 
     cluster_id: int
@@ -89,7 +89,7 @@ def list_spans(
     timeout_s: float,
     serializable: bool = False,
     progress: Callable[[int], None] | None = None,
-) -> Page:
+) -> Listing:
     """
     Every key of the spans at one revision.
 
@@ -127,7 +127,7 @@ class _Reader:
         self._cluster = 0
         self._keys: list[KeyValue] = []
 
-    def read(self, spans: Sequence[Span]) -> Page:
+    def read(self, spans: Sequence[Span]) -> Listing:
         for first in range(0, len(spans), TXN_RANGES):
             part = spans[first : first + TXN_RANGES]
             size = max(LEAST_FIRST_PAGE, FIRST_PAGE // len(part))
@@ -138,7 +138,7 @@ class _Reader:
                     self._keys += key_values(ask.span, answer.kvs)
                 asks = _next_asks(asks, answers)
                 self._tell()
-        return Page(self._cluster, self._revision, tuple(self._keys))
+        return Listing(self._cluster, self._revision, tuple(self._keys))
 
     def _pages(self, asks: Sequence[_Ask]) -> Sequence[Any]:
         """A page of each, in one call and so at one revision from the first call on."""

@@ -19,7 +19,7 @@ from pyconfd.errors import PyconfdError
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProbeResult:
     """A probe's answer, or grpc's error."""
 
     stream: Stream
@@ -28,7 +28,11 @@ class Seen:
 
 
 def look(
-    channel: EtcdChannel, stream: Stream, key: bytes, timeout_s: float, tell: Callable[[Seen], None]
+    channel: EtcdChannel,
+    stream: Stream,
+    key: bytes,
+    timeout_s: float,
+    tell: Callable[[ProbeResult], None],
 ) -> bool:
     """
     Read a key over the stream's connection; the answer is told from a thread of grpc's.
@@ -39,7 +43,7 @@ def look(
 
     def seen(future: Any) -> None:
         error = future if future.cancelled() else future.exception()
-        tell(Seen(stream, None if error else future.result(), error))
+        tell(ProbeResult(stream, None if error else future.result(), error))
 
     try:
         future = stream.link.unary("KV/Range").future(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd.channel import EtcdChannel
-from pyconfd.backends.etcd.listing import Page, Span, list_spans
+from pyconfd.backends.etcd.listing import Listing, Span, list_spans
 from pyconfd.backends.etcd.protobuf import message
 from pyconfd.errors import SourceError, SourceRefused
 from pyconfd.model.keys import Listed
@@ -38,7 +38,7 @@ class EtcdSource:
     def watch(self, prefixes: Sequence[str], put: Put) -> EtcdWatch:
         from pyconfd.backends.etcd.watch import EtcdWatch
 
-        def lister(channel: EtcdChannel, timeout_s: float) -> tuple[Page, Sequence[Span]]:
+        def lister(channel: EtcdChannel, timeout_s: float) -> tuple[Listing, Sequence[Span]]:
             found = self._read(channel, prefixes, timeout_s)
             self._refresh_members(channel)
             return found
@@ -56,7 +56,7 @@ class EtcdSource:
 
     def _read(
         self, channel: EtcdChannel, prefixes: Sequence[str], timeout_s: float
-    ) -> tuple[Page, Sequence[Span]]:
+    ) -> tuple[Listing, Sequence[Span]]:
         if not prefixes:
             raise SourceRefused("nothing to read: no prefix was given")
         spans = [Span(prefix, prefix in self._narrowed) for prefix in prefixes]

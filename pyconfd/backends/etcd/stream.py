@@ -19,7 +19,7 @@ JOIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StreamResponse:
     """One response of the server."""
 
     stream: Stream
@@ -27,7 +27,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class StreamEnded:
     """
     The stream ended; error is grpc's, or None when the server ended it without one.
 
@@ -42,7 +42,7 @@ class Stream:
     """A bidirectional Watch call with one watch per range, all starting at one revision."""
 
     def __init__(
-        self, channel: EtcdChannel, link: Link, tell: Callable[[Said | Over], None]
+        self, channel: EtcdChannel, link: Link, tell: Callable[[StreamResponse | StreamEnded], None]
     ) -> None:
         self.link = link
         self._channel = channel
@@ -94,11 +94,11 @@ class Stream:
         error: Exception | None = None
         try:
             for response in self._call:
-                self._tell(Said(self, response))
+                self._tell(StreamResponse(self, response))
         except grpc.RpcError as failure:
             error = failure
         except Exception as failure:  # noqa: BLE001  (top of the thread; raised by who follows)
             error = failure
         # The feeder of the requests would wait for ever for the next one.
         self._requests.put(None)
-        self._tell(Over(self, error))
+        self._tell(StreamEnded(self, error))

@@ -49,7 +49,7 @@ class Advice(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ThrottleState:
     """
     resting: what comes next may have been gathered by the server. messages: counted when not.
 
@@ -61,25 +61,27 @@ class Pace:
     messages: int = 0
 
 
-def heard(pace: Pace, now_s: float, revisions: int, behind: int) -> tuple[Pace, Advice]:
+def heard(
+    pace: ThrottleState, now_s: float, revisions: int, behind: int
+) -> tuple[ThrottleState, Advice]:
     """
     A message with events came and was handed on.
 
     revisions: how many are in it. behind: by how many the store was ahead when it was sent.
     """
     if revisions >= FULL and behind >= FAR:
-        return Pace(since_s=now_s), Advice.LIST
+        return ThrottleState(since_s=now_s), Advice.LIST
     if pace.resting:
         return _resumed(pace, now_s, revisions)
     if now_s - pace.since_s > WINDOW_S:
-        return Pace(since_s=now_s, messages=1), Advice.STAY
+        return ThrottleState(since_s=now_s, messages=1), Advice.STAY
     if pace.messages + 1 < CROWD:
-        return Pace(since_s=pace.since_s, messages=pace.messages + 1), Advice.STAY
-    return Pace(resting=True, since_s=now_s), Advice.REST
+        return ThrottleState(since_s=pace.since_s, messages=pace.messages + 1), Advice.STAY
+    return ThrottleState(resting=True, since_s=now_s), Advice.REST
 
 
-def _resumed(pace: Pace, now_s: float, revisions: int) -> tuple[Pace, Advice]:
+def _resumed(pace: ThrottleState, now_s: float, revisions: int) -> tuple[ThrottleState, Advice]:
     if revisions < FEW or now_s - pace.since_s > LATE_S:
-        return Pace(since_s=now_s, messages=1), Advice.STAY
+        return ThrottleState(since_s=now_s, messages=1), Advice.STAY
     advice = Advice.REST if revisions < FULL else Advice.STAY
-    return Pace(resting=True, since_s=now_s), advice
+    return ThrottleState(resting=True, since_s=now_s), advice

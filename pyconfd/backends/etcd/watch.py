@@ -18,10 +18,10 @@ from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd import cursor as at
 from pyconfd.backends.etcd.channel import EtcdChannel, Link
 from pyconfd.backends.etcd.follower import ANSWER_S, Follower
-from pyconfd.backends.etcd.listing import Page, Span
+from pyconfd.backends.etcd.listing import Listing, Span
 from pyconfd.backends.etcd.protobuf import message
 from pyconfd.backends.etcd.throttle import REST_S
-from pyconfd.backends.etcd.watch_session import Session
+from pyconfd.backends.etcd.watch_session import WatchSession
 from pyconfd.errors import RevisionCompacted, SourceError, SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Listed, Lost
 
@@ -31,7 +31,7 @@ JOIN_S = 1.0
 
 # Reads all spans at one revision over a channel within seconds; also the spans as they may be
 # read, for a user who may see only what is below a prefix.
-Lister = Callable[[EtcdChannel, float], tuple[Page, Sequence[Span]]]
+Lister = Callable[[EtcdChannel, float], tuple[Listing, Sequence[Span]]]
 
 
 class EtcdWatch:
@@ -50,7 +50,7 @@ class EtcdWatch:
         put: Put,
         options: SourceOptions,
     ) -> None:
-        self._session = Session(name, channel, prefixes, put, options)
+        self._session = WatchSession(name, channel, prefixes, put, options)
         self._lister = lister
         self._rested: Link | None = None  # whose stream was left for a moment
         self._thread = threading.Thread(target=self._run, name=f"{name}-watch", daemon=True)
@@ -103,7 +103,7 @@ class EtcdWatch:
             session.lose(error)
             session.pause_after(error)
         if session.wished:
-            return session.step(at.Asked(session.take_wish()))
+            return session.step(at.RelistRequested(session.take_wish()))
         return command
 
     def _list(self, reason: str) -> at.Command | None:

@@ -15,13 +15,13 @@ from queue import Empty, SimpleQueue
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd import cursor as at
-from pyconfd.backends.etcd.batches import Door
+from pyconfd.backends.etcd.batches import PrefixFilter
 from pyconfd.backends.etcd.channel import EtcdChannel
-from pyconfd.backends.etcd.continuity import History
+from pyconfd.backends.etcd.continuity import Continuity
 from pyconfd.backends.etcd.listing import Span, decode
-from pyconfd.backends.etcd.probe import Seen
-from pyconfd.backends.etcd.stream import Over, Said
-from pyconfd.backends.etcd.throttle import Pace
+from pyconfd.backends.etcd.probe import ProbeResult
+from pyconfd.backends.etcd.stream import StreamEnded, StreamResponse
+from pyconfd.backends.etcd.throttle import ThrottleState
 from pyconfd.errors import SourceError, SourceRefused
 from pyconfd.model.keys import Lost, Progressed, SourceMessage, is_under
 
@@ -33,17 +33,17 @@ class Wake:
     """Somebody wants attention: stop, or a fresh list."""
 
 
-Item = Said | Over | Seen | Wake
+Item = StreamResponse | StreamEnded | ProbeResult | Wake
 
 
-class Session:
+class WatchSession:
     """
     cursor: where the watch stands. history: what is known of the store there.
     separate: one watch for each span, because one over everything is refused or too dear.
     refusals: how often in a row the server ended a watch that it had taken, read_again: whether
     everything was listed for that. breaks: how many streams in a row broke as soon as they were
     opened. probe_at_s: when the store is to be asked beside the stream, members_at_s: when for its
-    members. strangers: events of others since the last probe.
+    members. foreign_events: events of others since the last probe.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Session:
         self.name = name
         self.channel = channel
         self.options = options
-        self.door = Door(prefixes)
+        self.door = PrefixFilter(prefixes)
         self.spans: Sequence[Span] = [Span(prefix) for prefix in prefixes]
         self.separate = False
         self.refusals = 0
@@ -65,11 +65,11 @@ class Session:
         self.breaks = 0
         self.inbox: SimpleQueue[Item] = SimpleQueue()
         self.cursor = at.Cursor()
-        self.pace = Pace()
+        self.pace = ThrottleState()
         self.probe_at_s = 0.0
         self.members_at_s = 0.0
-        self.strangers = 0
-        self.history = History()
+        self.foreign_events = 0
+        self.history = Continuity()
         self._put = put
         self._stopping = threading.Event()
         self._wish = ""

@@ -28,7 +28,7 @@ from pyconfd.model.source import SourceOptions
 from pyconfd.pipeline.store import Snapshot, Store
 
 if TYPE_CHECKING:
-    from pyconfd.apply.ownership import Claims
+    from pyconfd.apply.ownership import Ownership
     from pyconfd.pipeline.render.renderer import Renderer
 
 CHECK_OPTIONS = (
@@ -135,11 +135,11 @@ def _templates(
     """Compile each template, or render it when there is a snapshot; the errors in order."""
     if not resources:
         return []
-    from pyconfd.apply.ownership import Claims
+    from pyconfd.apply.ownership import Ownership
     from pyconfd.pipeline.render.node_facts import NodeFacts
     from pyconfd.pipeline.render.renderer import Renderer
 
-    claims = Claims(resources)
+    claims = Ownership(resources)
     facts = NodeFacts(settings.node_name, settings.vars, settings.config_file)
     renderer = Renderer(os.path.join(settings.confdir, "templates"), environ, facts=facts)
     failed: list[PyconfdError] = []
@@ -155,7 +155,7 @@ def _templates(
 
 
 def _render_all(
-    renderer: Renderer, resource: Resource, snapshot: Snapshot, claims: Claims, diff: bool
+    renderer: Renderer, resource: Resource, snapshot: Snapshot, claims: Ownership, diff: bool
 ) -> list[PyconfdError]:
     """
     Render a resource, or each one that a pattern stands for at this snapshot. claims: whose the

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyconfd.cli.commands.status import last_reload, service_state
-from pyconfd.cli.daemon_query import FINDING, Paint, printable, read_inquiry, say_help, tone_of
+from pyconfd.cli.daemon_query import FINDING, Terminal, printable, read_inquiry, say_help, tone_of
 from pyconfd.cli.main import DONE
 from pyconfd.config.options import Option
 from pyconfd.status.summary import span
@@ -46,13 +46,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if inquiry.flag("json"):
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         return DONE
-    paint = Paint(sys.stdout, environ)
+    paint = Terminal(sys.stdout, environ)
     pages = ["\n".join(page(one, answer["source"], paint)) for one in answer["explained"]]
     sys.stdout.write("\n\n".join(pages) + "\n")
     return DONE
 
 
-def page(one: Plain, source: Plain, paint: Paint) -> list[str]:
+def page(one: Plain, source: Plain, paint: Terminal) -> list[str]:
     """The lines for one destination. one: as made by daemon/control_requests.py."""
     lines = [paint(printable(f"{one['name']}: {one['dest']}"), "head")]
     for name, texts in (
@@ -69,7 +69,7 @@ def page(one: Plain, source: Plain, paint: Paint) -> list[str]:
     return lines
 
 
-def _state(one: Plain, paint: Paint) -> list[str]:
+def _state(one: Plain, paint: Terminal) -> list[str]:
     since = f" since {one['since_at']}" if one["since_at"] else ""
     lines = [paint(one["state"], tone_of(one["state"])) + since]
     trouble = one["trouble"]

@@ -12,13 +12,14 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
-from pyconfd.cli.commands.recipes import FROM, GROUP
+from pyconfd.cli.confdir_writer import write_files
 from pyconfd.cli.main import DONE
+from pyconfd.cli.recipe_options import FROM, GROUP
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option
 from pyconfd.config.recipes import ConfdirFile, Recipe, confdir_files, load_recipe
-from pyconfd.errors import ConfigError, RecipeError, SettingsError, StageError
+from pyconfd.errors import SettingsError
 
 INIT_OPTIONS = (
     Option("force", "flag", False, "overwrite files that differ", GROUP, in_file=False),
@@ -55,53 +56,6 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     write_files(files, folder, force=values["force"])
     sys.stdout.write("\n".join(_next(recipe, folder, files)) + "\n")
     return DONE
-
-
-def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = False) -> None:
-    """
-    Write what is not there yet, and with `force` what differs. Raises RecipeError with every file
-    that differs before anything is written, StageError when the folder takes no file.
-    """
-    faults: list[ConfigError] = []
-    wanted = []
-    for file in files:
-        path = os.path.join(folder, file.path)
-        there = _content(path)
-        if there == file.content:
-            continue
-        if there is not None and not force:
-            faults.append(RecipeError("is there already and differs", where=path))
-        wanted.append(file)
-    if faults:
-        raise RecipeError(
-            "nothing was written",
-            where=folder,
-            hint="name another folder, or overwrite with --force",
-            faults=tuple(faults),
-        )
-    for file in wanted:
-        _write(os.path.join(folder, file.path), file)
-
-
-def _content(path: str) -> bytes | None:
-    """What is there; None when nothing is. b"" for what is no file, which no file of ours is."""
-    try:
-        with open(path, "rb") as stream:
-            return stream.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # what is wrong with the folder, writing will tell
-    except OSError:
-        return b""
-
-
-def _write(path: str, file: ConfdirFile) -> None:
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as stream:
-            stream.write(file.content)
-        os.chmod(path, file.mode)
-    except OSError as error:
-        raise StageError(f"cannot be written: {error.strerror}", where=path) from error
 
 
 def _next(recipe: Recipe, folder: str, files: Sequence[ConfdirFile]) -> Iterator[str]:

@@ -22,7 +22,7 @@ from pyconfd.registration.agent.arguments import STORE_OPTIONS
 from pyconfd.registration.declaration import DEFAULT_TTL_S, Declaration, check_pattern
 
 if TYPE_CHECKING:
-    from pyconfd.registration.notify.state_listener import Plan
+    from pyconfd.registration.notify.state_listener import ListenerPlan
     from pyconfd.registration.registrar.notices import Tell
     from pyconfd.registration.registrar.registrar import Registrar
 
@@ -71,9 +71,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return _run(_plan(values, words[0]), words[1], values, environ)
 
 
-def _plan(values: Mapping[str, Any], daemon: str) -> Plan:
+def _plan(values: Mapping[str, Any], daemon: str) -> ListenerPlan:
     from pyconfd.registration.notify.dialects import load
-    from pyconfd.registration.notify.state_listener import Plan
+    from pyconfd.registration.notify.state_listener import ListenerPlan
 
     speech = load(daemon)
     pattern = values["key_pattern"] or speech.key_pattern
@@ -87,15 +87,19 @@ def _plan(values: Mapping[str, Any], daemon: str) -> Plan:
         Declaration(service="part", address=node, member_id=node, ttl_s=ttl_s)
     except RegistrationError as error:
         raise SettingsError(error.what, where=error.where, hint=error.hint) from error
-    return Plan(speech=speech, node=node, key_pattern=pattern, prefix=values["prefix"], ttl_s=ttl_s)
+    return ListenerPlan(
+        speech=speech, node=node, key_pattern=pattern, prefix=values["prefix"], ttl_s=ttl_s
+    )
 
 
-def _run(plan: Plan, path: str, values: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+def _run(
+    plan: ListenerPlan, path: str, values: Mapping[str, Any], environ: Mapping[str, str]
+) -> int:
     from pyconfd.observe import log
-    from pyconfd.registration.agent.notice_log import Report
+    from pyconfd.registration.agent.notice_log import NoticeLog
     from pyconfd.registration.notify.hooks import Hooks
-    from pyconfd.registration.notify.state_file import Memory
-    from pyconfd.registration.notify.state_listener import Keeper
+    from pyconfd.registration.notify.state_file import StateFile
+    from pyconfd.registration.notify.state_listener import StateListener
     from pyconfd.registration.registrar.registrar import Registrar
     from pyconfd.system.fifo import Fifo
     from pyconfd.system.proc import Commands
@@ -111,7 +115,9 @@ def _run(plan: Plan, path: str, values: Mapping[str, Any], environ: Mapping[str,
     hooks = Hooks(values["hooks"], commands.run, values["hook_timeout_s"])
     fifo = Fifo(path)
     notifier = Notifier(environ)
-    keeper = Keeper(plan, fifo, Memory(path), hooks, make_registrar, Report(), notifier)
+    keeper = StateListener(
+        plan, fifo, StateFile(path), hooks, make_registrar, NoticeLog(), notifier
+    )
     try:
         return keeper.run()
     finally:

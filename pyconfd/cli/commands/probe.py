@@ -19,7 +19,7 @@ from pyconfd.cli import nagios
 from pyconfd.config.arguments import Arguments, read_arguments
 from pyconfd.config.options import Option, layered
 from pyconfd.errors import SettingsError
-from pyconfd.system.probing import Answer, Target, Wanted, ask, parse_target
+from pyconfd.system.probing import Expected, ProbeAnswer, Target, ask, parse_target
 
 GOOD, BAD = 0, 1
 #: Of a thread that has found its time to be over, to say so.
@@ -77,7 +77,7 @@ class Heard(NamedTuple):
     """The answer of a target, and how long it took in seconds."""
 
     target: Target
-    answer: Answer
+    answer: ProbeAnswer
     took_s: float
 
 
@@ -107,7 +107,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG00
     return GOOD if _is_good(heard, values["any"]) else BAD
 
 
-def ask_all(targets: Sequence[Target], wanted: Wanted, timeout_s: float) -> list[Heard]:
+def ask_all(targets: Sequence[Target], wanted: Expected, timeout_s: float) -> list[Heard]:
     """
     The answers, in order. Each target is asked on a thread of its own: a name that nobody knows
     takes the resolver longer than any timeout, and is left behind.
@@ -125,7 +125,7 @@ def ask_all(targets: Sequence[Target], wanted: Wanted, timeout_s: float) -> list
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = Answer(False, f"no answer within {timeout_s:g} s")
+    late = ProbeAnswer(False, f"no answer within {timeout_s:g} s")
     return [heard.get(each, Heard(each, late, timeout_s)) for each in targets]
 
 
@@ -143,7 +143,7 @@ def _targets(arguments: Arguments) -> list[Target]:
     return found
 
 
-def _wanted(values: Mapping[str, Any], arguments: Arguments) -> Wanted:
+def _wanted(values: Mapping[str, Any], arguments: Arguments) -> Expected:
     ranges = []
     for word in values["status"]:
         first, _, last = word.partition("-")
@@ -156,8 +156,8 @@ def _wanted(values: Mapping[str, Any], arguments: Arguments) -> Wanted:
     if not values["host"].isprintable():
         what = "holds a character that no name may hold"
         arguments.faults.append(SettingsError(what, where="--host"))
-    return Wanted(
-        statuses=tuple(ranges) or Wanted().statuses,
+    return Expected(
+        statuses=tuple(ranges) or Expected().statuses,
         expect=values["expect"],
         host=values["host"],
         follow=values["follow"],

@@ -11,18 +11,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyconfd.cli.daemon_query import Paint
+from pyconfd.cli.daemon_query import Terminal
 from pyconfd.cli.main import DONE
+from pyconfd.cli.recipe_options import FROM, GROUP
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option, did_you_mean
 from pyconfd.config.recipes import Recipe, load_recipe, recipe_names
-from pyconfd.config.shipped import RECIPES
 from pyconfd.errors import SettingsError
 
-GROUP = "Recipes"
-FROM = Option("from", "text", RECIPES, "the folder of the recipes", GROUP, "FOLDER",
-              in_file=False, default_text="those that come with pyconfd")  # fmt: skip
 RECIPES_OPTIONS = (
     FROM,
     Option("json", "flag", False, "as JSON", GROUP, in_file=False),
@@ -55,7 +52,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if verb == "test":
         from pyconfd.cli.recipe_proof import test_all
 
-        return test_all(names, root, environ, Paint(sys.stdout, environ))
+        return test_all(names, root, environ, Terminal(sys.stdout, environ))
     if verb == "show" and len(names) == 1:
         recipe = load_recipe(names[0], root)
         sys.stdout.write(_json(_record(recipe, whole=True)) if as_json else _page(recipe))
@@ -68,7 +65,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return DONE
     rows = [("NAME", "SYSTEM", "SUMMARY")]
     rows += [(one.name, one.system, one.summary) for one in recipes]
-    sys.stdout.write("\n".join(Paint(sys.stdout, environ).table(rows)) + "\n")
+    sys.stdout.write("\n".join(Terminal(sys.stdout, environ).table(rows)) + "\n")
     return DONE
 
 

@@ -102,9 +102,9 @@ def _run(
     from datetime import UTC, datetime
 
     from pyconfd.observe import log
-    from pyconfd.registration.agent.agent import Companion, Plan
+    from pyconfd.registration.agent.agent import Agent, AgentPlan
     from pyconfd.registration.agent.child import CannotStart
-    from pyconfd.registration.agent.notice_log import Report
+    from pyconfd.registration.agent.notice_log import NoticeLog
     from pyconfd.registration.registrar.registrar import Registrar
     from pyconfd.system.proc import Commands
     from pyconfd.system.sdnotify import Notifier
@@ -116,7 +116,7 @@ def _run(
     def make_registrar(tell: Tell) -> Registrar:
         return Registrar(opener(store_options(values, environ, ttl_s)), commands.run, tell)
 
-    plan = Plan(
+    plan = AgentPlan(
         declarations=declarations,
         nodes=values["node"],
         command=arguments.rest or (),
@@ -129,10 +129,10 @@ def _run(
         if values["services_file"]
         else None,
     )
-    companion = Companion(
+    companion = Agent(
         plan,
         make_registrar,
-        Report(),
+        NoticeLog(),
         Notifier(environ),
         host=socket.gethostname(),
         started=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pyconfd.cli.daemon_query import FINDING, Paint, printable, read_inquiry, say_help, tone_of
+from pyconfd.cli.daemon_query import FINDING, Terminal, printable, read_inquiry, say_help, tone_of
 from pyconfd.cli.main import DONE, FAILED
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, from_environment
@@ -88,7 +88,7 @@ def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         say_help(_HELP, (*STATUS_OPTIONS, *FINDING, *backend, *CONNECTION))
         return DONE
     as_json = inquiry.flag("json")
-    paint = Paint(sys.stdout, environ)
+    paint = Terminal(sys.stdout, environ)
     if inquiry.flag("store"):
         return _store_alone(inquiry.settings, environ, as_json, paint)
     from pyconfd.daemon.control_socket import ask
@@ -104,7 +104,7 @@ def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _store_alone(
-    settings: Settings, environ: Mapping[str, str], as_json: bool, paint: Paint
+    settings: Settings, environ: Mapping[str, str], as_json: bool, paint: Terminal
 ) -> int:
     if not settings.backend.startswith("etcd"):
         raise SettingsError(f"the backend {settings.backend!r} has no members", where="--store")
@@ -142,7 +142,7 @@ def _members(settings: Settings, environ: Mapping[str, str]) -> Sequence[StoreSt
         return (StoreStatus(endpoint="-", error=error.what),)
 
 
-def page(picture: Plain, paint: Paint) -> list[str]:
+def page(picture: Plain, paint: Terminal) -> list[str]:
     """The lines for people. picture: as made by status/report.py."""
     tone = {"ok": "good", "starting": "wait"}.get(picture["kind"], "bad")
     lines = [
@@ -266,7 +266,7 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1_000_000 else f"{size_bytes // 1000} kB"
 
 
-def member_lines(members: Sequence[StoreStatus], paint: Paint) -> list[str]:
+def member_lines(members: Sequence[StoreStatus], paint: Terminal) -> list[str]:
     """The members of etcd as a table; nothing when there are none."""
     if not members:
         return []

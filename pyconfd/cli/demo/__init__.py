@@ -45,18 +45,18 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _run(keep: bool, environ: Mapping[str, str]) -> int:
-    from pyconfd.cli.demo.sandbox import Missing, Stage
+    from pyconfd.cli.demo.sandbox import Missing, Sandbox
     from pyconfd.cli.demo.scenario import Interrupted, NotInTime, tell
-    from pyconfd.cli.demo.timeline import Told
+    from pyconfd.cli.demo.timeline import Timeline
 
-    told = Told(environ)
+    told = Timeline(environ)
     # Only noted: an exception out of a handler could come between a start and its record.
     asked: list[int] = []
     before = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in _STOP}
     try:
         with (
             tempfile.TemporaryDirectory(prefix="pyconfd-demo-") as folder,
-            Stage(folder, environ, lambda: bool(asked)) as stage,
+            Sandbox(folder, environ, lambda: bool(asked)) as stage,
         ):
             tell(stage, told)
             if keep:

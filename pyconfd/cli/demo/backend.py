@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import FrameType
 
 
-class Answer(BaseHTTPRequestHandler):
+class BackendHandler(BaseHTTPRequestHandler):
     """The name of the backend as text."""
 
     name = ""
@@ -32,8 +32,8 @@ class Answer(BaseHTTPRequestHandler):
 def main() -> None:
     """Serve until SIGTERM."""
     name, port, pidfile = sys.argv[1:]
-    Answer.name = name
-    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Answer)
+    BackendHandler.name = name
+    server = ThreadingHTTPServer(("127.0.0.1", int(port)), BackendHandler)
     with open(pidfile, "w", encoding="ascii") as file:
         file.write(str(os.getpid()))
     signal.signal(signal.SIGTERM, _leave)

@@ -35,7 +35,7 @@ class Missing(Exception):
     """A program that the demo needs is not installed."""
 
 
-class Stage:
+class Sandbox:
     """
     The folder, the ports, the programs, and every process that was started; a context manager.
 
@@ -61,7 +61,7 @@ class Stage:
         self.changed_s: dict[str, float] = {}
         self._write_confdir()
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pyconfd.cli.demo.load import Traffic, ask
 
 if TYPE_CHECKING:
-    from pyconfd.cli.demo.sandbox import Stage
-    from pyconfd.cli.demo.timeline import Told
+    from pyconfd.cli.demo.sandbox import Sandbox
+    from pyconfd.cli.demo.timeline import Timeline
 
 _T = TypeVar("_T")
 DEADLINE_S = 20.0
@@ -29,7 +29,7 @@ class NotInTime(Exception):
     """A step did not happen within its deadline, or a request failed."""
 
 
-def tell(stage: Stage, told: Told) -> None:
+def tell(stage: Sandbox, told: Timeline) -> None:
     """The whole story."""
     _store_and_first_render(stage, told)
     traffic = _three_backends(stage, told)
@@ -45,7 +45,7 @@ def tell(stage: Stage, told: Told) -> None:
         raise NotInTime(f"requests failed: {', '.join(traffic.failures[:5])}")
 
 
-def _store_and_first_render(stage: Stage, told: Told) -> None:
+def _store_and_first_render(stage: Sandbox, told: Timeline) -> None:
     told.chapter("A private etcd, a private nginx, and the first render")
     began_s = time.monotonic()
     stage.start_etcd()
@@ -69,7 +69,7 @@ def _store_and_first_render(stage: Stage, told: Told) -> None:
     stage.follow()
 
 
-def _three_backends(stage: Stage, told: Told) -> Traffic:
+def _three_backends(stage: Sandbox, told: Timeline) -> Traffic:
     told.chapter("Three backends publish themselves under leases of 2 s (pyconfd register)")
     began_s = time.monotonic()
     names = ["server01", "server02", "server03"]
@@ -93,7 +93,7 @@ def _three_backends(stage: Stage, told: Told) -> Traffic:
     return traffic
 
 
-def _one_dies(stage: Stage, told: Told, traffic: Traffic) -> None:
+def _one_dies(stage: Sandbox, told: Timeline, traffic: Traffic) -> None:
     told.chapter("server02 dies (SIGKILL to it and to the process that registered it)")
     asked = traffic.asked
     killed_s = stage.kill("server02")
@@ -106,7 +106,7 @@ def _one_dies(stage: Stage, told: Told, traffic: Traffic) -> None:
     told.fact(f"{traffic.asked - asked} requests meanwhile, {len(traffic.failures)} failed")
 
 
-def _one_joins(stage: Stage, told: Told, traffic: Traffic) -> None:
+def _one_joins(stage: Sandbox, told: Timeline, traffic: Traffic) -> None:
     told.chapter("server04 joins")
     began_s = time.monotonic()
     stage.register("server04", stage.backend_ports[3])
@@ -115,7 +115,7 @@ def _one_joins(stage: Stage, told: Told, traffic: Traffic) -> None:
     told.fact("answers through nginx, from its key", came_s - _key_s(stage, "server04"))
 
 
-def _bad_value(stage: Stage, told: Told, traffic: Traffic) -> None:
+def _bad_value(stage: Sandbox, told: Timeline, traffic: Traffic) -> None:
     told.chapter("A bad value: somebody puts upstream/server05 = 127.0.0.1:99999")
     before = _live(stage)
     asked = traffic.asked
@@ -137,7 +137,7 @@ def _bad_value(stage: Stage, told: Told, traffic: Traffic) -> None:
     told.fact("server05 answers through nginx, from the put", came_s - put_s)
 
 
-def _until(stage: Stage, true: Callable[[], _T], what: str, deadline_s: float = DEADLINE_S) -> _T:
+def _until(stage: Sandbox, true: Callable[[], _T], what: str, deadline_s: float = DEADLINE_S) -> _T:
     """The first truthy answer. Raises NotInTime after the deadline, or when a process has died."""
     end_s = time.monotonic() + deadline_s
     while not (answer := true()):
@@ -155,7 +155,7 @@ def _until(stage: Stage, true: Callable[[], _T], what: str, deadline_s: float = 
     return answer
 
 
-def _reachable(stage: Stage) -> bool:
+def _reachable(stage: Sandbox) -> bool:
     from pyconfd.backends.registry import open_source
     from pyconfd.errors import SourceUnavailable
 
@@ -169,12 +169,12 @@ def _reachable(stage: Stage) -> bool:
     return True
 
 
-def _answering(stage: Stage) -> str:
+def _answering(stage: Sandbox) -> str:
     status, body = ask(stage.nginx_port, stage.site)
     return body if status == 200 else ""
 
 
-def _key_s(stage: Stage, name: str, after_s: float = 0.0) -> float:
+def _key_s(stage: Sandbox, name: str, after_s: float = 0.0) -> float:
     """When a member's key changed last, as a watch of our own saw it; not before `after_s`."""
     key = stage.key(f"upstream/{name}")
 
@@ -185,12 +185,12 @@ def _key_s(stage: Stage, name: str, after_s: float = 0.0) -> float:
     return stage.changed_s[key]
 
 
-def _live(stage: Stage) -> str:
+def _live(stage: Sandbox) -> str:
     with open(f"{stage.folder}/nginx.conf", encoding="utf-8") as file:
         return file.read()
 
 
-def _refusal(stage: Stage) -> str:
+def _refusal(stage: Sandbox) -> str:
     found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*)", stage.log("pyconfd"))
     return found.group(1) if found else ""
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyconfd.cli.demo.sandbox import Stage
+    from pyconfd.cli.demo.sandbox import Sandbox
 
 _BOLD, _GREEN, _RED, _DIM, _OFF = "\033[1m", "\033[32m", "\033[31m", "\033[2m", "\033[0m"
 
 
-class Told:
+class Timeline:
     """Prints the lines, each with the seconds since the demo began."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -45,7 +45,7 @@ class Told:
         """After the last process has gone."""
         self._print("everything is ended and removed")
 
-    def addresses(self, stage: Stage) -> None:
+    def addresses(self, stage: Sandbox) -> None:
         """Where to look while it stays up."""
         self.chapter("It stays up until Ctrl-C")
         self.fact(f"curl -H 'Host: {stage.site}' http://127.0.0.1:{stage.nginx_port}/")

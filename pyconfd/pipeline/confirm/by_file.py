@@ -10,14 +10,14 @@ import os
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.confirm import Answer, Verdict, not_running
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 _TEXT = b"to be removed by the reload\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class FileBefore:
     """path: of the file, which was written before the reload."""
 
     daemon: Daemon
@@ -30,8 +30,8 @@ class Mark:
             return None
         refusal = self.log.refusal()
         if refusal:
-            return Verdict.REFUTED, refusal
-        return Verdict.CONFIRMED, f"{self.path} has been removed"
+            return ReloadVerdict.REFUTED, refusal
+        return ReloadVerdict.CONFIRMED, f"{self.path} has been removed"
 
     def missed(self) -> str:
         """What has not been seen."""
@@ -43,7 +43,7 @@ class Mark:
             os.unlink(self.path)
 
 
-def look(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> Mark:
+def look(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> FileBefore:
     """
     The running daemon, and the file put there. Raises ReloadError when either is not so.
 
@@ -58,7 +58,7 @@ def look(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> Mark:
     except OSError as error:
         what = f"{daemon.name} cannot be asked: its file cannot be written ({error.strerror})"
         raise not_running(what, path, f"name in `at` {daemon.at}") from error
-    return Mark(daemon, path, log)
+    return FileBefore(daemon, path, log)
 
 
 def _any(daemon: Daemon) -> bool:

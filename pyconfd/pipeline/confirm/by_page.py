@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.confirm import Answer, Verdict, not_running
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 #: For one request; a daemon that is about to reload may let one wait for a second.
@@ -27,7 +27,7 @@ class _NoNumber(Exception):
 
 
 @dataclass(slots=True)
-class Page:
+class PageBefore:
     """number: before the reload. trouble: with the last request, "" when it was answered."""
 
     daemon: Daemon
@@ -43,9 +43,9 @@ class Page:
         except _NoNumber as error:
             number, self.trouble = self.number, str(error)
         if number > self.number:
-            return Verdict.CONFIRMED, f"{self.daemon.facts['called']} {number}"
+            return ReloadVerdict.CONFIRMED, f"{self.daemon.facts['called']} {number}"
         refusal = self.log.refusal()
-        return (Verdict.REFUTED, refusal) if refusal else None
+        return (ReloadVerdict.REFUTED, refusal) if refusal else None
 
     def missed(self) -> str:
         """What has not been seen."""
@@ -56,10 +56,10 @@ class Page:
         """Nothing was left anywhere."""
 
 
-def look(daemon: Daemon, url: str, log: DaemonLog) -> Page:
+def look(daemon: Daemon, url: str, log: DaemonLog) -> PageBefore:
     """The daemon that answers at this URL. Raises ReloadError when there is no number."""
     try:
-        return Page(daemon, url, _number(daemon, url), log)
+        return PageBefore(daemon, url, _number(daemon, url), log)
     except _NoNumber as error:
         what = f"{daemon.name} cannot be asked: {error}"
         raise not_running(what, url, error.hint) from error

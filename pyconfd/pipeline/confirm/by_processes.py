@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.confirm import Answer, Verdict, not_running
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _REFUSAL_S = 3.5
 
 
 @dataclass(slots=True)
-class Processes:
+class ProcessesBefore:
     """
     master, workers: pid and start time of each; workers on their way out are none. replaced_s:
     since when none of them is left, monotonic; mixed: whether some were, beside a new one.
@@ -51,12 +51,12 @@ class Processes:
                 raise psutil.NoSuchProcess(pid)
             found = dict(_workers(master, self.daemon))
         except psutil.NoSuchProcess:
-            return Verdict.SILENT, f"the {self.daemon.name} master has gone"
+            return ReloadVerdict.SILENT, f"the {self.daemon.name} master has gone"
         new = {worker for worker, leaves in found.items() if not leaves} - self.workers
         if new and self._makes_room(found):
-            return Verdict.CONFIRMED, f"new worker {min(new)[0]} of master {pid}"
+            return ReloadVerdict.CONFIRMED, f"new worker {min(new)[0]} of master {pid}"
         refusal = self.log.refusal(pid)
-        return (Verdict.REFUTED, refusal) if refusal else None
+        return (ReloadVerdict.REFUTED, refusal) if refusal else None
 
     def _makes_room(self, found: Mapping[Worker, bool]) -> bool:
         """
@@ -85,7 +85,7 @@ class Processes:
         """Nothing was left anywhere."""
 
 
-def look(daemon: Daemon, pidfile: str, log: DaemonLog) -> Processes:
+def look(daemon: Daemon, pidfile: str, log: DaemonLog) -> ProcessesBefore:
     """
     The daemon whose master the pid file names.
 
@@ -101,7 +101,7 @@ def look(daemon: Daemon, pidfile: str, log: DaemonLog) -> Processes:
             what = f"process {pid} is no {daemon.name} master but {title!r}"
             raise not_running(what, pidfile)
         workers = frozenset(one for one, leaves in _workers(master, daemon) if not leaves)
-        return Processes(daemon, (pid, master.create_time()), workers, log)
+        return ProcessesBefore(daemon, (pid, master.create_time()), workers, log)
     except psutil.NoSuchProcess:
         what = f"{daemon.name} does not run: no process {pid}"
         raise not_running(what, pidfile) from None

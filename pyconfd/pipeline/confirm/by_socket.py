@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.confirm import Answer, Verdict, not_running
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 _REQUEST_S = 2.0
@@ -28,7 +28,7 @@ class _Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SocketBefore:
     """before: what the master said before the reload."""
 
     daemon: Daemon
@@ -44,10 +44,10 @@ class Asked:
             return None
         if now.failed > self.before.failed:
             count = f"its master counts {now.failed} failed"
-            return Verdict.REFUTED, self.log.refusal(now.master) or count
+            return ReloadVerdict.REFUTED, self.log.refusal(now.master) or count
         new = now.workers - self.before.workers
         if new:
-            return Verdict.CONFIRMED, f"new worker {min(new)} of master {now.master}"
+            return ReloadVerdict.CONFIRMED, f"new worker {min(new)} of master {now.master}"
         return None
 
     def missed(self) -> str:
@@ -58,10 +58,10 @@ class Asked:
         """Nothing was left anywhere."""
 
 
-def look(daemon: Daemon, path: str, log: DaemonLog) -> Asked:
+def look(daemon: Daemon, path: str, log: DaemonLog) -> SocketBefore:
     """The daemon that answers at this socket. Raises ReloadError when none does."""
     try:
-        return Asked(daemon, path, _listed_soon(daemon, path), log)
+        return SocketBefore(daemon, path, _listed_soon(daemon, path), log)
     except OSError as error:
         what = f"{daemon.name} cannot be asked: {error.strerror or error}"
         raise not_running(what, path) from error

@@ -9,54 +9,27 @@ answers are in files of their own. What to do about a no is for reload.py and ab
 
 from __future__ import annotations
 
-import enum
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from pyconfd.config.daemons import load_daemon
-from pyconfd.errors import ReloadError
+from pyconfd.pipeline.confirm.base import BeforeReload, ReloadVerdict
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 #: Waits between two looks: short at first, because small configurations take 2 to 10 ms.
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.002, 0.05
 
 
-class Verdict(enum.Enum):
-    """What became of a reload."""
-
-    CONFIRMED = "confirmed"
-    REFUTED = "refuted"
-    SILENT = "silent"
-
-
-#: A verdict and what it rests on, in words.
-Answer = tuple[Verdict, str]
-
-
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """The verdict and what it rests on, in words; how long it took to come, in seconds."""
 
-    verdict: Verdict
+    verdict: ReloadVerdict
     text: str
     duration_s: float
 
 
-class Before(Protocol):
-    """A daemon as it was before its reload, which knows how to ask it afterwards."""
-
-    def answer(self) -> Answer | None:
-        """What the daemon says now; None when there is nothing yet."""
-
-    def missed(self) -> str:
-        """What has not been seen, for a daemon that did not answer in time."""
-
-    def over(self) -> None:
-        """Nothing more will be asked."""
-
-
-def look(name: str, at: str, log: str = "", pid: str = "") -> Before:
+def look(name: str, at: str, log: str = "", pid: str = "") -> BeforeReload:
     """
     Look at a running daemon before it is told to reload. name: one of recipes/daemons.
 
@@ -66,24 +39,24 @@ def look(name: str, at: str, log: str = "", pid: str = "") -> Before:
     words = DaemonLog.begun(log, daemon)
     match daemon.kind:
         case "processes":
-            from pyconfd.pipeline.confirm import by_processes as confirm_processes
+            from pyconfd.pipeline.confirm import by_processes
 
-            return confirm_processes.look(daemon, at, words)
+            return by_processes.look(daemon, at, words)
         case "page":
-            from pyconfd.pipeline.confirm import by_page as confirm_page
+            from pyconfd.pipeline.confirm import by_page
 
-            return confirm_page.look(daemon, at, words)
+            return by_page.look(daemon, at, words)
         case "socket":
-            from pyconfd.pipeline.confirm import by_socket as confirm_socket
+            from pyconfd.pipeline.confirm import by_socket
 
-            return confirm_socket.look(daemon, at, words)
+            return by_socket.look(daemon, at, words)
         case _:
-            from pyconfd.pipeline.confirm import by_file as confirm_mark
+            from pyconfd.pipeline.confirm import by_file
 
-            return confirm_mark.look(daemon, at, words, pid)
+            return by_file.look(daemon, at, words, pid)
 
 
-def wait(before: Before, timeout_s: float) -> Confirmation:
+def wait(before: BeforeReload, timeout_s: float) -> Confirmation:
     """
     Wait for the daemon's answer after it has been told to reload; SILENT when there was none.
     """
@@ -93,18 +66,8 @@ def wait(before: Before, timeout_s: float) -> Confirmation:
         answer = before.answer()
         spent = time.monotonic() - begun
         if answer is None and spent >= timeout_s:
-            answer = (Verdict.SILENT, f"{before.missed()} within {timeout_s:g} s")
+            answer = (ReloadVerdict.SILENT, f"{before.missed()} within {timeout_s:g} s")
         if answer is not None:
             return Confirmation(*answer, spent)
         time.sleep(min(pause, max(0.0, timeout_s - spent)))
         pause = min(pause * 1.5, _LONGEST_WAIT_S)
-
-
-def not_running(what: str, where: str, hint: str = "") -> ReloadError:
-    """A daemon that cannot be asked. what: one sentence."""
-    return ReloadError(
-        what,
-        where=where,
-        kept="the new files are live, and the reload is still owed",
-        hint=hint or "start it; pyconfd tries again by itself",
-    )

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import CommandReport
-from pyconfd.pipeline.nginx.shadow_tree import KEPT, Tree
+from pyconfd.pipeline.nginx.shadow_tree import KEPT, ShadowTree
 from pyconfd.pipeline.nginx.text import Statement, quoted
 from pyconfd.system import files
 
@@ -157,7 +157,9 @@ def build(
     Raises CheckBroken when nothing in the configuration leads to one of the destinations, when a
     statement on the way cannot be rewritten safely, or when the shadow cannot be written.
     """
-    tree = Tree(nginx.conf, nginx.prefix, staged, removed, work_dir, statements, built_in_prefix)
+    tree = ShadowTree(
+        nginx.conf, nginx.prefix, staged, removed, work_dir, statements, built_in_prefix
+    )
     try:
         tree.grow()
     except BaseException as error:
@@ -181,7 +183,7 @@ def sweep(nginx: Nginx, *, work_dir: str) -> tuple[str, ...]:
     return left
 
 
-def _shadow(nginx: Nginx, tree: Tree) -> Shadow:
+def _shadow(nginx: Nginx, tree: ShadowTree) -> Shadow:
     argv = [nginx.binary, "-T", "-c", tree.main]
     if nginx.prefix:
         argv += ["-p", nginx.prefix]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from pyconfd.errors import CheckBroken
 from pyconfd.pipeline.nginx import include_glob as nginx_glob
-from pyconfd.pipeline.nginx.text import NotFound, Statement, Text, edited, quoted
+from pyconfd.pipeline.nginx.text import ConfigText, NotFound, Statement, edited, quoted
 from pyconfd.system import files
 
 KEPT = "the live files are unchanged"
@@ -34,7 +34,7 @@ _INTERESTING = (b"include", b"pid", b"_log")
 
 
 @dataclass
-class Tree:
+class ShadowTree:
     """
     A shadow tree while it grows.
 
@@ -193,7 +193,7 @@ class Tree:
     def _edits(
         self, path: str, text: str, statements: Iterable[Statement], changed: bool
     ) -> Iterator[tuple[int, int, str]]:
-        located = Text(text)
+        located = ConfigText(text)
         for statement in statements:
             whole, words = self._wishes(statement, changed)
             if not whole and not words:

@@ -37,7 +37,7 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StatementSpan:
     """Offsets into the text. start, end: of the whole statement without its ";"; args: of each."""
 
     start: int
@@ -49,7 +49,7 @@ class NotFound(Exception):
     """The text does not hold the statement in the form in which it was parsed."""
 
 
-class Text:
+class ConfigText:
     """One file's text, in which statements are located in the order in which they stand."""
 
     def __init__(self, text: str) -> None:
@@ -57,7 +57,7 @@ class Text:
         self._lines = [0] + [found.end() for found in re.finditer("\n", text)]
         self._from = 0
 
-    def locate(self, statement: Statement) -> Place:
+    def locate(self, statement: Statement) -> StatementSpan:
         """Where it stands, at or after the last one located. Raises NotFound."""
         if statement.line > len(self._lines):
             raise NotFound
@@ -70,7 +70,7 @@ class Text:
             if args is not None:
                 end = args[-1][1] if args else found.end()
                 self._from = end
-                return Place(found.start(), end, tuple(args))
+                return StatementSpan(found.start(), end, tuple(args))
         raise NotFound
 
     def _words(self, at: int, expected: Sequence[str]) -> list[tuple[int, int]] | None:

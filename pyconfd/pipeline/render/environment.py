@@ -25,7 +25,7 @@ from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFile
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
     from pyconfd.pipeline.render.provenance import Tracer
-    from pyconfd.pipeline.render.value_checks import Judge
+    from pyconfd.pipeline.render.value_checks import ValueChecker
 
 # Filters that only lay out a text: what was fit for the format before them still is.
 _LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
@@ -111,11 +111,11 @@ class Environment(jinja2.Environment):
             autoescape=False,
             optimized=False,
             finalize=as_text,
-            loader=Loader(files),
+            loader=TemplateLoader(files),
         )
         self.filters.update({**FILTERS, **PLAIN_FILTERS})
 
-    def judged(self, judge: Judge) -> Environment:
+    def judged(self, judge: ValueChecker) -> Environment:
         """The same environment for resources with a format."""
         from pyconfd.pipeline.render.value_checks import formed, item_text
 
@@ -144,7 +144,7 @@ class Environment(jinja2.Environment):
 
     def traced(self, tracer: Tracer) -> Environment:
         """The same bound environment, in which the tracer follows values and decisions."""
-        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
+        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - says so to the type checker
         traced = self.bound({})
         traced.globals = tracer.following_all(self.globals)
         traced.__dict__.update(
@@ -170,7 +170,7 @@ class Environment(jinja2.Environment):
 
     def check(self, name: str) -> None:
         """Compile a template and all that it names, and look for calls of unknown functions."""
-        assert isinstance(self.loader, Loader)  # noqa: S101 - says so to the type checker
+        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - says so to the type checker
         todo, trees = [name], dict[str, nodes.Template]()
         self.get_template(name)
         while todo:
@@ -229,7 +229,7 @@ def _defined(tree: nodes.Template) -> Iterator[str]:
                 yield node.name
 
 
-class Loader(jinja2.BaseLoader):
+class TemplateLoader(jinja2.BaseLoader):
     """Templates out of TemplateFiles, whose code is compiled once for all environments."""
 
     def __init__(self, files: TemplateFiles) -> None:
@@ -255,7 +255,7 @@ class Loader(jinja2.BaseLoader):
         return environment.template_class.from_code(environment, code, globals)
 
 
-class MarkedLoader(Loader):
+class MarkedLoader(TemplateLoader):
     """The same templates with their decisions marked, compiled for one render."""
 
     def load(

@@ -21,7 +21,7 @@ from pyconfd.pipeline.render.value_functions import FILTERS, VALUE_FUNCTIONS
 from pyconfd.pipeline.render.view import View
 
 if TYPE_CHECKING:  # only resources with a format need it
-    from pyconfd.pipeline.render.value_checks import Judge
+    from pyconfd.pipeline.render.value_checks import ValueChecker
 
 __all__ = [
     "FILTERS",
@@ -37,7 +37,7 @@ __all__ = [
 def functions(
     view: View,
     environ: Mapping[str, str],
-    judge: Judge | None = None,
+    judge: ValueChecker | None = None,
     again: Again | None = None,
 ) -> dict[str, Callable[..., Any]]:
     """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LEAST = 100
 
 
-class Recall:
+class PairCache:
     """
     Answers by resource and pattern. Any thread may call it.
 

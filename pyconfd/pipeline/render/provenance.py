@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyconfd.model.keys import KeyValue
-from pyconfd.pipeline.render.value_checks import Formed, KeyText, RefusedValue, formed
+from pyconfd.pipeline.render.value_checks import RefusedValue, SafeText, TaintedText, formed
 from pyconfd.pipeline.render.view import View
 
 _NONE: frozenset[str] = frozenset()
@@ -152,7 +152,7 @@ class Tracer:
     def chosen(self, _: None, value: Any) -> Any:
         """The value of an `a if b else c`: an object of its own, made of what has decided it."""
         keys = self._decisions.pop()
-        if type(value) is Formed:
+        if type(value) is SafeText:
             value = formed(str(value), value.neutral)
         elif type(value) is str:
             value = value[:1] + value[1:]
@@ -162,7 +162,7 @@ class Tracer:
 
     def keys(self, value: object) -> frozenset[str]:
         """The keys that this text or number, or the members of this list, were made of."""
-        if isinstance(value, KeyText):
+        if isinstance(value, TaintedText):
             return frozenset((value.key,))
         if isinstance(value, (list, tuple, dict)):
             return _NONE.union(*map(self.keys, value))
@@ -203,7 +203,7 @@ class Tracer:
         if isinstance(made, list):
             for part in made:
                 self._note(part, of)
-        if isinstance(made, KeyText):
+        if isinstance(made, TaintedText):
             return made
         return self._note_keys(made, keys)
 

@@ -29,7 +29,7 @@ from pyconfd.pipeline.render.compiled_cache import TemplateCache
 from pyconfd.pipeline.render.environment import Environment, origin
 from pyconfd.pipeline.render.function_table import functions
 from pyconfd.pipeline.render.node_facts import NodeFacts
-from pyconfd.pipeline.render.pair_cache import Recall
+from pyconfd.pipeline.render.pair_cache import PairCache
 from pyconfd.pipeline.render.template_errors import TEMPLATE_ERRORS, fault_of, without_values
 from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate, TemplateFiles
 from pyconfd.pipeline.render.view import View
@@ -37,7 +37,7 @@ from pyconfd.pipeline.store import Snapshot, Store, keys_below
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
     from pyconfd.pipeline.render.provenance import Place, Tracer
-    from pyconfd.pipeline.render.value_checks import Judge
+    from pyconfd.pipeline.render.value_checks import ValueChecker
 
 
 class Renderer:
@@ -66,8 +66,8 @@ class Renderer:
         cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
         self._files = TemplateFiles(templates_dir, cache)
         self._plain = Environment(self._files)
-        self._judged: dict[str, tuple[Environment, Judge]] = {}
-        self._recall = Recall() if often else None
+        self._judged: dict[str, tuple[Environment, ValueChecker]] = {}
+        self._recall = PairCache() if often else None
 
     def afresh(self) -> Renderer:
         """One for the same folder with the templates as they are now."""
@@ -97,7 +97,7 @@ class Renderer:
             content = self._whole(resource, pieces).encode()
         except TEMPLATE_ERRORS as error:
             fault = fault_of(error, resource, environment.globals)
-            fault.reads = view.reads
+            fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
             if isinstance(fault, TemplateFault):
                 fault.what = self._discreet(fault, snapshot)
                 if getattr(error, "made", False):
@@ -169,7 +169,9 @@ class Renderer:
         except TEMPLATE_ERRORS as error:
             raise fault_of(error, resource, environment.globals) from error
 
-    def _bound(self, resource: Resource, view: View, recall: Recall | None = None) -> Environment:
+    def _bound(
+        self, resource: Resource, view: View, recall: PairCache | None = None
+    ) -> Environment:
         """An environment for one render."""
         facts = self._facts.names()
         again = partial(recall.pairs, resource.name) if recall else None
@@ -177,9 +179,9 @@ class Renderer:
             return self._plain.bound({**facts, **functions(view, self._environ, None, again)})
         if resource.format not in self._judged:
             from pyconfd.pipeline.render.formats import load_format
-            from pyconfd.pipeline.render.value_checks import Judge
+            from pyconfd.pipeline.render.value_checks import ValueChecker
 
-            judge = Judge(load_format(resource.format))
+            judge = ValueChecker(load_format(resource.format))
             self._judged[resource.format] = (self._plain.judged(judge), judge)
         environment, judge = self._judged[resource.format]
         return environment.bound({**facts, **functions(view, self._environ, judge, again)})

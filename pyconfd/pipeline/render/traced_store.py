@@ -10,7 +10,7 @@ from typing import Any
 
 from pyconfd.model.keys import KeyValue, join_paths
 from pyconfd.pipeline.render.functions.store import Pair, StoreFunctions, texts
-from pyconfd.pipeline.render.value_checks import KeyText, NameText, key_text, name_text
+from pyconfd.pipeline.render.value_checks import NameText, TaintedText, key_text, name_text
 
 
 class TracedFunctions(StoreFunctions):
@@ -34,7 +34,7 @@ class TracedFunctions(StoreFunctions):
         pairs = []
         for item in items:
             # As key_text and name_text, written out: ten thousand of them are made at once.
-            name, value = NameText(item.key[cut:] or "/"), KeyText(item.value.decode())
+            name, value = NameText(item.key[cut:] or "/"), TaintedText(item.value.decode())
             name.key = value.key = item.key
             pairs.append(make(Pair, (name, value)))
         return pairs

@@ -3,7 +3,7 @@ Values are data, never configuration: what a resource with a format may print. P
 
 The first line of defence: every text that an expression prints is judged for the strictest
 place, outside quotes, unless the template's author wrote it, or said `| quoted`, `| words` or
-`| raw`. A text that was judged is a `Formed`; whatever is done to it makes a plain text of it
+`| raw`. A text that was judged is a `SafeText`; whatever is done to it makes a plain text of it
 again, which is judged anew. So what is forgotten here is refused and not let through.
 A Formed also carries what it would be with "x" for each value that is not tame, for the second
 line of defence (structure.py).
@@ -39,7 +39,7 @@ _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 _MADE = "the value"
 
 
-class KeyText(str):
+class TaintedText(str):
     """A text from the store. key: absolute path of the key that it is the value of."""
 
     __slots__ = ("key",)
@@ -51,7 +51,7 @@ class KeyText(str):
         return f"the value of {self.key}"
 
 
-class NameText(KeyText):
+class NameText(TaintedText):
     """A name from the store. key: absolute path of what it names."""
 
     __slots__ = ()
@@ -62,7 +62,7 @@ class NameText(KeyText):
         return f"the name of {self.key!r}"
 
 
-class Formed(str):
+class SafeText(str):
     """A text that is fit for the format. neutral: with "x" for each value that is not tame."""
 
     __slots__ = ("neutral",)
@@ -82,9 +82,9 @@ class RefusedValue(FunctionFault):
         self.keys: frozenset[str] = frozenset()
 
 
-def key_text(text: str, key: str) -> KeyText:
+def key_text(text: str, key: str) -> TaintedText:
     """A value with the key that it came from."""
-    made = KeyText(text)
+    made = TaintedText(text)
     made.key = key
     return made
 
@@ -101,14 +101,14 @@ def item_text(resource: Resource) -> NameText:
     return name_text(resource.item, join_paths(resource.prefix, resource.each, resource.item))
 
 
-def formed(text: str, neutral: str | None = None) -> Formed:
+def formed(text: str, neutral: str | None = None) -> SafeText:
     """A text that the template's author answers for, unless `neutral` differs."""
-    made = Formed(text)
+    made = SafeText(text)
     made.neutral = text if neutral is None else neutral
     return made
 
 
-class Judge:
+class ValueChecker:
     """Everything about values in one format; has no state."""
 
     def __init__(self, format: Format) -> None:  # noqa: A002 - the field's word
@@ -119,7 +119,7 @@ class Judge:
 
     def text(self, value: Any) -> str:
         """What an expression prints. Raises RefusedValue."""
-        if type(value) is Formed:
+        if type(value) is SafeText:
             return value
         if not isinstance(value, str):
             text = as_text(value)
@@ -133,7 +133,7 @@ class Judge:
             raise self._refusal(value, found[0])
         return formed(str(value), NEUTRAL if value else "")
 
-    def concat(self, pieces: Iterable[str]) -> Formed:
+    def concat(self, pieces: Iterable[str]) -> SafeText:
         """Pieces of output as one: all of them were judged or written by the author."""
         pieces = list(pieces)
         return formed("".join(pieces), neutral(pieces))
@@ -145,14 +145,14 @@ class Judge:
             return self.concat(list(map(self.text, parts)))
         except FunctionFault:
             text = "".join(map(str, parts))
-            key = next((part.key for part in parts if isinstance(part, KeyText)), None)
+            key = next((part.key for part in parts if isinstance(part, TaintedText)), None)
             return key_text(text, key) if key else text
 
-    def raw(self, value: Any) -> Formed:
+    def raw(self, value: Any) -> SafeText:
         """As it is: the template's author answers for it."""
         return formed(as_text(value))
 
-    def quoted(self, value: Any) -> Formed:
+    def quoted(self, value: Any) -> SafeText:
         """In the format's quotes, where nearly everything is data."""
         text, rules = as_text(value), self._format.quoted
         found = self._unquotable.search(text)
@@ -161,7 +161,7 @@ class Judge:
         text = text.translate({ord(char): "\\" + char for char in rules.escaped})
         return formed(rules.mark + text + rules.mark, rules.mark + NEUTRAL + rules.mark)
 
-    def words(self, value: Any) -> Formed:
+    def words(self, value: Any) -> SafeText:
         """Several words with spaces between them, each judged by itself."""
         key = getattr(value, "key", None)
         parts = [part for part in as_text(value).split(" ") if part]
@@ -182,7 +182,7 @@ class Judge:
 
         def changed(value: Any, *args: Any, **kwargs: Any) -> str:
             told = [*args, *kwargs.values()]
-            if type(value) is Formed and not any(_is_plain(each) for each in told):
+            if type(value) is SafeText and not any(_is_plain(each) for each in told):
                 return formed(
                     change(str(value), *args, **kwargs), change(value.neutral, *args, **kwargs)
                 )
@@ -226,7 +226,7 @@ class Judge:
 
 def neutral(pieces: Iterable[str]) -> str:
     """Pieces of output with "x" for each value."""
-    return "".join([piece.neutral if type(piece) is Formed else piece for piece in pieces])
+    return "".join([piece.neutral if type(piece) is SafeText else piece for piece in pieces])
 
 
 def _origin(value: Any) -> str:
@@ -242,7 +242,7 @@ def _holds(char: str, format: Format, place: str) -> str:  # noqa: A002
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, str) and type(value) is not Formed
+    return isinstance(value, str) and type(value) is not SafeText
 
 
 def _text_first(function: Callable[..., str]) -> Callable[..., str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from pyconfd.model.keys import KeyValue, covering, key_path
-from pyconfd.model.steps import Reads
+from pyconfd.model.reads import Reads
 from pyconfd.pipeline.render.key_glob import KeyPattern, key_pattern
 from pyconfd.pipeline.store import Child, Folder, Snapshot, item_of, keys_below
 

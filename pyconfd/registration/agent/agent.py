@@ -22,7 +22,13 @@ from pyconfd.observe import log
 from pyconfd.registration import address as addresses
 from pyconfd.registration.agent.child import Child
 from pyconfd.registration.declaration import Announcement, Declaration, announce, make_key
-from pyconfd.registration.registrar.notices import Changed, Died, MemberStatus, Notice, Tell
+from pyconfd.registration.registrar.notices import (
+    MemberChanged,
+    MemberStatus,
+    Notice,
+    RegistrarDied,
+    Tell,
+)
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.system.sdnotify import Notifier
 from pyconfd.system.signals import Signals
@@ -39,7 +45,7 @@ TURN_LIMIT_S = 30.0  # a call on a hung store takes seconds; a stuck thread take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class AgentPlan:
     """
     What a run was asked to do. Times in seconds.
 
@@ -74,7 +80,7 @@ class _Ordered:
     line: str
 
 
-class Companion:
+class Agent:
     """
     Runs a Plan in the main thread.
 
@@ -83,7 +89,7 @@ class Companion:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: AgentPlan,
         make_registrar: Callable[[Tell], Registrar],
         report: Tell,
         notifier: Notifier,
@@ -136,7 +142,7 @@ class Companion:
 
     def _tell(self, notice: Notice) -> None:
         self._report(notice)
-        if isinstance(notice, Changed) and any(
+        if isinstance(notice, MemberChanged) and any(
             each.lease for each in (notice.status, notice.before) if each is not None
         ):
             self._held_at = time.monotonic()
@@ -217,7 +223,7 @@ class Companion:
 
     def _act(self, message: _Message) -> None:
         match message:
-            case Changed(status, _):
+            case MemberChanged(status, _):
                 self._untold = True
                 self._write_status(status)
             case _Ordered(line):
@@ -225,7 +231,7 @@ class Companion:
             case _Exited(status):
                 self._exit_status = status
                 log.info(f"the command ended with exit status {status}")
-            case Died():
+            case RegistrarDied():
                 self._replace_registrar()
             case int() if message in STOP:
                 self._asked(message)

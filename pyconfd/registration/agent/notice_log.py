@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from pyconfd.observe import log
 from pyconfd.registration.health import PASSING, UNCHECKED
-from pyconfd.registration.registrar.member import Phase
-from pyconfd.registration.registrar.notices import Changed, Died, MemberStatus, Notice, StoreState
+from pyconfd.registration.registrar.member import MemberPhase
+from pyconfd.registration.registrar.notices import (
+    MemberChanged,
+    MemberStatus,
+    Notice,
+    RegistrarDied,
+    StoreState,
+)
 
 # Reasons that are as somebody wanted them.
 _WANTED = ("maintenance", "stopping", "removed", "draining")
 
 
-class Report:
+class NoticeLog:
     """Says what changed; remembers what it said last of each member."""
 
     def __init__(self) -> None:
@@ -21,15 +27,20 @@ class Report:
     def __call__(self, notice: Notice) -> None:
         """Log it. From the registrar's thread."""
         match notice:
-            case Changed(status, _):
+            case MemberChanged(status, _):
                 self._changed(status)
             case StoreState(problem):
                 self._store(problem)
-            case Died(problem):
+            case RegistrarDied(problem):
                 log.error(f"the registrar failed and is started again: {problem}")
 
     def _changed(self, status: MemberStatus) -> None:
-        if status.phase in (Phase.CLAIMING, Phase.PREPARING, Phase.WITHDRAWING, Phase.CLEANING):
+        if status.phase in (
+            MemberPhase.CLAIMING,
+            MemberPhase.PREPARING,
+            MemberPhase.WITHDRAWING,
+            MemberPhase.CLEANING,
+        ):
             log.debug(str(status.phase), service=status.service, id=status.member_id)
             return
         if status.why in (UNCHECKED, PASSING):

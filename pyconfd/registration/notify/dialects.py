@@ -7,7 +7,7 @@ import re
 from pyconfd.config import shipped
 from pyconfd.config.options import did_you_mean
 from pyconfd.errors import SettingsError
-from pyconfd.registration.notify.states import Speech
+from pyconfd.registration.notify.states import Dialect
 
 
 def daemons() -> tuple[str, ...]:
@@ -15,14 +15,14 @@ def daemons() -> tuple[str, ...]:
     return shipped.names("notices")
 
 
-def load(name: str) -> Speech:
+def load(name: str) -> Dialect:
     """How this daemon tells its states. Raises SettingsError for one that is not known."""
     known = daemons()
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
         raise SettingsError("unknown daemon", where=name, hint=hint)
     data = shipped.table("notices", name)
-    return Speech(
+    return Dialect(
         line=re.compile(data["line"]),
         number=data["number"],
         key_pattern=data["key_pattern"],

@@ -13,28 +13,28 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from pyconfd.observe import log
-from pyconfd.registration.notify.states import State
+from pyconfd.registration.notify.states import PublishedState
 
 
-class Memory:
+class StateFile:
     """The file of one pipe: `FIFO.states`. Like the pipe, it is for the running system alone."""
 
     def __init__(self, fifo: str) -> None:
         self._path = f"{fifo}.states"
 
-    def recall(self) -> dict[str, State]:
+    def recall(self) -> dict[str, PublishedState]:
         """What was kept, by service; nothing when there is no file or it cannot be read."""
         try:
             with open(self._path, encoding="utf-8") as stream:
                 kept = json.load(stream)
-            return {each["service"]: State(**each) for each in kept}
+            return {each["service"]: PublishedState(**each) for each in kept}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError) as error:
             log.warn(f"the states of before cannot be read: {error}", file=self._path)
             return {}
 
-    def keep(self, states: Mapping[str, State]) -> None:
+    def keep(self, states: Mapping[str, PublishedState]) -> None:
         """Replace the file at once."""
         new = f"{self._path}~"
         try:

@@ -25,9 +25,9 @@ from pyconfd.observe import log
 from pyconfd.registration.declaration import Announcement, Declaration, announce
 from pyconfd.registration.notify import states
 from pyconfd.registration.notify.hooks import Event, Hooks
-from pyconfd.registration.notify.state_file import Memory
-from pyconfd.registration.notify.states import Speech, State
-from pyconfd.registration.registrar.notices import Died, Notice, Tell
+from pyconfd.registration.notify.state_file import StateFile
+from pyconfd.registration.notify.states import Dialect, PublishedState
+from pyconfd.registration.registrar.notices import Notice, RegistrarDied, Tell
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.system.fifo import Fifo
 from pyconfd.system.sdnotify import Notifier
@@ -42,24 +42,24 @@ TURN_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ListenerPlan:
     """What a run was asked to do. node: id of every member. prefix: of the keys."""
 
-    speech: Speech
+    speech: Dialect
     node: str
     key_pattern: str
     prefix: str
     ttl_s: int
 
 
-class Keeper:
+class StateListener:
     """Runs a Plan in the main thread. make_registrar: given whom to tell."""
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ListenerPlan,
         fifo: Fifo,
-        memory: Memory,
+        memory: StateFile,
         hooks: Hooks,
         make_registrar: Callable[[Tell], Registrar],
         report: Tell,
@@ -109,7 +109,7 @@ class Keeper:
     def _tell(self, notice: Notice) -> None:
         """From the registrar's thread."""
         self._report(notice)
-        self._died = self._died or isinstance(notice, Died)
+        self._died = self._died or isinstance(notice, RegistrarDied)
 
     # Hearing
 
@@ -138,7 +138,7 @@ class Keeper:
                 if new != known:
                     self._take(new, known)
 
-    def _take(self, new: State, known: State | None) -> None:
+    def _take(self, new: PublishedState, known: PublishedState | None) -> None:
         self._states[new.service] = new
         self._memory.keep(self._states)
         if known is None or new.state != known.state:
@@ -153,14 +153,16 @@ class Keeper:
             return
         self._memory.keep(self._states)
         log.info(f"is {word}", service=service, was=known.state)
-        ended = State(service=service, state=word, number=number, since=_now(), was=known.state)
+        ended = PublishedState(
+            service=service, state=word, number=number, since=_now(), was=known.state
+        )
         self._call_hooks(ended)
         if there := self._published.pop(service, None):
             self._registrar.remove(there.key)
 
     # Telling
 
-    def _publish(self, state: State) -> None:
+    def _publish(self, state: PublishedState) -> None:
         try:
             announced = self._announcement(state)
         except RegistrationError as error:
@@ -169,7 +171,7 @@ class Keeper:
         self._published[state.service] = announced
         self._registrar.add(announced)
 
-    def _announcement(self, state: State) -> Announcement:
+    def _announcement(self, state: PublishedState) -> Announcement:
         plan = self._plan
         declared = Declaration(
             service=state.service,
@@ -183,7 +185,7 @@ class Keeper:
         )
         return announce(declared, plan.node)
 
-    def _call_hooks(self, state: State) -> None:
+    def _call_hooks(self, state: PublishedState) -> None:
         environ = {
             "EVENT_SERVICE": state.service,
             "EVENT_STATE": state.state,

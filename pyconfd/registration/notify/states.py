@@ -20,7 +20,7 @@ LOST = "LOST"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speech:
+class Dialect:
     """
     How a daemon tells its states (recipes/notices). line: with the groups service, state, number.
 
@@ -40,7 +40,7 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class StateLine:
     """One line that was understood."""
 
     service: str
@@ -49,7 +49,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class PublishedState:
     """The state of one part. since: UTC in ISO 8601. was: the state before, "" when unknown."""
 
     service: str
@@ -58,7 +58,7 @@ class State:
     since: str
     was: str = ""
 
-    def fields(self, speech: Speech) -> dict[str, object]:
+    def fields(self, speech: Dialect) -> dict[str, object]:
         """What is published of it."""
         return {
             "state": self.state,
@@ -68,16 +68,18 @@ class State:
         }
 
 
-def understood(line: str, speech: Speech) -> Said | None:
+def understood(line: str, speech: Dialect) -> StateLine | None:
     """What a line says of a part; None for a line about something else."""
     match = speech.line.fullmatch(line.strip())
     if match is None:
         return None
-    said = Said(match["service"], match["state"], int(match["number"]))
+    said = StateLine(match["service"], match["state"], int(match["number"]))
     return None if said.state in speech.ignored else said
 
 
-def after(known: State | None, said: Said, speech: Speech, now: str) -> State | None:
+def after(
+    known: PublishedState | None, said: StateLine, speech: Dialect, now: str
+) -> PublishedState | None:
     """The state after what was said; None when the part is no more. now: UTC in ISO 8601."""
     if said.state in speech.ended:
         return None
@@ -86,7 +88,7 @@ def after(known: State | None, said: Said, speech: Speech, now: str) -> State | 
         meant = known.state if known is not None else speech.renumbered[said.state]
     if known is not None and known.state == meant:
         return replace(known, number=said.number)
-    return State(
+    return PublishedState(
         service=said.service,
         state=meant,
         number=said.number,
@@ -95,14 +97,14 @@ def after(known: State | None, said: Said, speech: Speech, now: str) -> State | 
     )
 
 
-def lost(known: State, speech: Speech, now: str) -> State:
+def lost(known: PublishedState, speech: Dialect, now: str) -> PublishedState:
     """The state after the daemon has gone."""
     if known.state in speech.last or known.state == LOST:
         return known
     return replace(known, state=LOST, since=now, was=known.state)
 
 
-def call(state: State, speech: Speech) -> list[str]:
+def call(state: PublishedState, speech: Dialect) -> list[str]:
     """The arguments of a hook."""
     words = {"service": state.service, "state": state.state, "number": str(state.number)}
     return [words.get(each.strip("{}"), each) for each in speech.arguments]

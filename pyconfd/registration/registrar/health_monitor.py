@@ -30,7 +30,7 @@ class _Line:
     asked_at: float = 0.0
 
 
-class Watching:
+class HealthMonitor:
     """
     One member's health, maintenance and weight.
 

@@ -29,7 +29,7 @@ BROKEN_PAUSE_S = 0.2  # a stream that breaks at each heartbeat must not make a t
 VERIFY_BEATS = 3  # once per TTL the keys under the lease are compared with ours
 
 
-class Phase(enum.StrEnum):
+class LeasePhase(enum.StrEnum):
     """Where a lease stands."""
 
     IDLE = "idle"
@@ -51,7 +51,7 @@ class Lease:
     """
 
     asked_ttl_s: int
-    phase: Phase = Phase.IDLE
+    phase: LeasePhase = LeasePhase.IDLE
     wanted: bool = False
     lease: int = 0
     ttl_s: float = 0.0
@@ -70,7 +70,7 @@ class Lease:
     @property
     def usable(self) -> bool:
         """Whether keys may be put under it."""
-        return self.phase in (Phase.HELD, Phase.SUSPECT)
+        return self.phase in (LeasePhase.HELD, LeasePhase.SUSPECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class StreamBroken:
     """The heartbeat stream broke: ask again at once, the store may come back with other leases."""
 
 
@@ -131,7 +131,7 @@ class Tick:
     """Time has passed."""
 
 
-Message = Wanted | Unwanted | Granted | Failed | KeptAlive | Gone | Revoked | Broken | Tick
+Message = Wanted | Unwanted | Granted | Failed | KeptAlive | Gone | Revoked | StreamBroken | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,27 +173,27 @@ Command = Grant | KeepAlive | Revoke | LeaseUp | LeaseDown
 Step = tuple[Lease, tuple[Command, ...]]
 
 
-def step(lease: Lease, message: Message, now: float, luck: float) -> Step:
-    """What the lease becomes and what is to be done. luck: 0 to 1, spreads many processes."""
+def step(lease: Lease, message: Message, now: float, jitter: float) -> Step:
+    """What the lease becomes and what is to be done. jitter: 0 to 1, spreads many processes."""
     match message:
         case Wanted():
             return _wanted(lease, now)
         case Unwanted():
             return _unwanted(lease)
         case Granted():
-            return _granted(lease, message, now, luck)
+            return _granted(lease, message, now, jitter)
         case Failed(problem):
-            return _failed(lease, problem, now, luck)
+            return _failed(lease, problem, now, jitter)
         case KeptAlive(ident, left_s):
-            return _kept_alive(lease, ident, left_s, now, luck)
+            return _kept_alive(lease, ident, left_s, now, jitter)
         case Gone(ident):
-            return _lost(lease, ident, "the store no longer knows the lease", now, luck)
+            return _lost(lease, ident, "the store no longer knows the lease", now, jitter)
         case Revoked(ident):
             return _revoked(lease, ident)
-        case Broken():
+        case StreamBroken():
             return _broken(lease, now)
         case Tick():
-            return _tick(lease, now, luck)
+            return _tick(lease, now, jitter)
 
 
 def next_due(lease: Lease) -> float | None:
@@ -201,7 +201,7 @@ def next_due(lease: Lease) -> float | None:
     if not lease.lease:
         return lease.due_at
     turns = [lease.expires_at]
-    if lease.phase is Phase.HELD:
+    if lease.phase is LeasePhase.HELD:
         turns.append(_suspect_at(lease))
     if lease.due_at is not None:
         turns.append(lease.due_at)
@@ -212,19 +212,19 @@ def _suspect_at(lease: Lease) -> float:
     return lease.renewed_at + lease.ttl_s * 2 / 3
 
 
-def _beat_in(lease: Lease, luck: float) -> float:
+def _beat_in(lease: Lease, jitter: float) -> float:
     """
     Seconds to the next heartbeat: a third of the TTL, a tenth more or less.
 
     While an answer is missing it asks four times as often, but never in a tight loop.
     """
     if lease.beat_sent_at is None:
-        return lease.ttl_s / 3 * (0.9 + 0.2 * luck)
-    return max(0.2, min(MAX_RETRY_S, lease.ttl_s / 12)) * (0.9 + 0.2 * luck)
+        return lease.ttl_s / 3 * (0.9 + 0.2 * jitter)
+    return max(0.2, min(MAX_RETRY_S, lease.ttl_s / 12)) * (0.9 + 0.2 * jitter)
 
 
-def _retry_in(failures: int, luck: float) -> float:
-    return float(min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(failures, 8))) * (0.5 + luck / 2)
+def _retry_in(failures: int, jitter: float) -> float:
+    return float(min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(failures, 8))) * (0.5 + jitter / 2)
 
 
 def _empty(lease: Lease, problem: str) -> Lease:
@@ -233,12 +233,12 @@ def _empty(lease: Lease, problem: str) -> Lease:
 
 
 def _grant(lease: Lease) -> Step:
-    return replace(lease, phase=Phase.GRANTING, due_at=None), (Grant(),)
+    return replace(lease, phase=LeasePhase.GRANTING, due_at=None), (Grant(),)
 
 
 def _wanted(lease: Lease, now: float) -> Step:
     lease = replace(lease, wanted=True)
-    if lease.phase is Phase.IDLE and (lease.due_at is None or lease.due_at <= now):
+    if lease.phase is LeasePhase.IDLE and (lease.due_at is None or lease.due_at <= now):
         return _grant(lease)
     return lease, ()
 
@@ -246,18 +246,20 @@ def _wanted(lease: Lease, now: float) -> Step:
 def _unwanted(lease: Lease) -> Step:
     lease = replace(lease, wanted=False)
     if lease.usable:
-        return replace(lease, phase=Phase.REVOKING, due_at=None, failures=0), (Revoke(lease.lease),)
-    if lease.phase is Phase.IDLE:
+        return replace(lease, phase=LeasePhase.REVOKING, due_at=None, failures=0), (
+            Revoke(lease.lease),
+        )
+    if lease.phase is LeasePhase.IDLE:
         return replace(lease, due_at=None, failures=0), ()
     return lease, ()
 
 
-def _granted(lease: Lease, message: Granted, now: float, luck: float) -> Step:
-    if lease.phase is not Phase.GRANTING:
+def _granted(lease: Lease, message: Granted, now: float, jitter: float) -> Step:
+    if lease.phase is not LeasePhase.GRANTING:
         return lease, (Revoke(message.lease),)
     lease = Lease(
         asked_ttl_s=lease.asked_ttl_s,
-        phase=Phase.HELD,
+        phase=LeasePhase.HELD,
         wanted=lease.wanted,
         lease=message.lease,
         ttl_s=message.ttl_s,
@@ -269,44 +271,44 @@ def _granted(lease: Lease, message: Granted, now: float, luck: float) -> Step:
     if not lease.wanted:
         return _unwanted(lease)
     if lease.expires_at <= now:  # the answer was older than the lease: the machine slept
-        return _lost(lease, lease.lease, "expired before it was known", now, luck)
+        return _lost(lease, lease.lease, "expired before it was known", now, jitter)
     return lease, (LeaseUp(lease.lease),)
 
 
-def _failed(lease: Lease, problem: str, now: float, luck: float) -> Step:
-    due_at = now + _retry_in(lease.failures, luck)
+def _failed(lease: Lease, problem: str, now: float, jitter: float) -> Step:
+    due_at = now + _retry_in(lease.failures, jitter)
     lease = replace(lease, failures=lease.failures + 1, problem=problem)
-    if lease.phase is Phase.GRANTING:
-        return replace(lease, phase=Phase.IDLE, due_at=due_at if lease.wanted else None), ()
-    if lease.phase is Phase.REVOKING:
+    if lease.phase is LeasePhase.GRANTING:
+        return replace(lease, phase=LeasePhase.IDLE, due_at=due_at if lease.wanted else None), ()
+    if lease.phase is LeasePhase.REVOKING:
         return replace(lease, due_at=due_at), ()
     return lease, ()
 
 
-def _kept_alive(lease: Lease, ident: int, left_s: float, now: float, luck: float) -> Step:
+def _kept_alive(lease: Lease, ident: int, left_s: float, now: float, jitter: float) -> Step:
     if ident != lease.lease or not lease.usable:
         return lease, ()
     if left_s <= 0:
-        return _lost(lease, ident, "the store no longer knows the lease", now, luck)
+        return _lost(lease, ident, "the store no longer knows the lease", now, jitter)
     if lease.beat_sent_at is None:  # a second answer to what was counted already
         return lease, ()
     lease = replace(
-        lease, phase=Phase.HELD, renewed_at=lease.beat_sent_at, beat_sent_at=None, problem=""
+        lease, phase=LeasePhase.HELD, renewed_at=lease.beat_sent_at, beat_sent_at=None, problem=""
     )
-    return replace(lease, due_at=now + _beat_in(lease, luck)), ()
+    return replace(lease, due_at=now + _beat_in(lease, jitter)), ()
 
 
-def _lost(lease: Lease, ident: int, why: str, now: float, luck: float) -> Step:
+def _lost(lease: Lease, ident: int, why: str, now: float, jitter: float) -> Step:
     if not ident or ident != lease.lease:
         return lease, ()
     gone = _empty(lease, why)
     if gone.wanted:
-        gone = replace(gone, due_at=now + FIRST_RETRY_S * luck)
+        gone = replace(gone, due_at=now + FIRST_RETRY_S * jitter)
     return gone, (LeaseDown(ident, why),)
 
 
 def _revoked(lease: Lease, ident: int) -> Step:
-    if ident != lease.lease or lease.phase is not Phase.REVOKING:
+    if ident != lease.lease or lease.phase is not LeasePhase.REVOKING:
         return lease, ()
     gone = _empty(lease, "")
     down = LeaseDown(ident, "revoked")
@@ -323,28 +325,28 @@ def _broken(lease: Lease, now: float) -> Step:
     return replace(lease, due_at=soon if lease.due_at is None else min(lease.due_at, soon)), ()
 
 
-def _tick(lease: Lease, now: float, luck: float) -> Step:
+def _tick(lease: Lease, now: float, jitter: float) -> Step:
     if lease.lease and now >= lease.expires_at:
         why = "no answer for a whole TTL: the lease must be assumed gone"
-        return _lost(lease, lease.lease, why, now, luck)
-    if lease.phase is Phase.HELD and now >= _suspect_at(lease):
-        lease = replace(lease, phase=Phase.SUSPECT, problem="no answer from the store")
+        return _lost(lease, lease.lease, why, now, jitter)
+    if lease.phase is LeasePhase.HELD and now >= _suspect_at(lease):
+        lease = replace(lease, phase=LeasePhase.SUSPECT, problem="no answer from the store")
     if lease.due_at is None or now < lease.due_at:
         return lease, ()
     match lease.phase:
-        case Phase.IDLE:
+        case LeasePhase.IDLE:
             return _grant(lease) if lease.wanted else (replace(lease, due_at=None), ())
-        case Phase.HELD | Phase.SUSPECT:
-            return _beat(lease, now, luck)
-        case Phase.REVOKING:
+        case LeasePhase.HELD | LeasePhase.SUSPECT:
+            return _beat(lease, now, jitter)
+        case LeasePhase.REVOKING:
             return replace(lease, due_at=None), (Revoke(lease.lease),)
-        case Phase.GRANTING:
+        case LeasePhase.GRANTING:
             return replace(lease, due_at=None), ()
 
 
-def _beat(lease: Lease, now: float, luck: float) -> Step:
+def _beat(lease: Lease, now: float, jitter: float) -> Step:
     calm = lease.beat_sent_at is None
     sent_at = now if lease.beat_sent_at is None else lease.beat_sent_at
     lease = replace(lease, beat_sent_at=sent_at, beats=lease.beats + 1)
     verify = calm and lease.beats % VERIFY_BEATS == 0
-    return replace(lease, due_at=now + _beat_in(lease, luck)), (KeepAlive(lease.lease, verify),)
+    return replace(lease, due_at=now + _beat_in(lease, jitter)), (KeepAlive(lease.lease, verify),)

@@ -31,7 +31,7 @@ PREPARE_RETRY_S = 1.0
 MAX_PREPARE_RETRY_S = 30.0
 
 
-class Phase(enum.StrEnum):
+class MemberPhase(enum.StrEnum):
     """Where a member stands."""
 
     WAITING = "waiting"
@@ -57,7 +57,7 @@ class Member:
 
     before: bool = False
     after: bool = False
-    phase: Phase = Phase.WAITING
+    phase: MemberPhase = MemberPhase.WAITING
     wanted: bool = False
     lease: int = 0
     held: int = 0
@@ -75,7 +75,9 @@ class Member:
         return self.phase in BUSY
 
 
-BUSY = frozenset({Phase.PREPARING, Phase.CLAIMING, Phase.WITHDRAWING, Phase.CLEANING})
+BUSY = frozenset(
+    {MemberPhase.PREPARING, MemberPhase.CLAIMING, MemberPhase.WITHDRAWING, MemberPhase.CLEANING}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +212,12 @@ Command = Prepare | Claim | Withdraw | Clean
 Step = tuple[Member, Command | None]
 
 
-def step(member: Member, message: Message, now: float, luck: float) -> Step:
-    """What the member becomes and what is to be done. luck: 0 to 1, spreads many at once."""
-    return _settle(_noted(member, message, now, luck), now)
+def step(member: Member, message: Message, now: float, jitter: float) -> Step:
+    """What the member becomes and what is to be done. jitter: 0 to 1, spreads many at once."""
+    return _settle(_noted(member, message, now, jitter), now)
 
 
-def _noted(member: Member, message: Message, now: float, luck: float) -> Member:
+def _noted(member: Member, message: Message, now: float, jitter: float) -> Member:
     """The member with the message taken in; nothing is decided yet."""
     match message:
         case Wanted():
@@ -233,22 +235,22 @@ def _noted(member: Member, message: Message, now: float, luck: float) -> Member:
         case Tick():
             return member
         case _:
-            return _outcome(member, message, now, luck)
+            return _outcome(member, message, now, jitter)
 
 
-def _outcome(member: Member, message: Message, now: float, luck: float) -> Member:
+def _outcome(member: Member, message: Message, now: float, jitter: float) -> Member:
     """The member with the outcome of its command; one that nobody waits for is ignored."""
     match message, member.phase:
-        case Prepared(problem), Phase.PREPARING:
-            return _prepared(member, problem, now, luck)
-        case Claimed(lease), Phase.CLAIMING:
+        case Prepared(problem), MemberPhase.PREPARING:
+            return _prepared(member, problem, now, jitter)
+        case Claimed(lease), MemberPhase.CLAIMING:
             return _claimed(member, lease)
-        case ClaimFailed(), Phase.CLAIMING:
-            return _claim_failed(member, message, now, luck)
-        case Withdrawn(problem), Phase.WITHDRAWING:
-            return _withdrawn(member, problem, now, luck)
-        case Cleaned(), Phase.CLEANING:
-            return replace(member, phase=Phase.WAITING)
+        case ClaimFailed(), MemberPhase.CLAIMING:
+            return _claim_failed(member, message, now, jitter)
+        case Withdrawn(problem), MemberPhase.WITHDRAWING:
+            return _withdrawn(member, problem, now, jitter)
+        case Cleaned(), MemberPhase.CLEANING:
+            return replace(member, phase=MemberPhase.WAITING)
     return member
 
 
@@ -258,24 +260,24 @@ def _settle(member: Member, now: float) -> Step:
         return member, None
     member = replace(member, due_at=None)
     if member.dirty:
-        return replace(member, phase=Phase.CLEANING, dirty=False), Clean()
+        return replace(member, phase=MemberPhase.CLEANING, dirty=False), Clean()
     if not member.wanted:
         return _towards_absence(member)
     if not member.lease:
-        return (replace(member, phase=Phase.WAITING) if not member.held else member), None
-    if member.phase is Phase.REGISTERED and member.held == member.lease and not member.stale:
+        return (replace(member, phase=MemberPhase.WAITING) if not member.held else member), None
+    if member.phase is MemberPhase.REGISTERED and member.held == member.lease and not member.stale:
         return member, None
     # A key that stands is only refreshed: `before` is for coming back.
     if member.before and not member.prepared and not member.held:
-        return replace(member, phase=Phase.PREPARING), Prepare()
-    member = replace(member, phase=Phase.CLAIMING, stale=False)
+        return replace(member, phase=MemberPhase.PREPARING), Prepare()
+    member = replace(member, phase=MemberPhase.CLAIMING, stale=False)
     return member, Claim(member.lease, member.seen)
 
 
 def _towards_absence(member: Member) -> Step:
     if member.held:
-        return replace(member, phase=Phase.WITHDRAWING), Withdraw(member.held)
-    return replace(member, phase=Phase.WAITING), None
+        return replace(member, phase=MemberPhase.WITHDRAWING), Withdraw(member.held)
+    return replace(member, phase=MemberPhase.WAITING), None
 
 
 def _lease_down(member: Member, lease: int, why: str) -> Member:
@@ -286,62 +288,68 @@ def _lease_down(member: Member, lease: int, why: str) -> Member:
     if member.wanted:
         member = replace(member, held=0, due_at=None, why=why)
     else:  # it could not be withdrawn before the lease ended: that is a withdrawal too
-        owed = member.after and member.phase is not Phase.WITHDRAWING
+        owed = member.after and member.phase is not MemberPhase.WITHDRAWING
         member = replace(member, held=0, due_at=None, dirty=owed)
-    if member.phase is Phase.REGISTERED:
-        return replace(member, phase=Phase.WAITING)
+    if member.phase is MemberPhase.REGISTERED:
+        return replace(member, phase=MemberPhase.WAITING)
     return member
 
 
 def _key_gone(member: Member, lease: int) -> Member:
-    if member.phase is not Phase.REGISTERED or member.held != lease:
+    if member.phase is not MemberPhase.REGISTERED or member.held != lease:
         return member
     # It was there a moment ago and may have been removed by hand: no `before` for that.
-    return replace(member, phase=Phase.WAITING, held=0, prepared=True, why="the key was removed")
+    return replace(
+        member, phase=MemberPhase.WAITING, held=0, prepared=True, why="the key was removed"
+    )
 
 
 def _claimed(member: Member, lease: int) -> Member:
     member = replace(member, held=lease, seen=True, prepared=False, failures=0)
     if lease != member.lease:  # the lease ended while the answer was on its way
-        return replace(member, phase=Phase.WAITING)
-    return replace(member, phase=Phase.REGISTERED, why="" if member.wanted else member.why)
+        return replace(member, phase=MemberPhase.WAITING)
+    return replace(member, phase=MemberPhase.REGISTERED, why="" if member.wanted else member.why)
 
 
-def _prepared(member: Member, problem: str, now: float, luck: float) -> Member:
+def _prepared(member: Member, problem: str, now: float, jitter: float) -> Member:
     if not problem:
-        return replace(member, phase=Phase.WAITING, prepared=member.wanted, failures=0, why="")
+        return replace(
+            member, phase=MemberPhase.WAITING, prepared=member.wanted, failures=0, why=""
+        )
     wait_s = min(MAX_PREPARE_RETRY_S, PREPARE_RETRY_S * 2 ** min(member.failures, 8))
     return replace(
         member,
-        phase=Phase.WAITING,
-        due_at=now + wait_s * (0.75 + luck / 2),
+        phase=MemberPhase.WAITING,
+        due_at=now + wait_s * (0.75 + jitter / 2),
         failures=member.failures + 1,
         why=problem,
     )
 
 
-def _claim_failed(member: Member, failed: ClaimFailed, now: float, luck: float) -> Member:
-    slow_s = TAKEN_RETRY_S * (0.75 + luck / 2)
+def _claim_failed(member: Member, failed: ClaimFailed, now: float, jitter: float) -> Member:
+    slow_s = TAKEN_RETRY_S * (0.75 + jitter / 2)
     if failed.taken:
-        return replace(member, phase=Phase.TAKEN, held=0, due_at=now + slow_s, why=failed.problem)
+        return replace(
+            member, phase=MemberPhase.TAKEN, held=0, due_at=now + slow_s, why=failed.problem
+        )
     if failed.refused:
-        phase = Phase.REGISTERED if member.held else Phase.WAITING
+        phase = MemberPhase.REGISTERED if member.held else MemberPhase.WAITING
         return replace(member, phase=phase, stale=True, due_at=now + slow_s, why=failed.problem)
     wait_s = min(MAX_CLAIM_RETRY_S, CLAIM_RETRY_S * 2 ** min(member.failures, 4))
     return replace(
         member,
-        phase=Phase.REGISTERED if member.held else Phase.WAITING,
+        phase=MemberPhase.REGISTERED if member.held else MemberPhase.WAITING,
         # An unanswered put may have been carried out: the key may stand under the lease.
         held=member.held or member.lease,
         stale=True,
-        due_at=now + wait_s * (0.5 + luck / 2),
+        due_at=now + wait_s * (0.5 + jitter / 2),
         failures=member.failures + 1,
         why=failed.problem,
     )
 
 
-def _withdrawn(member: Member, problem: str, now: float, luck: float) -> Member:
+def _withdrawn(member: Member, problem: str, now: float, jitter: float) -> Member:
     if problem and member.held:
-        wait_s = CLAIM_RETRY_S * (0.5 + luck / 2)
-        return replace(member, phase=Phase.REGISTERED, due_at=now + wait_s, why=problem)
-    return replace(member, phase=Phase.WAITING, held=0, prepared=False, dirty=member.after)
+        wait_s = CLAIM_RETRY_S * (0.5 + jitter / 2)
+        return replace(member, phase=MemberPhase.REGISTERED, due_at=now + wait_s, why=problem)
+    return replace(member, phase=MemberPhase.WAITING, held=0, prepared=False, dirty=member.after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyconfd.registration.registrar.member import Phase
+from pyconfd.registration.registrar.member import MemberPhase
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class MemberStatus:
     service: str
     member_id: str
     key: str
-    phase: Phase
+    phase: MemberPhase
     lease: int = 0
     why: str = ""
     since: float = 0.0
@@ -27,11 +27,11 @@ class MemberStatus:
     @property
     def registered(self) -> bool:
         """Whether the key stands, as far as we know."""
-        return self.phase is Phase.REGISTERED
+        return self.phase is MemberPhase.REGISTERED
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class MemberChanged:
     """A member's phase or its reason changed. before: None at the first time."""
 
     status: MemberStatus
@@ -46,11 +46,11 @@ class StoreState:
 
 
 @dataclass(frozen=True, slots=True)
-class Died:
+class RegistrarDied:
     """The registrar's thread ended by a fault of its own; leases end with their TTL."""
 
     problem: str
 
 
-Notice = Changed | StoreState | Died
+Notice = MemberChanged | StoreState | RegistrarDied
 Tell = Callable[[Notice], None]

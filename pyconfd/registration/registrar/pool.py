@@ -14,7 +14,7 @@ from queue import SimpleQueue
 _Work = tuple[Callable[[], None], Callable[[str], None]]
 
 
-class Workers:
+class WorkerPool:
     """At most `limit` threads; what is more waits its turn."""
 
     def __init__(self, name: str, limit: int) -> None:

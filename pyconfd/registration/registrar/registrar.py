@@ -20,13 +20,19 @@ from pyconfd.backends.base import MAX_TOGETHER, KeptAlive, LeaseRegistry
 from pyconfd.registration.declaration import Announcement
 from pyconfd.registration.registrar import lease_session as session
 from pyconfd.registration.registrar import member
-from pyconfd.registration.registrar.health_monitor import Probe, Watching
-from pyconfd.registration.registrar.notices import Changed, Died, MemberStatus, StoreState, Tell
-from pyconfd.registration.registrar.pool import Workers
+from pyconfd.registration.registrar.health_monitor import HealthMonitor, Probe
+from pyconfd.registration.registrar.notices import (
+    MemberChanged,
+    MemberStatus,
+    RegistrarDied,
+    StoreState,
+    Tell,
+)
+from pyconfd.registration.registrar.pool import WorkerPool
 from pyconfd.registration.registrar.probes import Machine, Prober
-from pyconfd.registration.registrar.roster import Entry, Group, Roster, Turn
-from pyconfd.registration.registrar.schedule import Agenda, Look
-from pyconfd.registration.registrar.store_client import Carrier
+from pyconfd.registration.registrar.roster import LeaseGroup, Roster, RosterEntry, Turn
+from pyconfd.registration.registrar.schedule import Look, TimerQueue
+from pyconfd.registration.registrar.store_client import LeaseClient
 from pyconfd.system.proc import Runner
 
 MAX_PROBES = 32  # at a time; a probe waits on others, so more than there are processors
@@ -47,7 +53,7 @@ class Registrar:
     open_registry: makes the store's client, given where keep-alive answers and the end of their
     stream are to go; called from the registrar's own thread. run: for exec probes and hooks.
     tell: called from that thread with every Notice; it must not block. Members are known by key.
-    haste: seconds of the clock in a second of waiting, other than 1 for tests.
+    time_scale: seconds of the clock in a second of waiting, other than 1 for tests.
     """
 
     def __init__(
@@ -57,24 +63,24 @@ class Registrar:
         tell: Tell,
         *,
         clock: Callable[[], float] = awake_clock,
-        haste: float = 1.0,
-        luck: Callable[[], float] = random.random,
+        time_scale: float = 1.0,
+        jitter: Callable[[], float] = random.random,
         machine: Machine | None = None,
     ) -> None:
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._carrier = Carrier(lambda: open_registry(self._answer, self._broken), clock)
+        self._carrier = LeaseClient(lambda: open_registry(self._answer, self._broken), clock)
         self._run_command = run
         self._tell = tell
         self._clock = clock
-        self._haste = haste
-        self._luck = luck
+        self._haste = time_scale
+        self._luck = jitter
         self._machine = machine or Machine()
-        self._probes = Workers("probe", MAX_PROBES)
-        self._hooks = Workers("hook", MAX_HOOKS)
-        self._agenda = Agenda()
+        self._probes = WorkerPool("probe", MAX_PROBES)
+        self._hooks = WorkerPool("hook", MAX_HOOKS)
+        self._agenda = TimerQueue()
         self._roster = Roster()
         self._todo: deque[Callable[[], None]] = deque()
-        self._claims: list[tuple[Entry, member.Claim]] = []
+        self._claims: list[tuple[RosterEntry, member.Claim]] = []
         self._thread: threading.Thread | None = None
         self._stop_at: float | None = None
         self._waiting: list[threading.Event] = []
@@ -157,7 +163,7 @@ class Registrar:
                     self._work_off()
                 self._settle_waiting()
         except Exception as error:  # noqa: BLE001 - the top of the thread: it must be told
-            self._tell(Died(f"{type(error).__name__}: {error}"))
+            self._tell(RegistrarDied(f"{type(error).__name__}: {error}"))
             for done in self._waiting:
                 done.set()
         finally:
@@ -202,17 +208,17 @@ class Registrar:
 
     # Leases
 
-    def _feed_lease(self, group: Group, message: session.Message) -> None:
+    def _feed_lease(self, group: LeaseGroup, message: session.Message) -> None:
         group.lease, commands = session.step(group.lease, message, self._clock(), self._luck())
         for command in commands:
             self._carry_lease(group, command)
         self._agenda.plan(session.next_due(group.lease), "lease", group.ttl_s)
         self._tell_problem(group.lease.problem or self._carrier.problem)
 
-    def _lease_later(self, group: Group, message: session.Message) -> None:
+    def _lease_later(self, group: LeaseGroup, message: session.Message) -> None:
         self._todo.append(lambda: self._feed_lease(group, message))
 
-    def _carry_lease(self, group: Group, command: session.Command) -> None:
+    def _carry_lease(self, group: LeaseGroup, command: session.Command) -> None:
         match command:
             case session.Grant():
                 self._lease_later(group, self._carrier.grant(group.ttl_s))
@@ -229,13 +235,13 @@ class Registrar:
                 for key in group.members:
                     self._lease_down(self._roster.entries[key], lease, why)
 
-    def _lease_down(self, entry: Entry, lease: int, why: str) -> None:
-        withdrawing = entry.state.phase is member.Phase.WITHDRAWING
+    def _lease_down(self, entry: RosterEntry, lease: int, why: str) -> None:
+        withdrawing = entry.state.phase is member.MemberPhase.WITHDRAWING
         self._later(entry.key, member.LeaseDown(lease, why))
         if withdrawing:
             self._later(entry.key, member.Withdrawn())
 
-    def _verify(self, group: Group, lease: int) -> None:
+    def _verify(self, group: LeaseGroup, lease: int) -> None:
         """Keys can be removed by hand, or put again by a newer process under its own lease."""
         there = self._carrier.keys_under(lease)
         if there is None:
@@ -244,7 +250,7 @@ class Registrar:
             if self._roster.entries[key].state.held == lease:
                 self._later(key, member.KeyGone(lease))
 
-    def _unwanted(self, group: Group) -> None:
+    def _unwanted(self, group: LeaseGroup) -> None:
         """The lease goes when nobody wants it, and with it whatever is under it."""
         if not group.wanting and group.lease.wanted:
             self._feed_lease(group, session.Unwanted())
@@ -263,7 +269,7 @@ class Registrar:
 
     def _all_broken(self) -> None:
         for group in self._roster.groups.values():
-            self._feed_lease(group, session.Broken())
+            self._feed_lease(group, session.StreamBroken())
 
     # Members
 
@@ -274,7 +280,7 @@ class Registrar:
 
         self._todo.append(feed)
 
-    def _feed(self, entry: Entry, message: member.Message) -> None:
+    def _feed(self, entry: RosterEntry, message: member.Message) -> None:
         now = self._clock()
         entry.state, command = member.step(entry.state, message, now, self._luck())
         group = self._roster.group_of(entry)
@@ -291,7 +297,7 @@ class Registrar:
         if entry.removed and not entry.holds:
             self._forget(entry)
 
-    def _carry(self, entry: Entry, command: member.Command) -> None:
+    def _carry(self, entry: RosterEntry, command: member.Command) -> None:
         declared = entry.announced.declared
         match command:
             case member.Prepare():
@@ -306,14 +312,14 @@ class Registrar:
     def _claim_all(self) -> None:
         """What is to be claimed now: together where nothing stands there, else one by one."""
         claims, self._claims = self._claims, []
-        by_lease: dict[int, list[tuple[Entry, member.Claim]]] = {}
+        by_lease: dict[int, list[tuple[RosterEntry, member.Claim]]] = {}
         for each in claims:
             by_lease.setdefault(each[1].lease, []).append(each)
         for lease, several in by_lease.items():
             for start in range(0, len(several), MAX_TOGETHER):
                 self._claim_some(lease, several[start : start + MAX_TOGETHER])
 
-    def _claim_some(self, lease: int, several: list[tuple[Entry, member.Claim]]) -> None:
+    def _claim_some(self, lease: int, several: list[tuple[RosterEntry, member.Claim]]) -> None:
         pairs = [(entry.announced, entry.value) for entry, _ in several]
         if len(several) > 1 and self._carrier.claim_absent(pairs, lease):
             for entry, _ in several:
@@ -322,7 +328,7 @@ class Registrar:
             for entry, claim in several:
                 self._claim(entry, lease, claim.again)
 
-    def _claim(self, entry: Entry, lease: int, again: bool) -> None:
+    def _claim(self, entry: RosterEntry, lease: int, again: bool) -> None:
         outcome = self._carrier.claim(entry.announced, entry.value, lease, again)
         if isinstance(outcome, session.Gone):
             self._later(entry.key, member.ClaimFailed("the store no longer knows the lease"))
@@ -330,7 +336,7 @@ class Registrar:
         else:
             self._later(entry.key, outcome)
 
-    def _withdraw(self, entry: Entry, lease: int) -> None:
+    def _withdraw(self, entry: RosterEntry, lease: int) -> None:
         """With the lease when nobody else wants it, else the key alone."""
         group = self._roster.group_of(entry)
         if group.wanting or group.lease.lease != lease:
@@ -338,7 +344,9 @@ class Registrar:
         else:
             self._todo.append(lambda: self._unwanted(group))
 
-    def _hook(self, entry: Entry, command: str, outcome: Callable[[str], member.Message]) -> None:
+    def _hook(
+        self, entry: RosterEntry, command: str, outcome: Callable[[str], member.Message]
+    ) -> None:
         key, timeout_s = entry.announced.key, entry.announced.declared.hook_timeout_s
 
         def run() -> None:
@@ -353,7 +361,7 @@ class Registrar:
 
         self._hooks.submit(run, over)
 
-    def _publish(self, entry: Entry, now: float) -> None:
+    def _publish(self, entry: RosterEntry, now: float) -> None:
         before, state = entry.status, entry.state
         if (before.phase, before.why, before.lease) == (state.phase, state.why, state.held):
             return
@@ -366,7 +374,7 @@ class Registrar:
             why=state.why,
             since=before.since if before.phase is state.phase else now,
         )
-        self._tell(Changed(entry.status, before))
+        self._tell(MemberChanged(entry.status, before))
 
     def _tell_problem(self, problem: str) -> None:
         if problem != self._told_problem:
@@ -387,7 +395,7 @@ class Registrar:
             return
         now = self._clock()
         prober = Prober(self._run_command, self._machine)
-        watching = Watching(declared, announced.address, prober, self._machine, now)
+        watching = HealthMonitor(declared, announced.address, prober, self._machine, now)
         if there is not None:
             there.announced, there.watching, there.removed = announced, watching, False
             there.state = replace(
@@ -397,17 +405,17 @@ class Registrar:
         self._judge(entry)
         self._watch(entry, now)
 
-    def _enter(self, announced: Announcement, watching: Watching, now: float) -> Entry:
+    def _enter(self, announced: Announcement, watching: HealthMonitor, now: float) -> RosterEntry:
         key, declared = announced.key, announced.declared
         status = MemberStatus(
-            declared.service, announced.member_id, key, member.Phase.WAITING, since=now
+            declared.service, announced.member_id, key, member.MemberPhase.WAITING, since=now
         )
         state = member.Member(before=bool(declared.before), after=bool(declared.after_withdraw))
-        entry = Entry(announced, state, watching, status, announced.value(watching.weight))
+        entry = RosterEntry(announced, state, watching, status, announced.value(watching.weight))
         group = self._roster.enter(entry)
         if group.lease.usable:
             self._later(key, member.LeaseUp(group.lease.lease))
-        self._tell(Changed(status, None))
+        self._tell(MemberChanged(status, None))
         return entry
 
     def _remove(self, key: str) -> None:
@@ -417,7 +425,7 @@ class Registrar:
             if not entry.holds:
                 self._forget(entry)
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: RosterEntry) -> None:
         if self._roster.forget(entry) and entry.successor is not None:
             self._add(entry.successor)
 
@@ -451,7 +459,7 @@ class Registrar:
 
     # Health
 
-    def _watch(self, entry: Entry, now: float) -> None:
+    def _watch(self, entry: RosterEntry, now: float) -> None:
         """Start the probes that are due and look at what else may have changed."""
         watching = entry.watching
         for number, probe in watching.due_probes(now):
@@ -462,11 +470,15 @@ class Registrar:
         self._reweigh(entry)
         self._agenda.plan(watching.next_due(), "watching", entry.key)
 
-    def _answered(self, key: str, watching: Watching, number: int, passed: bool, why: str) -> None:
+    def _answered(
+        self, key: str, watching: HealthMonitor, number: int, passed: bool, why: str
+    ) -> None:
         """From a thread of the workers."""
         self._inbox.put(lambda: self._probed(key, watching, number, passed, why))
 
-    def _probed(self, key: str, watching: Watching, number: int, passed: bool, why: str) -> None:
+    def _probed(
+        self, key: str, watching: HealthMonitor, number: int, passed: bool, why: str
+    ) -> None:
         entry = self._roster.entries.get(key)
         if entry is None or entry.watching is not watching:
             return
@@ -474,14 +486,14 @@ class Registrar:
         self._judge(entry)
         self._agenda.plan(watching.next_due(), "watching", key)
 
-    def _judge(self, entry: Entry) -> None:
+    def _judge(self, entry: RosterEntry) -> None:
         """Tell the member whether it should be in rotation."""
         wanted, why = verdict = entry.watching.verdict()
         if verdict != entry.told:
             entry.told = verdict
             self._later(entry.key, member.Wanted() if wanted else member.Unwanted(why))
 
-    def _reweigh(self, entry: Entry) -> None:
+    def _reweigh(self, entry: RosterEntry) -> None:
         value = entry.announced.value(entry.watching.weight)
         if value != entry.value:
             entry.value = value

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pyconfd.registration.declaration import Announcement
 from pyconfd.registration.registrar import lease_session as session
 from pyconfd.registration.registrar import member
-from pyconfd.registration.registrar.health_monitor import Watching
+from pyconfd.registration.registrar.health_monitor import HealthMonitor
 from pyconfd.registration.registrar.notices import MemberStatus
 
 
 @dataclass(slots=True)
-class Entry:
+class RosterEntry:
     """
     A member as the registrar knows it.
 
@@ -26,7 +26,7 @@ class Entry:
 
     announced: Announcement
     state: member.Member
-    watching: Watching
+    watching: HealthMonitor
     status: MemberStatus
     value: bytes
     told: tuple[bool, str] | None = None
@@ -46,12 +46,12 @@ class Entry:
     @property
     def holds(self) -> bool:
         """Whether its key may be there, or something is still owed after it went."""
-        owed = (member.Phase.WITHDRAWING, member.Phase.CLEANING)
+        owed = (member.MemberPhase.WITHDRAWING, member.MemberPhase.CLEANING)
         return bool(self.state.held) or self.state.dirty or self.state.phase in owed
 
 
 @dataclass(slots=True)
-class Group:
+class LeaseGroup:
     """
     All members with one TTL: they share a lease. wanting: those that should be in rotation;
     holding: those whose key may be there.
@@ -76,19 +76,19 @@ class Roster:
     """All entries by key and all groups by TTL."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.groups: dict[int, Group] = {}
+        self.entries: dict[str, RosterEntry] = {}
+        self.groups: dict[int, LeaseGroup] = {}
 
-    def enter(self, entry: Entry) -> Group:
+    def enter(self, entry: RosterEntry) -> LeaseGroup:
         """Add a member; gives its group."""
         self.entries[entry.key] = entry
         ttl_s = entry.ttl_s
         if ttl_s not in self.groups:
-            self.groups[ttl_s] = Group(ttl_s, session.Lease(asked_ttl_s=ttl_s))
+            self.groups[ttl_s] = LeaseGroup(ttl_s, session.Lease(asked_ttl_s=ttl_s))
         self.groups[ttl_s].members.add(entry.key)
         return self.groups[ttl_s]
 
-    def forget(self, entry: Entry) -> bool:
+    def forget(self, entry: RosterEntry) -> bool:
         """Strike a member off; False when it was not there."""
         if self.entries.pop(entry.key, None) is None:
             return False
@@ -97,10 +97,10 @@ class Roster:
             keys.discard(entry.key)
         return True
 
-    def group_of(self, entry: Entry) -> Group:
+    def group_of(self, entry: RosterEntry) -> LeaseGroup:
         return self.groups[entry.ttl_s]
 
-    def account(self, entry: Entry) -> Turn:
+    def account(self, entry: RosterEntry) -> Turn:
         """Keep the group's sets true after the member's state has changed."""
         group, key, state = self.groups[entry.ttl_s], entry.key, entry.state
         (group.holding.add if state.held else group.holding.discard)(key)

@@ -20,7 +20,7 @@ class Look(NamedTuple):
     key: Hashable
 
 
-class Agenda:
+class TimerQueue:
     """Looks in order of time, and of planning where times are equal."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ UNAVAILABLE_PAUSE_S = 0.2
 REFUSED_PAUSE_S = 5.0
 
 
-class Carrier:
+class LeaseClient:
     """
     The store as the machines need it. One thread only.
 

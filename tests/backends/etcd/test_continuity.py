@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from pyconfd.backends.etcd.batches import Landmark
-from pyconfd.backends.etcd.continuity import SMALL_BYTES, SMALL_KEYS, History
+from pyconfd.backends.etcd.batches import LastEvent
+from pyconfd.backends.etcd.continuity import SMALL_BYTES, SMALL_KEYS, Continuity
 from pyconfd.backends.etcd.listing import Span
 from pyconfd.model.keys import KeyChange, KeyValue, Listed
 from tests.backends.etcd.test_faults import following, options_for
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 
 
-def asked(history: History, *, whole: bool = True) -> list[tuple[str, bool]]:
+def asked(history: Continuity, *, whole: bool = True) -> list[tuple[str, bool]]:
     """Start of each range that would be asked for, and whether it is everything below."""
     spans = [Span("/app")]
     return [
@@ -24,9 +24,9 @@ def asked(history: History, *, whole: bool = True) -> list[tuple[str, bool]]:
     ]
 
 
-def small(count: int, size: int = 1) -> History:
+def small(count: int, size: int = 1) -> Continuity:
     """What is known of so many keys."""
-    history = History()
+    history = Continuity()
     history.listed([KeyValue(f"/app/{n:04}", b"x" * size, n + 1) for n in range(count)])
     return history
 
@@ -43,7 +43,7 @@ def test_a_store_that_grows_is_not_compared_whole_any_more() -> None:
     """A key at a time, over the limit; and it is again after a list."""
     history = small(SMALL_KEYS)
     assert len(asked(history)) == 2
-    mark = Landmark(b"/app/new", 900, b"n")
+    mark = LastEvent(b"/app/new", 900, b"n")
     history.changed(mark, [KeyChange("/app/new", b"n", 900)])
     assert asked(history) == [("/app/new", False)]
     history.listed([])
@@ -52,7 +52,7 @@ def test_a_store_that_grows_is_not_compared_whole_any_more() -> None:
 
 def test_two_spellings_of_one_path_prove_nothing() -> None:
     """Which of them is shown depends on the order in which they came."""
-    history = History()
+    history = Continuity()
     history.listed([KeyValue("/app/a", b"1", 1), KeyValue("/app/a", b"2", 2)])
     assert asked(history) == [("/app/a", False)]
 

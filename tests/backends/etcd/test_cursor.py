@@ -9,70 +9,70 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyconfd.backends.etcd import cursor as at
-from pyconfd.backends.etcd.cursor import Cursor, Phase, step
+from pyconfd.backends.etcd.cursor import Cursor, CursorPhase, step
 
 UNSYNCED = Cursor()
-SYNCED = Cursor(Phase.SYNCED, revision=10, cluster_id=1, shown=12)
-SUSPECT = Cursor(Phase.SUSPECT, revision=10, cluster_id=1, shown=12)
+SYNCED = Cursor(CursorPhase.SYNCED, revision=10, cluster_id=1, shown=12)
+SUSPECT = Cursor(CursorPhase.SUSPECT, revision=10, cluster_id=1, shown=12)
 BEHIND = replace(SYNCED, behind_since=100.0, behind_at=20)
 
 TABLE = [
     # Unsynced: only a list helps.
-    (UNSYNCED, at.ListedAt(1, 10), Phase.SYNCED, 10, at.Follow(11)),
-    (UNSYNCED, at.Batch(1, 5), Phase.UNSYNCED, 0, None),
-    (UNSYNCED, at.Notice(1, 5), Phase.UNSYNCED, 0, None),
-    (UNSYNCED, at.Probed(1, 5, 0), Phase.UNSYNCED, 0, None),
-    (UNSYNCED, at.Ended(), Phase.UNSYNCED, 0, None),
-    (UNSYNCED, at.Verified(same=True), Phase.UNSYNCED, 0, None),
+    (UNSYNCED, at.ListedAt(1, 10), CursorPhase.SYNCED, 10, at.Follow(11)),
+    (UNSYNCED, at.Batch(1, 5), CursorPhase.UNSYNCED, 0, None),
+    (UNSYNCED, at.Notice(1, 5), CursorPhase.UNSYNCED, 0, None),
+    (UNSYNCED, at.Probed(1, 5, 0), CursorPhase.UNSYNCED, 0, None),
+    (UNSYNCED, at.Ended(), CursorPhase.UNSYNCED, 0, None),
+    (UNSYNCED, at.Verified(same=True), CursorPhase.UNSYNCED, 0, None),
     # Synced: whole revisions move it, nothing else does.
-    (SYNCED, at.Batch(1, 11), Phase.SYNCED, 11, at.Deliver()),
-    (SYNCED, at.Batch(1, 99), Phase.SYNCED, 99, at.Deliver()),
-    (SYNCED, at.Batch(1, 10), Phase.SYNCED, 10, None),
-    (SYNCED, at.Batch(1, 3), Phase.SYNCED, 10, None),
-    (SYNCED, at.Notice(1, 99), Phase.SYNCED, 10, None),
-    (SYNCED, at.Notice(1, 3), Phase.SYNCED, 10, None),
-    (SYNCED, at.Compacted(), Phase.UNSYNCED, 0, at.List("the history was compacted")),
-    (SYNCED, at.Ended(), Phase.SUSPECT, 10, at.Verify(10)),
-    (SYNCED, at.ListedAt(1, 30), Phase.SYNCED, 30, at.Follow(31)),
-    (SYNCED, at.Asked("reload"), Phase.UNSYNCED, 0, at.List("reload")),
+    (SYNCED, at.Batch(1, 11), CursorPhase.SYNCED, 11, at.Deliver()),
+    (SYNCED, at.Batch(1, 99), CursorPhase.SYNCED, 99, at.Deliver()),
+    (SYNCED, at.Batch(1, 10), CursorPhase.SYNCED, 10, None),
+    (SYNCED, at.Batch(1, 3), CursorPhase.SYNCED, 10, None),
+    (SYNCED, at.Notice(1, 99), CursorPhase.SYNCED, 10, None),
+    (SYNCED, at.Notice(1, 3), CursorPhase.SYNCED, 10, None),
+    (SYNCED, at.Compacted(), CursorPhase.UNSYNCED, 0, at.List("the history was compacted")),
+    (SYNCED, at.Ended(), CursorPhase.SUSPECT, 10, at.Verify(10)),
+    (SYNCED, at.ListedAt(1, 30), CursorPhase.SYNCED, 30, at.Follow(31)),
+    (SYNCED, at.RelistRequested("reload"), CursorPhase.UNSYNCED, 0, at.List("reload")),
     # Another store.
-    (SYNCED, at.Batch(2, 11), Phase.UNSYNCED, 0, at.List("another cluster answers")),
-    (SYNCED, at.Notice(2, 11), Phase.UNSYNCED, 0, at.List("another cluster answers")),
-    (SYNCED, at.Probed(2, 11, 0), Phase.UNSYNCED, 0, at.List("another cluster answers")),
+    (SYNCED, at.Batch(2, 11), CursorPhase.UNSYNCED, 0, at.List("another cluster answers")),
+    (SYNCED, at.Notice(2, 11), CursorPhase.UNSYNCED, 0, at.List("another cluster answers")),
+    (SYNCED, at.Probed(2, 11, 0), CursorPhase.UNSYNCED, 0, at.List("another cluster answers")),
     (
         SYNCED,
         at.Probed(1, 9, 0),
-        Phase.UNSYNCED,
+        CursorPhase.UNSYNCED,
         0,
         at.List("the store's revision went back (wiped or restored)"),
     ),
     # Silence.
-    (SYNCED, at.Probed(1, 12, 0), Phase.SYNCED, 10, None),
-    (SYNCED, at.Probed(1, 20, 0), Phase.SYNCED, 10, at.AskProgress()),
-    (BEHIND, at.Probed(1, 25, 101.0), Phase.SYNCED, 10, at.AskProgress()),
-    (BEHIND, at.Probed(1, 25, 100.0 + at.GRACE_S), Phase.SUSPECT, 10, at.Verify(10)),
+    (SYNCED, at.Probed(1, 12, 0), CursorPhase.SYNCED, 10, None),
+    (SYNCED, at.Probed(1, 20, 0), CursorPhase.SYNCED, 10, at.AskProgress()),
+    (BEHIND, at.Probed(1, 25, 101.0), CursorPhase.SYNCED, 10, at.AskProgress()),
+    (BEHIND, at.Probed(1, 25, 100.0 + at.GRACE_S), CursorPhase.SUSPECT, 10, at.Verify(10)),
     (
         replace(BEHIND, strikes=1),
         at.Probed(1, 25, 100.0 + 2 * at.GRACE_S),
-        Phase.UNSYNCED,
+        CursorPhase.UNSYNCED,
         0,
         at.List("the stream stayed silent while the store moved on"),
     ),
     (
         replace(BEHIND, strikes=1),
         at.Probed(1, 25, 100.0 + 1.5 * at.GRACE_S),
-        Phase.SYNCED,
+        CursorPhase.SYNCED,
         10,
         at.AskProgress(),
     ),
     # Suspect: nothing is believed before the store was verified.
-    (SUSPECT, at.Verified(same=True), Phase.SYNCED, 10, at.Follow(11)),
-    (SUSPECT, at.Verified(same=False, reason="wiped"), Phase.UNSYNCED, 0, at.List("wiped")),
-    (SUSPECT, at.Batch(1, 11), Phase.SUSPECT, 10, None),
-    (SUSPECT, at.Notice(1, 11), Phase.SUSPECT, 10, None),
-    (SUSPECT, at.Probed(1, 99, 0), Phase.SUSPECT, 10, None),
-    (SUSPECT, at.Ended(), Phase.SUSPECT, 10, None),
-    (SUSPECT, at.Compacted(), Phase.UNSYNCED, 0, at.List("the history was compacted")),
+    (SUSPECT, at.Verified(same=True), CursorPhase.SYNCED, 10, at.Follow(11)),
+    (SUSPECT, at.Verified(same=False, reason="wiped"), CursorPhase.UNSYNCED, 0, at.List("wiped")),
+    (SUSPECT, at.Batch(1, 11), CursorPhase.SUSPECT, 10, None),
+    (SUSPECT, at.Notice(1, 11), CursorPhase.SUSPECT, 10, None),
+    (SUSPECT, at.Probed(1, 99, 0), CursorPhase.SUSPECT, 10, None),
+    (SUSPECT, at.Ended(), CursorPhase.SUSPECT, 10, None),
+    (SUSPECT, at.Compacted(), CursorPhase.UNSYNCED, 0, at.List("the history was compacted")),
 ]
 
 
@@ -82,7 +82,11 @@ TABLE = [
     ids=[f"{row[0].phase.value}-{type(row[1]).__name__}-{n}" for n, row in enumerate(TABLE)],
 )
 def test_the_table(
-    before: Cursor, message: at.Message, phase: Phase, revision: int, command: at.Command | None
+    before: Cursor,
+    message: at.Message,
+    phase: CursorPhase,
+    revision: int,
+    command: at.Command | None,
 ) -> None:
     """Each row of the module's docstring, and what is ignored."""
     after, done = step(before, message)

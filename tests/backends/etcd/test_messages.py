@@ -11,9 +11,9 @@ import pytest
 
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import SourceOptions
-from pyconfd.backends.etcd.batches import Door, Fenced, Single, covering_range
-from pyconfd.backends.etcd.endpoints import Endpoint, Ring, find_endpoints, parse_endpoint
-from pyconfd.backends.etcd.errors import Asked, Remedy, shorten, summary, translate
+from pyconfd.backends.etcd.batches import Fenced, PrefixFilter, Single, covering_range
+from pyconfd.backends.etcd.endpoints import Endpoint, EndpointRing, find_endpoints, parse_endpoint
+from pyconfd.backends.etcd.errors import CallContext, Remedy, shorten, summary, translate
 from pyconfd.backends.etcd.listing import Span, decode, encode, key_values
 from pyconfd.backends.etcd.protobuf import message
 from pyconfd.backends.etcd.srv import SrvRecord, lookup_srv
@@ -65,7 +65,7 @@ def test_the_scheme_is_for_nodes_without_one() -> None:
 
 def test_the_ring_turns_once_for_one_failure() -> None:
     """Two threads that saw the same endpoint fail move on by one, not by two."""
-    ring = Ring([Endpoint(f"h{n}:1", False) for n in range(3)])
+    ring = EndpointRing([Endpoint(f"h{n}:1", False) for n in range(3)])
     first = ring.current
     ring.turn(first)
     second = ring.current
@@ -114,7 +114,7 @@ def test_what_etcd_says_in_our_words(
     code: str, details: str, remedy: Remedy, kind: type[Exception]
 ) -> None:
     """Each text has a remedy and a class."""
-    fault = translate(code, details, Asked("h:1", "bob", "/app"))
+    fault = translate(code, details, CallContext("h:1", "bob", "/app"))
     assert (fault.remedy, type(fault.error)) == (remedy, kind)
 
 
@@ -189,17 +189,17 @@ def _response(*pairs: tuple[bytes, int], watch: int = 1, fragment: bool = False)
 
 def test_fragments_are_joined_before_they_are_told() -> None:
     """Parts of one revision are nothing by themselves."""
-    single = Single(Door(["/app"]))
+    single = Single(PrefixFilter(["/app"]))
     assert single.take(_response((b"/app/a", 5), fragment=True)) is None
     whole = single.take(_response((b"/app/b", 5), (b"/other", 5)))
     assert whole is not None
     assert [each.key for each in whole.changes] == ["/app/a", "/app/b"]
-    assert (whole.revision, whole.strangers) == (5, 1)
+    assert (whole.revision, whole.foreign_events) == (5, 1)
 
 
 def test_several_watches_wait_for_the_fence() -> None:
     """What came is held until the server has passed it, and a fragment holds everything."""
-    fenced = Fenced(Door(["/app", "/web"]))
+    fenced = Fenced(PrefixFilter(["/app", "/web"]))
     assert fenced.take(_response((b"/web/a", 6), watch=2)) is None
     assert fenced.take(_response((b"/app/a", 6), (b"/app/a", 7), watch=1)) is None
     assert fenced.newest == 7
@@ -216,11 +216,11 @@ def test_several_watches_wait_for_the_fence() -> None:
 
 def test_the_door_is_on_path_boundaries() -> None:
     """And "/" admits every key that is a path."""
-    door = Door(["/app", "/web/x"])
+    door = PrefixFilter(["/app", "/web/x"])
     assert [door.admits(key) for key in ("/app", "/app/a/b", "/web/x", "/web/x/y")] == [True] * 4
     assert not any(door.admits(key) for key in ("/apple", "/app-x", "/web", "/", "app"))
-    assert Door(["/"]).admits("/any/thing")
-    assert not Door(["/"]).admits("noslash")
+    assert PrefixFilter(["/"]).admits("/any/thing")
+    assert not PrefixFilter(["/"]).admits("noslash")
 
 
 def test_pauses_grow_to_the_cap_and_start_again() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.backends.etcd.endpoints import Endpoint, Ring
+from pyconfd.backends.etcd.endpoints import Endpoint, EndpointRing
 
 SHUFFLES = 60
 
@@ -18,13 +18,13 @@ def test_priorities_hold_and_equals_are_shuffled() -> None:
     """Whoever starts uses one of the first, not always the same; the others come after them."""
     given = [Endpoint("c:1", tls=False, priority=9)]
     given += [Endpoint(f"{name}:1", tls=False, priority=2) for name in "ab"]
-    orders = {tuple(str(each) for each in Ring(given)) for _ in range(SHUFFLES)}
+    orders = {tuple(str(each) for each in EndpointRing(given)) for _ in range(SHUFFLES)}
     assert orders == {("a:1", "b:1", "c:1"), ("b:1", "a:1", "c:1")}
 
 
 def test_a_member_is_the_same_whatever_its_priority() -> None:
     """What the cluster tells of itself adds no second entry for who is known from DNS."""
-    ring = Ring([Endpoint("a:1", tls=False, priority=5)])
+    ring = EndpointRing([Endpoint("a:1", tls=False, priority=5)])
     ring.learn([Endpoint("a:1", tls=False), Endpoint("b:1", tls=False)])
     assert [str(each) for each in ring] == ["a:1", "b:1"]
 

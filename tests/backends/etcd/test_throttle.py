@@ -14,35 +14,42 @@ from pyconfd.backends.etcd.throttle import (
     LATE_S,
     WINDOW_S,
     Advice,
-    Pace,
+    ThrottleState,
     heard,
 )
 
-QUIET = Pace()
-ALMOST = Pace(since_s=100.0, messages=CROWD - 1)
-RESTING = Pace(resting=True, since_s=100.0)
+QUIET = ThrottleState()
+ALMOST = ThrottleState(since_s=100.0, messages=CROWD - 1)
+RESTING = ThrottleState(resting=True, since_s=100.0)
 SOON = 100.1
 
 TABLE = [
     # Flowing: the messages are counted, whatever is in them.
-    (QUIET, 100.0, 1, 0, Pace(since_s=100.0, messages=1), Advice.STAY),
-    (QUIET, 100.0, FULL, 0, Pace(since_s=100.0, messages=1), Advice.STAY),
-    (Pace(since_s=100.0, messages=1), SOON, 1, 0, Pace(False, 100.0, 2), Advice.STAY),
-    (ALMOST, SOON, 1, 0, Pace(resting=True, since_s=SOON), Advice.REST),
-    (ALMOST, 100.0 + WINDOW_S, 1, 0, Pace(True, 100.0 + WINDOW_S), Advice.REST),
-    (ALMOST, 100.1 + WINDOW_S, 1, 0, Pace(False, 100.1 + WINDOW_S, 1), Advice.STAY),
+    (QUIET, 100.0, 1, 0, ThrottleState(since_s=100.0, messages=1), Advice.STAY),
+    (QUIET, 100.0, FULL, 0, ThrottleState(since_s=100.0, messages=1), Advice.STAY),
+    (
+        ThrottleState(since_s=100.0, messages=1),
+        SOON,
+        1,
+        0,
+        ThrottleState(False, 100.0, 2),
+        Advice.STAY,
+    ),
+    (ALMOST, SOON, 1, 0, ThrottleState(resting=True, since_s=SOON), Advice.REST),
+    (ALMOST, 100.0 + WINDOW_S, 1, 0, ThrottleState(True, 100.0 + WINDOW_S), Advice.REST),
+    (ALMOST, 100.1 + WINDOW_S, 1, 0, ThrottleState(False, 100.1 + WINDOW_S, 1), Advice.STAY),
     # Resting: what the first message holds tells whether the storm goes on.
-    (RESTING, SOON, 1, 0, Pace(since_s=SOON, messages=1), Advice.STAY),
-    (RESTING, SOON, FEW - 1, 0, Pace(since_s=SOON, messages=1), Advice.STAY),
-    (RESTING, SOON, FEW, 0, Pace(resting=True, since_s=SOON), Advice.REST),
-    (RESTING, SOON, FULL - 1, 0, Pace(resting=True, since_s=SOON), Advice.REST),
-    (RESTING, SOON, FULL, 0, Pace(resting=True, since_s=SOON), Advice.STAY),
-    (RESTING, 100.1 + LATE_S, FEW, 0, Pace(False, 100.1 + LATE_S, 1), Advice.STAY),
+    (RESTING, SOON, 1, 0, ThrottleState(since_s=SOON, messages=1), Advice.STAY),
+    (RESTING, SOON, FEW - 1, 0, ThrottleState(since_s=SOON, messages=1), Advice.STAY),
+    (RESTING, SOON, FEW, 0, ThrottleState(resting=True, since_s=SOON), Advice.REST),
+    (RESTING, SOON, FULL - 1, 0, ThrottleState(resting=True, since_s=SOON), Advice.REST),
+    (RESTING, SOON, FULL, 0, ThrottleState(resting=True, since_s=SOON), Advice.STAY),
+    (RESTING, 100.1 + LATE_S, FEW, 0, ThrottleState(False, 100.1 + LATE_S, 1), Advice.STAY),
     # Too far behind for being told everything.
-    (QUIET, SOON, FULL, FAR, Pace(since_s=SOON), Advice.LIST),
-    (RESTING, SOON, FULL, FAR, Pace(since_s=SOON), Advice.LIST),
-    (RESTING, SOON, FULL, FAR - 1, Pace(resting=True, since_s=SOON), Advice.STAY),
-    (RESTING, SOON, 1, FAR, Pace(since_s=SOON, messages=1), Advice.STAY),
+    (QUIET, SOON, FULL, FAR, ThrottleState(since_s=SOON), Advice.LIST),
+    (RESTING, SOON, FULL, FAR, ThrottleState(since_s=SOON), Advice.LIST),
+    (RESTING, SOON, FULL, FAR - 1, ThrottleState(resting=True, since_s=SOON), Advice.STAY),
+    (RESTING, SOON, 1, FAR, ThrottleState(since_s=SOON, messages=1), Advice.STAY),
 ]
 
 
@@ -52,7 +59,12 @@ TABLE = [
     ids=[f"{number}-{row[-1].value}" for number, row in enumerate(TABLE)],
 )
 def test_every_message_has_its_answer(
-    before: Pace, now_s: float, revisions: int, behind: int, after: Pace, advice: Advice
+    before: ThrottleState,
+    now_s: float,
+    revisions: int,
+    behind: int,
+    after: ThrottleState,
+    advice: Advice,
 ) -> None:
     """The table of the module's docstring, with the limits on both sides."""
     assert heard(before, now_s, revisions, behind) == (after, advice)
@@ -61,7 +73,7 @@ def test_every_message_has_its_answer(
 class Stream:
     """Single messages and gathered ones, at times of our choice."""
 
-    def __init__(self, pace: Pace = QUIET) -> None:
+    def __init__(self, pace: ThrottleState = QUIET) -> None:
         self.pace = pace
         self.now_s = 100.0
 
@@ -99,10 +111,10 @@ def test_the_first_change_after_quiet_ends_what_was(
     resting: bool, since_s: float, messages: int, revisions: int
 ) -> None:
     """Whatever was before: after quiet the next message is the first of a new count."""
-    stream = Stream(Pace(resting, since_s, 0 if resting else messages))
+    stream = Stream(ThrottleState(resting, since_s, 0 if resting else messages))
     stream.now_s = since_s
     assert stream.says(max(WINDOW_S, LATE_S) * 1.01, revisions) is Advice.STAY
-    assert stream.pace == Pace(since_s=stream.now_s, messages=1)
+    assert stream.pace == ThrottleState(since_s=stream.now_s, messages=1)
 
 
 def test_a_storm_ends_with_its_first_small_message() -> None:

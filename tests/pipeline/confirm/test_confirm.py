@@ -15,8 +15,9 @@ import pytest
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm, Nginx
 from pyconfd.model.steps import Reloaded, ReloadFailed
-from pyconfd.pipeline.confirm.by_processes import Processes
-from pyconfd.pipeline.confirm.confirm import Verdict, look, wait
+from pyconfd.pipeline.confirm.base import ReloadVerdict
+from pyconfd.pipeline.confirm.by_processes import ProcessesBefore
+from pyconfd.pipeline.confirm.confirm import look, wait
 from pyconfd.pipeline.nginx.paths import Paths, paths
 from pyconfd.pipeline.reload import reload_confirmed
 from pyconfd.system.proc import Commands
@@ -63,10 +64,10 @@ class Running:
             ),
         )
 
-    def before(self) -> Processes:
+    def before(self) -> ProcessesBefore:
         """As it is now."""
         before = look("nginx", str(self.pidfile), str(self.folder / "error.log"))
-        assert isinstance(before, Processes)
+        assert isinstance(before, ProcessesBefore)
         return before
 
 
@@ -198,7 +199,7 @@ def test_nobody_is_signalled_when_the_pid_is_no_nginx_master(
 def test_silence_is_no_confirmation(nginx: Running) -> None:
     """Nobody told the master: the wait ends at its deadline."""
     answer = wait(nginx.before(), 0.2)
-    assert answer.verdict is Verdict.SILENT
+    assert answer.verdict is ReloadVerdict.SILENT
     assert answer.text == "no new nginx worker within 0.2 s"
 
 
@@ -210,7 +211,7 @@ def test_a_master_that_goes_while_we_wait_is_noticed(nginx: Running) -> None:
     for worker, _ in before.workers:
         os.kill(worker, signal.SIGKILL)
     answer = wait(before, 5)
-    assert answer.verdict is Verdict.SILENT
+    assert answer.verdict is ReloadVerdict.SILENT
     assert answer.text == "the nginx master has gone"
 
 

@@ -316,7 +316,7 @@ def test_keepalived_without_reload_file_is_silent(keepalived: KeepalivedMaster) 
     failed(keepalived.tell(timeout_s=0.5))
 
 
-def mark(path: Path, **facts: str) -> confirm_mark.Mark:
+def mark(path: Path, **facts: str) -> confirm_mark.FileBefore:
     daemon = replace(load_daemon("keepalived"), facts={"process": "python", **facts})
     return confirm_mark.look(daemon, str(path), DaemonLog.begun("", daemon))
 

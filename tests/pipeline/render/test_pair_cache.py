@@ -13,7 +13,7 @@ from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.functions.store import Pair
-from pyconfd.pipeline.render.pair_cache import LEAST, Recall
+from pyconfd.pipeline.render.pair_cache import LEAST, PairCache
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
 
@@ -43,7 +43,7 @@ MANY = [item(f"/k{number:04}") for number in range(LEAST)]
 
 def test_only_what_is_new_is_made() -> None:
     """One of many has changed."""
-    remembered, make = Recall(), Made()
+    remembered, make = PairCache(), Made()
     assert remembered.pairs("a", "/*", MANY, make) == made(MANY)
     changed = [*MANY[:3], item("/k0003", "2"), *MANY[4:]]
     assert remembered.pairs("a", "/*", changed, make) == made(changed)
@@ -55,7 +55,7 @@ def test_only_what_is_new_is_made() -> None:
 
 def test_a_list_that_a_template_has_changed_is_not_remembered_so() -> None:
     """Its order is its own affair."""
-    remembered = Recall()
+    remembered = PairCache()
     remembered.pairs("a", "/*", MANY, made).reverse()
     assert remembered.pairs("a", "/*", MANY, made) == made(MANY)
     remembered.pairs("a", "/*", MANY, made).clear()
@@ -64,7 +64,7 @@ def test_a_list_that_a_template_has_changed_is_not_remembered_so() -> None:
 
 def test_what_is_remembered_has_a_bound() -> None:
     """For all resources together; what is over it starts anew."""
-    remembered, make = Recall(most=2 * len(MANY)), Made()
+    remembered, make = PairCache(most=2 * len(MANY)), Made()
     for name in "abc":
         remembered.pairs(name, "/*", MANY, make)
     assert make.count == 3 * len(MANY)

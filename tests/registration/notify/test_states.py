@@ -6,62 +6,74 @@ import pytest
 
 from pyconfd.errors import SettingsError
 from pyconfd.registration.notify.dialects import daemons, load
-from pyconfd.registration.notify.states import LOST, Said, State, after, call, lost, understood
+from pyconfd.registration.notify.states import (
+    LOST,
+    PublishedState,
+    StateLine,
+    after,
+    call,
+    lost,
+    understood,
+)
 
 KEEPALIVED = load("keepalived")
-MASTER = State(service="VI_1", state="MASTER", number=150, since="t0", was="BACKUP")
+MASTER = PublishedState(service="VI_1", state="MASTER", number=150, since="t0", was="BACKUP")
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('INSTANCE "VI_1" MASTER 150\n', Said("VI_1", "MASTER", 150)),
-        ('INSTANCE "a b" BACKUP_PRIORITY 7', Said("a b", "BACKUP_PRIORITY", 7)),
+        ('INSTANCE "VI_1" MASTER 150\n', StateLine("VI_1", "MASTER", 150)),
+        ('INSTANCE "a b" BACKUP_PRIORITY 7', StateLine("a b", "BACKUP_PRIORITY", 7)),
         ('GROUP "G" MASTER 0', None),
         ('INSTANCE "VI_1" MASTER_RX_LOWER_PRI 100', None),
         ("INSTANCE VI_1", None),
         ("", None),
     ],
 )
-def test_lines_of_keepalived_are_understood(line: str, said: Said | None) -> None:
+def test_lines_of_keepalived_are_understood(line: str, said: StateLine | None) -> None:
     """As its manual and vrrp_notify.c have them; what is no state says nothing."""
     assert understood(line, KEEPALIVED) == said
 
 
 def test_another_state_begins_now_and_knows_the_one_before() -> None:
     """That is a transition."""
-    new = after(MASTER, Said("VI_1", "FAULT", 150), KEEPALIVED, "t1")
-    assert new == State(service="VI_1", state="FAULT", number=150, since="t1", was="MASTER")
+    new = after(MASTER, StateLine("VI_1", "FAULT", 150), KEEPALIVED, "t1")
+    assert new == PublishedState(
+        service="VI_1", state="FAULT", number=150, since="t1", was="MASTER"
+    )
 
 
 def test_the_first_state_has_none_before_it() -> None:
     """Nobody knows what was."""
-    new = after(None, Said("VI_1", "BACKUP", 100), KEEPALIVED, "t1")
-    assert new == State(service="VI_1", state="BACKUP", number=100, since="t1")
+    new = after(None, StateLine("VI_1", "BACKUP", 100), KEEPALIVED, "t1")
+    assert new == PublishedState(service="VI_1", state="BACKUP", number=100, since="t1")
 
 
 def test_the_same_state_said_again_is_no_transition() -> None:
     """keepalived repeats its states at a reload."""
-    assert after(MASTER, Said("VI_1", "MASTER", 150), KEEPALIVED, "t1") == MASTER
+    assert after(MASTER, StateLine("VI_1", "MASTER", 150), KEEPALIVED, "t1") == MASTER
 
 
 @pytest.mark.parametrize("word", ["MASTER", "MASTER_PRIORITY"])
 def test_another_priority_changes_the_number_alone(word: str) -> None:
     """The state goes on, since when it did."""
-    new = after(MASTER, Said("VI_1", word, 90), KEEPALIVED, "t1")
-    assert new == State(service="VI_1", state="MASTER", number=90, since="t0", was="BACKUP")
+    new = after(MASTER, StateLine("VI_1", word, 90), KEEPALIVED, "t1")
+    assert new == PublishedState(
+        service="VI_1", state="MASTER", number=90, since="t0", was="BACKUP"
+    )
 
 
 def test_a_priority_tells_the_state_to_who_knows_none() -> None:
     """As after a start in the middle of everything."""
-    new = after(None, Said("VI_1", "BACKUP_PRIORITY", 90), KEEPALIVED, "t1")
+    new = after(None, StateLine("VI_1", "BACKUP_PRIORITY", 90), KEEPALIVED, "t1")
     assert new is not None
     assert (new.state, new.number) == ("BACKUP", 90)
 
 
 def test_what_is_deleted_is_forgotten() -> None:
     """An instance that a reload has taken away."""
-    assert after(MASTER, Said("VI_1", "DELETED", 150), KEEPALIVED, "t1") is None
+    assert after(MASTER, StateLine("VI_1", "DELETED", 150), KEEPALIVED, "t1") is None
 
 
 def test_a_daemon_that_goes_without_a_word_is_lost() -> None:
@@ -73,7 +85,7 @@ def test_a_daemon_that_goes_without_a_word_is_lost() -> None:
 
 def test_a_daemon_that_has_stopped_stays_so() -> None:
     """STOP is its last word."""
-    stopped = State(service="VI_1", state="STOP", number=150, since="t0", was="MASTER")
+    stopped = PublishedState(service="VI_1", state="STOP", number=150, since="t0", was="MASTER")
     assert lost(stopped, KEEPALIVED, "t1") == stopped
 
 

@@ -10,13 +10,13 @@ from pyconfd.registration.registrar import lease_session as s
 
 TTL = 9
 IDLE = s.Lease(asked_ttl_s=TTL)
-GRANTING = replace(IDLE, phase=s.Phase.GRANTING, wanted=True)
+GRANTING = replace(IDLE, phase=s.LeasePhase.GRANTING, wanted=True)
 HELD = replace(
-    GRANTING, phase=s.Phase.HELD, lease=7, ttl_s=float(TTL), renewed_at=100.0, due_at=103.0
+    GRANTING, phase=s.LeasePhase.HELD, lease=7, ttl_s=float(TTL), renewed_at=100.0, due_at=103.0
 )
 BEATEN = replace(HELD, beat_sent_at=103.0)
-SUSPECT = replace(BEATEN, phase=s.Phase.SUSPECT)
-REVOKING = replace(HELD, phase=s.Phase.REVOKING, wanted=False, due_at=None)
+SUSPECT = replace(BEATEN, phase=s.LeasePhase.SUSPECT)
+REVOKING = replace(HELD, phase=s.LeasePhase.REVOKING, wanted=False, due_at=None)
 
 
 @pytest.mark.parametrize(
@@ -102,13 +102,13 @@ def test_after_a_loss_it_is_granted_again_within_a_second() -> None:
 
 def test_a_broken_stream_is_asked_about_soon_but_not_in_a_tight_loop() -> None:
     """A store that came back empty is noticed long before the next regular heartbeat."""
-    after, commands = s.step(HELD, s.Broken(), 100.5, 0.5)
+    after, commands = s.step(HELD, s.StreamBroken(), 100.5, 0.5)
     assert commands == ()
     assert after.due_at == pytest.approx(100.7)
 
 
 MESSAGES = st.one_of(
-    st.sampled_from([s.Wanted(), s.Unwanted(), s.Broken(), s.Failed("down"), s.Tick()]),
+    st.sampled_from([s.Wanted(), s.Unwanted(), s.StreamBroken(), s.Failed("down"), s.Tick()]),
     st.builds(s.KeptAlive, st.just(-1), st.sampled_from([0.0, 3.0, 9.0])),
     st.builds(s.Gone, st.just(-1)),
     st.builds(s.Revoked, st.just(-1)),
@@ -124,7 +124,7 @@ def test_any_history_keeps_the_promises(history: list[tuple[s.Message, float, fl
     is always due while it is wanted and nothing is under way.
     """
     lease, now, up, fresh = IDLE, 0.0, 0, 100
-    for message, pause, luck in history:
+    for message, pause, jitter in history:
         now += pause
         if isinstance(message, s.Granted):
             fresh += 1
@@ -133,8 +133,8 @@ def test_any_history_keeps_the_promises(history: list[tuple[s.Message, float, fl
             message = s.KeptAlive(lease.lease, message.left_s)
         elif isinstance(message, s.Gone | s.Revoked):
             message = type(message)(lease.lease)
-        lease, commands = s.step(lease, message, now, luck)
-        lease, more = s.step(lease, s.Tick(), now, luck)
+        lease, commands = s.step(lease, message, now, jitter)
+        lease, more = s.step(lease, s.Tick(), now, jitter)
         for command in commands + more:
             if isinstance(command, s.LeaseUp):
                 assert up == 0
@@ -142,8 +142,8 @@ def test_any_history_keeps_the_promises(history: list[tuple[s.Message, float, fl
             elif isinstance(command, s.LeaseDown):
                 assert up in (0, command.lease)
                 up = 0
-        assert (lease.lease != 0) == (lease.phase not in (s.Phase.IDLE, s.Phase.GRANTING))
+        assert (lease.lease != 0) == (lease.phase not in (s.LeasePhase.IDLE, s.LeasePhase.GRANTING))
         if lease.lease:
             assert now < lease.expires_at <= now + 9.0
-        if lease.wanted and lease.phase is not s.Phase.GRANTING:
+        if lease.wanted and lease.phase is not s.LeasePhase.GRANTING:
             assert s.next_due(lease) is not None

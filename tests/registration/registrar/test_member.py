@@ -10,12 +10,12 @@ from pyconfd.registration.registrar import member as m
 
 BARE = m.Member()
 READY = m.Member(wanted=True, lease=7)
-CLAIMING = replace(READY, phase=m.Phase.CLAIMING)
-REGISTERED = replace(READY, phase=m.Phase.REGISTERED, held=7, seen=True)
+CLAIMING = replace(READY, phase=m.MemberPhase.CLAIMING)
+REGISTERED = replace(READY, phase=m.MemberPhase.REGISTERED, held=7, seen=True)
 HOOKED = replace(REGISTERED, before=True, after=True)
-WITHDRAWING = replace(HOOKED, phase=m.Phase.WITHDRAWING, wanted=False)
-PREPARING = m.Member(before=True, wanted=True, lease=7, phase=m.Phase.PREPARING)
-CLEANING = m.Member(after=True, lease=7, phase=m.Phase.CLEANING)
+WITHDRAWING = replace(HOOKED, phase=m.MemberPhase.WITHDRAWING, wanted=False)
+PREPARING = m.Member(before=True, wanted=True, lease=7, phase=m.MemberPhase.PREPARING)
+CLEANING = m.Member(after=True, lease=7, phase=m.MemberPhase.CLEANING)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,8 @@ CLEANING = m.Member(after=True, lease=7, phase=m.Phase.CLEANING)
         pytest.param(REGISTERED, m.LeaseDown(7, "gone"), "waiting", None, id="lease-lost"),
         pytest.param(REGISTERED, m.LeaseDown(6, "gone"), "registered", None, id="old-lease-lost"),
         pytest.param(
-            replace(HOOKED, held=0, lease=0, phase=m.Phase.WAITING), m.LeaseUp(8), "preparing",
+            replace(HOOKED, held=0, lease=0, phase=m.MemberPhase.WAITING),
+            m.LeaseUp(8), "preparing",
             m.Prepare(), id="prepare-again-after-a-loss",
         ),
         pytest.param(REGISTERED, m.Unwanted("sick"), "withdrawing", m.Withdraw(7), id="sick"),
@@ -170,6 +171,6 @@ def test_any_history_ends_where_it_should(
         world.feed(m.Tick())
     member = world.member
     if member.wanted:
-        assert (member.phase, member.held) == (m.Phase.REGISTERED, member.lease)
+        assert (member.phase, member.held) == (m.MemberPhase.REGISTERED, member.lease)
     else:
-        assert (member.phase, member.held) == (m.Phase.WAITING, 0)
+        assert (member.phase, member.held) == (m.MemberPhase.WAITING, 0)

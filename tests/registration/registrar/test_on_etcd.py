@@ -12,7 +12,7 @@ import pytest
 from pyconfd.cli.commands.register import opener
 from pyconfd.model.source import SourceOptions
 from pyconfd.registration.declaration import Announcement, Declaration, announce
-from pyconfd.registration.registrar.notices import Changed, Died, Notice
+from pyconfd.registration.registrar.notices import MemberChanged, Notice, RegistrarDied
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.testing.fake_runner import FakeRunner
 from tests.support.daemons.etcd import PrivateEtcd, wait_until
@@ -42,7 +42,7 @@ class Bench:
 
     def phases(self) -> list[str]:
         """All phases told so far, of all members."""
-        return [str(each.status.phase) for each in self.notices if isinstance(each, Changed)]
+        return [str(each.status.phase) for each in self.notices if isinstance(each, MemberChanged)]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def bench(etcd: PrivateEtcd) -> Iterator[Bench]:
     bench = Bench(etcd)
     yield bench
     bench.registrar.stop(30.0)
-    assert not [each for each in bench.notices if isinstance(each, Died)]
+    assert not [each for each in bench.notices if isinstance(each, RegistrarDied)]
 
 
 def member(port: int = 80, **declared: Any) -> Announcement:

@@ -13,8 +13,8 @@ import pytest
 from pyconfd.model.steps import CommandReport
 from pyconfd.registration.declaration import Announcement, Declaration, announce
 from pyconfd.registration.health import HealthRule
-from pyconfd.registration.registrar.member import Phase
-from pyconfd.registration.registrar.notices import Changed, Died, Notice
+from pyconfd.registration.registrar.member import MemberPhase
+from pyconfd.registration.registrar.notices import MemberChanged, Notice, RegistrarDied
 from pyconfd.registration.registrar.probes import Machine, parse_check
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.testing.fake_leases import FakeLeases, FakeStore
@@ -105,14 +105,14 @@ class Bench:
             self.notices.append,
             machine=self.machine,
             clock=self.clock,
-            haste=HASTE,
+            time_scale=HASTE,
         )
         registrar.start()
         return registrar
 
     def phases(self, key: str = KEY) -> list[str]:
         """The phases a member went through."""
-        told = [each.status for each in self.notices if isinstance(each, Changed)]
+        told = [each.status for each in self.notices if isinstance(each, MemberChanged)]
         phases = [str(each.phase) for each in told if each.key == key]
         return [each for number, each in enumerate(phases) if phases[number - 1 : number] != [each]]
 
@@ -127,7 +127,7 @@ def bench() -> Iterator[Bench]:
         bench = Bench(clock)
         yield bench
         assert bench.registrar.stop(60.0)
-    assert not [each for each in bench.notices if isinstance(each, Died)]
+    assert not [each for each in bench.notices if isinstance(each, RegistrarDied)]
 
 
 def member(address: str = "10.0.0.5:80", **declared: Any) -> Announcement:
@@ -283,7 +283,7 @@ def test_a_registrar_that_breaks_says_so() -> None:
     registrar = Registrar(broken, FakeRunner(), told.append)
     registrar.start()
     registrar.add(member())
-    until(lambda: Died("LookupError: surprise") in told)
+    until(lambda: RegistrarDied("LookupError: surprise") in told)
     until(lambda: not registrar.alive)
 
 
@@ -368,5 +368,5 @@ def test_statuses_say_where_each_member_stands(bench: Bench) -> None:
     until(lambda: bench.registrar.statuses() and bench.registrar.statuses()[0].registered)
     status = bench.registrar.statuses()[0]
     assert replace(status, since=0.0, lease=0).key == KEY
-    assert status.phase is Phase.REGISTERED
+    assert status.phase is MemberPhase.REGISTERED
     assert status.lease

@@ -1,0 +1,56 @@
+"""Writes the files of a recipe below a folder. Shell."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from pyconfd.config.recipes import ConfdirFile
+from pyconfd.errors import ConfigError, RecipeError, StageError
+
+
+def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = False) -> None:
+    """
+    Write what is not there yet, and with `force` what differs. Raises RecipeError with every file
+    that differs before anything is written, StageError when the folder takes no file.
+    """
+    faults: list[ConfigError] = []
+    wanted = []
+    for file in files:
+        path = os.path.join(folder, file.path)
+        there = _content(path)
+        if there == file.content:
+            continue
+        if there is not None and not force:
+            faults.append(RecipeError("is there already and differs", where=path))
+        wanted.append(file)
+    if faults:
+        raise RecipeError(
+            "nothing was written",
+            where=folder,
+            hint="name another folder, or overwrite with --force",
+            faults=tuple(faults),
+        )
+    for file in wanted:
+        _write(os.path.join(folder, file.path), file)
+
+
+def _content(path: str) -> bytes | None:
+    """What is there; None when nothing is. b"" for what is no file, which no file of ours is."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # what is wrong with the folder, writing will tell
+    except OSError:
+        return b""
+
+
+def _write(path: str, file: ConfdirFile) -> None:
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(file.content)
+        os.chmod(path, file.mode)
+    except OSError as error:
+        raise StageError(f"cannot be written: {error.strerror}", where=path) from error
