@@ -38,9 +38,6 @@ class Watch(Protocol):
         Nothing is put after it returns. Calling it twice is harmless.
         """
 
-    def relist(self) -> None:
-        """Ask for a fresh list now (reload of the configuration, slow resync). Never blocks."""
-
 
 @runtime_checkable
 class Source(Protocol):

@@ -16,7 +16,7 @@ from pyconfd.model.keys import Listed, key_path
 
 
 class EnvSource:
-    """Listed once, and again when asked: the variables of a running program do not change."""
+    """Listed once: the variables of a running program do not change."""
 
     def __init__(self, options: SourceOptions, name: str = "env") -> None:
         self.name = name

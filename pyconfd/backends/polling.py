@@ -1,7 +1,7 @@
 """
-Watching what can only be listed: looked at again and again, and compared with what was held.
+Watching what can only be listed: polled, and compared with what was held.
 
-A look is cheap (a fingerprint); only when it differs are the contents read. What cannot be read
+A poll is cheap (a fingerprint); the contents are read only when it differs. What cannot be read
 is Lost, and the last good contents stay in force. Shell.
 """
 
@@ -13,11 +13,22 @@ from dataclasses import dataclass
 
 from pyconfd.backends.base import Put
 from pyconfd.errors import SourceError, SourceUnavailable
-from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, Lost, Progressed, is_under
+from pyconfd.model.keys import (
+    Changed,
+    KeyChange,
+    KeyValue,
+    Listed,
+    Lost,
+    Progressed,
+    SourceMessage,
+    is_under,
+)
 
-# A file that is being written is left alone until two looks this far apart agree.
+# A file that is being written is left alone until two polls this far apart agree.
 SETTLE_S = 0.05
 SETTLE_TRIES = 20
+# Contents that never change are read again after a failure all the same.
+RETRY_S = 1.0
 JOIN_S = 5.0
 
 
@@ -26,9 +37,10 @@ class Listable:
     """
     Something that can be read whole.
 
-    read: every key path with its value; raises SourceError. fingerprint: changes when the
-    contents may have; never raises. interval_s: pause between two looks, None for no looks at
-    all but those that are asked for.
+    name: of the source, for messages.
+    read: every key path with its value; raises SourceError.
+    fingerprint: changes when the contents may have; never raises.
+    interval_s: pause between two polls, None for contents that never change.
     """
 
     name: str
@@ -88,11 +100,10 @@ class PollingWatch:
         self._prefixes = tuple(prefixes)
         self._put = put
         self._ledger = Ledger()
-        self._wake = threading.Condition()
-        self._stopping = False
-        self._reason = "start"  # why a whole list is due, "" when it is not
-        self._lost = ""
-        self._print: Hashable = None
+        self._stopping = threading.Event()
+        self._listed = False
+        self._lost = ""  # the reported failure, empty while contents can be read
+        self._fingerprint: Hashable = None
         self._thread = threading.Thread(
             target=self._run, name=f"{listable.name}-watch", daemon=True
         )
@@ -101,96 +112,83 @@ class PollingWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
+        self._stopping.set()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
 
-    def relist(self) -> None:
-        with self._wake:
-            self._reason = self._reason or "asked for"
-            self._wake.notify_all()
-
     def _run(self) -> None:
         try:
-            while not self._stopping:
-                self._look()
-                self._rest()
+            while not self._stopping.is_set():
+                self._poll()
+                self._stopping.wait(self._pause_s())
         except Exception as error:
-            # The top of the thread: its death must be heard.
+            # The top of the thread: its death must be reported.
             import logging
 
             name = self._listable.name
             logging.getLogger(__name__).exception("the watch of %s ended", name)
             self._put(Lost(name, SourceUnavailable(f"the watch ended: {error!r}")))
 
-    def _rest(self) -> None:
-        """Until the next look; without looks of its own until asked, or a while after a failure."""
-        pause_s = self._listable.interval_s
-        if pause_s is None and self._lost:
-            pause_s = 1.0
-        with self._wake:
-            if not self._stopping and (self._lost or not self._reason):
-                self._wake.wait(pause_s)
+    def _pause_s(self) -> float | None:
+        """Until the next poll. None: for ever, because the contents never change."""
+        if self._listable.interval_s is None and self._lost:
+            return RETRY_S
+        return self._listable.interval_s
 
-    def _look(self) -> None:
-        """Once: see whether there may be something new, and tell."""
-        seen = self._listable.fingerprint()
-        if not self._reason and not self._lost and seen == self._print:
-            self._say(Progressed(self._listable.name, self._ledger.revision))
+    def _poll(self) -> None:
+        """Once: find out whether there may be something new, and report it."""
+        found = self._listable.fingerprint()
+        if self._listed and not self._lost and found == self._fingerprint:
+            self._send(Progressed(self._listable.name, self._ledger.revision))
             return
         try:
-            settled, contents = self._read_settled(seen)
+            settled, contents = self._read_settled(found)
         except SourceError as error:
             if str(error) != self._lost:
                 self._lost = str(error)
-                self._say(Lost(self._listable.name, error))
+                self._send(Lost(self._listable.name, error))
             return
-        self._print = settled
-        self._tell(contents)
+        self._fingerprint = settled
+        self._report(contents)
 
-    def _read_settled(self, seen: Hashable) -> tuple[Hashable, Mapping[str, bytes]]:
+    def _read_settled(self, found: Hashable) -> tuple[Hashable, Mapping[str, bytes]]:
         """Contents that did not change while they were read."""
-        if self._print is not None:  # not at start: nothing is known to be in motion then
-            seen = self._settle(seen)
+        if self._fingerprint is not None:  # not at start: nothing is known to be in motion then
+            found = self._settle(found)
         for _ in range(SETTLE_TRIES):
             contents = self._listable.read()
             again = self._listable.fingerprint()
-            if again == seen:
-                return seen, contents
-            seen = again
+            if again == found:
+                return found, contents
+            found = again
         raise SourceUnavailable("it changes faster than it can be read")
 
-    def _settle(self, seen: Hashable) -> Hashable:
-        """The fingerprint, once two looks agree or the patience is over."""
+    def _settle(self, found: Hashable) -> Hashable:
+        """The fingerprint, once two polls agree or all tries are used up."""
         for _ in range(SETTLE_TRIES):
-            with self._wake:
-                if not self._stopping:
-                    self._wake.wait(SETTLE_S)
+            self._stopping.wait(SETTLE_S)
             again = self._listable.fingerprint()
-            if again == seen:
+            if again == found:
                 break
-            seen = again
-        return seen
+            found = again
+        return found
 
-    def _tell(self, contents: Mapping[str, bytes]) -> None:
+    def _report(self, contents: Mapping[str, bytes]) -> None:
         name, was_lost = self._listable.name, bool(self._lost)
         self._lost = ""
         wanted = {k: v for k, v in contents.items() if _admitted(k, self._prefixes)}
         revision, changes = self._ledger.take(wanted)
-        with self._wake:
-            reason, self._reason = self._reason, ""
-        if reason:
-            self._say(Listed(name, 0, revision, self._ledger.keys(self._prefixes), reason))
+        if not self._listed:
+            self._listed = True
+            self._send(Listed(name, 0, revision, self._ledger.keys(self._prefixes)))
         elif changes:
-            self._say(Changed(name, revision, changes))
+            self._send(Changed(name, revision, changes))
         elif was_lost:
-            self._say(Progressed(name, revision))
+            self._send(Progressed(name, revision))
 
-    def _say(self, said: Listed | Changed | Progressed | Lost) -> None:
-        if not self._stopping:
-            self._put(said)
+    def _send(self, message: SourceMessage) -> None:
+        if not self._stopping.is_set():
+            self._put(message)
 
 
 def list_once(listable: Listable, ledger: Ledger, prefixes: Sequence[str]) -> Listed:

@@ -245,11 +245,6 @@ class FakeWatch:
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
 
-    def relist(self) -> None:
-        with self._source._lock:
-            if self.cause is None:
-                self.replace("asked for")
-
     def begin(self) -> None:
         """The first list, or the news that there is none to be had."""
         if self._source.refusal is not None:

@@ -53,9 +53,6 @@ class Hand:
     def stop(self) -> None:
         """A watch that still talks after it was stopped is what the tests want."""
 
-    def relist(self) -> None:
-        """Nothing."""
-
 
 class NotedLanes(Lanes):
     """The lanes, and how many jobs they were given."""

@@ -137,13 +137,6 @@ class EtcdChannel:
             self._after_failure(failures, backoff, deadline)
         raise unknown if unknown and not failures else summary(failures)
 
-    def unary_once(self, link: Link, name: str, request: Any, *, timeout_s: float) -> Any:
-        """Call over this very link, once. Raises the same errors."""
-        fault = self._try(link, name, request, timeout_s, "")
-        if isinstance(fault, FailedCall):
-            raise fault.error
-        return fault
-
     def open_stream(self, link: Link, name: str, requests: Iterable[Any]) -> Any:
         """
         A stream over this link: iterate for answers (raises grpc.RpcError), `cancel()` to end.

@@ -11,11 +11,15 @@ import os
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.config.address import DEFAULT_PORT, split_node
 from pyconfd.config.options import BadValue
 from pyconfd.errors import SourceRefused, SourceUnavailable
+
+if TYPE_CHECKING:
+    from pyconfd.system.dns import SrvRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +94,30 @@ def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
 
     With scheme https only the first is asked, so that TLS cannot be lost on the way.
     """
-    from pyconfd.backends.etcd.srv import lookup_srv
-
     kinds = [("_etcd-client-ssl._tcp", True), ("_etcd-client._tcp", False)]
     found: list[Endpoint] = []
     for service, tls in kinds[:1] if scheme == "https" else kinds:
         records = lookup_srv(f"{service}.{domain}")
-        found += [Endpoint(f"{each.host}:{each.port}", tls, each.priority) for each in records]
+        found += [
+            Endpoint(f"{each.target.rstrip('.')}:{each.port}", tls, each.priority)
+            for each in records
+        ]
         if found:
             return found
     raise SourceUnavailable(
         f"no etcd nodes in DNS for the domain {domain}",
         hint="SRV records of _etcd-client._tcp or _etcd-client-ssl._tcp",
     )
+
+
+def lookup_srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
+    """As system.dns.srv; raises SourceUnavailable when no name server answers."""
+    from pyconfd.system import dns
+
+    try:
+        return dns.srv(name, servers)
+    except OSError as error:
+        raise SourceUnavailable(str(error)) from error
 
 
 class EndpointRing:

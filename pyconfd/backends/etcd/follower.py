@@ -87,7 +87,6 @@ class Follower:
         """Follow from revision `start` on; what to do next, None when stopped."""
         session = self._session
         self.stream.open(self._ranges, start)
-        session.inbox.put(Wake())  # a wish may have been there before
         try:
             while not self._done and not session.stopping:
                 try:
@@ -103,9 +102,7 @@ class Follower:
         return self._next
 
     def _take_turn(self, item: Item | None) -> None:
-        if self._session.wished:
-            self._tell(at.RelistRequested(self._session.take_wish()))
-        elif item is None:
+        if item is None:
             self._on_time()
         else:
             self._on_item(item)

@@ -1,5 +1,5 @@
 """
-The one door to etcd3, grpc and protobuf: message classes, method descriptions, the client class.
+The one door to grpc and protobuf: message classes and method descriptions, made of etcd3's.
 
 The generated code inside etcd3 0.12.0 refuses every protobuf above 3.20. The descriptors in it
 are sound, so they are read from the installed package as text, without importing it, and made
@@ -194,69 +194,3 @@ def _add_fields(described: Any) -> None:
             type_name=f".{_PACKAGE}.WatchProgressRequest",
             oneof_index=0,
         )
-
-
-@functools.cache
-def etcd3_module() -> Any:
-    """
-    The etcd3 package, imported with our message classes in the place of its own.
-
-    Costs the import of grpc and tenacity, so only commands that need its client call this.
-    An etcd3 that somebody imported before us works by itself (old protobuf) and is returned as
-    it is: its client then uses its own classes, which go over our channel just as well.
-    """
-    if "etcd3" not in sys.modules:
-        load_grpc()
-        for name, module in _replacements().items():
-            sys.modules.setdefault(name, module)
-    import etcd3
-
-    return etcd3
-
-
-def _replacements() -> dict[str, Any]:
-    """`etcd3.etcdrpc` and its submodules, made of the pool."""
-    package = types.ModuleType("etcd3.etcdrpc")
-    modules = {"etcd3.etcdrpc": package}
-    for name in _FILES:
-        described = _pool().FindFileByName(f"{name}.proto")
-        module = types.ModuleType(f"etcd3.etcdrpc.{name}_pb2")
-        for each, descriptor in described.message_types_by_name.items():
-            setattr(module, each, _message_class(descriptor))
-        for each, enum in described.enum_types_by_name.items():
-            for value in enum.values:
-                setattr(module, value.name, value.number)
-            setattr(module, each, enum)
-        modules[module.__name__] = module
-        setattr(package, f"{name}_pb2", module)
-    for each in vars(modules["etcd3.etcdrpc.rpc_pb2"]).copy():
-        if not each.startswith("__"):
-            setattr(package, each, getattr(modules["etcd3.etcdrpc.rpc_pb2"], each))
-    for service in _pool().FindFileByName("rpc.proto").services_by_name.values():
-        setattr(package, f"{service.name}Stub", _stub_class(service))
-    return modules
-
-
-def _stub_class(service: Any) -> type:
-    """A class as grpc's generator makes it: one attribute per method, bound to a channel."""
-    from google.protobuf import descriptor_pb2
-
-    described = descriptor_pb2.ServiceDescriptorProto()
-    service.CopyToProto(described)  # protobuf 4.25 tells of streaming only here
-    words = ("unary", "stream")
-    kinds = {
-        each.name: f"{words[each.client_streaming]}_{words[each.server_streaming]}"
-        for each in described.method
-    }
-
-    def init(self: Any, channel: Any) -> None:
-        for name, kind in kinds.items():
-            made = method(f"{service.name}/{name}")
-            call = getattr(channel, kind)(
-                made.path,
-                request_serializer=made.request.SerializeToString,
-                response_deserializer=made.response.FromString,
-            )
-            setattr(self, name, call)
-
-    return type(f"{service.name}Stub", (), {"__init__": init})

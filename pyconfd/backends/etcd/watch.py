@@ -61,13 +61,10 @@ class EtcdWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        self._session.wish_stop()
+        self._session.stop()
         self._session.channel.close()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_S)
-
-    def relist(self) -> None:
-        self._session.wish_list("asked for")
 
     # The thread
 
@@ -102,13 +99,10 @@ class EtcdWatch:
         except SourceError as error:
             session.lose(error)
             session.pause_after(error)
-        if session.wished:
-            return session.step(at.RelistRequested(session.take_wish()))
         return command
 
     def _list(self, reason: str) -> at.Command | None:
         session = self._session
-        session.take_wish()
         self._reach()
         page, session.spans = self._lister(session.channel, LIST_S)
         session.history.listed(page.keys)

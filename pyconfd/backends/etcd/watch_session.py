@@ -72,34 +72,19 @@ class WatchSession:
         self.history = Continuity()
         self._put = put
         self._stopping = threading.Event()
-        self._wish = ""
         self._lost = ""
         self._backoff = Backoff()
         self._slow = Backoff(REFUSED_FIRST_S, REFUSED_CAP_S)
         self._breaking = Backoff()
 
-    # Wishes, from any thread
-
-    def wish_stop(self) -> None:
+    def stop(self) -> None:
+        """From any thread."""
         self._stopping.set()
-        self.inbox.put(Wake())
-
-    def wish_list(self, reason: str) -> None:
-        self._wish = reason
         self.inbox.put(Wake())
 
     @property
     def stopping(self) -> bool:
         return self._stopping.is_set()
-
-    @property
-    def wished(self) -> bool:
-        """Whether somebody waits for a fresh list."""
-        return bool(self._wish)
-
-    def take_wish(self) -> str:
-        wish, self._wish = self._wish, ""
-        return wish
 
     def asked_of(self) -> tuple[bytes, str]:
         """A key of ours to ask for beside the stream, and the prefix whose right that needs."""
@@ -176,7 +161,7 @@ class WatchSession:
     def rest(self, seconds: float) -> None:
         """So long, unless somebody wants attention."""
         until = time.monotonic() + seconds
-        while not self.stopping and not self.wished:
+        while not self.stopping:
             left_s = until - time.monotonic()
             if left_s <= 0:
                 return

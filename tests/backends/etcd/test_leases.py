@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.backends.base import LeaseRegistry, SourceOptions, StoreStatus
-from pyconfd.backends.etcd.status import etcd3_client, etcd_status
+from pyconfd.backends.etcd.status import etcd_status
 from pyconfd.backends.registry import open_leases
 from pyconfd.errors import KeyTaken, LeaseLost, SettingsError, SourceUnavailable
 from pyconfd.model.keys import KeyValue
@@ -221,22 +221,3 @@ def test_the_status_names_every_endpoint(tmp_path: Path) -> None:
     assert {each.member for each in up} == {"m0", "m1"}
     assert sum(each.leader for each in up) <= 1
     assert "refused" in states[2].error
-
-
-def test_etcd3s_own_client_works_over_the_channel(calm_etcd: PrivateEtcd) -> None:
-    """put, get, transaction and lease of the etcd3 package, on current protobuf and grpcio."""
-    from pyconfd.backends.etcd.channel import EtcdChannel
-
-    channel = EtcdChannel(SourceOptions(nodes=(calm_etcd.endpoint,)))
-    client = etcd3_client(channel)
-    client.put("/e3/a", "1")
-    assert client.get("/e3/a")[0] == b"1"
-    won, _ = client.transaction(
-        compare=[client.transactions.value("/e3/a") == "1"],
-        success=[client.transactions.put("/e3/a", "2")],
-        failure=[],
-    )
-    assert won
-    assert client.lease(30).granted_ttl == 30
-    assert {meta.key for _, meta in client.get_prefix("/e3/")} == {b"/e3/a"}
-    channel.close()

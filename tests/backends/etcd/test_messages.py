@@ -12,11 +12,16 @@ import pytest
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.batches import Fenced, PrefixFilter, Single, covering_range
-from pyconfd.backends.etcd.endpoints import Endpoint, EndpointRing, find_endpoints, parse_endpoint
+from pyconfd.backends.etcd.endpoints import (
+    Endpoint,
+    EndpointRing,
+    find_endpoints,
+    lookup_srv,
+    parse_endpoint,
+)
 from pyconfd.backends.etcd.errors import CallContext, Remedy, shorten, summary, translate
 from pyconfd.backends.etcd.listing import Span, decode, encode, key_values
 from pyconfd.backends.etcd.protobuf import message
-from pyconfd.backends.etcd.srv import SrvRecord, lookup_srv
 from pyconfd.backends.registry import known_backends, open_source
 from pyconfd.errors import (
     LeaseLost,
@@ -27,6 +32,7 @@ from pyconfd.errors import (
     StoreFull,
 )
 from pyconfd.model.keys import KeyValue
+from pyconfd.system.dns import SrvRecord
 
 
 @pytest.mark.parametrize(
@@ -292,7 +298,9 @@ class NameServer:
         head = asked[:2] + struct.pack(">HHHHH", 0x8180 | code, 1, len(found or ()), 0, 0)
         body = b""
         for each in found or ():
-            data = struct.pack(">HHH", each.priority, each.weight, each.port) + _name(each.host)
+            data = struct.pack(">HHH", each.priority, each.weight, each.port) + _name(
+                each.target.rstrip(".")
+            )
             # The name by reference to the question.
             body += struct.pack(">HHHIH", 0xC00C, 33, 1, 60, len(data)) + data
         return head + asked[12:] + body
@@ -308,8 +316,8 @@ def names() -> Iterator[NameServer]:
     server = NameServer(
         {
             "_etcd-client._tcp.example.com": [
-                SrvRecord("b.example.com", 2379, 10, 5),
-                SrvRecord("a.example.com", 4001, 1, 0),
+                SrvRecord("b.example.com.", 2379, 10, 5),
+                SrvRecord("a.example.com.", 4001, 1, 0),
             ]
         }
     )
@@ -320,9 +328,9 @@ def names() -> Iterator[NameServer]:
 def test_srv_records_come_by_priority(names: NameServer) -> None:
     """Asked of a name server of our own; a name that does not exist has none."""
     found = lookup_srv("_etcd-client._tcp.example.com", (names.address,))
-    assert [(each.host, each.port) for each in found] == [
-        ("a.example.com", 4001),
-        ("b.example.com", 2379),
+    assert [(each.target, each.port) for each in found] == [
+        ("a.example.com.", 4001),
+        ("b.example.com.", 2379),
     ]
     assert lookup_srv("_etcd-client-ssl._tcp.example.com", (names.address,)) == []
 

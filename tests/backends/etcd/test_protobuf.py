@@ -1,4 +1,4 @@
-"""The one door to etcd3, grpc and protobuf."""
+"""The one door to grpc and protobuf."""
 
 from __future__ import annotations
 
@@ -63,21 +63,6 @@ def test_importing_a_backend_imports_no_grpc() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_etcd3_is_imported_with_our_classes_and_without_a_warning() -> None:
-    """The package's own generated code, which current protobuf refuses, is never executed."""
-    code = (
-        "from pyconfd.backends.etcd.protobuf import etcd3_module, message;"
-        "etcd3 = etcd3_module();"
-        "import etcd3.etcdrpc as rpc;"
-        "assert rpc.RangeRequest is message('RangeRequest');"
-        "print(etcd3.Etcd3Client.__name__)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
-    assert (done.stdout.strip(), done.stderr) == ("Etcd3Client", "")
 
 
 @pytest.mark.integration
