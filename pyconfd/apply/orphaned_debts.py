@@ -1,10 +1,10 @@
 """
-Reloads that are owed to services which conf.d no longer has.
+Pending reloads of services that conf.d no longer has.
 
-What is not declared is not run: its command may have been taken away because it did harm. The debt
-stays in the journal and is said. It ends when a resource with that command or that destination is
-declared again, which pays it; when the files are gone or were changed by somebody else; or when the
-operator lets it go (`pyconfd release`).
+A command that is not declared is not run: it may have been removed because it did harm. The pending
+reload stays in the journal and in the status. It ends when a resource of that service or with that
+destination is declared again, which reloads it; when the files are gone or were changed by
+something else; or when the operator gives it up (`pyconfd release`).
 """
 
 from __future__ import annotations
@@ -21,57 +21,57 @@ _NAMED = 3
 
 
 class OrphanedDebts:
-    """Owned by one thread. blind: not all services are known, so nothing is found."""
+    """Owned by one thread. partial: not all services are known, so nothing is found."""
 
-    def __init__(self, journal: Journal, *, blind: bool = False) -> None:
+    def __init__(self, journal: Journal, *, partial: bool = False) -> None:
         self._journal = journal
-        self._blind = blind
+        self._partial = partial
         self._services: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def services(self) -> Mapping[str, tuple[str, ...]]:
-        """The service -> the destinations that it was not told of."""
+        """Service -> the destinations that it was not reloaded for."""
         return self._services
 
-    def look(self, declared: Collection[str]) -> frozenset[str]:
+    def refresh(self, declared: Collection[str]) -> frozenset[str]:
         """
-        These services are declared now. Returns those that are declared again and still owed; new
-        ones that are not declared any more are logged, once.
+        These services are declared now. Returns those that are declared again and still pending;
+        new ones that are not declared any more are logged, once.
         """
-        if self._blind:
+        if self._partial:
             return frozenset()
-        owed = self._journal.services
-        back = owed.intersection(self._services, declared)
+        pending = self._journal.services
+        back = pending.intersection(self._services, declared)
         found: dict[str, tuple[str, ...]] = {}
-        for service in sorted(owed.difference(declared)):
-            dests = tuple(_as_left(self._journal.unsettled(service)))
+        for service in sorted(pending.difference(declared)):
+            dests = tuple(_unchanged(self._journal.unsettled(service)))
             if dests or not self._settle(service):
                 found[service] = dests
             else:
-                log.info("its files are not ours any more: no reload is owed", service=service)
+                log.info("its files are not ours any more: no reload is pending", service=service)
         for service in found.keys() - self._services.keys():
             log.warn(
-                "a reload is owed, and no resource has its command any more: it is not run; declare"
-                " the resource again, or tell the service by hand and let it go with pyconfd"
-                " release DESTINATION",
+                "a reload is pending, and no resource has its command any more: it is not run;"
+                " declare the resource again, or reload the service by hand and give this reload up"
+                " with pyconfd release DESTINATION",
                 service=service,
-                dest=some(found[service]),
+                dest=shortened(found[service]),
             )
         self._services = found
         return back
 
-    def let_go(self, words: Collection[str]) -> tuple[str, ...]:
-        """Forget what is owed to services, or for destinations, of these names; the services."""
+    def give_up(self, names: Collection[str]) -> tuple[str, ...]:
+        """Forget the pending reloads of these services or destinations; returns the services."""
         gone = tuple(
             service
             for service, dests in self._services.items()
-            if (service in words or not set(dests).isdisjoint(words)) and self._settle(service)
+            if (service in names or not set(dests).isdisjoint(names)) and self._settle(service)
         )
         self._services = {one: dests for one, dests in self._services.items() if one not in gone}
         return gone
 
     def _settle(self, service: str) -> bool:
-        """False where the journal cannot be written: then it is owed as before."""
+        """False where the journal cannot be written: then it is pending as before."""
         try:
             self._journal.settle(service)
         except StateError:
@@ -79,14 +79,14 @@ class OrphanedDebts:
         return True
 
 
-def some(dests: Sequence[str]) -> str:
+def shortened(dests: Sequence[str]) -> str:
     """The first few of them, and how many more there are."""
     more = len(dests) - _NAMED
     return ", ".join(dests[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _as_left(intents: Collection[Intent]) -> Iterator[str]:
-    """Destinations that are as the last swap has left them."""
+def _unchanged(intents: Collection[Intent]) -> Iterator[str]:
+    """Destinations that nothing has changed since the last swap."""
     left: dict[str, str] = {}
     for intent in intents:
         for each in intent.files:

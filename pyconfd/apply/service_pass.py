@@ -2,7 +2,7 @@
 One pass over a service: its groups from snapshot to live files, then one reload.
 
 The steps are in pyconfd/pipeline, their order for a group in apply/transaction.py. This file picks
-what is due, tells the service once, and makes the report.
+what is due, reloads the service once, and makes the report.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from pyconfd.model.steps import (
 )
 from pyconfd.pipeline import reload
 from pyconfd.pipeline.store import Snapshot
-from pyconfd.reconcile.debt import Debt, after_swaps
-from pyconfd.reconcile.service import Job
+from pyconfd.reconcile.service import Job, NextStep, next_step, pending_after
 
 if TYPE_CHECKING:
     from pyconfd.apply.rollback import RollbackActions
@@ -38,9 +37,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class ReloadSpec:
     """
-    How a service is told of new files: its reload command, and the destination it names. confirm:
-    what proves that it took them, None when the exit status is believed; nginx: who says where it
-    can be asked. revert: whether the old files come back when the service does not take the new.
+    How a service is reloaded.
+
+    command: its reload command.
+    dest: what `{{ dest }}` in it stands for.
+    confirm: what proves that it took the new files; None when the exit status is believed.
+    nginx: whose configuration says where it can be asked.
+    revert: whether the old files come back when the service does not take the new ones.
     """
 
     command: Command
@@ -51,17 +54,17 @@ class ReloadSpec:
 
     @staticmethod
     def of(resources: Sequence[Resource]) -> ReloadSpec | None:
-        """The telling of a service with these resources; None when it has no reload command."""
-        told = [resource for resource in resources if resource.reload]
-        if not told or told[0].reload is None:
+        """That of a service with these resources; None when it has no reload command."""
+        first = resources[0] if resources else None
+        if first is None or first.reload is None:
             return None
-        confirming = next((resource for resource in told if resource.confirm), told[0])
+        confirming = next((resource for resource in resources if resource.confirm), first)
         return ReloadSpec(
-            told[0].reload,
-            told[0].dest,
+            first.reload,
+            first.dest,
             confirm=confirming.confirm,
             nginx=confirming.nginx,
-            revert=any(resource.on_reload_failure == "revert" for resource in told),
+            revert=any(resource.on_reload_failure == "revert" for resource in resources),
         )
 
 
@@ -69,42 +72,46 @@ def run_pass(
     tools: PassContext,
     job: Job,
     resources: Sequence[Resource],
-    told: ReloadSpec | None,
+    spec: ReloadSpec | None,
     snapshot: Snapshot,
 ) -> LaneReport:
     """
     Do the job. resources: all of the service in declared order, of which the job names those to
-    render; their groups are done whole. told: None when the service has no reload command.
+    render; their groups are done whole. spec: None when the service has no reload command.
     """
     due = _due(tools, job, resources)
-    outcomes, reads = _make_true(tools, due, snapshot)
-    owed = after_swaps(job.debt, outcomes, time.monotonic())
+    outcomes, reads = _apply(tools, due, snapshot)
+    debt = pending_after(job, outcomes, time.monotonic())
     answer: Reloaded | ReloadFailed | None = None
-    if told is not None and _is_payable(tools, job, owed):
-        answer = _tell(tools, job.service, told)
+    match next_step(job, debt):
+        case NextStep.CANCEL:
+            tools.journal.settle(job.service)
+        case NextStep.RELOAD if spec is not None:
+            answer = _reload(tools, job.service, spec)
     done = LaneReport(
         service=job.service,
         generation=job.generation,
         outcomes=outcomes,
         names=frozenset(resource.name for resource in due),
         reads=reads,
+        debt=debt,
         reload=answer,
     )
-    if told and told.revert and isinstance(answer, ReloadFailed) and answer.refused:
+    if spec and spec.revert and isinstance(answer, ReloadFailed) and answer.refused:
         from pyconfd.apply.rollback import put_back  # only a refusal needs it
 
-        means = _means(tools, job, told, resources, snapshot)
+        actions = _rollback_actions(tools, job, spec, resources, snapshot)
         try:
-            return put_back(tools, done, answer, resources, means)
+            return put_back(tools, done, answer, resources, actions)
         except SwapError as torn:
             return replace(done, reload=replace(answer, error=torn))
     return done
 
 
-def _means(
+def _rollback_actions(
     tools: PassContext,
     job: Job,
-    told: ReloadSpec,
+    spec: ReloadSpec,
     resources: Sequence[Resource],
     snapshot: Snapshot,
 ) -> RollbackActions:
@@ -117,17 +124,17 @@ def _means(
             if (resource.group or resource.name) in names
             or (resource.each and any(name.startswith(f"{resource.name}[") for name in names))
         ]
-        return _make_true(tools, due, snapshot, only=names)[0]
+        return _apply(tools, due, snapshot, only=names)[0]
 
     return RollbackActions(
-        tell=lambda: _tell(tools, job.service, told),
-        offer=None if job.blind else offer,
+        tell=lambda: _reload(tools, job.service, spec),
+        offer=None if job.no_snapshot else offer,
         interval_s=max(resource.min_reload_interval_s for resource in resources),
     )
 
 
 def _due(tools: PassContext, job: Job, resources: Sequence[Resource]) -> list[Resource]:
-    """What the job names, or finds touched by others, and everything in the same groups."""
+    """What the job names, or finds changed by something else, and all of the same groups."""
     named = set(job.resources)
     if job.verify:
         named.update(resource.name for resource in tools.drift.touched(resources))
@@ -135,7 +142,7 @@ def _due(tools: PassContext, job: Job, resources: Sequence[Resource]) -> list[Re
     return [one for one in resources if one.name in named or one.group in groups]
 
 
-def _make_true(
+def _apply(
     tools: PassContext,
     due: Iterable[Resource],
     snapshot: Snapshot,
@@ -143,8 +150,9 @@ def _make_true(
     only: Collection[str] | None = None,
 ) -> tuple[tuple[Outcome, ...], Mapping[str, Reads]]:
     """
-    Every due group as far as it comes, and what each declared resource has read. only: of what a
-    pattern stands for, those of these names; it is not looked at as a whole then.
+    Every due group as far as it comes, and what each declared resource has read.
+
+    only: of the resources of a pattern, those of these names; the others are left as they are.
     """
     outcomes: list[Outcome] = []
     candidates: list[Candidate] = []
@@ -180,8 +188,8 @@ def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
 
 def _held(tools: PassContext, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
     """
-    One outcome for each member of a group that a guard holds back; empty when none is. All are
-    asked, so that the time of each guard counts from the same change.
+    One outcome for each member of a group that a guard holds back; empty when none is. All guards
+    are asked, so that the time of each counts from the same change.
     """
     objections: list[HeldBack] = []
     for resource in members:
@@ -249,27 +257,18 @@ def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str
     }
 
 
-def _is_payable(tools: PassContext, job: Job, owed: Debt | None) -> bool:
-    """Whether the service is to be told now."""
-    if owed is None:
-        if job.debt is not None:
-            tools.journal.settle(job.service)  # the old content is back before anybody was told
-        return False
-    return job.may_reload and (job.pay or owed != job.debt)
-
-
-def _tell(tools: PassContext, service: str, told: ReloadSpec) -> Reloaded | ReloadFailed:
-    """Reload, confirm where that can be done, and strike the debt from the journal."""
-    if told.confirm is None:
-        answer = reload.reload(service, told.command, dest=told.dest, run=tools.run)
+def _reload(tools: PassContext, service: str, spec: ReloadSpec) -> Reloaded | ReloadFailed:
+    """Reload, confirm where that can be done, and settle it in the journal."""
+    if spec.confirm is None:
+        answer = reload.reload(service, spec.command, dest=spec.dest, run=tools.run)
     else:
         answer = reload.reload_confirmed(
             service,
-            told.command,
-            dest=told.dest,
+            spec.command,
+            dest=spec.dest,
             run=tools.run,
-            confirm=told.confirm,
-            nginx=told.nginx,
+            confirm=spec.confirm,
+            nginx=spec.nginx,
         )
     if isinstance(answer, Reloaded):
         tools.journal.settle(service)

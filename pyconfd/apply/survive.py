@@ -21,21 +21,21 @@ def surviving_pass(
     tools: PassContext,
     job: Job,
     resources: Sequence[Resource],
-    told: ReloadSpec | None,
+    spec: ReloadSpec | None,
     snapshot: Snapshot,
 ) -> LaneReport:
     """As `run_pass`, whatever happens."""
     try:
-        return run_pass(tools, job, resources, told, snapshot)
+        return run_pass(tools, job, resources, spec, snapshot)
     except Exception as fault:  # noqa: BLE001 - the top of the thread
         log.LOG.exception("a pass died of a fault in pyconfd; it is tried again")
-        return _died(job, resources, told, fault)
+        return _died(job, resources, spec, fault)
 
 
 def _died(
-    job: Job, resources: Sequence[Resource], told: ReloadSpec | None, fault: Exception
+    job: Job, resources: Sequence[Resource], spec: ReloadSpec | None, fault: Exception
 ) -> LaneReport:
-    """Everything counts as failed, and the reload as owed: how far the pass came is not known."""
+    """All of it counts as failed, and the reload as pending: how far it came is not known."""
     outcomes = tuple(
         Outcome(
             resource=resource,
@@ -51,7 +51,8 @@ def _died(
         generation=job.generation,
         outcomes=outcomes,
         names=frozenset(resource.name for resource in resources),
+        debt=job.debt,
         reload=ReloadFailed(job.service, error=ReloadError(f"internal fault: {fault!r}"))
-        if told
+        if spec
         else None,
     )

@@ -1,8 +1,8 @@
 """
-What the operator has declared: conf.d and the templates, as they were read.
+The configuration in force: conf.d and the templates, as they were read.
 
-Both are taken over as one set, at the start and on SIGHUP, and stay as they were read until then:
-what goes live is never made from half of an edit, and an edit with a fault changes nothing.
+Both are read as one set, at the start and on SIGHUP, and stay as they were read until then: what
+goes live is never made from half of an edit, and an edit with a fault changes nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ class ActiveConfig:
     """
     The set in force. Main thread only.
 
-    load: reads conf.d, raising ConfigError when there is nothing in it that could be done. found:
-    what it gave at the start, where faulty tables are left out and the others are used. renderer:
-    its templates. at: seconds since 1970, when that was.
+    load: reads conf.d; raises ConfigError when there is nothing in it that could be done.
+    found: what it gave at the start, where faulty tables are left out and the others are used.
+    renderer: its templates.
+    at: when that was, in seconds since 1970.
     """
 
     def __init__(
@@ -33,8 +34,8 @@ class ActiveConfig:
         self.faulty = _faulty(found.faults, at, taken=True)
         self.edited: tuple[str, ...] = ()
 
-    def renew(self, at: float) -> tuple[PyconfdError, ...]:
-        """Take over what is declared now, if all of it is right; else every fault of it."""
+    def reload(self, at: float) -> tuple[PyconfdError, ...]:
+        """Use what is declared now if all of it is right; else returns every fault of it."""
         faults: tuple[PyconfdError, ...]
         try:
             found = self._load()
@@ -48,15 +49,15 @@ class ActiveConfig:
             self.resources, self.renderer, self.edited = found.resources, renderer, ()
         return faults
 
-    def look(self) -> tuple[str, ...]:
-        """The templates that were edited since they were read, where there are more by now."""
+    def newly_edited(self) -> tuple[str, ...]:
+        """The templates that were edited since they were read, if there are more than before."""
         before, self.edited = self.edited, self.renderer.edited()
         return self.edited if set(self.edited) - set(before) else ()
 
 
 def _faulty(faults: Iterable[PyconfdError], at: float, *, taken: bool) -> ConfigFaults | None:
-    said = tuple(dict.fromkeys(str(fault) for fault in faults))
-    return ConfigFaults(said, at, taken) if said else None
+    texts = tuple(dict.fromkeys(str(fault) for fault in faults))
+    return ConfigFaults(texts, at, taken) if texts else None
 
 
 def _uncompilable(renderer: Renderer, resources: Iterable[Resource]) -> Iterator[RenderError]:

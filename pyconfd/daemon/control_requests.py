@@ -27,7 +27,7 @@ class Access(NamedTuple):
     """
     What answers need beside the facts. reads: what a declared resource has read. snapshot: the
     store as it is now. release: lets the held change of these declared resources through; the
-    names of those that were held. counts: what has happened, None when it is not counted. let_go:
+    names of those that were held. counts: what has happened, None when it is not counted. give_up:
     forgets what is owed to a service that is no longer declared, or for a destination of it; the
     services.
     """
@@ -36,7 +36,7 @@ class Access(NamedTuple):
     snapshot: Callable[[], Snapshot]
     release: Callable[[Sequence[str]], Sequence[str]]
     counts: Counters | None = None
-    let_go: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
+    give_up: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
 
 
 class ControlAnswer(NamedTuple):
@@ -61,7 +61,7 @@ def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> C
         case "release":
             found = _named(question, facts)
             if not found:
-                gone = access.let_go(_words(question))
+                gone = access.give_up(_words(question))
                 return ControlAnswer(
                     {"released": list(gone)} if gone else _unknown(question, facts)
                 )

@@ -1,8 +1,8 @@
 """
 Passes on worker threads: in order for one service, in parallel for all.
 
-The order is the reducer's doing (at most one job of a service runs at a time); this file only has
-threads.
+The order comes from the state machine (at most one job of a service runs at a time); this file only
+has threads.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Lanes:
         tools: PassContext,
         job: Job,
         resources: Sequence[Resource],
-        told: ReloadSpec | None,
+        spec: ReloadSpec | None,
         snapshot: Snapshot,
     ) -> None:
         """Start the job on a free thread. Main thread only."""
-        self._pool.submit(self._run, tools, job, resources, told, snapshot)
+        self._pool.submit(self._run, tools, job, resources, spec, snapshot)
 
     def stop(self) -> None:
         """Wait for the threads; jobs are over by now or their commands have been ended."""
@@ -49,7 +49,7 @@ class Lanes:
         tools: PassContext,
         job: Job,
         resources: Sequence[Resource],
-        told: ReloadSpec | None,
+        spec: ReloadSpec | None,
         snapshot: Snapshot,
     ) -> None:
-        self._put(surviving_pass(tools, job, resources, told, snapshot))
+        self._put(surviving_pass(tools, job, resources, spec, snapshot))

@@ -46,7 +46,7 @@ _LOOK_AFTER = 50_000
 
 @dataclass(frozen=True, slots=True)
 class WatchMessage:
-    """A source's message and the watch it came from: what an older watch still said is ignored."""
+    """A source's message and the watch it came from: those of older watches are ignored."""
 
     watch: int
     message: SourceMessage
@@ -71,24 +71,34 @@ class LoopTimes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopDependencies:
     """
-    What the loop joins. follow: starts a watch of these prefixes. declared: conf.d and the
-    templates, whose renderer the tools have. owed: services that an earlier run swapped files of
-    without living to see the reload; undeclared: those of them that conf.d no longer has. about:
-    what the status says of this daemon beside its state. counts: what happens is counted there;
-    None when nobody asks for it.
+    What the loop joins.
+
+    source: the store.
+    follow: starts a watch of these prefixes.
+    active_config: conf.d and the templates.
+    tools: what a pass works with; its renderer is that of `active_config`.
+    lanes: where jobs run.
+    inbox: where everything that happens is put.
+    commands: those that run.
+    notify: systemd.
+    pace: the daemon's own times.
+    pending: services with a pending reload of an earlier run.
+    orphaned_debts: those of them that conf.d no longer has.
+    about: what the status shows of this daemon beside its state.
+    counts: what happens is counted there; None without metrics.
     """
 
     source: Source
     follow: Callable[[Sequence[str], Put], Watch]
-    declared: ActiveConfig
+    active_config: ActiveConfig
     tools: PassContext
     lanes: Lanes
     inbox: queue.SimpleQueue[Message]
     commands: Commands
     notify: Notifier
     pace: LoopTimes
-    owed: frozenset[str]
-    undeclared: OrphanedDebts
+    pending: frozenset[str]
+    orphaned_debts: OrphanedDebts
     about: Mapping[str, Any] = field(default_factory=dict)
     counts: Counters | None = None
 
@@ -96,9 +106,9 @@ class LoopDependencies:
 class Loop:
     """The one mutable thing in the program. All methods are the main thread's."""
 
-    def __init__(self, parts: LoopDependencies) -> None:
-        self._parts = parts
-        self._tools = parts.tools
+    def __init__(self, deps: LoopDependencies) -> None:
+        self._deps = deps
+        self._tools = deps.tools
         self._store = Store()
         self._index = ReadIndex()
         self._fleet = Fleet()
@@ -110,10 +120,10 @@ class Loop:
         self._adopted = 0
         self._outage = OutageTracker()
         self._history = History()
-        self._telling = StatusNotifier(parts.notify)
+        self._notifier = StatusNotifier(deps.notify)
         self._unready: set[str] = set()
         self._stopping_s: float | None = None
-        self._resync_s = time.monotonic() + parts.pace.resync_s
+        self._resync_s = time.monotonic() + deps.pace.resync_s
 
     @property
     def stopping(self) -> bool:
@@ -122,10 +132,10 @@ class Loop:
 
     def run(self) -> None:
         """Follow the store until a signal says stop; then end what runs, within its bound."""
-        self._adopt(self._parts.declared.resources)
-        for service in self._parts.owed:
-            if self._fleet.owe(service, time.monotonic()):
-                log.warn("a reload is owed by an earlier run", service=service)
+        self._adopt(self._deps.active_config.resources)
+        for service in self._deps.pending:
+            if self._fleet.pending(service, time.monotonic()):
+                log.warn("a reload is pending from an earlier run", service=service)
         try:
             while not (self.stopping and not self._fleet.running and not self._last_jobs()):
                 for message in self._wait():
@@ -136,7 +146,7 @@ class Loop:
 
     def _wait(self) -> list[Message]:
         """Everything on the inbox, waiting for the first until the next deadline."""
-        inbox = self._parts.inbox
+        inbox = self._deps.inbox
         found: list[Message] = []
         try:
             found.append(inbox.get(timeout=self._patience_s()))
@@ -147,19 +157,19 @@ class Loop:
 
     def _patience_s(self) -> float:
         now = time.monotonic()
-        pace = self._parts.pace
+        pace = self._deps.pace
         times = [now + 60.0]
-        deadline = None if self.stopping else self._fleet.deadline_s(blind=not self._listed)
+        deadline = None if self.stopping else self._fleet.deadline_s(no_snapshot=not self._listed)
         if deadline is not None:
             times.append(deadline)
         if pace.resync_s:
             times.append(self._resync_s)
-        if self._parts.notify.watchdog_s:
-            times.append(now + self._parts.notify.watchdog_s / 2)
+        if self._deps.notify.watchdog_s:
+            times.append(now + self._deps.notify.watchdog_s / 2)
         if self._stopping_s is not None:
             times.append(self._stopping_s)
-        elif self._telling.due_s is not None:
-            times.append(self._telling.due_s)
+        elif self._notifier.due_s is not None:
+            times.append(self._notifier.due_s)
         return max(0.0, min(times) - now)
 
     def _take(self, message: Message) -> None:
@@ -175,8 +185,8 @@ class Loop:
                 self._signalled(message)
 
     def _hear(self, message: SourceMessage) -> None:
-        if self._parts.counts:
-            self._parts.counts.heard(message, time.monotonic())
+        if self._deps.counts:
+            self._deps.counts.heard(message, time.monotonic())
         match message:
             case Listed() | Changed():
                 self._apply(message)
@@ -191,8 +201,8 @@ class Loop:
         self._found()
         now = time.monotonic()
         delta = self._store.apply(message)
-        if self._parts.counts:
-            self._parts.counts.changes += len(delta.changed)
+        if self._deps.counts:
+            self._deps.counts.changes += len(delta.changed)
         if isinstance(message, Listed):
             report.listed(message, changed=len(delta.changed))
         if not self._listed:
@@ -209,7 +219,7 @@ class Loop:
 
     def _found(self) -> None:
         if self._outage.ended():
-            log.info("the store is back", source=self._parts.source.name)
+            log.info("the store is back", source=self._deps.source.name)
 
     def _finish(self, message: LaneReport) -> None:
         now = time.monotonic()
@@ -222,33 +232,34 @@ class Loop:
         else:
             self._overtaken(message, now)
         self._history.note(message, time.time())
-        if self._parts.counts:
-            self._parts.counts.ended(message, now, time.time())
+        if self._deps.counts:
+            self._deps.counts.ended(message, now, time.time())
         report.lane(message)
         if not self._unready and self._listed:
-            self._parts.notify.ready()
+            self._deps.notify.ready()
             if self._tools.guards.unwritten:
                 self._keep()
 
     def _overtaken(self, message: LaneReport, now: float) -> None:
         """
         A job of the former set has ended. Another service may have the same files by now, and may
-        have been quicker with them: they are looked at again, and what was swapped is owed to it.
+        have been quicker with them: they are compared again, and what was swapped is reloaded by
+        it.
         """
         dests = {outcome.resource.dest for outcome in message.outcomes}
         same = (one.name for one in self._resources.values() if one.dest in dests)
         self._fleet.dirty(message.names.union(same), now)
-        self._inherit()
+        self._reassign()
 
     def _act(self) -> None:
         """Hand out what is due, and keep the slow clocks."""
         now = time.monotonic()
-        pace = self._parts.pace
-        if self._parts.notify.watchdog_s:
-            self._parts.notify.watchdog()
+        pace = self._deps.pace
+        if self._deps.notify.watchdog_s:
+            self._deps.notify.watchdog()
         if pace.resync_s and now >= self._resync_s and not self.stopping:
             self._resync_s = now + pace.resync_s
-            if edited := self._parts.declared.look():
+            if edited := self._deps.active_config.newly_edited():
                 what = "templates were edited since they were read; SIGHUP takes them"
                 log.warn(what, templates=", ".join(edited))
             if self._listed:
@@ -256,11 +267,11 @@ class Loop:
                 self._keep()
         if self._stopping_s is not None and now >= self._stopping_s:
             log.warn("a command did not end in time and is ended now")
-            self._parts.commands.stop(0.0)
+            self._deps.commands.stop(0.0)
             self._stopping_s = now + 1.0
         self._hand_out(now)
         if not self.stopping:
-            self._telling.tell(summary(self._facts(now)), now)
+            self._notifier.tell(summary(self._facts(now)), now)
 
     def _keep(self) -> None:
         """Write down, now and then, what the guards compare with after a restart."""
@@ -270,12 +281,12 @@ class Loop:
             log.warn(f"the state folder cannot be written: {error}")
 
     def _hand_out(self, now: float) -> None:
-        before = dict(self._fleet.active) if self._parts.counts else {}
-        jobs = self._fleet.due(now, stopping=self.stopping, blind=not self._listed)
+        before = dict(self._fleet.active) if self._deps.counts else {}
+        jobs = self._fleet.due(now, stopping=self.stopping, no_snapshot=not self._listed)
         if not jobs:
             return
-        if self._parts.counts:
-            self._parts.counts.began(jobs, before, now)
+        if self._deps.counts:
+            self._deps.counts.began(jobs, before, now)
         snapshot = self._store.snapshot()
         for job in jobs:
             members = self._fleet.members(job.service)
@@ -284,27 +295,27 @@ class Loop:
                 if resource.name in job.resources or resource.group in groups:
                     # until its reads are known again, anything it may read makes it dirty
                     self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
-            told = ReloadSpec.of(members)
-            self._parts.lanes.submit(self._tools, job, members, told, snapshot)
+            spec = ReloadSpec.of(members)
+            self._deps.lanes.submit(self._tools, job, members, spec, snapshot)
 
     def _last_jobs(self) -> bool:
         """While stopping: whether a postponed reload has just been handed out."""
         self._hand_out(time.monotonic())
         return self._fleet.running > 0
 
-    def _answer(self, asked: ControlRequest) -> None:
-        """Somebody on the control socket wants to know, or lets a held change through."""
+    def _answer(self, request: ControlRequest) -> None:
+        """Answer a question of the control socket, or let a held change through."""
         now = time.monotonic()
         access = Access(
             self._index.reads,
             self._store.snapshot,
             self._release,
-            self._parts.counts,
-            self._parts.undeclared.let_go,
+            self._deps.counts,
+            self._deps.orphaned_debts.give_up,
         )
-        said = answer(asked.question, self._facts(now), access)
-        self._fleet.dirty(said.dirty, now)
-        asked.reply(said.answer)
+        reply = answer(request.question, self._facts(now), access)
+        self._fleet.dirty(reply.dirty, now)
+        request.reply(reply.answer)
 
     def _release(self, names: Sequence[str]) -> Sequence[str]:
         """What is held back by a guard or in quarantine may go live; the names of those."""
@@ -313,12 +324,12 @@ class Loop:
         return [name for name in names if name in released]
 
     def _facts(self, now: float) -> StatusFacts:
-        """What there is to be told, as references: nothing is copied or counted before it is."""
+        """Everything that can be reported, as references: nothing is copied or counted here."""
         return StatusFacts(
             now_s=now,
             now_at=time.time(),
-            about=self._parts.about,
-            source=self._parts.source.name,
+            about=self._deps.about,
+            source=self._deps.source.name,
             revision=self._store.revision,
             listed=self._listed,
             lost=self._outage.cause,
@@ -330,10 +341,10 @@ class Loop:
             active=self._fleet.active,
             history=self._history,
             quarantine=self._tools.quarantine.by_member(),
-            undeclared=self._parts.undeclared.services,
+            undeclared=self._deps.orphaned_debts.services,
             stopping=self.stopping,
-            faulty=self._parts.declared.faulty,
-            edited=self._parts.declared.edited,
+            faulty=self._deps.active_config.faulty,
+            edited=self._deps.active_config.edited,
         )
 
     def _signalled(self, number: int) -> None:
@@ -341,28 +352,28 @@ class Loop:
             self._reload()
         elif self.stopping:
             log.warn("asked to stop again; running commands are ended now")
-            self._parts.commands.stop(0.0)
+            self._deps.commands.stop(0.0)
         else:
             log.info("stopping", signal=signal.Signals(number).name)
-            self._parts.notify.stopping()
-            self._stopping_s = time.monotonic() + self._parts.pace.shutdown_s
+            self._deps.notify.stopping()
+            self._stopping_s = time.monotonic() + self._deps.pace.shutdown_s
 
     def _reload(self) -> None:
         """SIGHUP: take the new conf.d and templates if all of it is right, else keep the old."""
-        self._parts.notify.reloading()
-        declared = self._parts.declared
-        if faults := declared.renew(time.time()):
+        self._deps.notify.reloading()
+        config = self._deps.active_config
+        if faults := config.reload(time.time()):
             for fault in faults:
                 log.error(str(fault))
             log.error("the new configuration is not used; the running one is kept")
         else:
-            self._tools = replace(self._tools, renderer=declared.renderer)
+            self._tools = replace(self._tools, renderer=config.renderer)
             self._tools.quarantine.clear()
-            self._adopt(declared.resources)
+            self._adopt(config.resources)
             if self._listed:
                 self._fleet.dirty(self._resources, time.monotonic())
-            log.info("configuration read again", resources=len(declared.resources))
-        self._parts.notify.ready()
+            log.info("configuration read again", resources=len(config.resources))
+        self._deps.notify.ready()
 
     def _adopt(self, resources: Sequence[Resource]) -> None:
         for gone in self._resources.keys() - {resource.name for resource in resources}:
@@ -375,19 +386,19 @@ class Loop:
         self._fleet.adopt(resources)
         self._tools.claims.adopt(resources)
         self._adopted = self._fleet.generation
-        self._inherit()
+        self._reassign()
         wanted = covering(path for resource in resources for path in resource.watched)
         if not self._watches or wanted != self._watched:
             self._rewatch(wanted)
 
-    def _inherit(self) -> None:
-        """Reloads owed under another command, such as one with a typing error, stay owed."""
-        made = self._tools.made
-        heirs = self._tools.journal.hand_over(made.services(self._resources.values()))
-        known = {one.service for one in self._resources.values()}
-        known.update(name for name, state in self._fleet.states.items() if state.running)
-        for service in heirs | self._parts.undeclared.look(known):
-            self._fleet.owe(service, time.monotonic())
+    def _reassign(self) -> None:
+        """Pending reloads follow their files to the services that these belong to now."""
+        journal = self._tools.journal
+        reassigned: frozenset[str] = frozenset()
+        if journal.services:
+            reassigned = journal.reassign(self._tools.made.services(self._resources.values()))
+        for service in reassigned | self._deps.orphaned_debts.refresh(self._fleet.states):
+            self._fleet.pending(service, time.monotonic())
 
     def _rewatch(self, wanted: tuple[str, ...]) -> None:
         """Watch other prefixes; until they are listed the mirror is not whole and is not used."""
@@ -399,18 +410,18 @@ class Loop:
         number = self._watches
 
         def put(message: SourceMessage) -> None:
-            self._parts.inbox.put(WatchMessage(number, message))
+            self._deps.inbox.put(WatchMessage(number, message))
 
         if wanted:
-            self._watch = self._parts.follow(wanted, put)
+            self._watch = self._deps.follow(wanted, put)
         else:  # templates that read no keys: an empty store is the whole truth
             self._watch = None
-            put(Listed(self._parts.source.name, 0, 0, ()))
+            put(Listed(self._deps.source.name, 0, 0, ()))
 
     def _end(self) -> None:
         """Stop what was started, in reverse order."""
         if self._watch:
             self._watch.stop()
-        self._parts.commands.stop(0.0)
-        self._parts.lanes.stop()
-        self._parts.source.close()
+        self._deps.commands.stop(0.0)
+        self._deps.lanes.stop()
+        self._deps.source.close()

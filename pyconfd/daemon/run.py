@@ -21,7 +21,7 @@ from pyconfd.apply.quarantine import Quarantine
 from pyconfd.apply.service_pass import ReloadSpec, groups_of
 from pyconfd.apply.survive import surviving_pass
 from pyconfd.config.settings import Settings
-from pyconfd.daemon import wiring as build
+from pyconfd.daemon import wiring
 from pyconfd.daemon.one_shot_signals import Interrupt
 from pyconfd.errors import ConfigError, SourceError, StateError
 from pyconfd.model.keys import covering
@@ -37,12 +37,12 @@ DONE, FAILED, WRONG_USAGE, WOULD_CHANGE = 0, 1, 2, 3
 
 def run(settings: Settings) -> int:
     """Do what the settings ask for; the exit status. May raise ConfigError for status 2."""
-    build.configure_log(settings)
+    wiring.configure_log(settings)
     try:
-        found = build.load(settings)
+        found = wiring.load(settings)
     except ConfigError as error:
         if settings.log_format != "json":
-            raise  # for people the command line says it
+            raise  # the command line prints it for people
         for line in dict.fromkeys(str(each) for each in (*error.faults, error)):
             log.error(line)
         return WRONG_USAGE
@@ -54,12 +54,12 @@ def run(settings: Settings) -> int:
 
 
 def once(settings: Settings, found: ResourceSet) -> int:
-    """Read the store once, bring every destination to what it says, and say how it went."""
+    """Read the store once and bring every destination up to date; the exit status."""
     try:
         snapshot = read(settings, found)
         if settings.noop:
             return _preview(settings, found, snapshot)
-        with build.state(settings, found) as state:
+        with wiring.state(settings, found) as state:
             return _apply(settings, found, snapshot, state)
     except SourceError as error:
         log.error(str(error) if error.kept else f"{error}; nothing was changed")
@@ -73,7 +73,7 @@ def read(settings: Settings, found: ResourceSet) -> Snapshot:
     store = Store()
     wanted = covering(path for resource in found.resources for path in resource.watched)
     if wanted:
-        source = build.source(settings)
+        source = wiring.source(settings)
         try:
             store.apply(source.list(wanted, timeout_s=settings.timeout_s))
         finally:
@@ -82,18 +82,18 @@ def read(settings: Settings, found: ResourceSet) -> Snapshot:
 
 
 def _apply(
-    settings: Settings, found: ResourceSet, snapshot: Snapshot, state: build.StateFolder
+    settings: Settings, found: ResourceSet, snapshot: Snapshot, state: wiring.StateFolder
 ) -> int:
-    """One pass over every service, in declared order; reloads owed by an earlier run included."""
+    """One pass over every service, in declared order, with the pending reloads of earlier runs."""
     commands = Commands()
     with Interrupt(commands, settings.shutdown_timeout_s) as interrupt:
-        tools = build.tools(settings, state, commands, interrupt.asked)
+        tools = wiring.tools(settings, state, commands, interrupt.asked)
         status = _pass_over_all(found, snapshot, state, tools)
     return interrupt.status or status
 
 
 def _pass_over_all(
-    found: ResourceSet, snapshot: Snapshot, state: build.StateFolder, tools: PassContext
+    found: ResourceSet, snapshot: Snapshot, state: wiring.StateFolder, tools: PassContext
 ) -> int:
     outcomes: list[Outcome] = []
     reload_failed = False
@@ -106,15 +106,15 @@ def _pass_over_all(
 
 
 def passes(
-    found: ResourceSet, snapshot: Snapshot, state: build.StateFolder, tools: PassContext
+    found: ResourceSet, snapshot: Snapshot, state: wiring.StateFolder, tools: PassContext
 ) -> Iterator[LaneReport]:
     """One pass over every service, each done when its report is taken."""
     fleet = Fleet()
     fleet.adopt(found.resources)
     tools.claims.adopt(found.resources)
-    for service in state.owed:
-        fleet.owe(service, 0.0)
-    state.undeclared.look({one.service for one in found.resources})
+    for service in state.pending:
+        fleet.pending(service, 0.0)
+    state.orphaned_debts.refresh(fleet.states)
     fleet.dirty((resource.name for resource in found.resources), 0.0)
     for job in fleet.due(float("inf")):
         if tools.stopping():
@@ -127,7 +127,7 @@ def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
     """What `_apply` would do, with nothing written."""
     folder = settings.state_folder
     preview = DryRun(
-        renderer=build.renderer(settings),
+        renderer=wiring.renderer(settings),
         guards=GuardState(os.path.join(folder, "keys.json")),
         made=MadeFiles(os.path.join(folder, "made.json")),
         diff=settings.diff,
@@ -165,7 +165,7 @@ def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:
 def follow(settings: Settings, found: ResourceSet) -> int:
     """Follow the store until a signal says stop."""
     try:
-        with build.state(settings, found) as state, build.daemon(settings, state, found) as loop:
+        with wiring.state(settings, found) as state, wiring.daemon(settings, state, found) as loop:
             loop.run()
     except StateError as error:
         log.error(str(error))

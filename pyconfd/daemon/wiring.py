@@ -41,8 +41,15 @@ WORK_DIR = "check"
 @dataclass(frozen=True, slots=True)
 class StateFolder:
     """
-    The state folder of this confdir, held by us. owed: services with an unpaid reload; undeclared:
-    those of them that conf.d no longer has.
+    The state folder of this confdir, locked by us.
+
+    folder: its path.
+    journal: swaps whose reload is not settled.
+    guards: what the guards compare with.
+    made: the files of each pattern.
+    quarantine: versions that their service has refused.
+    pending: services with a pending reload.
+    orphaned_debts: those of them that conf.d no longer has.
     """
 
     folder: str
@@ -50,8 +57,8 @@ class StateFolder:
     guards: GuardState
     made: MadeFiles
     quarantine: Quarantine
-    owed: frozenset[str]
-    undeclared: OrphanedDebts
+    pending: frozenset[str]
+    orphaned_debts: OrphanedDebts
 
 
 def configure_log(settings: Settings) -> None:
@@ -124,30 +131,33 @@ def tools(
 def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
     """
     The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
-    behind is tidied here, before anything new is staged.
+    behind is put in order here, before anything new is staged.
     """
     folder = settings.state_folder
     with InstanceLock(folder):
         journal = Journal(folder)
         recovery = journal.recover()
         for dest in recovery.rolled_back:
-            log.warn("a swap that was cut short has been taken back", dest=dest)
+            log.warn("a swap that was cut short was undone", dest=dest)
         made = MadeFiles(os.path.join(folder, "made.json"))
         _sweep(found, made, folder, journal.kept)
-        owed = {debt.service for debt in recovery.owed}
-        owed |= journal.hand_over(made.services(found.resources))
+        pending = set(recovery.pending)
+        if pending:
+            pending |= journal.reassign(made.services(found.resources))
         if recovery.damaged:
             log.warn(
                 "the journal is damaged; every service is reloaded once", lines=recovery.damaged
             )
-            owed = {resource.service for resource in found.resources}
+            pending = {resource.service for resource in found.resources}
         guards = GuardState(os.path.join(folder, "keys.json"))
         quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
-        blind = bool(settings.resource or settings.sync_only)  # it does not know of all services
-        if not (blind or found.faults):
+        partial = bool(settings.resource or settings.sync_only)  # not all services are known
+        if not (partial or found.faults):
             quarantine.keep({one.name for one in found.resources})
-        undeclared = OrphanedDebts(journal, blind=blind)
-        yield StateFolder(folder, journal, guards, made, quarantine, frozenset(owed), undeclared)
+        orphaned_debts = OrphanedDebts(journal, partial=partial)
+        yield StateFolder(
+            folder, journal, guards, made, quarantine, frozenset(pending), orphaned_debts
+        )
         guards.keep()
         journal.close()
 
@@ -197,20 +207,22 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
         )
         return poll.start()
 
-    with_these = tools(settings, state, commands, lambda: loop.stopping)
+    context = tools(settings, state, commands, lambda: loop.stopping)
     loop = Loop(
         LoopDependencies(
             source=store,
             follow=follow,
-            declared=ActiveConfig(lambda: load(settings), found, with_these.renderer, time.time()),
-            tools=with_these,
+            active_config=ActiveConfig(
+                lambda: load(settings), found, context.renderer, time.time()
+            ),
+            tools=context,
             lanes=Lanes(inbox.put),
             inbox=inbox,
             commands=commands,
             notify=Notifier(os.environ),
             pace=LoopTimes(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
-            owed=state.owed,
-            undeclared=state.undeclared,
+            pending=state.pending,
+            orphaned_debts=state.orphaned_debts,
             about=_about(settings),
             counts=Counters() if settings.metrics_listen else None,
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pyconfd.errors import PyconfdError
+from pyconfd.model.debt import Debt
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
 
@@ -204,9 +205,14 @@ class LaneReport:
     """
     What one pass over a service did; the only thing that comes back from a lane.
 
-    outcomes: one for each destination of the pass. names: the declared resources that were looked
-    at; partly: those of which only some destinations were. reads: declared name -> what to watch
-    for; missing where it is not known. reload: None when none was due or allowed.
+    service: its name.
+    generation: the number of the job.
+    outcomes: one for each destination of the pass.
+    names: the declared resources of the pass.
+    partly: those of which only some destinations were.
+    reads: declared name -> what to watch for; missing where it is not known.
+    debt: the reload that was pending after the swaps, before any reload.
+    reload: None when none was due or allowed.
     """
 
     service: str
@@ -215,4 +221,5 @@ class LaneReport:
     names: frozenset[str] = frozenset()
     partly: frozenset[str] = frozenset()
     reads: Mapping[str, Reads] = field(default_factory=dict)
+    debt: Debt | None = None
     reload: Reloaded | ReloadFailed | None = None

@@ -1,10 +1,10 @@
 """
-Journal: what was about to be swapped, and which reloads are owed for it. Shell.
+Journal: what was about to be swapped, and which reloads are pending for it. Shell.
 
 A swap writes its intent here before the first rename, and the intent stays until the service has
-confirmed the reload; so a reload that is owed survives the death of pyconfd at any instant. The
-swap itself is in swap.py, the form of a line in intents.py, what is made of them at the next
-start in recovery.py.
+confirmed the reload; so a pending reload survives the death of pyconfd at any instant. The swap
+itself is in swap.py, the form of a line in journal_entries.py, what the next start makes of them
+in recovery.py.
 
 A line is one `write` to a file opened for appending, which a kill does not tear; a power cut may
 lose lines that were not synced. For one file that is harmless (after a power cut the service
@@ -37,10 +37,10 @@ from pyconfd.pipeline.recovery import (
     Recovery,
     clean,
     drop_originals,
-    judge,
     kept_for,
-    owed_for,
+    pending_for,
     roll_back,
+    sort,
 )
 from pyconfd.system import files
 
@@ -68,7 +68,6 @@ class Journal:
         self,
         service: str,
         reload: str,
-        timeout_s: float,
         entries: Iterable[JournalEntry],
         *,
         keep: bool = False,
@@ -78,7 +77,7 @@ class Journal:
         the old versions stay until the service has confirmed.
         """
         with self._lock:
-            intent = Intent(self._next, service, reload, timeout_s, tuple(entries), keep)
+            intent = Intent(self._next, service, reload, tuple(entries), keep)
             self._next += 1
             self._append(swap_line(intent), sync=len(intent.files) > 1)
             self._forget_before(intent)
@@ -101,7 +100,7 @@ class Journal:
         self._goes_back(number, Progress.REVERTING)
 
     def reverted(self, number: int) -> None:
-        """Record that the old versions are live again, whole; the service is still to be told."""
+        """Record that the old versions are live again, whole; the reload is still pending."""
         self._goes_back(number, Progress.REVERTED)
 
     def _goes_back(self, number: int, progress: Progress) -> None:
@@ -117,7 +116,7 @@ class Journal:
 
     def settle(self, service: str) -> None:
         """
-        Record that the service runs with what is live: nothing is owed to it any more. Old versions
+        Record that the service runs with what is live: no reload is pending any more. Old versions
         that were kept for it are removed.
         """
         with self._lock:
@@ -129,29 +128,31 @@ class Journal:
             self._close(each.id for each in intents)
         drop_originals(intents)
 
-    def hand_over(self, service_of: Mapping[str, str]) -> frozenset[str]:
+    def reassign(self, service_of: Mapping[str, str]) -> frozenset[str]:
         """
-        What is owed for files that another service is told of now is owed to that one: a reload
-        command that was corrected is another service. service_of: destination -> its service today,
-        of those that tell one. Returns the services that inherit.
+        A pending reload goes to the service that its files belong to now: a service without a name
+        is another one when its command is corrected, and a resource may change its service.
+
+        service_of: destination -> its service today, of those with a reload command. Returns the
+        services that something was reassigned to.
         """
-        heirs = set()
+        reassigned = set()
         with self._lock:
             for intent in list(self._open.values()):
                 today = (service_of.get(each.dest, "") for each in intent.files)
-                heir = next(filter(None, today), intent.service)
-                if intent.reload and heir != intent.service:
-                    self._open[intent.id] = replace(intent, service=heir)
-                    heirs.add(heir)
-            if heirs:
-                # where it cannot be written the old names stay, to be handed over at the next start
+                service = next(filter(None, today), intent.service)
+                if intent.reload and service != intent.service:
+                    self._open[intent.id] = replace(intent, service=service)
+                    reassigned.add(service)
+            if reassigned:
+                # where it cannot be written the old names stay, until the next start
                 with suppress(StateError):
                     self._rewrite(self._open.values())
-        return frozenset(heirs)
+        return frozenset(reassigned)
 
     @property
     def services(self) -> frozenset[str]:
-        """Those that are owed a reload."""
+        """Those with a pending reload."""
         with self._lock:
             return frozenset(each.service for each in self._open.values() if each.reload)
 
@@ -173,14 +174,14 @@ class Journal:
         """Read what a former run left, put half-done sets in order, remove its staged files."""
         with self._lock:
             intents, damaged = parse(self._read())
-            happened, torn = judge(intents)
+            happened, torn = sort(intents)
             rolled_back = tuple(dest for intent in torn for dest in roll_back(intent))
-            owed = owed_for(happened)
+            pending = pending_for(happened)
             self._rewrite(happened)  # first: the staged files are what tells them apart
             removed = tuple(clean(intents, kept_for(happened)))
             self._open = {intent.id: intent for intent in happened}
             self._next = max((intent.id for intent in intents), default=0) + 1
-        return Recovery(owed, rolled_back, removed, damaged)
+        return Recovery(pending, rolled_back, removed, damaged)
 
     def close(self) -> None:
         """Let go of the file; a later call opens it again."""
@@ -191,8 +192,8 @@ class Journal:
 
     def _forget_before(self, new: Intent) -> None:
         """
-        Older swaps that `new` makes needless, also if it should not happen: what a service is told
-        only after days must not fill the journal. A service is swapped by one thread at a time.
+        Older swaps that `new` makes needless, also if it should not happen: a reload that fails for
+        days must not fill the journal. A service is swapped by one thread at a time.
         """
         older = self._of(new.service)
         for each in needless(older) if len(older) > 1 else ():

@@ -3,12 +3,12 @@ Intents: what a swap is about to do, as values and as lines of the journal. Pure
 
 The file `journal` in the state folder has one JSON object on each line:
 
-    {"do": "swap", "id": 7, "service": ..., "reload": ..., "timeout_s": ..., "files": [...],
-     "keep": true}                  the old versions stay until the service has confirmed
+    {"do": "swap", "id": 7, "service": ..., "reload": ..., "files": [...], "keep": true}
+                                    `keep`: the old versions stay until the service has confirmed
     {"do": "swapped", "id": 7}      it happened: the set is live, whole
     {"do": "reverting", "id": 7}    it is being taken back, because the service refused it
-    {"do": "reverted", "id": 7}     the old versions are live, whole, and the service is to be told
-    {"do": "undone", "id": 7}       the swap did not happen, or is of no account any more
+    {"do": "reverted", "id": 7}     the old versions are live, whole, and the reload is pending
+    {"do": "undone", "id": 7}       the swap did not happen, or does not matter any more
     {"do": "settled", "service": ...}    the service runs with what is live
 """
 
@@ -23,11 +23,15 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """
-    One file of a swap. dest: as declared; path: with symlinks followed; staged: the new version.
+    One file of a swap. A file that is to disappear has no `staged` and no `digest`; it is moved to
+    `original`.
 
+    dest: as declared.
+    path: the same with symlinks followed.
+    staged: path of the new version.
     original: a hard link to the old version, "" when there is none (a single file, or a new one).
-    was: digest of the old version, None when the file is new. digest: of the new version.
-    A file that is to disappear has no `staged` and no `digest`; it is moved to `original`.
+    was: digest of the old version, None when the file is new.
+    digest: of the new version.
     """
 
     dest: str
@@ -54,14 +58,19 @@ class Progress(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Intent:
     """
-    A swap. reload: the command's text, "" when there is nobody to tell. keep: the old versions
-    stay until the service has confirmed. progress: of one file it stays at BEGUN.
+    A swap.
+
+    id: its number in the journal.
+    service: the name of the service that reads the files.
+    reload: the text of its reload command, "" for none.
+    files: in the order of the swap.
+    keep: the old versions stay until the service has confirmed.
+    progress: how far it has come; of one file it stays at BEGUN.
     """
 
     id: int
     service: str
     reload: str
-    timeout_s: float
     files: tuple[JournalEntry, ...]
     keep: bool = False
     progress: Progress = Progress.BEGUN
@@ -86,7 +95,6 @@ def swap_line(intent: Intent) -> bytes:
         id=intent.id,
         service=intent.service,
         reload=intent.reload,
-        timeout_s=intent.timeout_s,
         files=[
             (each.dest, each.path, each.staged, each.original, each.was, each.digest)
             for each in intent.files
@@ -127,7 +135,6 @@ def _take(fields: dict[str, Any], intents: dict[int, Intent]) -> None:
                 fields["id"],
                 fields["service"],
                 fields["reload"],
-                fields["timeout_s"],
                 tuple(JournalEntry(*entry) for entry in fields["files"]),
                 keep=bool(fields.get("keep")),
             )
@@ -149,8 +156,8 @@ def at(progress: Progress, intent: Intent) -> Intent:
 
 def needless(intents: Iterable[Intent]) -> list[Intent]:
     """
-    Those that nobody would miss, of the intents of one service, oldest first, all of which have
-    happened. A swap is needed for a path that no newer one names: whose reload is owed. With its
+    Those that may be forgotten, of the intents of one service, oldest first, all of which have
+    happened. A swap is needed for a path that no newer one names: its reload is pending. With its
     old versions kept, it is needed for a path of which no older one has the version that runs.
     """
     known = list(intents)

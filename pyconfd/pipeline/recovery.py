@@ -1,5 +1,5 @@
 """
-Recovery: what a killed run left half-done, judged and put in order. Shell.
+Recovery: what a killed run left half-done, put in order. Shell.
 
 Whether a rename happened needs no record: the staged file is there before it and gone after it;
 a file that was to disappear is at its new place after it.
@@ -17,41 +17,30 @@ from pyconfd.system import files
 
 
 @dataclass(frozen=True, slots=True)
-class PendingReload:
-    """A reload that must still happen. dest: of the newest swap; digests: dest -> what is live."""
-
-    service: str
-    reload: str
-    timeout_s: float
-    dest: str
-    digests: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Recovery:
     """
     What a killed run left behind, after it was put in order.
 
-    owed: one for each service. rolled_back: destinations of which the old version was put back,
-    because their set was half swapped. removed: staged files and links taken away. damaged: lines
-    that could not be read; then any service may be owed a reload.
+    pending: services whose reload must still happen, oldest swap first.
+    rolled_back: destinations of which the old version was put back: their set was half swapped.
+    removed: staged files and links that were removed.
+    damaged: lines that could not be read; then the reload of any service may be pending.
     """
 
-    owed: tuple[PendingReload, ...] = ()
+    pending: tuple[str, ...] = ()
     rolled_back: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     damaged: int = 0
 
 
-def judge(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
+def sort(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
     """
-    Which swaps happened, and which stopped half-way and are to be taken back; the rest did not
-    begin. What happened has its progress, so that it need not be told again from files that the
-    recovery takes away.
+    Which swaps happened, and which stopped half-way and have to be undone; the rest did not begin.
+    What happened gets its progress noted: the files that prove it are removed by the recovery.
 
-    A half-done set whose files a later swap replaced is not to be taken back any more; it counts
-    as happened. One that was being taken back, because the service refused it, is in both lists:
-    it counts as reverted, and the service is to be told.
+    A half-done set whose files a later swap has replaced is not undone any more; it counts as
+    happened. One that was being reverted, because the service refused it, is in both lists: it
+    counts as reverted, and its reload is pending.
     """
     happened: list[Intent] = []
     torn: list[Intent] = []
@@ -76,7 +65,7 @@ def judge(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
 
 
 def _waits(entry: JournalEntry) -> bool:
-    """Whether its rename has not happened, or has been taken back."""
+    """Whether its rename has not happened, or was undone."""
     if entry.staged:
         return os.path.lexists(entry.staged)
     return not os.path.lexists(entry.original)
@@ -97,7 +86,7 @@ def roll_back(intent: Intent) -> Iterator[str]:
             restore(each)
         except OSError as error:
             raise StateError(
-                f"a half-done swap cannot be taken back: {error.strerror or error}",
+                f"a half-done swap cannot be undone: {error.strerror or error}",
                 where=each.path,
                 kept=f"the old version is {each.original}" if each.original else "",
                 hint="put it back by hand, then start again",
@@ -145,17 +134,6 @@ def drop_originals(intents: Iterable[Intent]) -> None:
                 files.remove(each.original)
 
 
-def owed_for(happened: Iterable[Intent]) -> tuple[PendingReload, ...]:
-    """One debt for each service that has somebody to tell."""
-    owed: dict[str, PendingReload] = {}
-    for intent in happened:
-        if not intent.reload:
-            continue
-        before = owed.get(intent.service)
-        digests = dict(before.digests) if before else {}
-        digests.update((each.dest, each.digest) for each in intent.files)
-        dest = intent.files[-1].dest
-        owed[intent.service] = PendingReload(
-            intent.service, intent.reload, intent.timeout_s, dest, tuple(digests.items())
-        )
-    return tuple(owed.values())
+def pending_for(happened: Iterable[Intent]) -> tuple[str, ...]:
+    """The services whose reload is pending, each once."""
+    return tuple(dict.fromkeys(intent.service for intent in happened if intent.reload))

@@ -1,36 +1,21 @@
 """
-A reload is a debt: it is owed from the swap until a reload is known to have worked. Pure.
+How a pending reload (a debt) changes: swaps open and widen it, failures postpone it. Pure.
 
 Throttling postpones it, failure keeps it, a restart does not forget it (pipeline/journal.py).
 It ends in two ways only: a reload succeeded after the last swap, or every file is back at what
-the service was last seen to run with and nobody has told the service otherwise.
+the service was last seen to run with and no reload was tried since.
+
+`service.pending_after` computes it, once in each pass; `ServiceState.debt` keeps it in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
+from pyconfd.model.debt import Debt
 from pyconfd.model.steps import Outcome, Result
 from pyconfd.reconcile.retry import backoff_s
-
-
-@dataclass(frozen=True, slots=True)
-class Debt:
-    """
-    One owed reload.
-
-    since_s: of the first swap. before: resource name -> digest that the service still runs with
-    (None: no file). attempts: reloads that failed since. not_before_s: when the next one is tried.
-    certain: it cannot be called off by putting the old content back, because what the service
-    runs with is not known (a reload was tried, or the debt comes from a run that was killed).
-    """
-
-    since_s: float
-    before: Mapping[str, str | None] = field(default_factory=dict)
-    attempts: int = 0
-    not_before_s: float = 0.0
-    certain: bool = False
 
 
 def after_swaps(debt: Debt | None, outcomes: Iterable[Outcome], now: float) -> Debt | None:
@@ -44,10 +29,8 @@ def after_swaps(debt: Debt | None, outcomes: Iterable[Outcome], now: float) -> D
     certain = debt.certain if debt else False
     for outcome in updated:
         name = outcome.resource.name
-        if (
-            outcome.was == outcome.digest
-        ):  # mode or owner alone: there is no old content to return to
-            certain = True
+        if outcome.was == outcome.digest:
+            certain = True  # mode or owner alone: there is no old content to return to
         elif name in before and before[name] == outcome.digest:
             del before[name]
         else:

@@ -1,5 +1,5 @@
 """
-All services together: which resources belong to which, and which services need a look now. Pure.
+All services together: which resources belong to which, and which have a job due. Pure.
 
 Owned by one thread. The states inside are frozen values that `reconcile/service.py` moves on;
 this class only knows where each one is, so that a change costs the same however many unrelated
@@ -34,7 +34,7 @@ class Fleet:
 
     @property
     def active(self) -> Mapping[str, ServiceState]:
-        """Those of `states` in which something runs, waits or is owed."""
+        """Those of `states` in which something runs, waits or is pending."""
         return {name: self._states[name] for name in self._active}
 
     @property
@@ -49,9 +49,9 @@ class Fleet:
 
     def adopt(self, resources: Sequence[Resource]) -> None:
         """
-        Take a new set of resources. Services that go on keep their debt and their running job;
-        a service that is gone is forgotten once nothing of it runs; what is owed to it is in the
-        journal, and apply/orphaned_debts.py says so.
+        Take a new set of resources. Services that go on keep their pending reload and their running
+        job; a service that is gone is forgotten once nothing of it runs. Its pending reload stays
+        in the journal, and apply/orphaned_debts.py reports it.
         """
         members: dict[str, list[Resource]] = {}
         for resource in resources:
@@ -88,19 +88,23 @@ class Fleet:
         for service in self._members:
             self._set(machine.verify(self._states[service]))
 
-    def owe(self, service: str, now: float) -> bool:
-        """The journal remembers a reload of an earlier run; False if the service is gone."""
+    def pending(self, service: str, now: float) -> bool:
+        """The journal has a pending reload for a service; False if the service is gone."""
         if service not in self._members:
             return False
-        self._set(machine.owed_from_before(self._states[service], now))
+        self._set(machine.pending_from_before(self._states[service], now))
         return True
 
-    def due(self, now: float, *, stopping: bool = False, blind: bool = False) -> list[Job]:
+    def due(self, now: float, *, stopping: bool = False, no_snapshot: bool = False) -> list[Job]:
         """The jobs to run now (see service.start); each runs until its report comes."""
         jobs = []
         for service in list(self._active):
             state, job = machine.start(
-                self._states[service], now, self._generation + 1, stopping=stopping, blind=blind
+                self._states[service],
+                now,
+                self._generation + 1,
+                stopping=stopping,
+                no_snapshot=no_snapshot,
             )
             if job:
                 self._generation += 1
@@ -116,9 +120,11 @@ class Fleet:
         if report.service not in self._members:
             self._retire(report.service)
 
-    def deadline_s(self, *, blind: bool = False) -> float | None:
+    def deadline_s(self, *, no_snapshot: bool = False) -> float | None:
         """When `due` would next give a job if nothing else happens; None: never."""
-        times = (machine.deadline_s(self._states[name], blind=blind) for name in self._active)
+        times = (
+            machine.deadline_s(self._states[name], no_snapshot=no_snapshot) for name in self._active
+        )
         return min((time for time in times if time is not None), default=None)
 
     def _set(self, state: ServiceState) -> None:

@@ -32,9 +32,9 @@ def after_failure(retry: Retry | None, outcome: Outcome, now: float) -> Retry:
     The retry that follows a failure.
 
     A refusal, a held change or a failed render has its cause in keys or templates, and a change
-    of those brings the resource back by itself; it is looked at again once a minute all the same,
-    because a checker also judges things we cannot see (a certificate, a name in DNS). A folder
-    that is full or read-only is nobody's event, so it is tried with back-off.
+    of those brings the resource back by itself; it is tried once a minute all the same, because a
+    checker also depends on things we cannot see (a certificate, a name in DNS). A folder
+    that is full or read-only sends no event, so it is tried with back-off.
     A guard with a timeout is asked again when that is over.
     """
     attempts = (retry.attempts if retry else 0) + 1

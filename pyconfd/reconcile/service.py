@@ -1,29 +1,56 @@
 """
-The machine of one service: what is dirty, what runs, what is owed, and what is due. Pure.
+The state machine of one service: what is dirty, what runs, what is pending, what is due. Pure.
 
-Messages are functions: `dirtied`, `finished`, `verify`, `owed_from_before`. `start` asks for a job
-and marks it as running; at most one job of a service runs at a time, so changes that come
-meanwhile accumulate and the newest wins. `deadline_s` says when to ask again.
+Messages are functions: `dirtied`, `finished`, `verify`, `pending_from_before`. `start` asks for a
+job and marks it as running; at most one job of a service runs at a time, so changes that come
+meanwhile accumulate and the newest wins. `deadline_s` is the time to ask again.
+
+`ServiceState.debt` is the pending reload. Each pass computes it once, with `pending_after`, and
+`next_step` decides what to do about it; the report brings it back.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from pyconfd.model.debt import Debt
 from pyconfd.model.steps import LaneReport, Outcome, Reloaded, ReloadFailed
 from pyconfd.reconcile import debt as debts
 from pyconfd.reconcile import retry as retries
-from pyconfd.reconcile.debt import Debt
-from pyconfd.reconcile.hold import Hold, touched
 from pyconfd.reconcile.retry import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """
+    A burst of changes that is waited out, but not for ever.
+
+    first_s: monotonic time of its first change.
+    last_s: of its last one.
+    """
+
+    first_s: float
+    last_s: float
+
+    def due_s(self, minimum_s: float, maximum_s: float) -> float:
+        """
+        When to act: after `minimum_s` without a change, at the latest `maximum_s` after the first.
+        A minimum of 0 means at once, whatever the maximum is.
+        """
+        return min(self.last_s + minimum_s, self.first_s + max(maximum_s, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """
-    The operator's numbers for one service, in seconds. reloads: whether anybody is told of new
-    files at all; if not, nothing is ever owed.
+    The operator's numbers for one service.
+
+    reloads: whether it has a reload command; without one no reload is ever pending.
+    hold_min_s: how long to wait for quiet after a change.
+    hold_max_s: how long to wait at most.
+    min_reload_interval_s: least time between two reloads.
     """
 
     reloads: bool = True
@@ -37,25 +64,51 @@ class Job:
     """
     One pass over a service.
 
-    resources: to render, in declared order by whoever runs it. verify: look at all live files and
-    render those that were touched by somebody else. may_reload: the least interval has passed.
-    debt: what was owed when the job began; pay: it is due even if nothing is swapped. blind: there
-    is no complete snapshot, so nothing may be rendered.
+    service: its name.
+    generation: the number of the job.
+    resources: names of those to render.
+    verify: compare all live files, and render those that something else has changed.
+    reloads: as in Policy.
+    may_reload: the least interval has passed.
+    debt: the reload that was pending when the job began.
+    pay: it is due even if nothing is swapped.
+    no_snapshot: there is no complete snapshot, so nothing may be rendered.
     """
 
     service: str
     generation: int
     resources: frozenset[str] = frozenset()
     verify: bool = False
+    reloads: bool = True
     may_reload: bool = True
     debt: Debt | None = None
     pay: bool = False
-    blind: bool = False
+    no_snapshot: bool = False
+
+
+class NextStep(enum.Enum):
+    """What to do about a pending reload at the end of a pass."""
+
+    NOTHING = enum.auto()
+    RELOAD = enum.auto()
+    CANCEL = enum.auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """Everything remembered about one service. retries: resource name -> when it is tried again."""
+    """
+    Everything remembered about one service.
+
+    name: as in the log and the status.
+    policy: the operator's numbers.
+    running: its job on a lane.
+    dirty: names of resources whose keys have changed.
+    hold: the burst of changes that is waited out.
+    verify: whether a comparison of its live files is due.
+    debt: the pending reload.
+    retries: resource name -> when it is tried again.
+    reloaded_s: monotonic time of the last reload.
+    """
 
     name: str
     policy: Policy = Policy()
@@ -69,13 +122,14 @@ class ServiceState:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs, waits or is owed."""
+        """Whether nothing runs, waits or is pending."""
         return not (self.running or self.dirty or self.verify or self.debt or self.retries)
 
 
 def dirtied(state: ServiceState, names: Iterable[str], now: float) -> ServiceState:
     """Keys that these resources read have changed."""
-    return replace(state, dirty=state.dirty.union(names), hold=touched(state.hold, now))
+    hold = replace(state.hold, last_s=now) if state.hold else Hold(now, now)
+    return replace(state, dirty=state.dirty.union(names), hold=hold)
 
 
 def verify(state: ServiceState) -> ServiceState:
@@ -83,38 +137,50 @@ def verify(state: ServiceState) -> ServiceState:
     return replace(state, verify=True)
 
 
-def owed_from_before(state: ServiceState, now: float) -> ServiceState:
-    """The journal says that an earlier run swapped and did not live to see the reload."""
+def pending_from_before(state: ServiceState, now: float) -> ServiceState:
+    """The journal has a swap of an earlier run, or of another service, without its reload."""
     return replace(state, debt=Debt(since_s=now, certain=True))
 
 
 def start(
-    state: ServiceState, now: float, generation: int, *, stopping: bool = False, blind: bool = False
+    state: ServiceState,
+    now: float,
+    generation: int,
+    *,
+    stopping: bool = False,
+    no_snapshot: bool = False,
 ) -> tuple[ServiceState, Job | None]:
     """
     The job that is due now, or None.
 
-    stopping: only a reload that was merely postponed is still paid, at once; everything else waits
-    for the next start. blind: there is no complete snapshot, so nothing may be rendered; reloads
-    that are owed are still paid.
+    stopping: only a reload that was merely postponed still happens, at once; everything else waits
+    for the next start. no_snapshot: nothing may be rendered; pending reloads still happen.
     """
     if state.running:
         return state, None
     if stopping:
         if state.debt is None or state.debt.attempts:
             return state, None
-        job = Job(service=state.name, generation=generation, debt=state.debt, pay=True, blind=blind)
+        job = Job(
+            service=state.name,
+            generation=generation,
+            reloads=state.policy.reloads,
+            debt=state.debt,
+            pay=True,
+            no_snapshot=no_snapshot,
+        )
         return replace(state, running=job), job
-    ready = frozenset() if blind else _ready(state, now)
+    ready = frozenset() if no_snapshot else _ready(state, now)
     job = Job(
         service=state.name,
         generation=generation,
         resources=ready,
-        verify=state.verify and not blind,
+        verify=state.verify and not no_snapshot,
+        reloads=state.policy.reloads,
         may_reload=now >= _reload_from_s(state),
         debt=state.debt,
         pay=state.debt is not None and now >= _payable_s(state, state.debt),
-        blind=blind,
+        no_snapshot=no_snapshot,
     )
     if not (ready or job.verify or job.pay):
         return state, None
@@ -125,14 +191,32 @@ def start(
             running=job,
             dirty=held,
             hold=state.hold if held else None,
-            verify=state.verify and blind,
+            verify=state.verify and no_snapshot,
         ),
         job,
     )
 
 
+def pending_after(job: Job, outcomes: Iterable[Outcome], now: float) -> Debt | None:
+    """The reload that is pending once a job's files are live. outcomes: all of the pass."""
+    return debts.after_swaps(job.debt, outcomes, now) if job.reloads else None
+
+
+def next_step(job: Job, debt: Debt | None) -> NextStep:
+    """What the job does about it. debt: as `pending_after` found it."""
+    if debt is None:
+        # the old content is back before any reload was tried
+        return NextStep.CANCEL if job.debt else NextStep.NOTHING
+    if job.may_reload and (job.pay or debt != job.debt):
+        return NextStep.RELOAD
+    return NextStep.NOTHING
+
+
 def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceState:
-    """The job's report: failures get their retry, swaps become debt, a good reload pays it."""
+    """
+    The job's report: failures get their retry, and what is pending is what the pass has found,
+    unless a reload of another service became this one's meanwhile.
+    """
     failed: dict[str, Outcome] = {}
     for outcome in report.outcomes:
         if outcome.result.failed:
@@ -142,26 +226,25 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
         before = left.pop(name, None)
         if name in failed:
             left[name] = retries.after_failure(before, failed[name], now)
-    owed = state.debt
-    if state.policy.reloads:
-        owed = debts.after_swaps(state.debt, report.outcomes, now)
-    reloaded_s = state.reloaded_s
+    debt, reloaded_s = report.debt, state.reloaded_s
     match report.reload:
         case Reloaded():
-            owed, reloaded_s = None, now
+            debt, reloaded_s = None, now
         case ReloadFailed():
-            owed, reloaded_s = debts.after_failure(owed, now), now
+            debt, reloaded_s = debts.after_failure(debt, now), now
         case None:
             pass
-    return replace(state, running=None, retries=left, debt=owed, reloaded_s=reloaded_s)
+    if state.running and state.debt != state.running.debt:
+        debt = state.debt
+    return replace(state, running=None, retries=left, debt=debt, reloaded_s=reloaded_s)
 
 
-def deadline_s(state: ServiceState, *, blind: bool = False) -> float | None:
+def deadline_s(state: ServiceState, *, no_snapshot: bool = False) -> float | None:
     """When `start` would next give a job if nothing else happens; None: never."""
     if state.running:
         return None
     times = [_payable_s(state, state.debt)] if state.debt else []
-    if not blind:
+    if not no_snapshot:
         times += [retry.at_s for retry in state.retries.values()]
         if state.dirty and state.hold:
             times.append(state.hold.due_s(state.policy.hold_min_s, state.policy.hold_max_s))
@@ -189,5 +272,5 @@ def _reload_from_s(state: ServiceState) -> float:
 
 
 def _payable_s(state: ServiceState, debt: Debt) -> float:
-    """From when on the debt may be paid: interval kept and back-off over."""
+    """From when on the pending reload may happen: interval kept and back-off over."""
     return max(_reload_from_s(state), debt.not_before_s)

@@ -60,7 +60,7 @@ def test_what_is_no_longer_declared_is_said_and_not_run(
     assert owing.live() == "/app/a=1\n"
     owing.journal.recover()
     again = OrphanedDebts(owing.journal)
-    again.look({"reload other"})
+    again.refresh({"reload other"})
     assert list(again.services) == ["reload app"]
 
 
@@ -116,8 +116,8 @@ def test_a_run_that_does_not_know_of_all_services_says_nothing(owing: World) -> 
     """With --resource or --sync-only."""
     owing.journal.recover()
     entry = a_resource(owing.out / "app", reload=Command("reload app", 5.0))
-    owing.journal.intend(entry.service, "reload app", 5.0, ())
-    blind = OrphanedDebts(owing.journal, blind=True)
-    assert blind.look(()) == frozenset()
-    assert blind.services == {}
+    owing.journal.intend(entry.service, "reload app", ())
+    partial = OrphanedDebts(owing.journal, partial=True)
+    assert partial.refresh(()) == frozenset()
+    assert partial.services == {}
     assert owing.journal.services == {"reload app"}

@@ -127,7 +127,7 @@ def test_a_store_that_is_absent_at_start_is_waited_for(world: World) -> None:
     (world.out / "app").write_text("last good\n")
     world.resource()
     world.source.refusal = SourceUnavailable("no answer (pretended)")
-    with world.running(owed=["reload app"]):
+    with world.running(pending=["reload app"]):
         said = world.settle()
         assert not said["ready"]
         assert world.live() == "last good\n"
@@ -351,7 +351,7 @@ def test_a_stop_pays_a_postponed_reload(world: World) -> None:
         assert world.reloads == ["reload app"]
         assert said["services"][0]["owed"]["failed_attempts"] == 0
     assert world.reloads == ["reload app"] * 2
-    assert Journal(str(world.state)).recover().owed == ()
+    assert Journal(str(world.state)).recover().pending == ()
 
 
 def test_a_stop_does_not_start_what_has_failed_and_the_next_start_owes_it(world: World) -> None:
@@ -362,7 +362,7 @@ def test_a_stop_does_not_start_what_has_failed_and_the_next_start_owes_it(world:
         failed = world.settle()["services"][0]["owed"]["failed_attempts"]
         assert failed >= 1  # a slow machine tries again
     assert world.reloads == ["reload app"] * failed
-    assert [owed.service for owed in Journal(str(world.state)).recover().owed] == ["reload app"]
+    assert list(Journal(str(world.state)).recover().pending) == ["reload app"]
 
 
 def test_a_stop_waits_for_what_runs_and_begins_nothing_new(world: World) -> None:
@@ -398,7 +398,7 @@ def test_a_stop_during_a_check_ends_with_a_service_that_runs_what_is_live(
     told = world.reloads.count("reload app")
     assert (world.live(), told) in [("previous\n", 0), ("/app/a=1\n", 1)][: 1 if verdict else 2]
     assert strays_in(world.out) == []
-    assert Journal(str(world.state)).recover().owed == ()
+    assert Journal(str(world.state)).recover().pending == ()
 
 
 def test_a_corrected_reload_command_pays_what_the_wrong_one_owes(world: World) -> None:
@@ -411,7 +411,7 @@ def test_a_corrected_reload_command_pays_what_the_wrong_one_owes(world: World) -
         world.hup()
         world.settle()
         assert world.reloads == ["reload app", "right app"]
-    assert Journal(str(world.state)).recover().owed == ()
+    assert Journal(str(world.state)).recover().pending == ()
 
 
 def test_a_fault_of_ours_in_a_pass_does_not_end_the_loop(

@@ -73,7 +73,7 @@ def test_a_full_state_folder_keeps_the_live_file(tmp_path: Path) -> None:
         entry = JournalEntry("/x", "/x", "/x~", "", None, "")
         with pytest.raises(StateError, match="No space left"):
             while number < 100:
-                number = journal.intend("s" * 500, "r", 1.0, [entry])
+                number = journal.intend("s" * 500, "r", [entry])
         staged = stage.stage(rendered(dest, b"new"))
         assert staged is not None
         with pytest.raises(SwapReverted, match=r"journal cannot be written: No space.*unchanged"):
@@ -178,8 +178,8 @@ def test_a_reload_that_hangs_is_ended_and_stays_owed(tmp_path: Path) -> None:
     assert "timed out after 0.3 s" in str(outcome.error)
     assert dest.read_bytes() == b"new"
     later = Journal(str(tmp_path / "state"))
-    assert [owed.service for owed in later.recover().owed] == [service]
+    assert list(later.recover().pending) == [service]
     outcome = reload(service, Command("true", 5.0), dest=str(dest), run=Commands().run)
     assert isinstance(outcome, Reloaded)
     later.settle(service)
-    assert Journal(str(tmp_path / "state")).recover().owed == ()
+    assert Journal(str(tmp_path / "state")).recover().pending == ()

@@ -133,11 +133,11 @@ class World:
         assert strays_in(self.folder) == []
         assert not recovery.damaged
         if self.told() != self.live():
-            assert [owed.service for owed in recovery.owed] == [RELOAD.text], "a forgotten reload"
+            assert list(recovery.pending) == [RELOAD.text], "a forgotten reload"
         if self.live() == allowed[0] == self.told():
-            assert not recovery.owed, "nothing has changed, so nothing is owed"
+            assert not recovery.pending, "nothing has changed, so nothing is owed"
         journal = Journal(str(self.folder / "state"))
-        assert journal.recover().owed == recovery.owed, "a debt stays until it is settled"
+        assert journal.recover().pending == recovery.pending, "a debt stays until it is settled"
 
 
 def a_world(folder: Path, kind: str) -> World:
@@ -188,12 +188,12 @@ def test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(memory: Path, kind
         killed = killed_at(number, lambda world=world: world.change(NEW))
         recovery = world.recover()
         world.check_recovered(recovery, before, after)
-        if recovery.owed:
+        if recovery.pending:
             assert world.live() == after, "a reload is owed only for what is live"
         number += 1
     assert number > 40, "the profile hook saw the system calls"
     assert world.live() == world.told() == after
-    assert not recovery.owed
+    assert not recovery.pending
 
 
 def test_an_older_debt_survives_a_kill_at_any_instant_of_the_next_change(memory: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_kill_at_any_instant_of_taking_back_leaves_one_version_and_the_debt(
         recovery = world.recover()
         assert world.live() in (before, after)
         if world.live() == after:
-            assert [owed.service for owed in recovery.owed] == [RELOAD.text]
+            assert list(recovery.pending) == [RELOAD.text]
             journal = Journal(str(world.folder / "state"))
             journal.recover()
             assert swap.revert(RELOAD.text, journal=journal)
@@ -231,7 +231,7 @@ def test_a_kill_at_any_instant_of_taking_back_leaves_one_version_and_the_debt(
         assert strays_in(world.folder) == []
         number += 1
     assert kept > 2
-    assert not recovery.owed
+    assert not recovery.pending
 
 
 @pytest.mark.slow

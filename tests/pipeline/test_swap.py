@@ -226,13 +226,13 @@ def test_a_set_that_cannot_be_taken_back_is_torn_and_mended_at_the_next_start(
     ):
         swap.swap_all(permits, journal=journal)
     assert (tmp_path / "a").read_bytes() == b"new"
-    with pytest.raises(StateError, match=r"cannot be taken back.*put it back by hand"):
+    with pytest.raises(StateError, match=r"cannot be undone.*put it back by hand"):
         Journal(str(tmp_path / "state")).recover()
     spoiled[0].rmdir()
     saved.rename(spoiled[0])
     recovery = Journal(str(tmp_path / "state")).recover()
     assert recovery.rolled_back == (str(tmp_path / "a"),)
-    assert recovery.owed == ()
+    assert recovery.pending == ()
     assert (tmp_path / "a").read_bytes() == b"old"
     assert strays_in(tmp_path) == []
 
@@ -288,7 +288,7 @@ def test_what_was_swapped_can_be_taken_back_until_it_is_settled(
     assert strays_in(tmp_path) == []
     assert swap.revert(RELOAD.text, journal=journal) == ()
     journal = Journal(str(tmp_path / "state"))
-    assert journal.recover().owed, "the old versions are to be told"
+    assert journal.recover().pending, "the old versions are to be told"
     journal.settle(RELOAD.text)
     assert open_lines(tmp_path) == []
 
@@ -304,7 +304,7 @@ def test_old_versions_outlive_the_run_that_kept_them(tmp_path: Path, journal: Jo
         swap.swap_all([permit(tmp_path / "a", content)], journal=journal, keep_old=True)
     for _ in range(2):
         journal = Journal(str(tmp_path / "state"))
-        assert [owed.service for owed in journal.recover().owed] == [RELOAD.text]
+        assert list(journal.recover().pending) == [RELOAD.text]
         assert journal.kept == {str(tmp_path / name) for name in strays_in(tmp_path)}
     swap.swap_all([permit(tmp_path / "a", b"4")], journal=journal, keep_old=True)
     swap.revert(RELOAD.text, journal=journal)
@@ -321,7 +321,7 @@ def test_after_the_verdict_a_new_run_has_no_old_versions(tmp_path: Path, journal
     swap.swap_all([permit(tmp_path / "a", b"2")], journal=journal, keep_old=True)
     swap.revert(RELOAD.text, journal=journal)
     journal = Journal(str(tmp_path / "state"))
-    assert journal.recover().owed
+    assert journal.recover().pending
     assert journal.kept == frozenset()
     assert swap.revert(RELOAD.text, journal=journal) == ()
     assert (tmp_path / "a").read_bytes() == b"new"

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from pyconfd.model.resources import Command, Origin, Resource
 from pyconfd.model.steps import CommandReport, LaneReport, Outcome, Reloaded, ReloadFailed, Result
-from pyconfd.reconcile.debt import after_swaps
 from pyconfd.reconcile.fleet import Fleet
-from pyconfd.reconcile.service import Job
+from pyconfd.reconcile.service import Job, NextStep, next_step, pending_after
 
 RELOAD = "reload"
 NAMES = ("a", "b", "c")
@@ -51,15 +50,16 @@ class World:
                 self.live[resource.name] = digest
                 result = Result.UNCHANGED if was == digest else Result.UPDATED
                 outcomes.append(Outcome(resource=resource, result=result, was=was, digest=digest))
-        owed = after_swaps(job.debt, outcomes, now)
+        debt = pending_after(job, outcomes, now)
         reload: Reloaded | ReloadFailed | None = None
-        if owed is not None and job.may_reload and (job.pay or owed != job.debt):
+        if next_step(job, debt) is NextStep.RELOAD:
             reload = self._reload(now)
         return LaneReport(
             service=RELOAD,
             generation=job.generation,
             outcomes=tuple(outcomes),
             names=job.resources,
+            debt=debt,
             reload=reload,
         )
 

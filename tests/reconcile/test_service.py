@@ -15,7 +15,8 @@ from pyconfd.reconcile.service import (
     deadline_s,
     dirtied,
     finished,
-    owed_from_before,
+    pending_after,
+    pending_from_before,
     start,
     verify,
 )
@@ -40,9 +41,23 @@ def outcome(name: str, result: Result, was: str | None = "old", digest: str = "n
     return Outcome(resource=resource(name), result=result, was=was, digest=digest)
 
 
-def report(*outcomes: Outcome, reload: Reloaded | ReloadFailed | None = None) -> LaneReport:
-    names = frozenset(one.resource.declared for one in outcomes)
-    return LaneReport(service=SERVICE, generation=1, outcomes=outcomes, names=names, reload=reload)
+def finish(
+    now: float,
+    state: ServiceState,
+    *outcomes: Outcome,
+    reload: Reloaded | ReloadFailed | None = None,
+) -> ServiceState:
+    """The running job's report comes, as apply/service_pass.py makes it."""
+    assert state.running is not None
+    report = LaneReport(
+        service=SERVICE,
+        generation=1,
+        outcomes=outcomes,
+        names=frozenset(one.resource.declared for one in outcomes),
+        debt=pending_after(state.running, outcomes, now),
+        reload=reload,
+    )
+    return finished(state, report, now)
 
 
 def fresh(**policy: Any) -> ServiceState:
@@ -70,7 +85,7 @@ def test_changes_during_a_job_accumulate_and_make_one_more_job() -> None:
         state = dirtied(state, [name], moment)
         assert start(state, moment, 2)[1] is None
         assert deadline_s(state) is None
-    state = finished(state, report(outcome("a", Result.UPDATED), reload=GOOD), 4.0)
+    state = finish(4.0, state, outcome("a", Result.UPDATED), reload=GOOD)
     state, job = must_start(state, 4.0)
     assert job.resources == {"a", "b"}
 
@@ -96,23 +111,23 @@ def test_hold_ends_after_the_minimum_of_quiet() -> None:
 def test_a_postponed_reload_is_paid_when_the_interval_has_passed() -> None:
     """Throttling postpones a reload and never drops it."""
     state, _ = must_start(dirtied(fresh(min_reload_interval_s=10.0), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED), reload=GOOD), 1.0)
+    state = finish(1.0, state, outcome("a", Result.UPDATED), reload=GOOD)
     assert state.idle
     state, job = must_start(dirtied(state, ["a"], 2.0), 2.0)
     assert not job.may_reload
-    state = finished(state, report(outcome("a", Result.UPDATED, "new", "newer")), 3.0)
+    state = finish(3.0, state, outcome("a", Result.UPDATED, "new", "newer"))
     assert deadline_s(state) == 11.0
     assert start(state, 10.9, 1)[1] is None
     state, job = must_start(state, 11.0)
     assert job.pay
     assert not job.resources
-    assert finished(state, report(reload=GOOD), 11.5).idle
+    assert finish(11.5, state, reload=GOOD).idle
 
 
 def test_a_failed_reload_is_tried_again_later_and_later_until_it_succeeds() -> None:
     """The debt stays through any number of failures."""
     state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED), reload=BAD), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED), reload=BAD)
     waits = []
     now = 0.0
     for _ in range(9):
@@ -122,16 +137,16 @@ def test_a_failed_reload_is_tried_again_later_and_later_until_it_succeeds() -> N
         now = due
         state, job = must_start(state, now)
         assert job.pay
-        state = finished(state, report(reload=BAD), now)
+        state = finish(now, state, reload=BAD)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     state, _ = must_start(state, now + 60)
-    assert finished(state, report(reload=GOOD), now + 61).idle
+    assert finish(now + 61, state, reload=GOOD).idle
 
 
 def test_a_new_swap_is_reloaded_at_once_although_an_old_debt_is_in_back_off() -> None:
     """A change that mends the fault does not wait for the back-off of the fault."""
     state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED), reload=BAD), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED), reload=BAD)
     state, job = must_start(dirtied(state, ["a"], 0.1), 0.1)
     assert job.may_reload
     assert not job.pay
@@ -140,28 +155,28 @@ def test_a_new_swap_is_reloaded_at_once_although_an_old_debt_is_in_back_off() ->
 def test_a_postponed_reload_is_called_off_when_the_old_content_is_back() -> None:
     """Nobody was told of the new file, so nobody needs to be told that it is gone."""
     state, _ = must_start(dirtied(fresh(min_reload_interval_s=10.0), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED, "0", "A"), reload=GOOD), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED, "0", "A"), reload=GOOD)
     state, _ = must_start(dirtied(state, ["a"], 1.0), 1.0)
-    state = finished(state, report(outcome("a", Result.UPDATED, "A", "B")), 1.0)
+    state = finish(1.0, state, outcome("a", Result.UPDATED, "A", "B"))
     assert state.debt is not None
     state, _ = must_start(dirtied(state, ["a"], 2.0), 2.0)
-    state = finished(state, report(outcome("a", Result.UPDATED, "B", "A")), 2.0)
+    state = finish(2.0, state, outcome("a", Result.UPDATED, "B", "A"))
     assert state.idle
 
 
 def test_a_reload_that_was_tried_is_not_called_off_by_putting_the_old_content_back() -> None:
     """A reload that failed or hung may have worked in part: only another one makes it certain."""
     state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED, "A", "B"), reload=BAD), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED, "A", "B"), reload=BAD)
     state, _ = must_start(dirtied(state, ["a"], 0.1), 0.1)
-    state = finished(state, report(outcome("a", Result.UPDATED, "B", "A")), 0.2)
+    state = finish(0.2, state, outcome("a", Result.UPDATED, "B", "A"))
     assert state.debt is not None
 
 
 def test_a_change_of_mode_alone_owes_a_reload() -> None:
     """The digest is the same, yet the service may read the file with other rights."""
     state, _ = must_start(dirtied(fresh(min_reload_interval_s=5), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED, "A", "A")), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED, "A", "A"))
     assert state.debt is not None
 
 
@@ -179,16 +194,16 @@ def test_a_change_of_mode_alone_owes_a_reload() -> None:
 def test_every_failure_is_tried_again(result: Result, wait: float) -> None:
     """What the store or the operator must mend slowly, what the machine must mend soon."""
     state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", result)), 0.0)
+    state = finish(0.0, state, outcome("a", result))
     assert deadline_s(state) == wait
     state, job = must_start(state, wait)
     assert job.resources == {"a"}
-    assert finished(state, report(outcome("a", Result.UNCHANGED)), wait).idle
+    assert finish(wait, state, outcome("a", Result.UNCHANGED)).idle
 
 
 def test_a_debt_from_an_earlier_run_is_paid_even_if_nothing_is_swapped() -> None:
     """Killed between swap and reload: the next run reloads."""
-    _, job = must_start(owed_from_before(fresh(), 5.0), 5.0)
+    _, job = must_start(pending_from_before(fresh(), 5.0), 5.0)
     assert job.pay
     assert job.may_reload
 
@@ -196,9 +211,9 @@ def test_a_debt_from_an_earlier_run_is_paid_even_if_nothing_is_swapped() -> None
 def test_stopping_pays_a_postponed_reload_but_starts_nothing_else() -> None:
     """A stop does not leave the service with files it was never told of."""
     state, _ = must_start(dirtied(fresh(min_reload_interval_s=60), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED), reload=GOOD), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED), reload=GOOD)
     state, _ = must_start(dirtied(state, ["a"], 1.0), 1.0)
-    state = finished(state, report(outcome("a", Result.UPDATED, "new", "newer")), 1.0)
+    state = finish(1.0, state, outcome("a", Result.UPDATED, "new", "newer"))
     state = dirtied(state, ["b"], 1.5)
     _, job = start(state, 2.0, 9, stopping=True)
     assert job is not None
@@ -209,7 +224,7 @@ def test_stopping_pays_a_postponed_reload_but_starts_nothing_else() -> None:
 def test_stopping_does_not_hammer_a_reload_that_fails() -> None:
     """A debt in back-off stays in the journal for the next start."""
     state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
-    state = finished(state, report(outcome("a", Result.UPDATED), reload=BAD), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED), reload=BAD)
     assert start(state, 5.0, 2, stopping=True)[1] is None
 
 
@@ -218,10 +233,10 @@ def test_verify_makes_a_job_of_its_own() -> None:
     state, job = must_start(verify(fresh()), 1.0)
     assert job.verify
     assert not job.resources
-    assert finished(state, report(), 2.0).idle
+    assert finish(2.0, state).idle
 
 
 def test_a_service_that_is_told_by_nobody_owes_nothing() -> None:
     """Without a reload command a swap is the end of it, so that a stop has nothing to wait for."""
     state, _ = must_start(dirtied(fresh(reloads=False), ["a"], 0.0), 0.0)
-    assert finished(state, report(outcome("a", Result.UPDATED)), 0.0).idle
+    assert finish(0.0, state, outcome("a", Result.UPDATED)).idle

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pyconfd.daemon.control_requests import Access, answer
 from pyconfd.daemon.http_endpoints import health, metrics
 from pyconfd.errors import HeldBack, SourceUnavailable
+from pyconfd.model.debt import Debt
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Origin, Resource
@@ -25,9 +26,7 @@ from pyconfd.model.steps import (
 )
 from pyconfd.pipeline.guard import guard_of
 from pyconfd.pipeline.store import Store
-from pyconfd.reconcile.debt import Debt
-from pyconfd.reconcile.hold import Hold
-from pyconfd.reconcile.service import Job, ServiceState
+from pyconfd.reconcile.service import Hold, Job, ServiceState
 from pyconfd.status.counters import BOUNDS_S, Counters
 from pyconfd.status.history import History
 from pyconfd.status.measurements import measures

@@ -11,6 +11,7 @@ import pytest
 
 from pyconfd.daemon.control_requests import MOST_KEYS, Access, answer
 from pyconfd.errors import HeldBack, PyconfdError, StageError, SwapTorn
+from pyconfd.model.debt import Debt
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Guard, Origin, Resource
@@ -23,7 +24,6 @@ from pyconfd.model.steps import (
     Result,
 )
 from pyconfd.pipeline.store import Store
-from pyconfd.reconcile.debt import Debt
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
 from pyconfd.status.history import History, gist

@@ -110,7 +110,7 @@ class World:
 
     @contextlib.contextmanager
     def running(
-        self, *, follow: Any = None, owed: Sequence[str] = (), **pace: float
+        self, *, follow: Any = None, pending: Sequence[str] = (), **pace: float
     ) -> Iterator[None]:
         """The loop, stopped by a SIGTERM on its inbox at the end."""
         self.journal.recover()
@@ -125,20 +125,20 @@ class World:
             work_dir=str(self.state / "check"),
             stopping=lambda: self.loop.stopping,
         )
-        parts = LoopDependencies(
+        deps = LoopDependencies(
             source=self.source,
             follow=follow or self.source.watch,
-            declared=ActiveConfig(self._load, self._load(), tools.renderer, 0.0),
+            active_config=ActiveConfig(self._load, self._load(), tools.renderer, 0.0),
             tools=tools,
             lanes=self.lanes,
             inbox=self.inbox,
             commands=Commands(),
             notify=Notifier({}),
             pace=LoopTimes(**{"resync_s": 0.0, **pace}),
-            owed=frozenset(owed),
-            undeclared=OrphanedDebts(self.journal),
+            pending=frozenset(pending),
+            orphaned_debts=OrphanedDebts(self.journal),
         )
-        self.loop = Loop(parts)
+        self.loop = Loop(deps)
         thread = threading.Thread(target=self.loop.run, name="loop under test")
         thread.start()
         try:

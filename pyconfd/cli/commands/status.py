@@ -179,11 +179,12 @@ def _configuration(found: Plain) -> list[str]:
 
 def _undeclared(owed: Sequence[Plain]) -> list[str]:
     """Reloads that nobody is going to do, and what an operator can do about each."""
-    from pyconfd.apply.orphaned_debts import some
+    from pyconfd.apply.orphaned_debts import shortened
 
     lines = []
     for one in owed:
-        lines += ["", printable(f"a reload is owed for {some(one['dests'])}: {one['service']}")]
+        dests = shortened(one["dests"])
+        lines += ["", printable(f"a reload is owed for {dests}: {one['service']}")]
         lines.append(
             "no resource has this command any more, so it is not run: declare it again, or"
         )
