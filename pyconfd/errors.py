@@ -33,6 +33,8 @@ are optional because most steps keep everything and the reader can see what to m
 
 from __future__ import annotations
 
+from enum import Enum, auto
+
 
 class PyconfdError(Exception):
     """
@@ -91,8 +93,31 @@ class RecipeError(ConfigError):
     """A recipe, or the folder that one is to be written to."""
 
 
+class SourceCause(Enum):
+    """What is wrong with a store, as far as anything is decided by it; the text is in `what`."""
+
+    OTHER = auto()
+    #: This user may not read or write the key.
+    NO_PERMISSION = auto()
+    NO_ANSWER = auto()
+    CONNECTION_REFUSED = auto()
+    UNKNOWN_HOST = auto()
+
+
 class SourceError(PyconfdError):
     """A store could not be read or watched. The last snapshot stays valid."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        kept: str = "",
+        hint: str = "",
+        cause: SourceCause = SourceCause.OTHER,
+    ) -> None:
+        super().__init__(what, where=where, kept=kept, hint=hint)
+        self.cause = cause
 
 
 class SourceUnavailable(SourceError):
@@ -214,7 +239,7 @@ class LeaseLost(RegistrationError):
 
 
 class KeyTaken(RegistrationError):
-    """The key exists and belongs to somebody else."""
+    """The key exists and belongs to another registration."""
 
 
 class StateError(PyconfdError):

@@ -29,7 +29,7 @@ Put = Callable[[SourceMessage], None]
 
 
 class Watch(Protocol):
-    """A source that is being followed by a thread of its own."""
+    """Changes of a source, reported by a thread of its own."""
 
     def stop(self) -> None:
         """
@@ -52,7 +52,7 @@ class Source(Protocol):
         prefixes: key paths; a prefix means the key itself and everything below it on a path
         boundary (/app is not /apple), and "/" the whole store.
         Raises SourceUnavailable after `timeout_s`, naming every endpoint and its error, and
-        SourceRefused at once for what no retry can mend (credentials, permission, TLS).
+        SourceRefused at once for what no retry can help (credentials, permission, TLS).
         """
 
     def watch(self, prefixes: Sequence[str], put: Put) -> Watch:
@@ -64,15 +64,18 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Give back connections. Watches are stopped by who started them, before this."""
+        """Close connections. Watches have to be stopped before."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseLife:
     """
-    What a registry says about a lease: seconds left and seconds granted, 0 left when it is gone.
+    What is left of a lease.
 
-    keys: the keys that go with it.
+    lease: its id.
+    ttl_s: seconds left, 0 when it is gone.
+    granted_s: seconds it was granted for.
+    keys: those that end with it.
     """
 
     lease: int
@@ -84,9 +87,16 @@ class LeaseLife:
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
     """
-    One member of a store as it describes itself. version: the server's. alarms: such as NOSPACE.
+    One member of a store as it describes itself.
 
-    leader: whether this member leads. db_size: bytes on disk. error: why it did not answer, or "".
+    endpoint: as the operator wrote it.
+    version: the server's.
+    member: its name.
+    leader: whether it is the leader.
+    revision: of the store as this member has it.
+    db_size: bytes on disk.
+    alarms: such as NOSPACE.
+    error: why it did not answer, or "".
     """
 
     endpoint: str
@@ -102,7 +112,7 @@ class StoreStatus:
 # etcd takes 128 operations in one transaction by default.
 MAX_TOGETHER = 100
 
-# Told about every keep-alive answer: the lease and its seconds left, 0 when it is gone.
+# Called with every keep-alive answer: the lease and its seconds left, 0 when it is gone.
 KeptAlive = Callable[[int, int], None]
 # Whether the key that stands there may be replaced by ours.
 Mine = Callable[[KeyValue], bool]
@@ -113,7 +123,7 @@ class LeaseRegistry(Protocol):
     A store that keeps keys alive under leases. Every call is bounded by the options' timeouts.
 
     Errors are SourceUnavailable and SourceRefused as for a source; a lease that is not there any
-    more is LeaseLost, a key held by somebody else is KeyTaken. Safe to call from any thread.
+    more is LeaseLost, a key of another registration is KeyTaken. Safe to call from any thread.
     """
 
     def grant(self, ttl_s: int) -> int:
@@ -124,14 +134,14 @@ class LeaseRegistry(Protocol):
 
     def claim(self, key: str, value: bytes, lease: int, mine: Mine) -> None:
         """
-        Put the key if it is absent or `mine` says so of what stands there, in one transaction.
+        Put the key if it is absent or `mine` says so of what is there, in one transaction.
 
-        Raises KeyTaken when it is somebody else's, LeaseLost when the lease is gone.
+        Raises KeyTaken when it belongs to another registration, LeaseLost when the lease is gone.
         """
 
     def claim_absent(self, pairs: Sequence[tuple[str, bytes]], lease: int) -> bool:
         """
-        Put all the keys if none of them stands there; False, with nothing put, when one does.
+        Put all the keys if none of them exists; False, with nothing put, when one does.
 
         At most MAX_TOGETHER at once. Raises LeaseLost when the lease is gone.
         """
@@ -155,4 +165,4 @@ class LeaseRegistry(Protocol):
         """What is left of a lease."""
 
     def close(self) -> None:
-        """End the stream and the connection. Leases stay: who wants them gone revokes them."""
+        """End the stream and the connection. Leases stay until they are revoked or run out."""

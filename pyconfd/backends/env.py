@@ -32,7 +32,7 @@ class EnvSource:
         return watch
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """There is nothing to close."""
 
 
 def keys_of(environ: Mapping[str, str]) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 """
 Files and folders as a source: trees of JSON, TOML and YAML, or a folder of plain files.
 
-Followed by looking: size, time and inode of every file, then the contents. That sees the atomic
+Followed by polling: size, time and inode of every file, then the contents. That sees the atomic
 saves of editors and the symlink swaps of mounted config maps, which watches on inodes miss.
 """
 
@@ -48,7 +48,7 @@ class FileSource:
         return watch
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """There is nothing to close."""
 
     def _read(self) -> dict[str, bytes]:
         keys: dict[str, bytes] = {}
@@ -61,15 +61,15 @@ class FileSource:
         return keys
 
     def _fingerprint(self) -> Hashable:
-        """What changes when a file may have; a file that is not there has a print too."""
-        seen: list[Hashable] = []
+        """What changes when a file may have; a missing file has a fingerprint too."""
+        found: list[Hashable] = []
         for path in self._paths:
             each_of = _files_below(path, self._filter) if os.path.isdir(path) else [path]
             try:
-                seen += [(each, *_facts(each)) for each in each_of]
+                found += [(each, *_facts(each)) for each in each_of]
             except SourceUnavailable as error:
-                seen.append(str(error))
-        return tuple(seen)
+                found.append(str(error))
+        return tuple(found)
 
 
 def _facts(path: str) -> tuple[int, ...]:
@@ -123,9 +123,9 @@ def _files_below(folder: str, pattern: str, depth: int = 0) -> Iterator[str]:
 
 
 def _is_special(path: str) -> bool:
-    """A pipe, socket or device, which holds no keys and may be waited at for ever."""
+    """A pipe, socket or device, which holds no keys and may block for ever."""
     try:
         mode = os.stat(path).st_mode
     except OSError:
-        return False  # told when it is read
+        return False  # reported when it is read
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)

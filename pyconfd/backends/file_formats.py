@@ -44,7 +44,7 @@ def read_tree(path: str, raw: bytes) -> dict[str, bytes]:
         raise broken(path, 0, "nested too deeply, or within itself") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # What the parsers let through of their own, such as a number of 5,000 digits. Their texts
-        # quote the value, and values are never told.
+        # quote the value, and values are never shown.
         what = f"a value cannot be read ({type(error).__name__})"
         raise broken(path, 0, what) from None
 
@@ -106,9 +106,9 @@ def _toml(path: str, text: str) -> Any:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         at = re.search(r"line (\d+)", str(error))
-        said = str(error).partition(" (at ")[0].lower()
+        reason = str(error).partition(" (at ")[0].lower()
         line = int(at[1]) if at else text.count("\n") + 1
-        raise broken(path, line, f"not TOML: {said}") from None
+        raise broken(path, line, f"not TOML: {reason}") from None
 
 
 def _yaml(path: str, text: str) -> Any:

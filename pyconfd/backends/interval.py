@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pyconfd.backends.base import Put, Source
 from pyconfd.errors import SourceError, SourceUnavailable
-from pyconfd.model.keys import Listed, Lost
+from pyconfd.model.keys import Listed, ListOccasion, Lost
 
 
 class Poll:
@@ -56,7 +56,7 @@ class Poll:
             self._send(Lost(name, SourceUnavailable(f"the polling ended: {error!r}")))
 
     def _follow(self) -> None:
-        reason = "start"
+        reason, occasion = "start", ListOccasion.START
         while not self._stopping.is_set():
             try:
                 listed = self._source.list(self._prefixes, timeout_s=self._timeout_s)
@@ -64,8 +64,8 @@ class Poll:
                 error.kept = ""  # the daemon adds what it keeps
                 self._send(Lost(self._source.name, error))
             else:
-                self._send(replace(listed, reason=reason))
-                reason = "interval"
+                self._send(replace(listed, reason=reason, occasion=occasion))
+                reason, occasion = "interval", ListOccasion.INTERVAL
             self._stopping.wait(self._interval_s)
 
     def _send(self, message: Lost | Listed) -> None:

@@ -55,8 +55,10 @@ def open_leases(
     broken: Callable[[], None] = lambda: None,
 ) -> LeaseRegistry:
     """
-    The registry of the backend `name`; nothing is connected yet. kept_alive is told every answer
-    to a heartbeat, broken every loss of the connection, from a thread of the registry.
+    The registry of the backend `name`; nothing is connected yet.
+
+    kept_alive: called with every answer to a heartbeat, from a thread of the registry.
+    broken: called at every loss of the connection, from the same thread.
 
     Raises SettingsError for backends that keep no leases.
     """

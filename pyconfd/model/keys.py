@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from pyconfd.errors import SourceError
 
@@ -33,13 +34,27 @@ class KeyChange:
     lease: int = 0
 
 
+class ListOccasion(Enum):
+    """When a store is listed."""
+
+    START = auto()
+    #: The next reading of a store that is not watched.
+    INTERVAL = auto()
+    #: The watch could not go on from where it was.
+    RELIST = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """
     Everything below the watched prefixes at one revision. It replaces what was held before.
 
-    cluster_id: identity of the store, 0 where a source has none. keys: in no particular order.
-    reason: why it was listed, for the log ("start", "compacted", "another cluster", ...).
+    source: its name.
+    cluster_id: identity of the store, 0 where a source has none.
+    revision: of the store.
+    keys: in no particular order.
+    reason: why it was listed, for the log ("start", "another cluster answers", ...).
+    occasion: the same as a value.
     """
 
     source: str
@@ -47,6 +62,7 @@ class Listed:
     revision: int
     keys: tuple[KeyValue, ...]
     reason: str = "start"
+    occasion: ListOccasion = ListOccasion.START
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyconfd.model.keys import Listed, Lost
+from pyconfd.model.keys import Listed, ListOccasion, Lost
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
@@ -80,9 +80,14 @@ def reload_failed(failed: ReloadFailed) -> None:
 
 
 def listed(message: Listed, *, changed: int) -> None:
-    """The store was listed afresh."""
-    text = "listed the store" if message.reason == "start" else f"listed again: {message.reason}"
-    level = {"start": log.info, "interval": log.debug}.get(message.reason, log.warn)
+    """The store was listed."""
+    match message.occasion:
+        case ListOccasion.START:
+            level, text = log.info, "listed the store"
+        case ListOccasion.INTERVAL:
+            level, text = log.debug, "listed again: interval"
+        case ListOccasion.RELIST:
+            level, text = log.warn, f"listed again: {message.reason}"
     level(
         text,
         source=message.source,

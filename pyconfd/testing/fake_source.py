@@ -25,6 +25,7 @@ from pyconfd.model.keys import (
     KeyChange,
     KeyValue,
     Listed,
+    ListOccasion,
     Lost,
     Progressed,
     SourceMessage,
@@ -66,7 +67,7 @@ class FakeSource:
         with self._lock:
             if self.refusal is not None:
                 raise self.refusal
-            return self._listed(prefixes, "start")
+            return self._listed(prefixes, "start", ListOccasion.START)
 
     def watch(self, prefixes: Sequence[str], put: Put) -> FakeWatch:
         with self._lock:
@@ -208,13 +209,13 @@ class FakeSource:
         watch.position = max(watch.position, self.revision)
         return found
 
-    def _listed(self, prefixes: Sequence[str], reason: str) -> Listed:
+    def _listed(self, prefixes: Sequence[str], reason: str, occasion: ListOccasion) -> Listed:
         keys = tuple(
             each
             for each in self._keys.values()
             if any(is_under(each.key, prefix) for prefix in prefixes)
         )
-        return Listed(self.name, self.cluster_id, self.revision, keys, reason)
+        return Listed(self.name, self.cluster_id, self.revision, keys, reason, occasion)
 
     def _forget(self, watch: FakeWatch) -> None:
         with self._lock:
@@ -251,13 +252,13 @@ class FakeWatch:
             self.cause = self._source.refusal
             self.send(Lost(self._source.name, self.cause))
         else:
-            self.replace("start")
+            self.replace("start", ListOccasion.START)
 
-    def replace(self, reason: str) -> None:
+    def replace(self, reason: str, occasion: ListOccasion = ListOccasion.RELIST) -> None:
         self.begun = True
         self.position = self._source.revision
         self.last = None  # no store repeats what was before a listing, least of all another one
-        self.send(self._source._listed(self._prefixes, reason))
+        self.send(self._source._listed(self._prefixes, reason, occasion))
 
     def wants(self, key: str) -> bool:
         return any(is_under(key, prefix) for prefix in self._prefixes)

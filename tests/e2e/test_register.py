@@ -251,7 +251,7 @@ def test_a_duplicate_id_is_left_alone(etcd: PrivateEtcd, tmp_path: Path, service
     with registered(tmp_path, etcd, first) as one:
         one.wait(lambda: keys(etcd, service), "key")
         with registered(tmp_path, etcd, second) as two:
-            two.wait_log("belongs to somebody else")
+            two.wait_log("belongs to another registration")
             assert keys(etcd, service) == {"web1": "10.0.0.5:80"}
         with registered(tmp_path, etcd, [*second, "--takeover"]) as three:
             three.wait(lambda: keys(etcd, service) == {"web1": "10.0.0.6:80"}, "takeover")

@@ -1,9 +1,9 @@
 """
-From watch responses to whole revisions: fragments joined, strangers dropped, torn ones held.
+From watch responses to whole revisions: fragments joined, other keys dropped, partial ones held.
 
 Pure over messages. A transaction that touches two ranges reaches a stream with two watches as
 two responses. Therefore one watch over everything is used where that is allowed (Single); where
-it is not, what came is held until the server has said that all watches are that far (Fenced).
+it is not, events are held until the server has answered that all watches are that far (Fenced).
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ _DELETE = 1
 
 @dataclass(frozen=True, slots=True)
 class LastEvent:
-    """The last key known to have changed: raw key, when, and its value, None when deleted."""
+    """
+    The newest event that is known, of any key.
+
+    key: as the store has it.
+    mod_revision: when.
+    value: None when the key was deleted.
+    """
 
     key: bytes
     mod_revision: int
@@ -30,15 +36,19 @@ class LastEvent:
 @dataclass(frozen=True, slots=True)
 class RevisionBatch:
     """
-    All that changed up to `revision`, of one or more whole revisions, in the store's order.
+    All that changed up to `revision`, in one or more whole revisions.
 
-    revisions: how many. foreign_events: how many events were of no prefix of ours.
+    revision: the last of them.
+    revisions: how many.
+    changes: those of our prefixes, in the store's order.
+    last_event: of any key.
+    foreign_events: how many events were of no prefix of ours.
     """
 
     revision: int
     revisions: int
     changes: tuple[KeyChange, ...]
-    landmark: LastEvent
+    last_event: LastEvent
     foreign_events: int
 
 
@@ -71,7 +81,7 @@ class Assembler(Protocol):
         """A response with events, or a part of one."""
 
     def fenced(self, revision: int) -> RevisionBatch | None:
-        """The server said that every watch is at `revision`."""
+        """The server has answered that every watch is at `revision`."""
 
     def release(self) -> RevisionBatch | None:
         """Give out what is held: the server does not answer."""
@@ -82,8 +92,8 @@ class Single:
 
     newest = 0
 
-    def __init__(self, door: PrefixFilter) -> None:
-        self._door = door
+    def __init__(self, wanted: PrefixFilter) -> None:
+        self._wanted = wanted
         self._parts: list[Any] = []
 
     def take(self, response: Any) -> RevisionBatch | None:
@@ -93,7 +103,7 @@ class Single:
         events: Sequence[Any] = response.events
         if self._parts:
             events, self._parts = [*self._parts, *events], []
-        return whole(events, self._door) if events else None
+        return revision_batch(events, self._wanted) if events else None
 
     def fenced(self, revision: int) -> RevisionBatch | None:  # noqa: ARG002  (nothing is ever held)
         return None
@@ -105,8 +115,8 @@ class Single:
 class Fenced:
     """Several watches: events are held until a fence (an answer for all watches) passes them."""
 
-    def __init__(self, door: PrefixFilter) -> None:
-        self._door = door
+    def __init__(self, wanted: PrefixFilter) -> None:
+        self._wanted = wanted
         self._held: list[Any] = []
         self._unfinished: set[int] = set()
 
@@ -130,14 +140,14 @@ class Fenced:
         if not passed:
             return None
         passed.sort(key=lambda event: event.kv.mod_revision)
-        return whole(passed, self._door)
+        return revision_batch(passed, self._wanted)
 
     def release(self) -> RevisionBatch | None:
         return self.fenced(self.newest)
 
 
-def whole(events: Sequence[Any], door: PrefixFilter) -> RevisionBatch:
-    """The changes of the events that are ours, and where the history now stands."""
+def revision_batch(events: Sequence[Any], wanted: PrefixFilter) -> RevisionBatch:
+    """The changes of our keys among the events, which are whole revisions in order."""
     changes = []
     revision = revisions = 0
     for event in events:
@@ -146,12 +156,12 @@ def whole(events: Sequence[Any], door: PrefixFilter) -> RevisionBatch:
             revision = kv.mod_revision
             revisions += 1
         key = decode(kv.key)
-        if door.admits(key):
+        if wanted.admits(key):
             value = None if event.type == _DELETE else kv.value
             changes.append(KeyChange(key, value, revision, kv.lease))
     last = events[len(events) - 1]
-    mark = LastEvent(last.kv.key, revision, None if last.type == _DELETE else last.kv.value)
-    return RevisionBatch(revision, revisions, tuple(changes), mark, len(events) - len(changes))
+    newest = LastEvent(last.kv.key, revision, None if last.type == _DELETE else last.kv.value)
+    return RevisionBatch(revision, revisions, tuple(changes), newest, len(events) - len(changes))
 
 
 def covering_range(spans: Sequence[Span]) -> tuple[bytes, bytes]:

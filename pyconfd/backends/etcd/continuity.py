@@ -1,10 +1,10 @@
 """
 What is known of the store at the cursor's revision, to be compared with it after a break.
 
-A store that was wiped or restored from a backup may answer with the same cluster id and may have
-passed our revision: only what it held at that revision gives it away. Of a large store that is
-the last change. Of a small one it is everything, because one that is filled again by the same
-script has the same last change, and other values before it. Pure over messages.
+A store that was wiped or restored from a backup may have the same cluster id, and its revision may
+have passed ours: only what it held at our revision tells it apart. Of a large store the last change
+is compared. Of a small one everything is, because a store that is filled again by the same script
+has the same last change, and other values before it. Pure over messages.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ Question = tuple[Any, Callable[[Any], bool]]
 
 
 class Continuity:
-    """`mark`: the last change that is known, None when there was none."""
+    """last_event: the newest one that is known, None when there was none."""
 
     def __init__(self) -> None:
-        self.mark: LastEvent | None = None
+        self.last_event: LastEvent | None = None
         # Everything, while that is little: key path -> mod revision and value.
         self._held: dict[str, tuple[int, bytes]] | None = None
 
     def listed(self, keys: Sequence[KeyValue]) -> None:
-        """Everything is known anew."""
+        """Start over from a listing."""
         newest = max(keys, key=attrgetter("mod_revision"), default=None)
-        self.mark = None
+        self.last_event = None
         if newest:
-            self.mark = LastEvent(encode(newest.key), newest.mod_revision, newest.value)
+            self.last_event = LastEvent(encode(newest.key), newest.mod_revision, newest.value)
         self._held = {}
         self._hold((each.key, each.mod_revision, each.value) for each in keys)
         if len(self._held or ()) < len(keys):
             self._held = None  # two spellings of one path: which of them is shown is chance
 
-    def changed(self, mark: LastEvent, changes: Iterable[KeyChange]) -> None:
-        """Whole revisions were handed on; `mark` is the last event, a stranger's maybe."""
-        self.mark = mark
+    def changed(self, last_event: LastEvent, changes: Iterable[KeyChange]) -> None:
+        """Whole revisions were delivered; `last_event` may be of any key."""
+        self.last_event = last_event
         self._hold((each.key, each.mod_revision, each.value) for each in changes)
 
-    def _hold(self, news: Iterable[tuple[str, int, bytes | None]]) -> None:
+    def _hold(self, changes: Iterable[tuple[str, int, bytes | None]]) -> None:
         held = self._held
         if held is None:
             return
-        for key, revision, value in news:
+        for key, revision, value in changes:
             if value is None:
                 held.pop(key, None)
                 continue
@@ -64,34 +64,36 @@ class Continuity:
                 self._held = None
                 return
 
-    def questions(self, spans: Sequence[Span], revision: int, *, whole: bool) -> Iterator[Question]:
+    def questions(self, spans: Sequence[Span], revision: int, *, full: bool) -> Iterator[Question]:
         """
-        What to ask as of `revision`; the store is another one when an answer is not as known.
+        What to ask as of `revision`; the store is another one when an answer differs.
 
-        whole: compare everything, if it is little; else the last change alone.
+        full: compare everything, if it is little; else the last change alone.
         """
-        held = self._held if whole and len(spans) <= FEW_SPANS else None
+        held = self._held if full and len(spans) <= FEW_SPANS else None
         if held is not None and sum(len(value) for _, value in held.values()) > SMALL_BYTES:
             held = None
-        if self.mark is None:
+        if self.last_event is None:
             yield from (_empty(span, revision) for span in spans)
         else:
-            yield from _last_change(self.mark, revision, whole=whole, alone=held is None)
+            yield from _last_change(self.last_event, revision, full=full, alone=held is None)
         if held is not None:
             yield from (_contents(span, revision, held) for span in spans)
 
 
-def _last_change(mark: LastEvent, revision: int, *, whole: bool, alone: bool) -> Iterator[Question]:
-    now = message("RangeRequest")(key=mark.key, revision=revision, keys_only=not whole)
-    if mark.value is not None:
-        known = (mark.mod_revision, mark.value if whole else b"")
+def _last_change(
+    last_event: LastEvent, revision: int, *, full: bool, alone: bool
+) -> Iterator[Question]:
+    now = message("RangeRequest")(key=last_event.key, revision=revision, keys_only=not full)
+    if last_event.value is not None:
+        known = (last_event.mod_revision, last_event.value if full else b"")
         yield now, lambda answer: [(kv.mod_revision, kv.value) for kv in answer.kvs] == [known]
         return
     yield now, lambda answer: not answer.kvs
-    if whole and alone:
+    if full and alone:
         # That it is not there says little. That it was there just before it was deleted does.
         before = message("RangeRequest")(
-            key=mark.key, revision=mark.mod_revision - 1, keys_only=True
+            key=last_event.key, revision=last_event.mod_revision - 1, keys_only=True
         )
         yield before, lambda answer: bool(answer.kvs)
 

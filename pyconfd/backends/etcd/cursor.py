@@ -131,9 +131,15 @@ Message = ListedAt | Batch | Notice | Compacted | Ended | Verified | Probed | Re
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """List everything and deliver it as a replacement."""
+    """
+    List everything and deliver it as a replacement.
+
+    reason: for the log.
+    first: nothing was delivered before.
+    """
 
     reason: str
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

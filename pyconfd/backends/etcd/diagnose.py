@@ -1,8 +1,8 @@
 """
-Why a connection to an etcd node fails, found by looking once with the standard library.
+Why a connection to an etcd node fails, found by connecting once with the standard library.
 
 grpc's texts change with its version and often hide the reason ("Socket closed"). This runs only
-after a failure, is bounded, and answers in words an operator can act upon.
+after a failure, is bounded in time, and gives a message that an operator can act upon.
 """
 
 from __future__ import annotations
@@ -12,50 +12,53 @@ import ssl
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.endpoints import Endpoint
-from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable
+from pyconfd.backends.etcd.errors import is_etcd2, unavailable, wants_tls
+from pyconfd.errors import SourceCause, SourceError, SourceRefused, SourceUnavailable
 from pyconfd.system.tls import verifying
 
 TIMEOUT_S = 1.0
 
 # X509_V_ERR_* of openssl/x509_vfy.h
 _EXPIRED, _NOT_YET_VALID, _NAME, _ADDRESS = 10, 9, 62, 64
-_ASK_VERSION = b"GET /version HTTP/1.0\r\n\r\n"
+_GET_VERSION = b"GET /version HTTP/1.0\r\n\r\n"
 
 
-def diagnose(endpoint: Endpoint, options: SourceOptions, said: str) -> SourceError:
+def diagnose(endpoint: Endpoint, options: SourceOptions, reason: str) -> SourceError:
     """
-    The reason, as SourceRefused when no retry can mend it, else SourceUnavailable.
+    The error to report: SourceRefused when no retry can help, else SourceUnavailable.
 
-    said: what grpc said, kept when nothing better is found.
+    reason: grpc's, kept when nothing better is found.
     """
     try:
         with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
             plain.settimeout(TIMEOUT_S)
-            found = _look_tls(plain, endpoint, options) if endpoint.tls else _look_plain(plain)
+            found = (
+                _inspect_tls(plain, endpoint, options) if endpoint.tls else _inspect_plain(plain)
+            )
     except socket.gaierror:
-        return SourceUnavailable("the host name is not known")
+        return unavailable(SourceCause.UNKNOWN_HOST)
     except TimeoutError:
-        return SourceUnavailable("no answer in time")
+        return unavailable(SourceCause.NO_ANSWER)
     except OSError as error:
-        return SourceUnavailable((error.strerror or said).lower())
+        return SourceUnavailable((error.strerror or reason).lower())
     if not endpoint.tls and found is None and _speaks_tls(endpoint):
         return _tls_wanted()
-    return found or SourceUnavailable(said)
+    return found or SourceUnavailable(reason)
 
 
-def _look_plain(plain: socket.socket) -> SourceError | None:
-    plain.sendall(_ASK_VERSION)
+def _inspect_plain(plain: socket.socket) -> SourceError | None:
+    plain.sendall(_GET_VERSION)
     answer = _read(plain)
-    if b"HTTP request to an HTTPS server" in answer:
+    if wants_tls(answer):
         return _tls_wanted()
-    if b'"etcdserver":"2.' in answer.replace(b" ", b"") or b"etcd 2." in answer:
+    if is_etcd2(answer):
         return SourceRefused(
             "an etcd 2 server, which has no v3 API", hint="etcd 3.4 or newer is needed"
         )
     return None
 
 
-def _look_tls(
+def _inspect_tls(
     plain: socket.socket, endpoint: Endpoint, options: SourceOptions
 ) -> SourceError | None:
     try:
@@ -66,7 +69,7 @@ def _look_tls(
     try:
         with context.wrap_socket(plain, server_hostname=name) as secured:
             # A refused client certificate shows at the first read (TLS 1.3).
-            secured.sendall(_ASK_VERSION)
+            secured.sendall(_GET_VERSION)
             _read(secured)
     except ssl.SSLCertVerificationError as error:
         return _distrusted(error, name, options)
@@ -133,11 +136,11 @@ def _speaks_plain(endpoint: Endpoint) -> SourceRefused | None:
     try:
         with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
             plain.settimeout(TIMEOUT_S)
-            plain.sendall(_ASK_VERSION)
+            plain.sendall(_GET_VERSION)
             answer = _read(plain)
     except OSError:
         return None
-    if not answer.startswith(b"HTTP/") or b"HTTPS server" in answer:
+    if not answer.startswith(b"HTTP/") or wants_tls(answer):
         return None
     return SourceRefused(
         "TLS was spoken to a port that speaks plain HTTP",
@@ -152,7 +155,7 @@ def _tls_wanted() -> SourceRefused:
 
 
 def _speaks_tls(endpoint: Endpoint) -> bool:
-    """Whether a TLS handshake, without looking at certificates, gets somewhere."""
+    """Whether a TLS handshake succeeds, whatever the certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,8 +1,8 @@
 """
-Where the members of an etcd cluster are: what the operator wrote, as a ring that turns.
+Where the members of an etcd cluster are: what the operator wrote, in the order of use.
 
-An endpoint is `host:port` and whether TLS is spoken there. Pure, but for the shuffle, for the
-look-up of SRV records when a domain was given, and for the variables that name proxies.
+Pure, except for the shuffle, the look-up of SRV records when a domain was given, and the variables
+that name proxies.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    One member's client address. `address` is host:port, IPv6 hosts in brackets.
+    One member's client address.
 
-    priority: those with the lowest are used first; the same member with another one is no other.
+    address: host:port, IPv6 hosts in brackets.
+    tls: whether TLS is spoken there.
+    priority: those with the lowest are used first. It does not tell members apart.
     """
 
     address: str
@@ -56,7 +58,7 @@ def parse_endpoint(text: str, scheme: str = "http") -> Endpoint:
     """
     `host`, `host:port`, `[v6]:port` or a URL of these as an endpoint.
 
-    scheme: for nodes that name none. Raises SourceRefused for what is no address.
+    scheme: for nodes that name none. Raises SourceRefused for what is not an address.
     """
     try:
         return Endpoint(*split_node(text, scheme))
@@ -122,7 +124,7 @@ def lookup_srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
 
 class EndpointRing:
     """
-    The endpoints in an order of our own, so that many programs spread over the members.
+    The endpoints in the order of use, shuffled so that many programs spread over the members.
 
     Those of one priority are shuffled; the next ones come when these have failed.
     """
@@ -147,15 +149,15 @@ class EndpointRing:
         return endpoint in self._all
 
     def turn(self, failed: Endpoint) -> None:
-        """Move on, unless somebody has moved on from `failed` already."""
+        """Move on, unless another thread has moved on from `failed` already."""
         if self._all[0] == failed:
             self._all.append(self._all.pop(0))
 
     def learn(self, members: Iterable[Endpoint]) -> None:
         """
-        Take what the cluster says of itself: new members come in, at the end and shuffled.
+        Replace the members that the cluster named earlier: new ones come last, shuffled.
 
-        Those it spoke of earlier and does not any more go; what the operator named stays.
+        What the operator named stays.
         """
         members = list(members)
         if not members:

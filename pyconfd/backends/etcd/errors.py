@@ -1,7 +1,8 @@
 """
-What etcd and grpc say, in our words: from a status code and its text to an error of our tree.
+From the status codes and texts of etcd and grpc to the errors of our tree.
 
-Pure over text. The texts are those of etcd's api/v3rpc/rpctypes/error.go (3.4 to 3.6).
+The one place where their texts are matched. Those of etcd are in its api/v3rpc/rpctypes/error.go
+(3.4 to 3.6). Pure over text.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pyconfd.errors import (
     LeaseLost,
     PyconfdError,
     RevisionCompacted,
+    SourceCause,
     SourceError,
     SourceRefused,
     SourceUnavailable,
@@ -22,7 +24,10 @@ from pyconfd.errors import (
 )
 
 KEPT = "what runs is unchanged"
-NO_ANSWER = "no answer in time"
+_TEXTS = {
+    SourceCause.NO_ANSWER: "no answer in time",
+    SourceCause.UNKNOWN_HOST: "the host name is not known",
+}
 
 
 class Remedy(Enum):
@@ -30,7 +35,7 @@ class Remedy(Enum):
 
     ELSEWHERE = auto()  # another endpoint, after a pause when all have failed
     LOG_IN = auto()  # a new token, then the same call
-    NONE = auto()  # tell the caller
+    NONE = auto()  # raise it
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,14 @@ class FailedCall:
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Who asked what of whom, for the message. what: a key path or a range of them."""
+    """For the message: who asked which member for what (a key path, or several)."""
 
     endpoint: str
     user: str = ""
     what: str = ""
 
 
-# Text of the server -> it wants a new token.
+# The server wants a new token.
 _TOKEN = ("invalid auth token", "revision of auth store is old", "user name is empty")
 
 
@@ -65,7 +70,7 @@ def translate(code: str, details: str, asked: CallContext) -> FailedCall:
         return _elsewhere(code, details, asked)
     if any(sign in text for sign in _TOKEN):
         return FailedCall(Remedy.LOG_IN, no_login(asked))
-    if code == "PERMISSION_DENIED" or "permission denied" in text:
+    if code == "PERMISSION_DENIED" or permission_denied(text):
         return FailedCall(Remedy.NONE, no_permission(asked))
     if "authentication failed" in text:
         return FailedCall(Remedy.NONE, wrong_password(asked))
@@ -85,9 +90,43 @@ def translate(code: str, details: str, asked: CallContext) -> FailedCall:
 
 
 def _elsewhere(code: str, details: str, asked: CallContext) -> FailedCall:
-    silent = code == "DEADLINE_EXCEEDED" or "timed out before receiving SETTINGS" in details
-    said = NO_ANSWER if silent else shorten(details)
-    return FailedCall(Remedy.ELSEWHERE, SourceUnavailable(said, where=asked.endpoint))
+    error = unavailable(_cause(code, details), shorten(details), where=asked.endpoint)
+    return FailedCall(Remedy.ELSEWHERE, error)
+
+
+def _cause(code: str, details: str) -> SourceCause:
+    if code == "DEADLINE_EXCEEDED" or "timed out before receiving SETTINGS" in details:
+        return SourceCause.NO_ANSWER
+    if "address lookup failed" in details or "DNS resolution failed" in details:
+        return SourceCause.UNKNOWN_HOST
+    if shorten(details) == "Connection refused":
+        return SourceCause.CONNECTION_REFUSED
+    return SourceCause.OTHER
+
+
+def unavailable(cause: SourceCause, what: str = "", *, where: str = "") -> SourceUnavailable:
+    """The error for a member that cannot be reached. what: for causes without a text of ours."""
+    return SourceUnavailable(_TEXTS.get(cause, what), where=where, cause=cause)
+
+
+def permission_denied(text: str) -> bool:
+    """Whether etcd refuses a call, or ends a watch, because of the user's rights."""
+    return "permission denied" in text
+
+
+def authentication_disabled(text: str) -> bool:
+    """Whether etcd refuses a login because it has no users."""
+    return "authentication is not enabled" in text
+
+
+def wants_tls(answer: bytes) -> bool:
+    """Whether the answer to a plain HTTP request is that of Go's server on a TLS port."""
+    return b"HTTP request to an HTTPS server" in answer
+
+
+def is_etcd2(answer: bytes) -> bool:
+    """Whether the answer to GET /version is that of a server without the v3 API."""
+    return b'"etcdserver":"2.' in answer.replace(b" ", b"") or b"etcd 2." in answer
 
 
 def _full(text: str, asked: CallContext) -> StoreFull:
@@ -103,6 +142,7 @@ def no_permission(asked: CallContext) -> SourceRefused:
     who = f"user {asked.user}" if asked.user else "the given certificate's user"
     return SourceRefused(
         f"{who} has no permission on {asked.what or 'this'}",
+        cause=SourceCause.NO_PERMISSION,
         where=f"etcd {asked.endpoint}",
         kept=KEPT,
         hint=f"etcdctl role grant-permission ROLE read --prefix {asked.what or 'KEY'}",
@@ -135,8 +175,6 @@ def shorten(details: str) -> str:
     text = re.sub(r"^[A-Z_]+: ", "", text)
     text = re.sub(r"^ipv[46]:\S+?: ", "", text)
     text = text.removeprefix("Failed to connect to remote host: ")
-    if "address lookup failed" in text or "DNS resolution failed" in text:
-        return "the host name is not known"
     return text.strip() or "no answer"
 
 
@@ -146,13 +184,13 @@ def summary(failures: Mapping[str, SourceError]) -> SourceError:
 
     SourceRefused when all refused, otherwise SourceUnavailable: a retry may help.
     """
-    told = [f"{address}: {failures[address].what}" for address in sorted(failures)]
+    reasons = [f"{address}: {failures[address].what}" for address in sorted(failures)]
     refused = bool(failures) and all(isinstance(each, SourceRefused) for each in failures.values())
     if refused:
         hints = {each.hint: None for each in failures.values() if each.hint}
         return SourceRefused(
-            f"etcd refused the connection: {', '.join(told)}", kept=KEPT, hint="; ".join(hints)
+            f"etcd refused the connection: {', '.join(reasons)}", kept=KEPT, hint="; ".join(hints)
         )
     return SourceUnavailable(
-        f"no etcd node answers: {', '.join(told) or 'none was tried in time'}", kept=KEPT
+        f"no etcd node answers: {', '.join(reasons) or 'none was tried in time'}", kept=KEPT
     )

@@ -1,7 +1,7 @@
 """
 Keys kept alive under etcd leases: granted, refreshed over one stream, claimed, revoked.
 
-Shell over the channel; when to grant, to put and to give up is decided in registration. Every
+Shell over the channel; when to grant, put and give up is decided in registration. Every
 call is bounded by CALL_S, or the options' request timeout if that is less, however many
 endpoints there are. A call that was not answered is made again, which is safe here: granting
 twice leaves a lease that runs out, the other writes are guarded by a compare or do the same
@@ -17,8 +17,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from pyconfd.backends.base import KeptAlive, LeaseLife, Mine, SourceOptions
-from pyconfd.backends.etcd.channel import EtcdChannel, Link
+from pyconfd.backends.etcd.channel import EtcdChannel
 from pyconfd.backends.etcd.errors import Remedy
+from pyconfd.backends.etcd.link import Link
 from pyconfd.backends.etcd.listing import Span, decode, encode, list_spans
 from pyconfd.backends.etcd.protobuf import load_grpc, message
 from pyconfd.errors import KeyTaken, LeaseLost, SourceUnavailable
@@ -32,8 +33,10 @@ _EQUAL, _CREATE, _MOD = 0, 1, 2
 
 class EtcdLeases:
     """
-    A LeaseRegistry over etcd. kept_alive and broken (the heartbeat stream ended by itself: the
-    store may come back without the leases) are called from the stream's thread; must not block.
+    A LeaseRegistry over etcd. Both callbacks come from the stream's thread and must not block.
+
+    kept_alive: an answer to a heartbeat.
+    broken: the heartbeat stream ended by itself: the store may come back without the leases.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class EtcdLeases:
         self._kept_alive = kept_alive
         self._broken = broken
         self._lock = threading.Lock()
-        self._heart: _Heart | None = None
+        self._heartbeats: _Heartbeats | None = None
 
     def grant(self, ttl_s: int) -> int:
         """A new lease; etcd may raise a TTL that is too short for it."""
@@ -56,19 +59,21 @@ class EtcdLeases:
 
     def keep_alive(self, leases: Sequence[int]) -> None:
         """
-        One heartbeat for each. A stream that is broken, or that leaves heartbeats without an
+        One heartbeat for each. A stream that is broken, or on which heartbeats stay without an
         answer, is given up first and another member is asked.
         """
         with self._lock:
-            heart = self._heart
-            if heart is not None and not heart.well:
-                heart.close()
-                self._channel.forget_token()  # it may be what the silence is about
-                self._channel.drop(heart.link)
-                heart = self._heart = None
-            if heart is None:
-                heart = self._heart = _Heart(self._channel, self._kept_alive, self._broken)
-            heart.beat(leases)
+            heartbeats = self._heartbeats
+            if heartbeats is not None and not heartbeats.healthy:
+                heartbeats.close()
+                self._channel.login.forget()  # it may be the reason for the silence
+                self._channel.drop(heartbeats.link)
+                heartbeats = self._heartbeats = None
+            if heartbeats is None:
+                heartbeats = self._heartbeats = _Heartbeats(
+                    self._channel, self._kept_alive, self._broken
+                )
+            heartbeats.send(leases)
 
     def claim(self, key: str, value: bytes, lease: int, mine: Mine) -> None:
         put = message("PutRequest")(key=encode(key), value=value, lease=lease)
@@ -76,10 +81,10 @@ class EtcdLeases:
         for _ in range(CLAIM_TRIES):
             if there is not None:
                 if there.lease == lease and there.value == value:
-                    return  # an earlier try that was not answered had done it
+                    return  # an earlier try, whose answer was lost, has done it
                 if not mine(there):
                     raise KeyTaken(
-                        "the key belongs to somebody else",
+                        "the key belongs to another registration",
                         where=key,
                         hint="another id, or --takeover",
                     )
@@ -136,12 +141,12 @@ class EtcdLeases:
     def close(self) -> None:
         self._channel.close()
         with self._lock:
-            heart, self._heart = self._heart, None
-        if heart is not None:
-            heart.close()
+            heartbeats, self._heartbeats = self._heartbeats, None
+        if heartbeats is not None:
+            heartbeats.close()
 
     def _put_if(self, put: Any, there: KeyValue | None) -> tuple[bool, KeyValue | None]:
-        """Put if the key is as `there` says; whether it was done, else what stands there."""
+        """Put if the key is still as in `there`; whether that was so, and if not, what is there."""
         compare, operation = message("Compare"), message("RequestOp")
         if there is None:
             guard = compare(key=put.key, result=_EQUAL, target=_CREATE, create_revision=0)
@@ -149,11 +154,11 @@ class EtcdLeases:
             guard = compare(
                 key=put.key, result=_EQUAL, target=_MOD, mod_revision=there.mod_revision
             )
-        look = message("RangeRequest")(key=put.key)
+        read = message("RangeRequest")(key=put.key)
         transaction = message("TxnRequest")(
             compare=[guard],
             success=[operation(request_put=put)],
-            failure=[operation(request_range=look)],
+            failure=[operation(request_range=read)],
         )
         answer = self._call("KV/Txn", transaction, decode(put.key))
         if answer.succeeded:
@@ -169,7 +174,7 @@ def _key_value(kv: Any) -> KeyValue:
     return KeyValue(decode(kv.key), kv.value, kv.mod_revision, kv.lease)
 
 
-class _Heart:
+class _Heartbeats:
     """One keep-alive stream for all leases, with a thread that reads the answers."""
 
     def __init__(
@@ -188,12 +193,12 @@ class _Heart:
         self._thread.start()
 
     @property
-    def well(self) -> bool:
-        """Neither ended nor silent to a heartbeat."""
+    def healthy(self) -> bool:
+        """Neither ended nor without an answer for too long."""
         since = self._waiting_since
         return not self._ended and not (since and time.monotonic() - since > CALL_S)
 
-    def beat(self, leases: Sequence[int]) -> None:
+    def send(self, leases: Sequence[int]) -> None:
         if leases and not self._waiting_since:
             self._waiting_since = time.monotonic()
         request = message("LeaseKeepAliveRequest")
@@ -220,8 +225,8 @@ class _Heart:
                 if not self._closing:
                     self._kept_alive(int(answer.ID), int(answer.TTL))
         except grpc.RpcError as error:
-            if self._channel.translate(self.link, error).remedy is Remedy.LOG_IN:
-                self._channel.forget_token()
+            if self.link.translate(error).remedy is Remedy.LOG_IN:
+                self._channel.login.forget()
         self._ended = True
         self._requests.put(None)
         if not self._closing:

@@ -33,8 +33,10 @@ class Span:
     """
     One etcd range [start, end) for a prefix.
 
-    It also holds siblings such as /app-x beside /app; they are dropped at the door. below:
-    only what is below the prefix, for users who may not read the key of the prefix itself.
+    It also holds siblings such as /app-x beside /app; they are dropped when they are read.
+
+    prefix: a key path.
+    below: only what is below the prefix, for users who may not read its own key.
     """
 
     prefix: str
@@ -52,8 +54,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """A page to be asked for: of which span, from which key on, how many keys."""
+class _Page:
+    """
+    A page to be asked for.
+
+    span: of which span.
+    start: from which key on.
+    limit: how many keys at most.
+    """
 
     span: Span
     start: bytes
@@ -62,7 +70,12 @@ class _Ask:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What listing gives: which store, at which revision, what."""
+    """
+    Everything at one revision.
+
+    cluster_id: of the store.
+    keys: with their values, in order of key within each span.
+    """
 
     cluster_id: int
     revision: int
@@ -93,7 +106,7 @@ def list_spans(
     """
     Every key of the spans at one revision.
 
-    progress: told the number of keys so far, about once a second, when it takes longer.
+    progress: called with the number of keys so far, about once a second, when it takes longer.
     Raises SourceRefused naming prefix and user when one may not be read, SourceUnavailable.
     """
     reader = _Reader(channel, time.monotonic() + timeout_s, serializable, progress)
@@ -119,7 +132,7 @@ class _Reader:
         self._deadline = deadline
         self._serializable = serializable
         self._progress = progress
-        self._told = time.monotonic()
+        self._reported_s = time.monotonic()
         self.start_over()
 
     def start_over(self) -> None:
@@ -131,40 +144,40 @@ class _Reader:
         for first in range(0, len(spans), TXN_RANGES):
             part = spans[first : first + TXN_RANGES]
             size = max(LEAST_FIRST_PAGE, FIRST_PAGE // len(part))
-            asks = [_Ask(span, span.start, size) for span in part]
-            while asks:
-                answers = self._pages(asks)
-                for ask, answer in zip(asks, answers, strict=True):
-                    self._keys += key_values(ask.span, answer.kvs)
-                asks = _next_asks(asks, answers)
-                self._tell()
+            pages = [_Page(span, span.start, size) for span in part]
+            while pages:
+                answers = self._read_pages(pages)
+                for page, answer in zip(pages, answers, strict=True):
+                    self._keys += key_values(page.span, answer.kvs)
+                pages = _next_pages(pages, answers)
+                self._report()
         return Listing(self._cluster, self._revision, tuple(self._keys))
 
-    def _pages(self, asks: Sequence[_Ask]) -> Sequence[Any]:
+    def _read_pages(self, pages: Sequence[_Page]) -> Sequence[Any]:
         """A page of each, in one call and so at one revision from the first call on."""
-        if len(asks) == 1:
-            return [self._page(asks[0])]
+        if len(pages) == 1:
+            return [self._read_page(pages[0])]
         operation = message("RequestOp")
         transaction = message("TxnRequest")(
-            success=[operation(request_range=self._request(ask)) for ask in asks]
+            success=[operation(request_range=self._request(page)) for page in pages]
         )
         try:
             answer = self._call("KV/Txn", transaction, "")
         except (SourceRefused, StoreFull):
             # The store does not say which one it refused: ask for each. And etcd before 3.6 takes
             # any transaction for a write when it is full (its CHANGELOG-3.6, #13435).
-            return [self._page(ask) for ask in asks]
+            return [self._read_page(page) for page in pages]
         return [each.response_range for each in answer.responses]
 
-    def _page(self, ask: _Ask) -> Any:
+    def _read_page(self, page: _Page) -> Any:
         """One page, at the revision of the first call."""
-        return self._call("KV/Range", self._request(ask), ask.span.prefix)
+        return self._call("KV/Range", self._request(page), page.span.prefix)
 
-    def _request(self, ask: _Ask) -> Any:
+    def _request(self, page: _Page) -> Any:
         return message("RangeRequest")(
-            key=ask.start,
-            range_end=ask.span.end,
-            limit=ask.limit,
+            key=page.start,
+            range_end=page.span.end,
+            limit=page.limit,
             revision=self._revision,
             serializable=self._serializable,
         )
@@ -180,23 +193,23 @@ class _Reader:
             raise RevisionCompacted("another cluster answered between two pages", revision=0)
         return answer
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         now = time.monotonic()
-        if self._progress is not None and now - self._told >= PROGRESS_AFTER_S:
-            self._told = now
+        if self._progress is not None and now - self._reported_s >= PROGRESS_AFTER_S:
+            self._reported_s = now
             self._progress(len(self._keys))
 
 
-def _next_asks(asks: Sequence[_Ask], answers: Sequence[Any]) -> list[_Ask]:
+def _next_pages(pages: Sequence[_Page], answers: Sequence[Any]) -> list[_Page]:
     """What is left of each: pages that share PAGE_BYTES, by the size of the keys so far."""
-    left = [pair for pair in zip(asks, answers, strict=True) if pair[1].more]
+    left = [pair for pair in zip(pages, answers, strict=True) if pair[1].more]
     return [
-        _Ask(
-            ask.span,
+        _Page(
+            page.span,
             answer.kvs[len(answer.kvs) - 1].key + b"\0",
-            _next_limit(ask.limit, answer.ByteSize(), PAGE_BYTES // len(left)),
+            _next_limit(page.limit, answer.ByteSize(), PAGE_BYTES // len(left)),
         )
-        for ask, answer in left
+        for page, answer in left
     ]
 
 
@@ -237,7 +250,7 @@ def _made(kvs: Any) -> list[KeyValue]:
 
     The hot loop of a large listing. A frozen class sets its fields through object.__setattr__,
     which is most of the time; so plain objects of the same layout are filled and become
-    KeyValues afterwards. The collector does not look again and again at what is new and stays.
+    KeyValues afterwards. The collector is off meanwhile: it would scan the new objects again and again.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -258,7 +271,7 @@ def _made(kvs: Any) -> list[KeyValue]:
 
 
 def _clean(made: list[_Plain]) -> None:
-    """Make key paths of the keys, where any is none already."""
+    """Make key paths of the keys, unless all are already."""
     joined = "\n".join([each.key for each in made]) + "\n"
     if "//" in joined or "/\n" in joined:
         for each in made:

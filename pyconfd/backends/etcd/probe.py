@@ -1,72 +1,123 @@
 """
-Asking a member for the store's revision beside its stream: silence there is not health. And who
-the other members are. Shell.
+Asking a member beside its stream: for the store's revision, because silence on the stream does not
+prove health, and for the other members.
 
-When to ask, and what the answer means, is in etcd_follow.py and cursor.py.
+What an answer means is in cursor.py. Shell.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from pyconfd.backends.etcd.channel import EtcdChannel, Link
+from pyconfd.backends.etcd.errors import FailedCall, Remedy
 from pyconfd.backends.etcd.protobuf import load_grpc, message
-from pyconfd.backends.etcd.stream import Stream
-from pyconfd.errors import PyconfdError
+from pyconfd.backends.etcd.stream import ProbeResult, Stream
+from pyconfd.backends.etcd.watch_session import WatchSession
+from pyconfd.errors import PyconfdError, SourceError
+
+# A healthy member answers in milliseconds; this is how long an answer is waited for.
+ANSWER_S = 3.0
+# A probe that found the stream behind is repeated after this.
+AGAIN_S = 1.0
+# With --refresh-members: probes between two questions for the members.
+PROBES_PER_REFRESH = 12
+# Events of other keys between two probes that make one watch over everything too expensive.
+FOREIGN_PER_PROBE = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
-    """A probe's answer, or grpc's error."""
-
-    stream: Stream
-    answer: Any
-    error: Any
-
-
-def look(
-    channel: EtcdChannel,
-    stream: Stream,
-    key: bytes,
-    timeout_s: float,
-    tell: Callable[[ProbeResult], None],
-) -> bool:
+class StreamProbe:
     """
-    Read a key over the stream's connection; the answer is told from a thread of grpc's.
+    The probes beside one stream; their results come to the session's inbox.
 
-    False when not even the question can be put.
+    prefix: the one whose right the probe needs.
     """
-    grpc = load_grpc()
 
-    def seen(future: Any) -> None:
-        error = future if future.cancelled() else future.exception()
-        tell(ProbeResult(stream, None if error else future.result(), error))
+    def __init__(self, session: WatchSession, stream: Stream) -> None:
+        self._session = session
+        self._stream = stream
+        self._pending = False
+        self._refused = ""  # the reported refusal; the stream may go on
+        self.prefix = ""
 
-    try:
-        future = stream.link.unary("KV/Range").future(
-            message("RangeRequest")(key=key, keys_only=True),
-            timeout=timeout_s,
-            metadata=channel.metadata(stream.link),
-        )
-    except (grpc.RpcError, ValueError, PyconfdError):
+    def start(self, now_s: float) -> None:
+        """The stream begins."""
+        self._session.probe_at_s = now_s + self._session.options.probe_interval_s
+        self._session.foreign_events = 0
+
+    def wants_separate(self) -> bool:
+        """Whether most of what the one watch over everything brings is not ours. Starts a count."""
+        session = self._session
+        foreign_events, session.foreign_events = session.foreign_events, 0
+        if foreign_events < FOREIGN_PER_PROBE or session.separate or len(session.spans) == 1:
+            return False
+        session.separate = True
+        return True
+
+    def ask_revision(self, now_s: float) -> bool:
+        """
+        Read a key over the stream's connection, unless an answer is awaited already.
+
+        False when not even the question can be sent.
+        """
+        session, stream = self._session, self._stream
+        session.probe_at_s = now_s + session.options.probe_interval_s
+        if self._pending:
+            return True
+        key, self.prefix = session.probe_key()
+
+        def done(future: Any) -> None:
+            error = future if future.cancelled() else future.exception()
+            session.inbox.put(ProbeResult(stream, None if error else future.result(), error))
+
+        try:
+            future = self._call("KV/Range", message("RangeRequest")(key=key, keys_only=True))
+        except (load_grpc().RpcError, ValueError, PyconfdError):
+            return False
+        self._pending = True
+        future.add_done_callback(done)
+        return True
+
+    def ended(self) -> None:
+        """The answer is there, or an error."""
+        self._pending = False
+
+    def repeat_soon(self, now_s: float) -> None:
+        """The store is ahead of the stream."""
+        self._session.probe_at_s = min(self._session.probe_at_s, now_s + AGAIN_S)
+
+    def failed(self, call: FailedCall) -> bool:
+        """Whether the stream has to be left, too; a refusal is reported once."""
+        if call.remedy is Remedy.ELSEWHERE:
+            return True
+        if call.remedy is Remedy.LOG_IN and self._session.options.username:
+            return False  # the next one comes with a new token
+        if isinstance(call.error, SourceError) and call.error.what != self._refused:
+            # Such as a right that was taken away, or authentication that was switched on. The
+            # stream may bring changes for as long as it lives.
+            self._refused = call.error.what
+            self._session.report_lost(call.error)
         return False
-    future.add_done_callback(seen)
-    return True
 
+    def refresh_members(self, now_s: float) -> None:
+        """Now and then: members are replaced one by one, and at last no known one would be left."""
+        session = self._session
+        if not session.options.refresh_members or now_s < session.members_at_s:
+            return
+        session.members_at_s = now_s + PROBES_PER_REFRESH * session.options.probe_interval_s
 
-def ask_members(channel: EtcdChannel, link: Link, timeout_s: float) -> None:
-    """Ask a member who the others are; the channel learns it. A failure costs that knowledge."""
+        def done(future: Any) -> None:
+            if not future.cancelled() and not future.exception():
+                members = future.result().members
+                urls = (url for member in members for url in member.clientURLs)
+                session.channel.learn_members(urls)
 
-    def told(future: Any) -> None:
-        if not future.cancelled() and not future.exception():
-            members = future.result().members
-            channel.learn_members(url for member in members for url in member.clientURLs)
+        with contextlib.suppress(load_grpc().RpcError, ValueError, PyconfdError):
+            future = self._call("Cluster/MemberList", message("MemberListRequest")())
+            future.add_done_callback(done)
 
-    with contextlib.suppress(load_grpc().RpcError, ValueError, PyconfdError):
-        future = link.unary("Cluster/MemberList").future(
-            message("MemberListRequest")(), timeout=timeout_s, metadata=channel.metadata(link)
-        )
-        future.add_done_callback(told)
+    def _call(self, name: str, request: Any) -> Any:
+        """A call over the stream's connection, as grpc's future. Its callbacks have own threads."""
+        link = self._stream.link
+        metadata = self._session.channel.login.metadata(link)
+        return link.unary(name).future(request, timeout=ANSWER_S, metadata=metadata)

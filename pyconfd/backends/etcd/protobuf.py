@@ -1,5 +1,5 @@
 """
-The one door to grpc and protobuf: message classes and method descriptions, made of etcd3's.
+The only import of grpc and protobuf: message classes and method descriptions, made of etcd3's.
 
 The generated code inside etcd3 0.12.0 refuses every protobuf above 3.20. The descriptors in it
 are sound, so they are read from the installed package as text, without importing it, and made
@@ -66,10 +66,10 @@ _alone = False
 
 def own_this_process() -> None:
     """
-    Say that nobody else in this process uses grpc or asyncio: the command line calls this.
+    Declare that nothing else in this process uses grpc or asyncio: the command line calls this.
 
     grpc imports asyncio for its asynchronous half, which is not used here and costs 40 of its
-    90 ms of CPU at every start. In somebody else's process that half must stay usable.
+    90 ms of CPU at every start. In a host program that half must stay usable.
     """
     global _alone
     _alone = True

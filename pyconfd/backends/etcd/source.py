@@ -1,8 +1,7 @@
 """
 etcd as a source: one list at one revision, one stream from the next.
 
-Shell; the parts are in the files beside it: etcd_channel (members, login), etcd_read (lists),
-etcd_watch (following), etcd_errors (words).
+Shell; the parts are in the files beside it: channel (members), listing, watch (following).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd.channel import EtcdChannel
 from pyconfd.backends.etcd.listing import Listing, Span, list_spans
 from pyconfd.backends.etcd.protobuf import message
-from pyconfd.errors import SourceError, SourceRefused
+from pyconfd.errors import SourceCause, SourceError, SourceRefused
 from pyconfd.model.keys import Listed
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class EtcdSource:
 
         if not prefixes:
             raise SourceRefused("nothing to follow: no prefix was given")
-        # A channel of its own, so that stopping a watch cannot end somebody else's call.
+        # A channel of its own, so that stopping a watch cannot end another one's call.
         channel = EtcdChannel(self._options)
         made = EtcdWatch(self.name, channel, prefixes, lister, put, self._options)
         made.start()
@@ -66,7 +65,7 @@ class EtcdSource:
                 channel, spans, timeout_s=timeout_s, serializable=serializable, progress=_progress
             )
         except SourceRefused as error:
-            if "no permission" not in error.what or not self._narrow(channel, spans):
+            if error.cause is not SourceCause.NO_PERMISSION or not self._narrow(channel, spans):
                 raise
             return self._read(channel, prefixes, timeout_s)
         return page, spans
@@ -88,7 +87,7 @@ class EtcdSource:
         return found
 
     def _refresh_members(self, channel: EtcdChannel) -> None:
-        """Take in the members the cluster tells of; a refusal costs only that knowledge."""
+        """Use the members that the cluster names, too; if it refuses, only those known so far."""
         if not self._options.refresh_members:
             return
         try:

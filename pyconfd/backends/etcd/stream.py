@@ -1,7 +1,7 @@
 """
 One watch stream to one member: opened, read by a thread, ended. It knows no position.
 
-Everything that comes is told as Said, and at last one Over, all in that thread. Shell.
+Every response is put as a StreamResponse, and at last one StreamEnded, all in that thread. Shell.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from pyconfd.backends.etcd.channel import EtcdChannel, Link
+from pyconfd.backends.etcd.channel import EtcdChannel
+from pyconfd.backends.etcd.link import Link
 from pyconfd.backends.etcd.protobuf import load_grpc, message
 
 JOIN_S = 2.0
@@ -29,12 +30,26 @@ class StreamResponse:
 @dataclass(frozen=True, slots=True)
 class StreamEnded:
     """
-    The stream ended; error is grpc's, or None when the server ended it without one.
+    The stream ended.
 
-    Or it is what went wrong in the thread while something was told.
+    error: grpc's, None when the server ended it without one, or what `put` raised.
     """
 
     stream: Stream
+    error: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """
+    A question that was asked beside the stream has ended.
+
+    answer: the response, None after an error.
+    error: grpc's, or None.
+    """
+
+    stream: Stream
+    answer: Any
     error: Any
 
 
@@ -42,11 +57,11 @@ class Stream:
     """A bidirectional Watch call with one watch per range, all starting at one revision."""
 
     def __init__(
-        self, channel: EtcdChannel, link: Link, tell: Callable[[StreamResponse | StreamEnded], None]
+        self, channel: EtcdChannel, link: Link, put: Callable[[StreamResponse | StreamEnded], None]
     ) -> None:
         self.link = link
         self._channel = channel
-        self._tell = tell
+        self._put = put
         self._requests: SimpleQueue[Any] = SimpleQueue()
         self._call: Any = None
         self._thread = threading.Thread(target=self._read, name="etcd-stream", daemon=True)
@@ -94,11 +109,11 @@ class Stream:
         error: Exception | None = None
         try:
             for response in self._call:
-                self._tell(StreamResponse(self, response))
+                self._put(StreamResponse(self, response))
         except grpc.RpcError as failure:
             error = failure
-        except Exception as failure:  # noqa: BLE001  (top of the thread; raised by who follows)
+        except Exception as failure:  # noqa: BLE001  (top of the thread; the follower raises it)
             error = failure
         # The feeder of the requests would wait for ever for the next one.
         self._requests.put(None)
-        self._tell(StreamEnded(self, error))
+        self._put(StreamEnded(self, error))

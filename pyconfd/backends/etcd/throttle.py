@@ -1,14 +1,14 @@
 """
-When a stream brings more messages than are worth being taken one by one.
+When a stream brings more messages than are worth taking one by one.
 
 etcd sends one message per revision to a watch that is up to date, and each costs the receiver
 some 65 us of CPU, whatever is in it. A watch that is behind gets up to 1,000 revisions in one
 message, at the next of the rounds that the server makes every 100 ms (server/mvcc, from 3.4 to
 3.6: syncWatchersLoop, watchBatchMaxRevs). So in a storm the stream is left for a moment and
-resumed where it was: the server then gathers what happened meanwhile. Nothing is lost by that
-but a tenth of a second, and only while the storm lasts.
+resumed where it was: the server then gathers what happened meanwhile. That costs nothing but a
+tenth of a second, and only while the storm lasts.
 
-Pure: `heard(pace, ...)` gives the next state and what to do. No clock is read.
+Pure: `on_message(state, ...)` gives the next state and what to do. No clock is read.
 
     Flowing   CROWD messages came within WINDOW_S          Resting   rest
     Flowing   fewer                                        Flowing   stay
@@ -35,13 +35,13 @@ REST_S = 0.02
 # A message that comes later than this after a rest began was not waiting for the stream.
 LATE_S = 0.5
 # The most revisions that etcd puts into one message, and so 10,000 a second at most for a watch
-# that is behind: one that is this far behind would be told for seconds what is past.
+# that is behind: one that is this far behind would be sent old changes for seconds.
 FULL = 1_000
 FAR = 50_000
 
 
 class Advice(Enum):
-    """What to do after a message was handed on."""
+    """What to do after a message was delivered."""
 
     STAY = "stay"
     REST = "rest"
@@ -51,9 +51,9 @@ class Advice(Enum):
 @dataclass(frozen=True, slots=True)
 class ThrottleState:
     """
-    resting: what comes next may have been gathered by the server. messages: counted when not.
-
+    resting: what comes next may have been gathered by the server.
     since_s: when the rest or the count began, seconds monotonic.
+    messages: counted while not resting.
     """
 
     resting: bool = False
@@ -61,27 +61,27 @@ class ThrottleState:
     messages: int = 0
 
 
-def heard(
-    pace: ThrottleState, now_s: float, revisions: int, behind: int
+def on_message(
+    state: ThrottleState, now_s: float, revisions: int, behind: int
 ) -> tuple[ThrottleState, Advice]:
     """
-    A message with events came and was handed on.
+    A message with events was delivered.
 
     revisions: how many are in it. behind: by how many the store was ahead when it was sent.
     """
     if revisions >= FULL and behind >= FAR:
         return ThrottleState(since_s=now_s), Advice.LIST
-    if pace.resting:
-        return _resumed(pace, now_s, revisions)
-    if now_s - pace.since_s > WINDOW_S:
+    if state.resting:
+        return _resumed(state, now_s, revisions)
+    if now_s - state.since_s > WINDOW_S:
         return ThrottleState(since_s=now_s, messages=1), Advice.STAY
-    if pace.messages + 1 < CROWD:
-        return ThrottleState(since_s=pace.since_s, messages=pace.messages + 1), Advice.STAY
+    if state.messages + 1 < CROWD:
+        return ThrottleState(since_s=state.since_s, messages=state.messages + 1), Advice.STAY
     return ThrottleState(resting=True, since_s=now_s), Advice.REST
 
 
-def _resumed(pace: ThrottleState, now_s: float, revisions: int) -> tuple[ThrottleState, Advice]:
-    if revisions < FEW or now_s - pace.since_s > LATE_S:
+def _resumed(state: ThrottleState, now_s: float, revisions: int) -> tuple[ThrottleState, Advice]:
+    if revisions < FEW or now_s - state.since_s > LATE_S:
         return ThrottleState(since_s=now_s, messages=1), Advice.STAY
     advice = Advice.REST if revisions < FULL else Advice.STAY
     return ThrottleState(resting=True, since_s=now_s), advice

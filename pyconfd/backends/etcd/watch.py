@@ -1,11 +1,11 @@
 """
-Following etcd: carries out what the cursor decides, and says what came of it.
+Following etcd: carries out what the cursor decides, and reports the results.
 
-One thread owns the session. While a stream is open, its reader hands on events, in turn with that
+One thread owns the session. While a stream is open, its reader delivers events, in turn with that
 thread; everything else comes to the inbox. All waits are for the inbox or for calls that closing
 the channel ends, so stopping is prompt.
 
-Shell; decisions are in cursor.py and pace.py, the open stream in etcd_follow.py.
+Shell; decisions are in cursor.py and throttle.py, the open stream in follower.py.
 """
 
 from __future__ import annotations
@@ -16,14 +16,22 @@ from typing import Any
 
 from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd import cursor as at
-from pyconfd.backends.etcd.channel import EtcdChannel, Link
-from pyconfd.backends.etcd.follower import ANSWER_S, Follower
+from pyconfd.backends.etcd.channel import EtcdChannel
+from pyconfd.backends.etcd.follower import Follower
+from pyconfd.backends.etcd.link import Link
 from pyconfd.backends.etcd.listing import Listing, Span
+from pyconfd.backends.etcd.probe import ANSWER_S
 from pyconfd.backends.etcd.protobuf import message
 from pyconfd.backends.etcd.throttle import REST_S
 from pyconfd.backends.etcd.watch_session import WatchSession
-from pyconfd.errors import RevisionCompacted, SourceError, SourceRefused, SourceUnavailable
-from pyconfd.model.keys import Listed, Lost
+from pyconfd.errors import (
+    RevisionCompacted,
+    SourceCause,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+)
+from pyconfd.model.keys import Listed, ListOccasion, Lost
 
 LIST_S = 60.0
 # A thread that waits for a name server cannot be woken; it puts nothing and ends by itself.
@@ -38,7 +46,7 @@ class EtcdWatch:
     """
     A watch over prefixes. The channel is its own: `stop` closes it.
 
-    Started by `start`. A failure is told once and the same command tried again.
+    Started by `start`. A failure is reported once and the same command tried again.
     """
 
     def __init__(
@@ -52,7 +60,7 @@ class EtcdWatch:
     ) -> None:
         self._session = WatchSession(name, channel, prefixes, put, options)
         self._lister = lister
-        self._rested: Link | None = None  # whose stream was left for a moment
+        self._resting_link: Link | None = None  # whose stream was left for a moment
         self._thread = threading.Thread(target=self._run, name=f"{name}-watch", daemon=True)
 
     # From any thread
@@ -71,25 +79,25 @@ class EtcdWatch:
     def _run(self) -> None:
         session = self._session
         try:
-            command: at.Command | None = at.List("start")
+            command: at.Command | None = at.List("start", first=True)
             while command is not None and not session.stopping:
                 command = self._carry_out(command)
         except Exception as error:
             if session.stopping:
                 return  # a call on the channel that was closed just then
-            # The top of the thread: its death must be heard.
+            # The top of the thread: its death must be reported.
             import logging
 
             logging.getLogger(__name__).exception("the watch of %s ended", session.name)
-            session.say(Lost(session.name, SourceUnavailable(f"the watch ended: {error!r}")))
+            session.send(Lost(session.name, SourceUnavailable(f"the watch ended: {error!r}")))
 
     def _carry_out(self, command: at.Command) -> at.Command | None:
         """One command; gives the next one, None when stopped."""
         session = self._session
         try:
             match command:
-                case at.List(reason):
-                    return self._list(reason)
+                case at.List():
+                    return self._list(command)
                 case at.Verify(revision):
                     return session.step(self._verify(revision))
                 case at.Follow(start):
@@ -97,20 +105,30 @@ class EtcdWatch:
                 case _:
                     raise AssertionError(command)
         except SourceError as error:
-            session.lose(error)
+            session.report_lost(error)
             session.pause_after(error)
         return command
 
-    def _list(self, reason: str) -> at.Command | None:
+    def _list(self, command: at.List) -> at.Command | None:
         session = self._session
-        self._reach()
+        self._find_member()
         page, session.spans = self._lister(session.channel, LIST_S)
         session.history.listed(page.keys)
-        session.well()
-        session.say(Listed(session.name, page.cluster_id, page.revision, page.keys, reason))
+        session.recovered()
+        occasion = ListOccasion.START if command.first else ListOccasion.RELIST
+        session.send(
+            Listed(
+                session.name,
+                page.cluster_id,
+                page.revision,
+                page.keys,
+                command.reason,
+                occasion,
+            )
+        )
         return session.step(at.ListedAt(page.cluster_id, page.revision))
 
-    def _reach(self) -> None:
+    def _find_member(self) -> None:
         """Find out within seconds whether any member answers, before the long time of a list."""
         session = self._session
         try:
@@ -130,32 +148,32 @@ class EtcdWatch:
 
     def _verify(self, revision: int) -> at.Message:
         """
-        Whether the store, as of `revision`, is the one that we know (etcd_history.py).
+        Whether the store, as of `revision`, is the one that we know (continuity.py).
 
         After a rest in a storm, over the connection of before, only the last change is asked for.
         """
-        rested, self._rested = self._rested, None
+        link, self._resting_link = self._resting_link, None
         try:
-            reason = self._differs(revision, whole=rested is None)
-            if rested and not reason and self._session.channel.link() is not rested:
-                reason = self._differs(revision, whole=True)
+            reason = self._differs(revision, full=link is None)
+            if link and not reason and self._session.channel.link() is not link:
+                reason = self._differs(revision, full=True)
         except RevisionCompacted as error:
             reason = error.what
         except SourceRefused as error:
-            if "no permission" not in error.what:
+            if error.cause is not SourceCause.NO_PERMISSION:
                 raise
-            # The mark may be a stranger's. The listing knows what may be read, and names the rest.
+            # The last event may be of any key. The listing finds out what may be read.
             reason = "what may be read has changed"
         return at.Verified(same=not reason, reason=reason)
 
-    def _differs(self, revision: int, *, whole: bool) -> str:
-        """In what it is not the store that we know, or ""."""
+    def _differs(self, revision: int, *, full: bool) -> str:
+        """In what it differs from the store that we know, or ""."""
         session = self._session
-        for wanted, as_known in session.history.questions(session.spans, revision, whole=whole):
-            answer = self._ask(wanted)
+        for request, is_as_known in session.history.questions(session.spans, revision, full=full):
+            answer = self._ask(request)
             if answer.header.cluster_id != session.cursor.cluster_id:
                 return "another cluster answers"
-            if not as_known(answer):
+            if not is_as_known(answer):
                 return "the store has another history (wiped or restored)"
         return ""
 
@@ -166,10 +184,10 @@ class EtcdWatch:
             return follower.run(start)
         finally:
             follower.stream.close()
-            if not follower.clean:
+            if not follower.keep_link:
                 channel.drop(follower.stream.link)
-            if follower.tired:
-                self._rested = follower.stream.link
-                self._session.rest(REST_S)
+            if follower.resting:
+                self._resting_link = follower.stream.link
+                self._session.pause(REST_S)
             else:
-                self._session.broke(follower.broken)
+                self._session.stream_ended(follower.broken)

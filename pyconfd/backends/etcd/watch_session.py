@@ -1,8 +1,8 @@
 """
-What a watch of etcd remembers and how it speaks: shared by its commands and its stream.
+What a watch of etcd remembers, and how it reports: shared by its commands and its stream.
 
-Used by the watch's thread and, in turn with it, the stream's (etcd_follow.py), but for the inbox
-and the two wishes (stop, list) that any thread may put.
+Used by the watch's thread and, in turn with it, the stream's (follower.py), but for the inbox and
+`stop`, which are for any thread.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pyconfd.backends.etcd import cursor as at
 from pyconfd.backends.etcd.batches import PrefixFilter
 from pyconfd.backends.etcd.channel import EtcdChannel
 from pyconfd.backends.etcd.continuity import Continuity
+from pyconfd.backends.etcd.errors import CallContext, permission_denied, translate
+from pyconfd.backends.etcd.link import Link
 from pyconfd.backends.etcd.listing import Span, decode
-from pyconfd.backends.etcd.probe import ProbeResult
-from pyconfd.backends.etcd.stream import StreamEnded, StreamResponse
+from pyconfd.backends.etcd.stream import ProbeResult, StreamEnded, StreamResponse
 from pyconfd.backends.etcd.throttle import ThrottleState
 from pyconfd.errors import SourceError, SourceRefused
 from pyconfd.model.keys import Lost, Progressed, SourceMessage, is_under
@@ -30,7 +31,7 @@ MOST_PATIENCE = 4
 
 
 class Wake:
-    """Somebody wants attention: stop, or a fresh list."""
+    """The watch's thread is to look at what has changed: it was stopped, or the stream ended."""
 
 
 Item = StreamResponse | StreamEnded | ProbeResult | Wake
@@ -38,12 +39,16 @@ Item = StreamResponse | StreamEnded | ProbeResult | Wake
 
 class WatchSession:
     """
-    cursor: where the watch stands. history: what is known of the store there.
-    separate: one watch for each span, because one over everything is refused or too dear.
-    refusals: how often in a row the server ended a watch that it had taken, read_again: whether
-    everything was listed for that. breaks: how many streams in a row broke as soon as they were
-    opened. probe_at_s: when the store is to be asked beside the stream, members_at_s: when for its
-    members. foreign_events: events of others since the last probe.
+    cursor: where the watch stands.
+    history: what is known of the store there.
+    throttle: whether the stream was left for a moment, and how much it brings.
+    separate: one watch for each span, because one over everything is refused or too expensive.
+    refusals: how often in a row the server ended a watch that it had taken.
+    relisted: whether everything was listed because of that.
+    broken_streams: how many in a row broke as soon as they were opened.
+    probe_at_s: when the store is to be asked beside the stream.
+    members_at_s: when it is to be asked for its members.
+    foreign_events: so many events of keys that are not ours since the last probe.
     """
 
     def __init__(
@@ -57,25 +62,25 @@ class WatchSession:
         self.name = name
         self.channel = channel
         self.options = options
-        self.door = PrefixFilter(prefixes)
+        self.wanted = PrefixFilter(prefixes)
         self.spans: Sequence[Span] = [Span(prefix) for prefix in prefixes]
         self.separate = False
         self.refusals = 0
-        self.read_again = False
-        self.breaks = 0
+        self.relisted = False
+        self.broken_streams = 0
         self.inbox: SimpleQueue[Item] = SimpleQueue()
         self.cursor = at.Cursor()
-        self.pace = ThrottleState()
+        self.throttle = ThrottleState()
         self.probe_at_s = 0.0
         self.members_at_s = 0.0
         self.foreign_events = 0
         self.history = Continuity()
         self._put = put
         self._stopping = threading.Event()
-        self._lost = ""
+        self._lost = ""  # the reported cause of the outage, empty while there is none
         self._backoff = Backoff()
-        self._slow = Backoff(REFUSED_FIRST_S, REFUSED_CAP_S)
-        self._breaking = Backoff()
+        self._refused_backoff = Backoff(REFUSED_FIRST_S, REFUSED_CAP_S)
+        self._stream_backoff = Backoff()
 
     def stop(self) -> None:
         """From any thread."""
@@ -86,80 +91,109 @@ class WatchSession:
     def stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def asked_of(self) -> tuple[bytes, str]:
-        """A key of ours to ask for beside the stream, and the prefix whose right that needs."""
-        mark = self.history.mark
-        if mark:
-            key = decode(mark.key)
-            for span in self.spans:
-                if is_under(key, span.prefix):
-                    return mark.key, span.prefix
-        return self.spans[0].start, self.spans[0].prefix
-
-    # The cursor
-
-    def step(self, said: at.Message) -> at.Command | None:
-        self.cursor, command = at.step(self.cursor, said)
+    def step(self, message: at.Message) -> at.Command | None:
+        self.cursor, command = at.step(self.cursor, message)
         return command
 
-    # Speaking
+    def probe_key(self) -> tuple[bytes, str]:
+        """A key of ours to ask for beside the stream, and the prefix whose right that needs."""
+        last = self.history.last_event
+        if last:
+            key = decode(last.key)
+            for span in self.spans:
+                if is_under(key, span.prefix):
+                    return last.key, span.prefix
+        return self.spans[0].start, self.spans[0].prefix
 
-    def say(self, said: SourceMessage) -> None:
+    # Reporting
+
+    def send(self, message: SourceMessage) -> None:
         if not self._stopping.is_set():
-            self._put(said)
+            self._put(message)
 
-    def alive(self) -> None:
+    def report_alive(self) -> None:
         """Everything up to the cursor was delivered, and the store answers."""
-        self.well()
-        self.say(Progressed(self.name, self.cursor.revision))
+        self.recovered()
+        self.send(Progressed(self.name, self.cursor.revision))
 
-    def lose(self, error: SourceError) -> None:
-        """Say that the store cannot be read: once for each cause."""
+    def report_lost(self, error: SourceError) -> None:
+        """The store cannot be read: once for each cause."""
         if str(error) != self._lost:
             self._lost = str(error)
-            self.say(Lost(self.name, error))
+            self.send(Lost(self.name, error))
 
-    def well(self) -> None:
+    def recovered(self) -> None:
         """An answer came: the outage, if there was one, is over."""
         self._lost = ""
         self._backoff.reset()
-        self._slow.reset()
+        self._refused_backoff.reset()
 
-    def broke(self, error: SourceError | None) -> None:
+    def watch_canceled(self, link: Link, reason: str) -> bool:
+        """
+        The server ended a watch that it had taken. Whether everything is to be listed.
+
+        etcd 3.4 says "permission denied" also when the token is too old, so the first time is
+        answered with a new login, the second with one watch for each prefix (one over
+        everything may be more than this user may see), the third with a listing, which names what
+        may not be read, and the fourth is reported.
+        """
+        self.channel.login.forget()
+        self.refusals += 1
+        denied = permission_denied(reason)
+        if denied and self.options.username and self.refusals == 1:
+            return False
+        if denied and not self.separate and len(self.spans) > 1:
+            self.separate = True
+            return False
+        if denied and not self.relisted:
+            self.relisted = True
+            return True
+        self._report_canceled(link, reason)
+        return False
+
+    def _report_canceled(self, link: Link, reason: str) -> None:
+        prefixes = ", ".join(span.prefix for span in self.spans)
+        asked = CallContext(str(link.endpoint), self.options.username, prefixes)
+        error = translate("UNKNOWN", reason or "the server ended the watch", asked).error
+        if isinstance(error, SourceError):
+            self.report_lost(error)
+            self.pause_after(error)
+
+    # Waiting
+
+    def stream_ended(self, error: SourceError | None) -> None:
         """
         A stream is over. error: why, if it broke as soon as it was opened, else None.
 
         Where that goes on, such as behind a proxy that lets calls through and no streams, reads
-        answer and yet nothing is heard: that is told when every endpoint has had its turn, and
-        tried again with a back-off of its own, which an answer to a read does not reset.
+        are answered and yet no change arrives: that is reported when every endpoint has been
+        tried, and tried again with a back-off of its own, which an answer to a read does not reset.
         """
         if error is None:
-            self.breaks = 0
-            self._breaking.reset()
+            self.broken_streams = 0
+            self._stream_backoff.reset()
             return
-        self.breaks += 1
-        if self.breaks > self.channel.size:
-            self.lose(error)
-        self.rest(self._breaking.next_s())
+        self.broken_streams += 1
+        if self.broken_streams > self.channel.size:
+            self.report_lost(error)
+        self.pause(self._stream_backoff.next_s())
 
     @property
     def patience(self) -> int:
         """
         How many times the usual time to wait for an answer: a store that did not answer may be far.
 
-        Grows slowly and not far, because whoever waits for a dead member does not ask another.
+        Grows slowly and not far, because while a dead member is waited for, no other is asked.
         """
         return min(MOST_PATIENCE, 1 << self._backoff.failures // 2)
 
-    # Waiting
-
     def pause_after(self, error: SourceError) -> None:
         """The back-off that fits the failure; slower when the store refuses."""
-        curve = self._slow if isinstance(error, SourceRefused) else self._backoff
-        self.rest(curve.next_s())
+        refused = isinstance(error, SourceRefused)
+        self.pause((self._refused_backoff if refused else self._backoff).next_s())
 
-    def rest(self, seconds: float) -> None:
-        """So long, unless somebody wants attention."""
+    def pause(self, seconds: float) -> None:
+        """So long, unless it is stopped. What arrives meanwhile is of no stream any more."""
         until = time.monotonic() + seconds
         while not self.stopping:
             left_s = until - time.monotonic()

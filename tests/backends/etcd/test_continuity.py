@@ -15,12 +15,12 @@ from tests.backends.etcd.test_faults import following, options_for
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 
 
-def asked(history: Continuity, *, whole: bool = True) -> list[tuple[str, bool]]:
+def asked(history: Continuity, *, full: bool = True) -> list[tuple[str, bool]]:
     """Start of each range that would be asked for, and whether it is everything below."""
     spans = [Span("/app")]
     return [
         (request.key.decode(), bool(request.range_end))
-        for request, _ in history.questions(spans, 9, whole=whole)
+        for request, _ in history.questions(spans, 9, full=full)
     ]
 
 
@@ -34,7 +34,7 @@ def small(count: int, size: int = 1) -> Continuity:
 def test_everything_is_compared_where_it_is_little() -> None:
     """And the last change alone where it is much, or after a mere rest."""
     assert asked(small(2)) == [("/app/0001", False), ("/app", True)]
-    assert asked(small(2), whole=False) == [("/app/0001", False)]
+    assert asked(small(2), full=False) == [("/app/0001", False)]
     assert asked(small(SMALL_KEYS + 1)) == [(f"/app/{SMALL_KEYS:04}", False)]
     assert asked(small(3, SMALL_BYTES // 2)) == [("/app/0002", False)]
 
@@ -43,8 +43,8 @@ def test_a_store_that_grows_is_not_compared_whole_any_more() -> None:
     """A key at a time, over the limit; and it is again after a list."""
     history = small(SMALL_KEYS)
     assert len(asked(history)) == 2
-    mark = LastEvent(b"/app/new", 900, b"n")
-    history.changed(mark, [KeyChange("/app/new", b"n", 900)])
+    last = LastEvent(b"/app/new", 900, b"n")
+    history.changed(last, [KeyChange("/app/new", b"n", 900)])
     assert asked(history) == [("/app/new", False)]
     history.listed([])
     assert asked(history) == [("/app", True), ("/app", True)]

@@ -129,9 +129,8 @@ def test_the_innermost_reason_is_told() -> None:
     layers = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: "
     text = f"{layers}Failed to connect to remote host: Connection refused"
     assert shorten(text) == "Connection refused"
-    assert "not known" in shorten(
-        "errors resolving x: [hostname lookup error:address lookup failed for x: not found]"
-    )
+    lookup = "errors resolving x: [hostname lookup error:address lookup failed for x: not found]"
+    assert "not known" in translate("UNAVAILABLE", lookup, CallContext("x:1")).error.what
 
 
 def test_a_round_of_refusals_is_a_refusal_and_a_mixed_one_is_not() -> None:

@@ -77,7 +77,7 @@ def test_a_right_taken_from_one_of_several_prefixes_is_told_by_its_name(
 
 
 def test_rights_that_become_narrower_are_no_outage(etcd: PrivateEtcd) -> None:
-    """The last change seen was a stranger's, which may not be read any more; all of ours may."""
+    """The last change seen was of another key, which may not be read any more; all of ours may."""
     etcd.put("/app/a", "1")
     etcd.put("/zoo/a", "1")
     etcd.add_user("bob", "pw", prefixes=["/", "/app", "/zoo"])
@@ -88,7 +88,7 @@ def test_rights_that_become_narrower_are_no_outage(etcd: PrivateEtcd) -> None:
         etcd.put("/zoo/a", "2")
         inbox.wait(lambda box: box.of(Changed))
         etcd.put("/stranger", "1")
-        wait_until(lambda: session.history.mark.key == b"/stranger")
+        wait_until(lambda: session.history.last_event.key == b"/stranger")
         revoke(etcd, "/")
         session.channel.drop(session.channel.link())
         etcd.put("/app/a", "2")

@@ -15,7 +15,7 @@ from pyconfd.backends.etcd.throttle import (
     WINDOW_S,
     Advice,
     ThrottleState,
-    heard,
+    on_message,
 )
 
 QUIET = ThrottleState()
@@ -67,19 +67,19 @@ def test_every_message_has_its_answer(
     advice: Advice,
 ) -> None:
     """The table of the module's docstring, with the limits on both sides."""
-    assert heard(before, now_s, revisions, behind) == (after, advice)
+    assert on_message(before, now_s, revisions, behind) == (after, advice)
 
 
 class Stream:
     """Single messages and gathered ones, at times of our choice."""
 
-    def __init__(self, pace: ThrottleState = QUIET) -> None:
-        self.pace = pace
+    def __init__(self, state: ThrottleState = QUIET) -> None:
+        self.state = state
         self.now_s = 100.0
 
     def says(self, after_s: float, revisions: int) -> Advice:
         self.now_s += after_s
-        self.pace, advice = heard(self.pace, self.now_s, revisions, 0)
+        self.state, advice = on_message(self.state, self.now_s, revisions, 0)
         return advice
 
 
@@ -114,7 +114,7 @@ def test_the_first_change_after_quiet_ends_what_was(
     stream = Stream(ThrottleState(resting, since_s, 0 if resting else messages))
     stream.now_s = since_s
     assert stream.says(max(WINDOW_S, LATE_S) * 1.01, revisions) is Advice.STAY
-    assert stream.pace == ThrottleState(since_s=stream.now_s, messages=1)
+    assert stream.state == ThrottleState(since_s=stream.now_s, messages=1)
 
 
 def test_a_storm_ends_with_its_first_small_message() -> None:
