@@ -1,8 +1,8 @@
 """
-A small HTTP listener for metrics and health: two pages, on threads of its own. Shell.
+A small HTTP listener for metrics and health, on threads of its own. Shell.
 
-It knows no state and computes nothing: each page is a function that is called when it is asked
-for. A daemon that cannot listen still does its work, so that is only logged.
+It has no state and computes nothing: each page is a function that is called for each request. A
+daemon that cannot listen still does its work, so that is only logged.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from typing import Any, NamedTuple
 
 from pyconfd.observe import log
 
-#: So many clients at once; others are hung up on.
+#: So many clients at once; further connections are closed.
 MOST_CLIENTS = 8
-#: A client that says or takes nothing for so long is let go, seconds.
-PATIENCE_S = 10.0
+#: A client that sends or receives nothing for so long is disconnected, seconds.
+IDLE_S = 10.0
 
 
 class HttpResponse(NamedTuple):
-    """What is answered. kind: the content type."""
+    """
+    What is answered.
+
+    kind: the content type.
+    """
 
     status: int
     kind: str
@@ -37,7 +41,7 @@ class Listener:
     def __init__(
         self, host: str, port: int, pages: Mapping[str, Callable[[], HttpResponse]]
     ) -> None:
-        self._place = (host, port)
+        self._address = (host, port)
         self._pages = pages
         self._server: HTTPServer | None = None
         self._thread: threading.Thread | None = None
@@ -50,11 +54,11 @@ class Listener:
 
     def __enter__(self) -> Listener:
         try:
-            self._server = _Server(self._place, _handler(self._pages))
+            self._server = _Server(self._address, _handler(self._pages))
         except OSError as error:
             reason = error.strerror or str(error)
-            place = ":".join(map(str, self._place))
-            log.error(f"no metrics, {place} cannot be listened on: {reason}")
+            address = ":".join(map(str, self._address))
+            log.error(f"no metrics: cannot listen on {address}: {reason}")
             return self
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._thread.start()
@@ -80,14 +84,14 @@ class _Server(ThreadingMixIn, HTTPServer):
     allow_reuse_address = True
     block_on_close = False
 
-    def __init__(self, place: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        if ":" in place[0]:
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
             self.address_family = socket.AF_INET6
         self._slots = threading.BoundedSemaphore(MOST_CLIENTS)
-        super().__init__(place, handler)
+        super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without the look-up of our own name, which the base class makes and nobody reads."""
+        """Without the base class's look-up of our own host name, which is never used."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
@@ -112,25 +116,25 @@ class _Server(ThreadingMixIn, HTTPServer):
         import sys
 
         if not isinstance(sys.exception(), OSError):
-            log.LOG.exception("an answer over HTTP died of a fault in pyconfd")
+            log.LOG.exception("an HTTP request failed because of a fault in pyconfd")
 
 
 def _handler(pages: Mapping[str, Callable[[], HttpResponse]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = PATIENCE_S
+        timeout = IDLE_S
         server_version, sys_version = "pyconfd", ""
 
         def do_GET(self) -> None:
             page = pages.get(self.path.split("?")[0])
             if page is None:
                 names = "\n".join(pages)
-                self._say(HttpResponse(404, "text/plain", f"there are\n{names}\n".encode()))
+                self._respond(HttpResponse(404, "text/plain", f"there are\n{names}\n".encode()))
             else:
-                self._say(page())
+                self._respond(page())
 
         do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
-        def _say(self, page: HttpResponse) -> None:
+        def _respond(self, page: HttpResponse) -> None:
             self.send_response(page.status)
             self.send_header("Content-Type", page.kind)
             self.send_header("Content-Length", str(len(page.body)))
@@ -139,6 +143,6 @@ def _handler(pages: Mapping[str, Callable[[], HttpResponse]]) -> type[BaseHTTPRe
                 self.wfile.write(page.body)
 
         def log_message(self, *words: object) -> None:
-            """Requests are not logged: somebody asks every few seconds."""
+            """Requests are not logged: there is one every few seconds."""
 
     return Handler

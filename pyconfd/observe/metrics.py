@@ -1,8 +1,8 @@
 """
-The daemon in numbers as Prometheus reads them. The one door to prometheus_client, which is imported
-when metrics are first asked for: it takes longer than all the rest of a start.
+The daemon in numbers as Prometheus reads them. The only import of prometheus_client, made at the
+first request for metrics: it takes longer than all the rest of a start.
 
-Nothing is kept here: each answer is made of what the loop says at that moment. Labels are names
+Nothing is kept here: each answer is made of what the loop reports at that moment. Labels are names
 of resources, groups, services and guards, which the operator has given; never keys or values.
 """
 
@@ -33,8 +33,8 @@ def exposition(measures: Plain) -> bytes:
     return generate_latest(_registry(measures))
 
 
-class _Once(Collector):
-    """One moment."""
+class _Snapshot(Collector):
+    """The measures of one moment."""
 
     def __init__(self, measures: Plain) -> None:
         self._measures = measures
@@ -47,7 +47,7 @@ class _Once(Collector):
 
 def _registry(measures: Plain) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(measures))
+    registry.register(_Snapshot(measures))
     ProcessCollector(registry=registry)
     return registry
 
@@ -59,7 +59,7 @@ def _store(found: Plain) -> Iterator[Metric]:
     yield build
     yield _gauge(
         "pyconfd_ready",
-        "Whether the store was read, everything was looked at and no swap is torn.",
+        "Whether the store was read, every resource was processed and no swap is torn.",
         found["ready"],
     )
     yield _gauge("pyconfd_store_connected", "Whether the store answers.", found["connected"])
@@ -68,7 +68,7 @@ def _store(found: Plain) -> Iterator[Metric]:
     if found["message_age_s"] is not None:
         yield _gauge(
             "pyconfd_store_last_message_age_seconds",
-            "Since the store was last heard of: a change, or word that there is none.",
+            "Since the last message of the store: a change, or that there is none.",
             found["message_age_s"],
         )
     kinds = CounterMetricFamily(
@@ -139,18 +139,18 @@ def _services(rows: Sequence[Plain], bounds_s: Sequence[float]) -> Iterator[Metr
     """By service: its reload command, or the group or resource that has none."""
     for key, name, text in (
         ("reloaded", "pyconfd_reloads", "Reloads that succeeded and were confirmed."),
-        ("failed", "pyconfd_reloads_failed", "Reloads that failed; they stay owed."),
+        ("failed", "pyconfd_reloads_failed", "Reloads that failed; they stay pending."),
     ):
         counter = CounterMetricFamily(name, text, labels=["service"])
         for row in rows:
             counter.add_metric([row["name"]], row[key])
         yield counter
     gauges: tuple[tuple[str, str, Callable[[Plain], float | None]], ...] = (
-        ("pyconfd_reload_owed", "Whether a reload is owed.",
+        ("pyconfd_reload_owed", "Whether a reload is pending.",
          lambda row: row["owed_s"] is not None),
-        ("pyconfd_reload_owed_seconds", "For how long a reload has been owed; 0: none is.",
+        ("pyconfd_reload_owed_seconds", "For how long a reload has been pending; 0: none is.",
          lambda row: row["owed_s"] or 0.0),
-        ("pyconfd_reload_owed_attempts", "How often the reload that is owed has failed.",
+        ("pyconfd_reload_owed_attempts", "How often the pending reload has failed.",
          lambda row: row["attempts"]),
         ("pyconfd_last_success_timestamp_seconds", "When a pass last ended well.",
          lambda row: row["good_at"]),

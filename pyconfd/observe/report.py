@@ -18,14 +18,14 @@ _END_LINES = 50
 
 
 def lane(report: LaneReport) -> None:
-    """Everything worth telling about one pass over a service."""
-    said: set[int] = set()
+    """What happened in one pass over a service."""
+    logged: set[int] = set()
     for outcome in report.outcomes:
         outcome_line(outcome)
-        judged = outcome.report if outcome.result is Result.UPDATED else None
-        if judged and id(judged) not in said:  # one verdict can be about many files
-            said.add(id(judged))
-            _output(judged)
+        check = outcome.report if outcome.result is Result.UPDATED else None
+        if check and id(check) not in logged:  # one check can be about many files
+            logged.add(id(check))
+            _output(check)
     match report.reload:
         case Reloaded():
             log.info(
@@ -41,7 +41,7 @@ def lane(report: LaneReport) -> None:
 
 
 def outcome_line(outcome: Outcome) -> None:
-    """One line for one resource. Unchanged is a debug line: it is what most passes say."""
+    """One line for one resource. Unchanged is a debug line: most passes change nothing."""
     resource = outcome.resource
     where = {"resource": resource.name, "dest": resource.dest}
     match outcome.result:
@@ -57,9 +57,9 @@ def outcome_line(outcome: Outcome) -> None:
             log.warn("would change (noop)", **where, differs=",".join(outcome.differs))
         case Result.REFUSED:
             report = outcome.report
-            said = _words(report) if report else ""
+            output = _output_lines(report) if report else ""
             log.error(
-                f"the check refused the new version; the live file is unchanged{said}",
+                f"the check refused the new version; the live file is unchanged{output}",
                 **where,
                 exit_status=report.exit_status if report else None,
             )
@@ -72,11 +72,11 @@ def reload_failed(failed: ReloadFailed) -> None:
     report = failed.report
     why = str(failed.error) if failed.error else ""
     if report is None:
-        log.error(f"reload failed and stays owed: {why}", service=failed.service)
+        log.error(f"reload failed and stays pending: {why}", service=failed.service)
         return
-    said = _words(report)
+    output = _output_lines(report)
     why = why or f"exit status {report.exit_status}"
-    log.error(f"reload failed and stays owed: {why}{said}", command=report.command)
+    log.error(f"reload failed and stays pending: {why}{output}", command=report.command)
 
 
 def listed(message: Listed, *, changed: int) -> None:
@@ -98,21 +98,21 @@ def listed(message: Listed, *, changed: int) -> None:
 
 
 def lost(message: Lost) -> None:
-    """The store is out of reach."""
+    """The store does not answer."""
     log.error(
         f"{message.cause}; the live files are kept and it is tried again", source=message.source
     )
 
 
 def _output(report: CommandReport) -> None:
-    if words := _words(report):
-        log.debug(f"output of the command{words}", command=report.command)
+    if output := _output_lines(report):
+        log.debug(f"output of the command{output}", command=report.command)
 
 
-def _words(report: CommandReport) -> str:
+def _output_lines(report: CommandReport) -> str:
     """
-    What a command said, on lines of their own, or "". Of a flood both ends: the cause is in one of
-    them, and a log of thousands of lines for one refusal hides everything else.
+    A command's output on lines of their own, or "". Of a long one both ends: the cause is in one of
+    them, and thousands of lines for one refusal would hide everything else.
     """
     lines = report.output.strip("\n").splitlines()
     if not any(line.strip() for line in lines):

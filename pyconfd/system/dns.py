@@ -1,7 +1,7 @@
 """
-SRV records from DNS, asked of the system's name servers; Python's library has no such call.
+SRV records, looked up at the system's name servers; Python's library has no such call.
 
-One question, one answer, over UDP and over TCP when it is too long (RFC 1035, 2782). Shell.
+One query over UDP, and over TCP when the answer is too long (RFC 1035, 2782). Shell.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ _QUESTION_END = struct.pack(">HH", _SRV, _IN)
 
 @dataclass(frozen=True, slots=True)
 class SrvRecord:
-    """One server of a service. target: host name with its final dot, as the DNS has it."""
+    """
+    One server of a service.
+
+    target: host name with its final dot, as the DNS has it.
+    port: of the service there.
+    priority: the lowest is to be used first.
+    weight: the share of the load among those of one priority.
+    """
 
     target: str
     port: int
@@ -31,23 +38,23 @@ def srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
     The records of `name`, lowest priority first, then highest weight; empty when there are none.
 
     servers: `address` or `address:port` (IPv6 without port), default those of /etc/resolv.conf.
-    Raises OSError that says why when no server answers, or the name is none.
+    Raises OSError with the reason when no server answers or the name is not valid.
     """
     try:
         question = _question(name)
     except UnicodeError as error:
-        raise OSError(f"{name} is no host name: {error}") from error
-    last = "there is no name server in /etc/resolv.conf"
+        raise OSError(f"{name} is not a host name: {error}") from error
+    problem = "there is no name server in /etc/resolv.conf"
     for server in servers or _system_servers():
         try:
-            records = _parse(_ask(server, question), question)
+            records = _parse(_query(server, question), question)
         except (OSError, struct.error, IndexError, ValueError) as error:
-            last = (
+            problem = (
                 f"{server}: {getattr(error, 'strerror', None) or str(error) or 'no answer in time'}"
             )
             continue
         return sorted(records, key=lambda each: (each.priority, -each.weight))
-    raise OSError(f"the DNS look-up of {name} failed: {last}")
+    raise OSError(f"the DNS look-up of {name} failed: {problem}")
 
 
 def _system_servers(path: str = "/etc/resolv.conf") -> tuple[str, ...]:
@@ -71,7 +78,7 @@ def _question(name: str) -> bytes:
     return header + labels + b"\0" + _QUESTION_END
 
 
-def _ask(server: str, question: bytes) -> bytes:
+def _query(server: str, question: bytes) -> bytes:
     host, separator, port = server.partition(":") if server.count(":") == 1 else (server, "", "")
     address = (host, int(port) if separator else 53)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -92,37 +99,37 @@ def _ask(server: str, question: bytes) -> bytes:
 def _parse(answer: bytes, question: bytes) -> list[SrvRecord]:
     _, flags, _, count = struct.unpack_from(">HHHH", answer)
     if answer[:2] != question[:2] or not flags & 0x8000:
-        raise ValueError("an answer to another question")
+        raise ValueError("the answer to another query")
     if flags & 0x0F == _NO_SUCH_NAME:
         return []
     if flags & 0x0F:
         raise ValueError(f"the name server failed (code {flags & 0x0F})")
-    place = len(question)
+    offset = len(question)
     records = []
     for _ in range(count):
-        _, place = _name(answer, place)
-        kind, _, _, size = struct.unpack_from(">HHIH", answer, place)
-        place += 10
+        _, offset = _name(answer, offset)
+        kind, _, _, size = struct.unpack_from(">HHIH", answer, offset)
+        offset += 10
         if kind == _SRV:
-            priority, weight, port = struct.unpack_from(">HHH", answer, place)
-            target, _ = _name(answer, place + 6)
+            priority, weight, port = struct.unpack_from(">HHH", answer, offset)
+            target, _ = _name(answer, offset + 6)
             records.append(SrvRecord(target + ".", port, priority, weight))
-        place += size
+        offset += size
     return records
 
 
-def _name(answer: bytes, place: int) -> tuple[str, int]:
-    """The name at `place` and the place after it; parts of it may stand elsewhere."""
+def _name(answer: bytes, offset: int) -> tuple[str, int]:
+    """The name at an offset and the offset after it; parts of it may be elsewhere (compression)."""
     labels: list[str] = []
     after = 0
     for _ in range(128):
-        size = answer[place]
+        size = answer[offset]
         if size >= 0xC0:
-            after = after or place + 2
-            place = struct.unpack_from(">H", answer, place)[0] & 0x3FFF
+            after = after or offset + 2
+            offset = struct.unpack_from(">H", answer, offset)[0] & 0x3FFF
         elif size:
-            labels.append(answer[place + 1 : place + 1 + size].decode("ascii", "replace"))
-            place += 1 + size
+            labels.append(answer[offset + 1 : offset + 1 + size].decode("ascii", "replace"))
+            offset += 1 + size
         else:
-            return ".".join(labels), after or place + 1
-    raise ValueError("a name without end")
+            return ".".join(labels), after or offset + 1
+    raise ValueError("a name that never ends")

@@ -1,15 +1,14 @@
 """
-A source without a server, which can lie as the world lies.
+A source without a server, which can fail as real stores do.
 
     source = FakeSource({"/app/a": "1"})
     watch = source.watch(("/app",), inbox.put)
     source.put("/app/a", "2")            # Changed
-    source.put("/app/a", "3", told=False)  # the world changed and nobody was told
+    source.put("/app/a", "3", notify=False)  # the store changed and no watch was notified
     source.lose(); source.put(...); source.recover()   # Lost, then what was missed
     source.wipe({"/app/a": "9"})         # another store answers: Listed
 
-Each lie has its honest twin. Messages are put by the watch's own thread, as a real source does;
-`settle` waits until all are put.
+Messages are put by the watch's own thread, as in a real source; `settle` waits until all are put.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ def _bytes(value: str | bytes) -> bytes:
 
 class FakeSource:
     """
-    name: as the messages carry it. refusal: an error that `list` raises and watches tell.
-
-    revision, cluster_id: of the pretended store; tests may look at them.
+    name: as the messages carry it.
+    revision, cluster_id: of the pretended store; tests may read them.
+    refusal: an error that `list` raises and watches report.
     """
 
     def __init__(self, keys: Mapping[str, str | bytes] | None = None, name: str = "fake") -> None:
@@ -79,19 +78,19 @@ class FakeSource:
     def close(self) -> None:
         """Watches are stopped by who started them."""
 
-    # The honest store
+    # What a store does
 
-    def put(self, key: str, value: str | bytes, *, told: bool = True, lease: int = 0) -> int:
-        """One put, one revision. told=False: the watches never hear of it."""
+    def put(self, key: str, value: str | bytes, *, notify: bool = True, lease: int = 0) -> int:
+        """One put, one revision. notify=False: the watches never receive it."""
         with self._lock:
             self.revision += 1
             change = KeyChange(key, _bytes(value), self.revision, lease)
-            return self._commit((change,), told)
+            return self._commit((change,), notify)
 
-    def delete(self, key: str, *, told: bool = True) -> int:
+    def delete(self, key: str, *, notify: bool = True) -> int:
         with self._lock:
             self.revision += 1
-            return self._commit((KeyChange(key, None, self.revision),), told)
+            return self._commit((KeyChange(key, None, self.revision),), notify)
 
     def txn(self, puts: Mapping[str, str | bytes], deletes: Iterable[str] = ()) -> int:
         """Many changes at one revision."""
@@ -99,7 +98,7 @@ class FakeSource:
             self.revision += 1
             changes = [KeyChange(key, _bytes(value), self.revision) for key, value in puts.items()]
             changes += [KeyChange(key, None, self.revision) for key in deletes]
-            return self._commit(tuple(changes), told=True)
+            return self._commit(tuple(changes), notify=True)
 
     def progress(self) -> None:
         """A sign of life to every watch that is not lost."""
@@ -108,7 +107,7 @@ class FakeSource:
                 if watch.cause is None:
                     watch.send(Progressed(self.name, watch.position))
 
-    # The lies
+    # How it fails
 
     def late(self) -> None:
         """Changes are kept back until `catch_up`."""
@@ -179,14 +178,14 @@ class FakeSource:
 
     # Inside
 
-    def _commit(self, changes: tuple[KeyChange, ...], told: bool) -> int:
+    def _commit(self, changes: tuple[KeyChange, ...], notify: bool) -> int:
         for change in changes:
             if change.value is None:
                 self._keys.pop(change.key, None)
             else:
                 made = KeyValue(change.key, change.value, change.mod_revision, change.lease)
                 self._keys[change.key] = made
-        if told:
+        if notify:
             self._history.append((self.revision, changes))
             if not self._late:
                 for watch in self._watches:
@@ -247,7 +246,7 @@ class FakeWatch:
             self._thread.join(JOIN_S)
 
     def begin(self) -> None:
-        """The first list, or the news that there is none to be had."""
+        """The first list, or Lost when there is none."""
         if self._source.refusal is not None:
             self.cause = self._source.refusal
             self.send(Lost(self._source.name, self.cause))

@@ -111,8 +111,8 @@ def test_a_change_nobody_told_is_found_by_the_next_listing(world: World) -> None
     world.resource()
     with world.running():
         world.settle()
-        world.source.put("/app/b", "2", told=False)
-        world.source.delete("/app/a", told=False)
+        world.source.put("/app/b", "2", notify=False)
+        world.source.delete("/app/a", notify=False)
         world.settle()
         assert world.live() == "/app/a=1\n"
         world.source.lose()

@@ -273,7 +273,7 @@ def test_a_reload_that_the_master_refuses_is_owed_until_it_is_taken(
         other.listen()
         port = other.getsockname()[1]
         etcd.txn([("/a/text", "two"), ("/a/extra", LISTEN.format(port))])
-        daemon.wait_log("reload failed and stays owed")
+        daemon.wait_log("reload failed and stays pending")
         assert "Address already in use" in daemon.log
         assert str(port) in dest.read_text(), "the new file is kept"
         assert edge.nginx.ask("a") == "one", "the old workers go on"
@@ -294,7 +294,7 @@ def test_a_reload_that_is_owed_survives_a_kill(watched: Edge, etcd: PrivateEtcd)
         with edge.confdir.daemon() as daemon:
             edge.nginx.wait_answer("a", "one")
             etcd.txn([("/a/text", "two"), ("/a/extra", extra)])
-            daemon.wait_log("reload failed and stays owed")
+            daemon.wait_log("reload failed and stays pending")
             daemon.process.kill()
     said = edge.confdir.once()
     assert said.returncode == 0, said.stderr

@@ -236,7 +236,7 @@ def test_apache_that_is_down_gets_its_reload_when_it_is_back(world: World) -> No
     world.apache.stop()
     seen = len(world.daemon.log)
     world.etcd.put(f"{BASE}/{WWW}/server_admin", "down@example.com")
-    owed = "reload failed and stays owed"
+    owed = "reload failed and stays pending"
     world.daemon.wait(lambda: owed in world.daemon.log[seen:], "a failed reload")
     world.daemon.wait(lambda: "down@" in world.dest(WWW).read_text(), "the change")
     assert not world.apache.pid_file.exists()

@@ -105,7 +105,7 @@ def _distrusted(
 ) -> SourceRefused:
     if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
         return SourceRefused(
-            f"the server's {error.verify_message}", hint="renew it, or look at the clock"
+            f"the server's {error.verify_message}", hint="renew it, or check the clock"
         )
     if error.verify_code in (_NAME, _ADDRESS):
         return SourceRefused(

@@ -250,7 +250,7 @@ def _made(kvs: Any) -> list[KeyValue]:
 
     The hot loop of a large listing. A frozen class sets its fields through object.__setattr__,
     which is most of the time; so plain objects of the same layout are filled and become
-    KeyValues afterwards. The collector is off meanwhile: it would scan the new objects again and again.
+    KeyValues afterwards. The collector is off meanwhile: it would scan the new objects many times.
     """
     collecting = gc.isenabled()
     gc.disable()
