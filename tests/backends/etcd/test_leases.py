@@ -155,7 +155,7 @@ def test_heartbeats_leave_a_member_that_hangs(tmp_path: Path, answers: Answers) 
         lease = leases.grant(60)
         leases.keep_alive([lease])
         wait_until(lambda: answers.seen)
-        used = leases._heart.link.endpoint.address  # type: ignore[attr-defined]
+        used = leases._heartbeats.link.endpoint.address  # type: ignore[attr-defined]
         frozen = next(each for each in cluster.members if each.endpoint == used)
         frozen.freeze()
         answers.seen.clear()
