@@ -116,7 +116,7 @@ class MadeFiles:
     def services(self, resources: Iterable[Resource]) -> Mapping[str, str]:
         """Destination -> the service that is told of it; without those that nobody is told of."""
         return {
-            one.dest: resource.service
+            one.dest: resource.service_name
             for resource in resources
             if resource.reload
             for one in self.known(resource)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
@@ -18,7 +18,8 @@ from pyconfd.apply.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, SwapError
 from pyconfd.model.keys import join_paths
 from pyconfd.model.reads import Reads
-from pyconfd.model.resources import Command, Confirm, Nginx, Resource
+from pyconfd.model.reload_spec import ReloadSpec
+from pyconfd.model.resources import Resource
 from pyconfd.model.steps import (
     LaneReport,
     Outcome,
@@ -32,40 +33,6 @@ from pyconfd.reconcile.service import Job, NextStep, next_step, pending_after
 
 if TYPE_CHECKING:
     from pyconfd.apply.rollback import RollbackActions
-
-
-@dataclass(frozen=True, slots=True)
-class ReloadSpec:
-    """
-    How a service is reloaded.
-
-    command: its reload command.
-    dest: what `{{ dest }}` in it stands for.
-    confirm: what proves that it took the new files; None when the exit status is believed.
-    nginx: whose configuration says where it can be asked.
-    revert: whether the old files come back when the service does not take the new ones.
-    """
-
-    command: Command
-    dest: str
-    confirm: Confirm | None = None
-    nginx: Nginx | None = None
-    revert: bool = False
-
-    @staticmethod
-    def of(resources: Sequence[Resource]) -> ReloadSpec | None:
-        """That of a service with these resources; None when it has no reload command."""
-        first = resources[0] if resources else None
-        if first is None or first.reload is None:
-            return None
-        confirming = next((resource for resource in resources if resource.confirm), first)
-        return ReloadSpec(
-            first.reload,
-            first.dest,
-            confirm=confirming.confirm,
-            nginx=confirming.nginx,
-            revert=any(resource.on_reload_failure == "revert" for resource in resources),
-        )
 
 
 def run_pass(
@@ -129,7 +96,7 @@ def _rollback_actions(
     return RollbackActions(
         tell=lambda: _reload(tools, job.service, spec),
         offer=None if job.no_snapshot else offer,
-        interval_s=max(resource.min_reload_interval_s for resource in resources),
+        interval_s=spec.min_interval_s,
     )
 
 

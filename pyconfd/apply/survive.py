@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyconfd.apply.context import PassContext
-from pyconfd.apply.service_pass import ReloadSpec, run_pass
+from pyconfd.apply.service_pass import run_pass
 from pyconfd.errors import ReloadError, TemplateFault
+from pyconfd.model.reload_spec import ReloadSpec
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
 from pyconfd.observe import log

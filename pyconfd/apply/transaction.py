@@ -368,7 +368,7 @@ def _swap_files(tools: PassContext, judged: Sequence[Candidate]) -> None:
     permits = [permit for candidate in judged for permit in candidate.permits]
     removals = [gone for candidate in judged for gone in candidate.removals]
     revertible = any(
-        resource.on_reload_failure == "revert"
+        resource.service.on_reload_failure == "revert"
         for candidate in judged
         for resource in (*candidate.resources, *candidate.removals)
     )

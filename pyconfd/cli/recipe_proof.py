@@ -197,7 +197,8 @@ class Trial:
         reload = resource.reload
         if reload:
             reload = Command(f": {shlex.quote(reload.text)}", reload.timeout_s)
-        return replace(resource, reload=reload, confirm=None, uid=None, gid=None)
+        service = replace(resource.service, reload=reload, confirm=None)
+        return replace(resource, service=service, uid=None, gid=None)
 
     def _live(self) -> dict[str, bytes]:
         """Every file below the root and the confdir."""

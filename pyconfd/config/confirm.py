@@ -1,7 +1,7 @@
 """
 confirm, confirm_cmd and confirm_timeout: what proves that a service took its new files.
 
-What one resource says holds for the whole service, which is told once for all of them.
+What one resource says holds for the whole service, which is reloaded once for all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyconfd.model.resources import Confirm, Nginx, Resource
 
 CONFIRM_KEYS = ("confirm", "confirm_cmd", "confirm_timeout")
 _PLACES = ("by", "at", "log", "pid")
-_NOBODY = ("", "", "", "")
+_NONE = ("", "", "", "")
 _HINT = 'write confirm = { by = "...", at = "..." }'
 
 
@@ -45,21 +45,22 @@ def disputes(resources: Iterable[Resource]) -> Iterator[tuple[Resource, Resource
     Pairs of one service that do not confirm its reloads alike, with the fault of the second.
     Members of one group are compared by the group.
     """
-    said: dict[str, Resource] = {}
+    first_of: dict[str, Resource] = {}
     for one in resources:
-        if one.reload is None or one.confirm is None:
+        if one.reload is None or one.service.confirm is None:
             continue
-        first = said.setdefault(one.service, one)
+        first = first_of.setdefault(one.service_name, one)
         if _proof(one) == _proof(first) or (one.group and one.group == first.group):
             continue
-        what = f"reloads are confirmed otherwise at {first.origin}, for the same reload_cmd"
-        hint = "write the same for all resources of one reload_cmd; neither is done"
+        called = "service" if one.service.name else "reload_cmd"
+        what = f"reloads are confirmed otherwise at {first.origin}, for the same {called}"
+        hint = f"write the same for all resources of one {called}; neither is done"
         yield first, one, ResourceError(what, where=str(one.origin), hint=hint)
 
 
 def _proof(resource: Resource) -> tuple[object, ...]:
     """What is asked, after the placeholders are filled in."""
-    confirm = resource.confirm
+    confirm = resource.service.confirm
     names_dest = confirm is not None and "{{" in confirm.command
     asked_nginx = resource.nginx if confirm and confirm.by and not confirm.at else None
     return (confirm, asked_nginx, resource.dest if names_dest else "")
@@ -72,13 +73,13 @@ def _daemon(table: Table, nginx: Nginx | None, reloads: bool) -> tuple[str, str,
         return _by(table, raw)
     if not isinstance(raw, bool):
         table.fault("confirm", "confirm is neither true, false nor a table", _HINT)
-        return _NOBODY
+        return _NONE
     if raw and nginx is None:
         if not table.faulty & {"check"}:
             what = 'confirm = true is of use with check = "nginx" only'
             table.fault("confirm", what, _HINT)
-        return _NOBODY
-    return ("nginx", "", "", "") if raw else _NOBODY
+        return _NONE
+    return ("nginx", "", "", "") if raw else _NONE
 
 
 def _by(table: Table, raw: dict[str, object]) -> tuple[str, str, str, str]:
@@ -91,22 +92,22 @@ def _by(table: Table, raw: dict[str, object]) -> tuple[str, str, str, str]:
     by, at, log, pid = (value if isinstance(value, str) else "" for value in place.values())
     if (by, at, log, pid) != tuple(place.values()):
         table.fault("confirm", "confirm: by, at, log and pid are texts", _HINT)
-        return _NOBODY
+        return _NONE
     names = daemon_names()
     if by not in names:
         hint = did_you_mean(by, names) or f"there are {', '.join(names)}"
         what = f"confirm: by {by!r} is not known" if by else "confirm: by is missing"
         table.fault("confirm", what, f"{hint}; for others there is confirm_cmd")
-        return _NOBODY
+        return _NONE
     daemon = load_daemon(by)
     url = daemon.kind == "page"
     good = re.match(r"https?://[^/]", at) if url else os.path.isabs(at)
     if not good:
-        what = f"confirm: at is no {'URL' if url else 'absolute path'}: {at}"
+        what = f"confirm: at is not {'a URL' if url else 'an absolute path'}: {at}"
         table.fault("confirm", what if at else "confirm: at is missing", f"it is {daemon.at}")
     for name, path in (("log", log), ("pid", pid)):
         if path and not os.path.isabs(path):
-            table.fault("confirm", f"confirm: {name} is no absolute path: {path}")
+            table.fault("confirm", f"confirm: {name} is not an absolute path: {path}")
     if pid and daemon.kind != "mark":
         table.fault("confirm", f"confirm: pid is of no use by {by}", "leave it out")
     return by, at, log, pid

@@ -1,15 +1,16 @@
 """
 [group.NAME]: resources that belong together, and what they share.
 
-A group is judged, swapped and reloaded as a whole. So when one of its members is faulty, none of
+A group is checked, swapped and reloaded as a whole. So when one of its members is faulty, none of
 them is done: half a set may be worse than the old one. For the same reason nothing is done that
-may be a member of a group whose table cannot be understood: alone, it would go unjudged.
+may be a member of a group whose table cannot be understood: alone, it would go live unchecked.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.resource_table import SHARED_KEYS, Defaults, read_shared
@@ -25,18 +26,24 @@ _QUOTED = r"""["']([^"'\n]+)["']"""
 
 # Fields that all members must have in common, and what a fault calls them.
 _COMMON = {
-    "service": ("reload commands", "reload_cmd"),
+    "service.name": ("services", "service"),
+    "service_name": ("reload commands", "reload_cmd"),
     "nginx": ("checks", "check"),
-    "confirm": ("values of confirm", "confirm"),
-    "on_reload_failure": ("values of on_reload_failure", "on_reload_failure"),
+    "service.confirm": ("values of confirm", "confirm"),
+    "service.on_reload_failure": ("values of on_reload_failure", "on_reload_failure"),
 }
 
 
 class ResourceGroup:
     """
-    One group. file: the name of its file, as that of a resource. table: its own words. members:
-    names of resources in the order of the swap. doubtful: the table was not understood, and
-    members are all it may mean. refused: what is wrong was noted with another group.
+    One group.
+
+    name: of its table.
+    file: the name of its file, as that of a resource.
+    table: its own keys.
+    members: names of resources in the order of the swap.
+    doubtful: the table was not understood, and members are all it may mean.
+    refused: what is wrong was noted with another group.
     """
 
     def __init__(
@@ -94,7 +101,7 @@ class ResourceGroups:
                 )
 
     def add_broken(self, path: str, name: str) -> None:
-        """A file that is no TOML: what it quotes may be the members of a group."""
+        """A file that is not valid TOML: what it quotes may be the members of a group."""
         try:
             with open(path, encoding="utf-8", errors="replace") as stream:
                 text = stream.read()
@@ -107,10 +114,8 @@ class ResourceGroups:
     def _add_all(
         self, file: TomlFile, path: str, groups: Mapping[str, object], settings: Defaults
     ) -> None:
-        lines = file.lines()
         for name, values in groups.items():
-            place = lines.get((f"group.{name}", 0)) or lines.get((f'group."{name}"', 0))
-            place = place or {"": file.line_of("group")}
+            place = file.lines_of("group", name)
             if isinstance(values, Mapping):
                 self._read(name, path, Table(file.path, values, place), settings)
                 continue
@@ -133,7 +138,7 @@ class ResourceGroups:
         for key in ("reload_cmd", "confirm_cmd"):
             if "{{" in str(table.own.get(key, "")):
                 what = f"the {key} of a group cannot name a single file"
-                table.fault(key, what, "it is told once for all of them")
+                table.fault(key, what, "it is run once for all of them")
         other = next((one for one in self._groups if one.name == name), None)
         if other:
             what = f"there is a group {name} already: {other.place}"
@@ -186,7 +191,7 @@ class ResourceGroups:
         """The members of the groups of a file."""
         return {name for group in self._groups if group.file == file for name in group.members}
 
-    def judge(self, resources: Mapping[str, Resource]) -> set[str]:
+    def incomplete(self, resources: Mapping[str, Resource]) -> set[str]:
         """
         Note what is wrong between members. resources: the good ones by name. Returns the names of
         those that must not be done, because their group is not whole.
@@ -195,7 +200,7 @@ class ResourceGroups:
         for group in sorted(self._groups, key=lambda one: not one.doubtful):
             there = [left[name] for name in group.members if name in left]
             if group.good:
-                _judge_members(group, there)
+                _check_members(group, there)
             if group.good:
                 continue
             names = ", ".join(one.name for one in there)
@@ -217,7 +222,7 @@ class ResourceGroups:
         return tuple(by_name[name] for name in names if name in by_name)
 
 
-def _judge_members(group: ResourceGroup, there: Sequence[Resource]) -> None:
+def _check_members(group: ResourceGroup, there: Sequence[Resource]) -> None:
     """Whether all of them are there, and agree in what concerns the whole group."""
     if missing := {*group.members} - {one.name for one in there}:
         first = next(name for name in group.members if name in missing)
@@ -226,7 +231,8 @@ def _judge_members(group: ResourceGroup, there: Sequence[Resource]) -> None:
         )
         return
     for field, (called, key) in _COMMON.items():
-        if any(getattr(one, field) != getattr(there[0], field) for one in there):
+        value_of = attrgetter(field)
+        if any(value_of(one) != value_of(there[0]) for one in there):
             what = f"the resources of group {group.name} have different {called}"
             group.table.fault("", what, f"write {key} once, in the group")
 

@@ -237,7 +237,7 @@ def _pattern(table: Table) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        table.fault("says", f"says is no regular expression: {error}")
+        table.fault("says", f"says is not a regular expression: {error}")
         return re.compile("")
 
 

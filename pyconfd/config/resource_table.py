@@ -15,13 +15,17 @@ from pyconfd.config.nginx import INTERVAL_S, read_nginx, usual_reload
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.table import Table
 from pyconfd.model.keys import is_under, join_paths, key_path
-from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.resources import Command, Nginx, Origin, Resource, Service
 
-# What a group may say for all its members.
+#: How a service is reloaded: keys of [service.NAME], or of the resources of a service without one.
+SERVICE_KEYS = (
+    "reload_cmd", "reload_cmd_timeout", *CONFIRM_KEYS, "on_reload_failure", "min_reload_interval",
+)  # fmt: skip
+
+#: What a group may say for all its members.
 SHARED_KEYS = (
-    "check", "nginx_conf", "nginx_bin", "nginx_prefix", "reload_cmd", "reload_cmd_timeout",
-    *CONFIRM_KEYS, "on_reload_failure", "min_reload_interval", "hold_min", "hold_max", "debounce",
-    "format", *GUARD_KEYS,
+    "check", "nginx_conf", "nginx_bin", "nginx_prefix", "service", *SERVICE_KEYS,
+    "hold_min", "hold_max", "debounce", "format", *GUARD_KEYS,
 )  # fmt: skip
 
 KEYS = (
@@ -52,7 +56,7 @@ def read_resource(
     table.only(KEYS)
     src, dest = table.required_text("src"), table.required_text("dest")
     if src:
-        templates.look(table, src)
+        templates.check(table, src)
     if dest:
         dest = _destination(table, dest)
         _not_its_own(table, dest, templates.path(src))
@@ -73,8 +77,9 @@ def read_resource(
         group=group,
         **read_shared(table, settings),
     )
-    if resource.confirm and resource.reload is None:
-        key = "confirm_cmd" if resource.confirm.command else "confirm"
+    confirm = resource.service.confirm
+    if confirm and resource.reload is None:
+        key = "confirm_cmd" if confirm.command else "confirm"
         table.fault(key, f"{key} is of use with a reload_cmd only")
     return None if table.faults else resource
 
@@ -86,19 +91,27 @@ def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
     hold_max_s = table.seconds("hold_max", max(_HOLD_MAX_S, hold_min_s))
     if hold_max_s < hold_min_s:
         table.fault("hold_max", "hold_max is less than hold_min")
-    usual = usual_reload(nginx) if nginx else ""
-    reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s, usual)
     return {
         "nginx": nginx,
-        "reload": reload,
-        "confirm": read_confirm(table, nginx, reloads=reload is not None),
-        "on_reload_failure": _on_reload_failure(table),
-        "min_reload_interval_s": table.seconds("min_reload_interval", INTERVAL_S if nginx else 0.0),
+        "service": _service(table, nginx, settings),
         "hold_min_s": hold_min_s,
         "hold_max_s": hold_max_s,
         "format": _format(table, "nginx" if nginx else ""),
         "guard": read_guard(table),
     }
+
+
+def _service(table: Table, nginx: Nginx | None, settings: Defaults) -> Service:
+    """How the service is reloaded. nginx: what checks the files in context, which has defaults."""
+    usual = usual_reload(nginx) if nginx else ""
+    reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s, usual)
+    return Service(
+        name=table.text("service"),
+        reload=reload,
+        confirm=read_confirm(table, nginx, reloads=reload is not None),
+        on_reload_failure=_on_reload_failure(table),
+        min_reload_interval_s=table.seconds("min_reload_interval", INTERVAL_S if nginx else 0.0),
+    )
 
 
 def _keys(table: Table) -> tuple[str, ...]:
@@ -133,8 +146,8 @@ def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
         table.fault("dest", "dest holds no {name}", hint)
     if places > 1:
         table.fault("dest", "dest holds {name} more than once", hint)
-    judged = table.has("keys") and "keys" not in table.faulty
-    if judged and not any(is_under(each, key) for key in keys):
+    known = table.has("keys") and "keys" not in table.faulty
+    if known and not any(is_under(each, key) for key in keys):
         table.fault("each", f"each is not below one of the keys: {each}")
     return each
 
@@ -202,7 +215,7 @@ class Templates:
     def __init__(self, folder: str) -> None:
         self._folder = folder
 
-    def look(self, table: Table, src: str) -> None:
+    def check(self, table: Table, src: str) -> None:
         """Add a fault to the table when `src` is no file within the folder."""
         if os.path.isabs(src) or os.path.normpath(src).split("/")[0] == "..":
             table.fault("src", f"src leaves the templates folder: {src}", f"it is {self._folder}")
@@ -216,7 +229,7 @@ class Templates:
             table.fault("src", f"template cannot be read ({error.strerror}): {path}")
         else:
             if not stat.S_ISREG(kind):
-                what = "is a folder" if stat.S_ISDIR(kind) else "is no regular file"
+                what = "is a folder" if stat.S_ISDIR(kind) else "is not a regular file"
                 table.fault("src", f"template {what}: {path}", self._meant(src))
 
     def path(self, src: str) -> str:

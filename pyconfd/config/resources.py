@@ -21,15 +21,24 @@ from pyconfd.config.resource_table import (
     Templates,
     read_resource,
 )
+from pyconfd.config.services import Services
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile, read_toml
 from pyconfd.errors import ConfigError, ResourceError
 from pyconfd.model.resources import Origin, Resource, ResourceSet
 
+#: Of a file in conf.d.
+_TABLES = ("template", "group", "service")
+
 
 class _Found:
     """
-    One table, or one file with faults of its own. table: None when there is none to read.
+    One table, or one file with faults of its own.
+
+    name: of the resource, or of the file.
+    file: the name of the file.
+    table: None when there is none to read.
+    faults: what is wrong.
     resource: None until the table was read, and when it is faulty.
     """
 
@@ -59,12 +68,14 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     folder = os.path.join(confdir, "conf.d")
     _must_exist(confdir, folder)
     found: list[_Found] = []
-    groups = ResourceGroups()
+    groups, services = ResourceGroups(), Services()
     for path in _files(folder, found):
-        found += _load_file(path, folder, groups, settings)
+        found += _load_file(path, folder, groups, services, settings)
     groups.bind((one.name, one.file) for one in found)
-    _read_tables(found, Templates(os.path.join(confdir, "templates")), groups, settings)
+    templates = Templates(os.path.join(confdir, "templates"))
+    _read_tables(found, templates, groups, services, settings)
     _drop_clashes(found)
+    _drop_broken_services(found, services)
     _drop_disputes(found)
     _drop_broken_groups(found, groups)
     chosen: list[str] | None = None
@@ -73,7 +84,7 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
         chosen = [one.name for one in found]
     resources = groups.ordered([one.resource for one in found if one.resource])
     faults = tuple(fault for one in found for fault in one.faults)
-    faults += tuple(groups.faults(chosen))
+    faults += (*services.faults(chosen), *groups.faults(chosen))
     if not resources:
         what = "no usable resource" if faults else "no resource file (*.toml)"
         raise ResourceError(what, where=folder, faults=faults)
@@ -119,17 +130,18 @@ def _files(folder: str, found: list[_Found], above: tuple[str, ...] = ()) -> Ite
 
 
 def _load_file(
-    path: str, folder: str, groups: ResourceGroups, settings: Defaults
+    path: str, folder: str, groups: ResourceGroups, services: Services, settings: Defaults
 ) -> Iterator[_Found]:
     name = os.path.relpath(path, folder).removesuffix(".toml")
     try:
         file = read_toml(path, ResourceError)
     except ResourceError as error:
-        if isinstance(error.__cause__, ValueError):  # it could be read, but is no TOML
+        if isinstance(error.__cause__, ValueError):  # it could be read, but is not valid
             groups.add_broken(path, name)
         yield _Found(name, name, faults=[error])
         return
     groups.add(file, name, settings)
+    services.add(file)
     strange, tables = _tables(file)
     if strange:
         yield _Found(name, name, faults=strange)
@@ -142,13 +154,14 @@ def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
     lines = file.lines()
     faults: list[ConfigError] = []
     for key in file.data:
-        if key not in ("template", "group"):
+        if key not in _TABLES:
             number = file.line_of(key)
             hint = "a resource is a [template] table" if key in KEYS else ""
-            hint = hint or did_you_mean(key, ["template", "group"])
+            hint = hint or did_you_mean(key, _TABLES)
             where = str(Origin(file.path, number))
             faults.append(ResourceError(f"unknown key or table: {key}", where=where, hint=hint))
-    raw = file.data.get("template", [] if faults or "group" in file.data else None)
+    other = bool(faults) or not file.data.keys().isdisjoint(_TABLES)
+    raw = file.data.get("template", [] if other else None)
     tables = raw if isinstance(raw, list) else [raw]
     if any(not isinstance(table, dict) for table in tables):
         faults.append(ResourceError("no [template] table", where=file.path))
@@ -161,13 +174,18 @@ def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
 
 
 def _read_tables(
-    found: Iterable[_Found], templates: Templates, groups: ResourceGroups, settings: Defaults
+    found: Iterable[_Found],
+    templates: Templates,
+    groups: ResourceGroups,
+    services: Services,
+    settings: Defaults,
 ) -> None:
     for one in found:
         if one.table is None:
             continue
         group = groups.of(one.name)
-        table = one.table.below(group.table, SHARED_KEYS) if group else one.table
+        table = one.table.in_group(group.table, SHARED_KEYS) if group else one.table
+        table = services.bind(one.name, table)
         one.resource = read_resource(
             one.name, table, templates, settings, group.name if group else ""
         )
@@ -175,14 +193,21 @@ def _read_tables(
 
 
 def _drop_broken_groups(found: Iterable[_Found], groups: ResourceGroups) -> None:
-    left_out = groups.judge({one.name: one.resource for one in found if one.resource})
+    left_out = groups.incomplete({one.name: one.resource for one in found if one.resource})
+    for one in found:
+        if one.name in left_out:
+            one.resource = None
+
+
+def _drop_broken_services(found: Iterable[_Found], services: Services) -> None:
+    left_out = services.broken([one.resource for one in found if one.resource])
     for one in found:
         if one.name in left_out:
             one.resource = None
 
 
 def _drop_clashes(found: Sequence[_Found]) -> None:
-    """Two resources with one destination: neither is done, since nobody can say which is right."""
+    """Two resources with one destination: neither is done, since either may be the right one."""
     by_dest: dict[str, _Found] = {}
     real: dict[str, str] = {}
     clashing: list[_Found] = []

@@ -5,7 +5,7 @@ One table of a TOML file being read: typed access that notes faults instead of s
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from pyconfd.config.options import BadValue, did_you_mean, seconds
@@ -31,9 +31,11 @@ class Table:
     """
     A table with its place. Reading a bad value notes a fault and returns the default.
 
-    lines: key -> line, the table's own under "". faults: what was wrong, in order. faulty: the
-    keys they are about.
-    above: the table of its group. own: what this one says; values: that and what the group says.
+    file: where it stands.
+    own: the keys of this table.
+    values: those, and what the tables above it (of its group, of its service) hold for it.
+    faults: what is wrong, in order.
+    faulty: the keys they are about.
     """
 
     def __init__(
@@ -42,50 +44,66 @@ class Table:
         own: Mapping[str, object],
         lines: Mapping[str, int],
         *,
-        above: Table | None = None,
-        shared: Mapping[str, object] = MappingProxyType({}),
+        above: Mapping[str, Table] = MappingProxyType({}),
     ) -> None:
+        """lines: key -> line, the table's own under "". above: key -> the table that holds it."""
         self.file = file
         self.own = own
+        shared = {key: table.own[key] for key, table in above.items()}
         self.values: Mapping[str, object] = {**shared, **own} if shared else own
         self.faults: list[ConfigError] = []
         self.faulty: set[str] = set()
         self._lines = lines
         self._above = above
 
-    def below(self, above: Table, keys: Collection[str]) -> Table:
+    def in_group(self, group: Table, keys: Collection[str]) -> Table:
         """
-        This table as a member of a group. keys: those that hold for all members when the group
-        says them; a member that says something else is a fault.
+        This table as a member of a group. keys: those that hold for all members when the group has
+        them; a member with another value is a fault.
         """
-        said = {key: raw for key, raw in above.own.items() if key in keys}
-        twins = {key: _SAME[key] for key in said if key in _SAME}
-        shared = {key: raw for key, raw in said.items() if twins.get(key) not in self.own}
-        table = Table(self.file, self.own, self._lines, above=above, shared=shared)
-        for key, raw in said.items():
+        shared = {key: raw for key, raw in group.own.items() if key in keys}
+        twins = {key: _SAME[key] for key in shared if key in _SAME}
+        table = self._below(group, [key for key in shared if twins.get(key) not in self.own])
+        for key, raw in shared.items():
             mine = key if key in self.own else twins.get(key, key)
             if self.own.get(mine, raw) != raw:
-                place = Origin(above.file, above.line(key))
+                place = Origin(group.file, group.line(key))
                 what = f"{mine} is something else for the group: {place}"
                 table.fault(mine, what, "what a group says holds for all its members")
         return table
+
+    def in_service(self, service: Table, name: str, keys: Collection[str]) -> Table:
+        """This table as one of the service `name`. keys: those that only the service may have."""
+        table = self._below(service, [key for key in service.own if key in keys])
+        for key in keys:
+            if key in self.values:
+                place = Origin(service.file, service.line(key))
+                hint = f"leave it out here, or move it to [service.{name}]"
+                self.fault(key, f"{key} is a matter of service {name}: {place}", hint)
+        table.faults += self.faults
+        table.faulty |= self.faulty
+        return table
+
+    def _below(self, table: Table, keys: Iterable[str]) -> Table:
+        above = {**self._above, **dict.fromkeys(keys, table)}
+        return Table(self.file, self.own, self._lines, above=above)
 
     def line(self, key: str = "") -> int:
         """Where the key stands, or the table when it is not found."""
         return self._lines.get(key) or self._lines.get("", 0)
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
-        """Note a fault of `key` ("" for the table); it is the group's when the group says it."""
-        if self._above and key in self.values and key not in self.own:
-            self._above.fault(key, what, hint)
+        """Note a fault of `key` ("" for the table), with the table above when that holds it."""
+        if key in self._above and key not in self.own:
+            self._above[key].fault(key, what, hint)
             return
         self.faulty.add(key)
         fault = ResourceError(what, where=str(Origin(self.file, self.line(key))), hint=hint)
-        if str(fault) not in map(str, self.faults):  # members of a group read its words again
+        if str(fault) not in map(str, self.faults):  # each member of a group reads the group's keys
             self.faults.append(fault)
 
     def has(self, key: str) -> bool:
-        """Whether the key is given, here or for the group."""
+        """Whether the key is given, here or in a table above."""
         return key in self.values
 
     def only(self, known: Sequence[str]) -> None:

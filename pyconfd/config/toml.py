@@ -27,8 +27,10 @@ _LEADING_ZERO = re.compile(r"=\s*0\d")
 
 class TomlFile(NamedTuple):
     """
-    A file that was read. path: as the operator knows it. data: tables and keys as TOML has them.
+    A file that was read.
 
+    path: as the operator knows it.
+    data: tables and keys as TOML has them.
     text: the whole file, for finding lines.
     """
 
@@ -59,6 +61,12 @@ class TomlFile(NamedTuple):
                 table.setdefault(key[1] or key[2] or key[3], number)
         return found
 
+    def lines_of(self, kind: str, name: str) -> dict[str, int]:
+        """The lines of the table [kind.name]; at least that of the first table of its kind."""
+        lines = self.lines()
+        place = lines.get((f"{kind}.{name}", 0)) or lines.get((f'{kind}."{name}"', 0))
+        return place or {"": self.line_of(kind)}
+
     def line_of(self, key: str) -> int:
         """The line of a key of the outermost table: of itself, or of the first table in it."""
         lines = self.lines()
@@ -84,7 +92,7 @@ def _fence_after(line: str, fence: str) -> str:
 def read_toml(path: str, error: type[ConfigError]) -> TomlFile:
     """
     Read one file. Raises `error` with the place: for a file that is not there or not readable, a
-    folder, a broken link, one that is not UTF-8 or is no TOML.
+    folder, a broken link, one that is not UTF-8 or not valid TOML.
     """
     raw = _read(path, error)
     try:
@@ -117,7 +125,7 @@ def _read(path: str, error: type[ConfigError]) -> bytes:
     except OSError as fault:
         raise error(f"cannot be read: {fault.strerror}", where=path) from fault
     try:
-        if wrong := _no_configuration(os.fstat(descriptor)):
+        if wrong := _not_a_configuration(os.fstat(descriptor)):
             raise error(wrong, where=path)
         with open(descriptor, "rb", buffering=0, closefd=False) as stream:
             return stream.readall()
@@ -127,7 +135,7 @@ def _read(path: str, error: type[ConfigError]) -> bytes:
         os.close(descriptor)
 
 
-def _no_configuration(facts: os.stat_result) -> str:
+def _not_a_configuration(facts: os.stat_result) -> str:
     """Why a thing of this kind and size cannot be a configuration file; "" when it can."""
     if stat.S_ISDIR(facts.st_mode):
         return "is a folder, not a file"
@@ -145,4 +153,4 @@ def _malformed(path: str, text: str, message: str, error: type[ConfigError]) -> 
     if 0 < number <= len(lines) and _LEADING_ZERO.search(lines[number - 1]):
         hint = 'a number cannot begin with 0; write it in quotes: "0644"'
     what = found[1] if found else message
-    return error(f"is no TOML: {what}{column}", where=f"{path}:{number}", hint=hint)
+    return error(f"is not valid TOML: {what}{column}", where=f"{path}:{number}", hint=hint)

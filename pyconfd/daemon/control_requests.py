@@ -133,7 +133,7 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
             row["guard"] = _guard(one)
             row["last_trouble"] = _last_trouble(facts, one)
             row["last_check"] = _last_check(facts, one)
-            row["reload"] = services.get(one.service)
+            row["reload"] = services.get(one.service_name)
             explained.append(row)
     return {
         "explained": explained,

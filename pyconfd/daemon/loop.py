@@ -18,7 +18,6 @@ from typing import Any
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.orphaned_debts import OrphanedDebts
-from pyconfd.apply.service_pass import ReloadSpec
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.daemon.configuration import ActiveConfig
 from pyconfd.daemon.control_requests import Access, answer
@@ -295,7 +294,7 @@ class Loop:
                 if resource.name in job.resources or resource.group in groups:
                     # until its reads are known again, anything it may read makes it dirty
                     self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
-            spec = ReloadSpec.of(members)
+            spec = self._fleet.reload_spec(job.service)
             self._deps.lanes.submit(self._tools, job, members, spec, snapshot)
 
     def _last_jobs(self) -> bool:

@@ -18,7 +18,7 @@ from pyconfd.apply.expansion import MadeFiles
 from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.ownership import Ownership
 from pyconfd.apply.quarantine import Quarantine
-from pyconfd.apply.service_pass import ReloadSpec, groups_of
+from pyconfd.apply.service_pass import groups_of
 from pyconfd.apply.survive import surviving_pass
 from pyconfd.config.settings import Settings
 from pyconfd.daemon import wiring
@@ -119,8 +119,8 @@ def passes(
     for job in fleet.due(float("inf")):
         if tools.stopping():
             break
-        members = fleet.members(job.service)
-        yield surviving_pass(tools, job, members, ReloadSpec.of(members), snapshot)
+        members, spec = fleet.members(job.service), fleet.reload_spec(job.service)
+        yield surviving_pass(tools, job, members, spec, snapshot)
 
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:

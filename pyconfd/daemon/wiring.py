@@ -19,7 +19,7 @@ from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
-from pyconfd.model.resources import ResourceSet
+from pyconfd.model.resources import ResourceSet, Service
 from pyconfd.observe import log
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.journal import Journal
@@ -79,7 +79,8 @@ def load(settings: Settings) -> ResourceSet:
     return replace(
         found,
         resources=tuple(
-            replace(resource, check=None, nginx=None, reload=None) for resource in found.resources
+            replace(resource, check=None, nginx=None, service=Service())
+            for resource in found.resources
         ),
     )
 
@@ -148,7 +149,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
             log.warn(
                 "the journal is damaged; every service is reloaded once", lines=recovery.damaged
             )
-            pending = {resource.service for resource in found.resources}
+            pending = {resource.service_name for resource in found.resources}
         guards = GuardState(os.path.join(folder, "keys.json"))
         quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
         partial = bool(settings.resource or settings.sync_only)  # not all services are known

@@ -83,6 +83,25 @@ class Confirm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """
+    What is reloaded as one: a [service.NAME] table, or the resources with one reload command.
+
+    name: of the table; "" without one, then the reload command says which service it is.
+    reload: is run after the swap; None when no reload is needed.
+    confirm: what a reload is believed for; None for the exit status of its command.
+    on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
+    min_reload_interval_s: least time between two reloads.
+    """
+
+    name: str = ""
+    reload: Command | None = None
+    confirm: Confirm | None = None
+    on_reload_failure: str = "keep"
+    min_reload_interval_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """
     One template and its destination.
@@ -97,8 +116,7 @@ class Resource:
         file's or takes our own.
     check: a command that judges the staged file alone. nginx: check = "nginx": the whole nginx
         configuration is judged with all staged files in their places.
-    confirm: what a reload is believed for; None for the exit status of its command.
-    on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
+    service: what reads the destination, and how it is reloaded.
     group: resources of one group are judged as a set, swapped in the order of the group or not at
         all; empty for a resource that stands alone.
     each: a key path below `prefix`; there is one destination for each name directly below it, and
@@ -108,7 +126,6 @@ class Resource:
         values that it would read as more than data are refused. Empty: values are not judged.
     guard: when a change of the keys is held back.
     hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
-    min_reload_interval_s: least time between two reloads of its service.
     """
 
     name: str
@@ -123,9 +140,7 @@ class Resource:
     make_dirs: bool = False
     check: Command | None = None
     nginx: Nginx | None = None
-    reload: Command | None = None
-    confirm: Confirm | None = None
-    on_reload_failure: str = "keep"
+    service: Service = Service()
     group: str = ""
     each: str = ""
     item: str = ""
@@ -133,7 +148,6 @@ class Resource:
     guard: Guard = Guard()
     hold_min_s: float = 0.0
     hold_max_s: float = 10.0
-    min_reload_interval_s: float = 0.0
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -141,12 +155,19 @@ class Resource:
         return tuple(join_paths(self.prefix, key) for key in self.keys)
 
     @property
-    def service(self) -> str:
+    def reload(self) -> Command | None:
+        """The reload command of its service."""
+        return self.service.reload
+
+    @property
+    def service_name(self) -> str:
         """
-        What is reloaded when it changes. Resources with the same reload command are one service
-        and share one reload; one whose command names the destination is a service of its own, and
-        so is a group or a resource without any.
+        What its service is called. Without a [service.NAME] table, resources with the same reload
+        command are one service and share one reload; one whose command names the destination is a
+        service of its own, and so is a group or a resource without any.
         """
+        if self.service.name:
+            return self.service.name
         if self.reload is None:
             return f"group {self.group}" if self.group else f"resource {self.declared}"
         if "{{" in self.reload.text:

@@ -155,8 +155,8 @@ def _intend(
 ) -> int:
     command = resource.reload
     if command is None:
-        return journal.intend(resource.service, "", entries)
-    return journal.intend(resource.service, command.text, entries, keep=keep)
+        return journal.intend(resource.service_name, "", entries)
+    return journal.intend(resource.service_name, command.text, entries, keep=keep)
 
 
 def _undo(journal: Journal, number: int) -> bool:

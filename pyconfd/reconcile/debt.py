@@ -46,3 +46,8 @@ def after_failure(debt: Debt | None, now: float) -> Debt:
     base = debt or Debt(since_s=now)
     attempts = base.attempts + 1
     return replace(base, attempts=attempts, certain=True, not_before_s=now + backoff_s(attempts))
+
+
+def after_correction(debt: Debt) -> Debt:
+    """The same debt when the reload command is another one: its failures say nothing about it."""
+    return replace(debt, attempts=0, not_before_s=0.0)

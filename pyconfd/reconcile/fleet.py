@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from pyconfd.model.reload_spec import ReloadSpec
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport
 from pyconfd.reconcile import service as machine
@@ -22,6 +23,7 @@ class Fleet:
 
     def __init__(self) -> None:
         self._members: dict[str, tuple[Resource, ...]] = {}
+        self._reload_specs: dict[str, ReloadSpec | None] = {}
         self._service_of: dict[str, str] = {}
         self._states: dict[str, ServiceState] = {}
         self._active: dict[str, None] = {}  # in order of arrival: a dict is an ordered set
@@ -50,20 +52,25 @@ class Fleet:
     def adopt(self, resources: Sequence[Resource]) -> None:
         """
         Take a new set of resources. Services that go on keep their pending reload and their running
-        job; a service that is gone is forgotten once nothing of it runs. Its pending reload stays
-        in the journal, and apply/orphaned_debts.py reports it.
+        job; where the reload was corrected, a pending one is due at once. A service that is gone is
+        forgotten once nothing of it runs. Its pending reload stays in the journal, and
+        apply/orphaned_debts.py reports it.
         """
         members: dict[str, list[Resource]] = {}
         for resource in resources:
-            members.setdefault(resource.service, []).append(resource)
+            members.setdefault(resource.service_name, []).append(resource)
         self._members = {name: tuple(found) for name, found in members.items()}
-        self._service_of = {resource.name: resource.service for resource in resources}
+        self._service_of = {resource.name: resource.service_name for resource in resources}
         for name, found in self._members.items():
             state = self._states.get(name, ServiceState(name=name))
+            spec, former = ReloadSpec.of(found), self._reload_specs.get(name)
+            if former and spec != former:
+                state = machine.corrected(state)
+            self._reload_specs[name] = spec
             names = {resource.name for resource in found}
             self._states[name] = replace(
                 state,
-                policy=_policy(found),
+                policy=_policy(found, spec),
                 dirty=state.dirty & names,
                 retries={key: value for key, value in state.retries.items() if key in names},
             )
@@ -73,6 +80,10 @@ class Fleet:
     def members(self, service: str) -> tuple[Resource, ...]:
         """The resources of a service in declared order; empty for a service that is gone."""
         return self._members.get(service, ())
+
+    def reload_spec(self, service: str) -> ReloadSpec | None:
+        """How a service is reloaded; None for one without a reload command, or that is gone."""
+        return self._reload_specs.get(service)
 
     def dirty(self, names: Iterable[str], now: float) -> None:
         """Keys that these resources read have changed; unknown names are ignored."""
@@ -138,14 +149,15 @@ class Fleet:
         """Forget a service that is no longer declared, unless its job is still on a lane."""
         if not self._states[service].running:
             del self._states[service]
+            self._reload_specs.pop(service, None)
             self._active.pop(service, None)
 
 
-def _policy(resources: Sequence[Resource]) -> Policy:
+def _policy(resources: Sequence[Resource], spec: ReloadSpec | None) -> Policy:
     """The numbers of a service: of several resources that differ, the most patient one counts."""
     return Policy(
-        reloads=any(resource.reload for resource in resources),
+        reloads=spec is not None,
         hold_min_s=max(resource.hold_min_s for resource in resources),
         hold_max_s=max(resource.hold_max_s for resource in resources),
-        min_reload_interval_s=max(resource.min_reload_interval_s for resource in resources),
+        min_reload_interval_s=spec.min_interval_s if spec else 0.0,
     )

@@ -142,6 +142,11 @@ def pending_from_before(state: ServiceState, now: float) -> ServiceState:
     return replace(state, debt=Debt(since_s=now, certain=True))
 
 
+def corrected(state: ServiceState) -> ServiceState:
+    """The operator has changed how it is reloaded: a pending reload is due without back-off."""
+    return replace(state, debt=debts.after_correction(state.debt)) if state.debt else state
+
+
 def start(
     state: ServiceState,
     now: float,

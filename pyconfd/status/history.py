@@ -159,7 +159,7 @@ class History:
         services: set[str] = set()
         for resource in resources:
             declared.add(resource.name)
-            services.add(resource.service)
+            services.add(resource.service_name)
         for name, fate in list(self._fates.items()):
             if fate.resource.declared not in declared:
                 self._forget(name)

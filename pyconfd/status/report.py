@@ -136,7 +136,7 @@ def _source(facts: StatusFacts) -> Plain:
 def _services(facts: StatusFacts) -> list[Plain]:
     members: dict[str, list[str]] = {}
     for one in facts.resources.values():
-        members.setdefault(one.service, []).append(one.name)
+        members.setdefault(one.service_name, []).append(one.name)
     return [_service(facts, name, members.get(name, [])) for name in facts.services]
 
 
@@ -196,7 +196,7 @@ def _resource(facts: StatusFacts, resource: Resource) -> Plain:
         "name": resource.name,
         "dest": resource.dest,
         "group": resource.group,
-        "service": resource.service,
+        "service": resource.service_name,
         "state": state_of(facts, resource, fate),
         "result": str(fate.result) if fate else None,
         "since_at": utc(since_at) if since_at is not None else None,
@@ -224,7 +224,7 @@ def state_of(facts: StatusFacts, resource: Resource, fate: ResourceState | None)
 
 def retry_of(facts: StatusFacts, resource: Resource) -> Retry | None:
     """When it is tried again."""
-    state = facts.services.get(resource.service)
+    state = facts.services.get(resource.service_name)
     fate = facts.history.fates.get(resource.name)
     if state is None or (fate and not fate.trouble):
         return None

@@ -116,7 +116,7 @@ def test_a_run_that_does_not_know_of_all_services_says_nothing(owing: World) -> 
     """With --resource or --sync-only."""
     owing.journal.recover()
     entry = a_resource(owing.out / "app", reload=Command("reload app", 5.0))
-    owing.journal.intend(entry.service, "reload app", ())
+    owing.journal.intend(entry.service_name, "reload app", ())
     partial = OrphanedDebts(owing.journal, partial=True)
     assert partial.refresh(()) == frozenset()
     assert partial.services == {}

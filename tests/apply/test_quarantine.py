@@ -15,12 +15,13 @@ from pyconfd.apply.drift import Drift
 from pyconfd.apply.expansion import MadeFiles
 from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.quarantine import FIRST_WAIT_S, LONGEST_WAIT_S, WAIT_FACTOR, Quarantine
-from pyconfd.apply.service_pass import ReloadSpec, run_pass
+from pyconfd.apply.service_pass import run_pass
 from pyconfd.cli.commands.release import main as release
 from pyconfd.cli.daemon_query import read_inquiry
 from pyconfd.errors import StateError
 from pyconfd.model.keys import KeyValue, Listed
-from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.reload_spec import ReloadSpec
+from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import CommandReport, LaneReport, Reloaded, ReloadFailed, Result
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.renderer import Renderer
@@ -44,7 +45,7 @@ class Time:
         self.now_s += seconds
 
 
-class Service:
+class World:
     """One destination and one service; every pass is an order of the test's."""
 
     def __init__(self, folder: Path) -> None:
@@ -58,8 +59,7 @@ class Service:
             src="t.j2",
             dest=str(self.dest),
             keys=("/",),
-            reload=Command("tell", 5.0),
-            on_reload_failure="revert",
+            service=Service(reload=Command("tell", 5.0), on_reload_failure="revert"),
         )
         self.start()
 
@@ -107,13 +107,13 @@ class Service:
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Service:
-    made = Service(tmp_path)
+def service(tmp_path: Path) -> World:
+    made = World(tmp_path)
     made.look("old")
     return made
 
 
-def test_a_reload_that_failed_once_costs_no_good_version(service: Service) -> None:
+def test_a_reload_that_failed_once_costs_no_good_version(service: World) -> None:
     """The cause has passed: after a minute the very same version is live, and stays."""
     service.answers(1)
     assert isinstance(service.look("new").reload, Reloaded), "of the old version"
@@ -129,7 +129,7 @@ def test_a_reload_that_failed_once_costs_no_good_version(service: Service) -> No
     assert [one.result for one in service.look("new").outcomes] == [Result.UNCHANGED]
 
 
-def test_a_version_that_stays_bad_is_tried_less_and_less_often(service: Service) -> None:
+def test_a_version_that_stays_bad_is_tried_less_and_less_often(service: World) -> None:
     """Each trial is a reload with what is wrong, and one back; in the end there is one a day."""
     waits: list[float] = []
     service.answers(*[1, 0] * 8)
@@ -150,7 +150,7 @@ def test_a_version_that_stays_bad_is_tried_less_and_less_often(service: Service)
     assert waits[-1] == LONGEST_WAIT_S
 
 
-def test_another_version_begins_anew(service: Service) -> None:
+def test_another_version_begins_anew(service: World) -> None:
     """How often the one before it was refused says nothing about it."""
     service.answers(*[1, 0] * 3)
     service.look("bad")
@@ -162,7 +162,7 @@ def test_another_version_begins_anew(service: Service) -> None:
     assert held.times == 1
 
 
-def test_after_a_restart_the_wait_is_as_long_as_it_was(service: Service) -> None:
+def test_after_a_restart_the_wait_is_as_long_as_it_was(service: World) -> None:
     """It begins anew, because no clock counts through; how often is known, and since when."""
     service.answers(*[1, 0] * 2)
     service.look("bad")
@@ -177,7 +177,7 @@ def test_after_a_restart_the_wait_is_as_long_as_it_was(service: Service) -> None
     assert service.live == "old"
 
 
-def test_a_kill_during_a_trial_leaves_no_version_that_is_live_and_refused(service: Service) -> None:
+def test_a_kill_during_a_trial_leaves_no_version_that_is_live_and_refused(service: World) -> None:
     """What is on trial is not written down as held: the next run hears the verdict."""
     service.answers(1)
     service.look("new")
@@ -187,7 +187,7 @@ def test_a_kill_during_a_trial_leaves_no_version_that_is_live_and_refused(servic
     assert [one.result for one in service.look("new").outcomes] == [Result.UPDATED]
 
 
-def test_what_an_older_pyconfd_wrote_down_is_understood(service: Service) -> None:
+def test_what_an_older_pyconfd_wrote_down_is_understood(service: World) -> None:
     """It had no count."""
     service.answers(1)
     service.look("new")
@@ -203,7 +203,7 @@ def test_what_an_older_pyconfd_wrote_down_is_understood(service: Service) -> Non
 
 
 @pytest.mark.parametrize("status", [126, 127])
-def test_a_command_that_could_not_be_run_refuses_nothing(service: Service, status: int) -> None:
+def test_a_command_that_could_not_be_run_refuses_nothing(service: World, status: int) -> None:
     """Nobody was told: the new file stays, the reload is owed, and nothing is in quarantine."""
     service.answers(status)
     report = service.look("new")
@@ -216,7 +216,7 @@ def test_a_command_that_could_not_be_run_refuses_nothing(service: Service, statu
 
 @pytest.mark.parametrize("locked", [False, True], ids=["nobody", "another run"])
 def test_a_refused_version_is_released_where_no_daemon_runs(
-    service: Service, capsys: pytest.CaptureFixture[str], locked: bool
+    service: World, capsys: pytest.CaptureFixture[str], locked: bool
 ) -> None:
     """One-shot runs have no control socket, and make no trials; while one works it is not done."""
     service.answers(1)

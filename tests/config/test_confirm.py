@@ -47,7 +47,7 @@ def test_what_is_asked(add: Add, load: Load, lines: str, confirm: Confirm | None
     add("www", f"{RELOAD}{lines}\n")
     resources, faults = load()
     assert not faults
-    assert resources["www"].confirm == confirm
+    assert resources["www"].service.confirm == confirm
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,12 @@ def test_what_is_asked(add: Add, load: Load, lines: str, confirm: Confirm | None
         ),
         (
             'confirm = { by = "apache", at = "/x" }',
-            "confirm: at is no URL: /x (it is the URL of /server-status?auto)",
+            "confirm: at is not a URL: /x (it is the URL of /server-status?auto)",
         ),
         (
             'confirm = { by = "haproxy", at = "m.sock" }',
-            "confirm: at is no absolute path: m.sock (it is the socket of the master (haproxy -S))",
+            "confirm: at is not an absolute path: m.sock "
+            "(it is the socket of the master (haproxy -S))",
         ),
         (
             'confirm = { by = "keepalived" }',
@@ -95,7 +96,7 @@ def test_what_is_asked(add: Add, load: Load, lines: str, confirm: Confirm | None
         ),
         (
             'confirm = { by = "nginx", at = "/x", log = "l" }',
-            "confirm: log is no absolute path: l",
+            "confirm: log is not an absolute path: l",
         ),
         (
             'confirm = { by = "nginx", at = 1 }',
@@ -155,11 +156,11 @@ def test_a_group_says_it_for_all_and_names_no_file(add: Add, write: Write, load:
     write("g", group.format("x"))
     resources, faults = load()
     assert not faults
-    assert {one.confirm for one in resources.values()} == {Confirm(command="x")}
+    assert {one.service.confirm for one in resources.values()} == {Confirm(command="x")}
     write("g", group.format("x {{ dest }}"))
     assert (
         "conf.d/g.toml:4: the confirm_cmd of a group cannot name a single file "
-        "(it is told once for all of them)"
+        "(it is run once for all of them)"
     ) in load()[1]
 
 
@@ -201,7 +202,7 @@ def test_no_daemon_is_named_in_the_code_that_asks() -> None:
 def test_the_page_names_every_daemon() -> None:
     """docs/configuration.md, in the table of `by`."""
     page = (ROOT / "docs" / "configuration.md").read_text()
-    section = page[page.index("### Confirmed reloads") : page.index("### Groups")]
+    section = page[page.index("### Confirmed reloads") : page.index("### Services")]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
         "by",
         "nginx",

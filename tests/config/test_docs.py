@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.option_table import REFUSED
-from pyconfd.config.resource_table import KEYS, SHARED_KEYS
+from pyconfd.config.resource_table import KEYS, SERVICE_KEYS, SHARED_KEYS
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
 from tests.support.docs import PAGE, ROOT, with_tables
@@ -35,6 +35,12 @@ def test_every_key_of_a_group_is_documented_and_no_other() -> None:
     assert found == {"resources", *SHARED_KEYS}
 
 
+def test_every_key_of_a_service_is_documented_and_no_other() -> None:
+    """The first column of the table below "Services"."""
+    found = keys_of_table(PAGE.read_text(), "### Services", "### Groups")
+    assert found == {*SERVICE_KEYS}
+
+
 def keys_of_table(page: str, begin: str, end: str) -> set[str]:
     """The words in back quotes in first columns between two headings."""
     section = page[page.index(begin) : page.index(end)]
@@ -56,6 +62,19 @@ def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
         (tmp_path / "templates" / name).touch()
     found = load_resources(str(tmp_path), load_settings([], {}))
     assert len(found.resources) == 1
+    assert not found.faults
+
+
+def test_the_example_of_a_service_is_good(tmp_path: Path) -> None:
+    """Two resources, reloaded by one command."""
+    (text,) = (text for kind, text in EXAMPLES if kind == "service")
+    for name in ("conf.d", "templates"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "conf.d" / "haproxy.toml").write_text(text)
+    for name in re.findall(r'src = "(.*?)"', text):
+        (tmp_path / "templates" / name).touch()
+    found = load_resources(str(tmp_path), load_settings([], {}))
+    assert [one.service_name for one in found.resources] == ["edge", "edge"]
     assert not found.faults
 
 

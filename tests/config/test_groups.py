@@ -83,7 +83,7 @@ def test_a_group_says_what_its_members_share_and_in_which_order(
         ),
         (
             '[group.web]\nresources = ["a", "b"]\nreload_cmd = "x {{ dest }}"',
-            "3: the reload_cmd of a group cannot name a single file (it is told once for all of "
+            "3: the reload_cmd of a group cannot name a single file (it is run once for all of "
             "them)",
         ),
         (

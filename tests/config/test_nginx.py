@@ -20,9 +20,9 @@ def test_a_check_in_nginx_brings_its_usual_company(add: Add, load: Load) -> None
     assert not faults
     www = resources["www"]
     assert www.nginx == Nginx(conf="/etc/nginx/nginx.conf", binary="nginx", prefix="")
-    assert (www.format, www.min_reload_interval_s) == ("nginx", 1.0)
-    assert www.confirm == Confirm(by="nginx")
-    assert www.on_reload_failure == "keep"
+    assert (www.format, www.service.min_reload_interval_s) == ("nginx", 1.0)
+    assert www.service.confirm == Confirm(by="nginx")
+    assert www.service.on_reload_failure == "keep"
 
 
 def test_the_company_can_be_sent_away(add: Add, load: Load) -> None:
@@ -35,8 +35,8 @@ def test_the_company_can_be_sent_away(add: Add, load: Load) -> None:
     )
     www = load()[0]["www"]
     assert www.nginx == Nginx(conf="/opt/n.conf", binary="/opt/nginx", prefix="/opt")
-    assert (www.format, www.confirm, www.min_reload_interval_s) == ("", None, 0.0)
-    assert www.on_reload_failure == "revert"
+    assert (www.format, www.service.confirm, www.service.min_reload_interval_s) == ("", None, 0.0)
+    assert www.service.on_reload_failure == "revert"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_nginx_is_told_as_it_runs(add: Add, load: Load, lines: str, command: str
     add("www", f'check = "nginx"\nreload_cmd_timeout = 7\n{lines}\n')
     www = load()[0]["www"]
     assert www.reload == Command(command, 7.0)
-    assert www.confirm
+    assert www.service.confirm
 
 
 def test_an_empty_reload_cmd_says_none(add: Add, load: Load) -> None:
@@ -101,7 +101,7 @@ def test_an_empty_reload_cmd_says_none(add: Add, load: Load) -> None:
     add("www", 'check = "nginx"\nreload_cmd = ""\n')
     www = load()[0]["www"]
     assert www.reload is None
-    assert not www.confirm
+    assert not www.service.confirm
 
 
 def test_one_destination_for_each_key(write: Write, load: Load) -> None:

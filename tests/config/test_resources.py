@@ -12,7 +12,7 @@ import pytest
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings, load_settings
 from pyconfd.errors import ResourceError
-from pyconfd.model.resources import Command, Guard, Origin, Resource, ResourceSet
+from pyconfd.model.resources import Command, Guard, Origin, Resource, ResourceSet, Service
 
 GOOD = 'src = "a.j2"\ndest = "/tmp/pyconfd-test/a"\nkeys = ["/a"]\n'
 
@@ -104,14 +104,13 @@ def test_all_keys_are_read(confdir: Path, write: Write) -> None:
         gid=34,
         make_dirs=True,
         check=Command("check {{.src}}", 5.0),
-        reload=Command("reload", 6.0),
+        service=Service(reload=Command("reload", 6.0), min_reload_interval_s=1.0),
         format="nginx",
         guard=Guard(
             min_keys=2, max_shrink=0.5, require=("/server_name",), allow_empty=True, timeout_s=600.0
         ),
         hold_min_s=0.5,
         hold_max_s=20.0,
-        min_reload_interval_s=1.0,
     )
 
 
@@ -335,7 +334,8 @@ def test_all_faults_of_all_files_come_at_once(confdir: Path, write: Write) -> No
     found = load(confdir)
     assert [resource.name for resource in found.resources] == ["good"]
     assert faults(confdir) == [
-        "conf.d/bad.toml:1: is no TOML: Expected ']' at the end of a table declaration, column 10",
+        "conf.d/bad.toml:1: is not valid TOML: Expected ']' at the end of a table declaration, "
+        "column 10",
         "conf.d/dir.toml: is a folder, not a file",
         "conf.d/empty.toml: no [template] table",
         "conf.d/flat.toml:1: unknown key or table: src (a resource is a [template] table)",
@@ -405,7 +405,7 @@ def test_a_template_that_cannot_be_looked_at_is_not_said_to_be_absent(
     write('[template]\nsrc = "fifo.j2"\ndest = "/x/a"\nkeys = []\n')
     with pytest.raises(ResourceError) as caught:
         load(confdir)
-    assert "template is no regular file: " in str(caught.value.faults[0])
+    assert "template is not a regular file: " in str(caught.value.faults[0])
 
 
 def test_only_the_named_resources_are_done(confdir: Path, write: Write) -> None:

@@ -1,4 +1,4 @@
-"""Reading TOML: what is no TOML file says so with its place, and keys are found again."""
+"""Reading TOML: what is not valid is reported with its place, and keys are found again."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def fault(path: Path) -> str:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"a = 1\nb = \n", ":2: is no TOML: Invalid value, column 5"),
-        (b"a = 1\na = 2\n", ":2: is no TOML: Cannot overwrite a value, column 6"),
-        (b'x = "open\n', ":1: is no TOML: "),
-        (b'x = """open\n', ":1: is no TOML: "),
-        (b"mode = 0644\n", ':1: is no TOML: Expected newline or end of document after a statement, '
-         'column 9 (a number cannot begin with 0; write it in quotes: "0644")'),
+        (b"a = 1\nb = \n", ":2: is not valid TOML: Invalid value, column 5"),
+        (b"a = 1\na = 2\n", ":2: is not valid TOML: Cannot overwrite a value, column 6"),
+        (b'x = "open\n', ":1: is not valid TOML: "),
+        (b'x = """open\n', ":1: is not valid TOML: "),
+        (b"mode = 0644\n", ':1: is not valid TOML: Expected newline or end of document after a '
+         'statement, column 9 (a number cannot begin with 0; write it in quotes: "0644")'),
         (b"a = 1\nb = '\xff'\n", ":2: byte 0xff is not UTF-8 (save the file as UTF-8)"),
         (b"x = " + b"[" * 5000, ": "),
     ],

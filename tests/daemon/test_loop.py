@@ -14,7 +14,7 @@ import pytest
 from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.errors import ConfigError, SourceUnavailable
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, Lost, SourceMessage
-from pyconfd.model.resources import Command, Guard
+from pyconfd.model.resources import Command, Guard, Service
 from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline.journal import Journal
 from tests.support.loop import Gate, Hand, World
@@ -326,7 +326,9 @@ def test_a_job_of_a_service_that_is_gone_does_not_have_the_last_word(world: Worl
     with world.running():
         assert gate.begun.wait(60)
         world.template("app", "new {{ getv('/app/a') }}\n")
-        fresh = replace(app, check=Command("quick check", 5.0), reload=Command("other", 5.0))
+        fresh = replace(
+            app, check=Command("quick check", 5.0), service=Service(reload=Command("other", 5.0))
+        )
         world.resources = (fresh,)
         world.hup()
         wait_until(lambda: world.live() == "new 1\n")
@@ -407,11 +409,43 @@ def test_a_corrected_reload_command_pays_what_the_wrong_one_owes(world: World) -
     world.runner.answers["reload"] = 1
     with world.running():
         world.settle()
-        world.resources = (replace(app, reload=Command("right app", 5.0)),)
+        world.resources = (replace(app, service=Service(reload=Command("right app", 5.0))),)
         world.hup()
         world.settle()
         assert world.reloads == ["reload app", "right app"]
     assert Journal(str(world.state)).recover().pending == ()
+
+
+def test_a_corrected_command_of_a_named_service_is_the_same_service(world: World) -> None:
+    """It is not reassigned, and does not wait for the back-off of the wrong command."""
+
+    def edge(command: str) -> Service:
+        return Service(name="edge", reload=Command(command, 5.0))
+
+    app = world.resource(service=edge("wrong"))
+    world.runner.answers["wrong"] = 1
+    with world.running():
+        world.until(lambda status: len(world.reloads) >= 3)
+        assert world.journal.services == {"edge"}
+        world.resources = (replace(app, service=edge("right")),)
+        world.hup()
+        world.until(lambda status: "right" in world.reloads)
+        status = world.settle()
+        assert [one["name"] for one in status["services"]] == ["edge"]
+        assert world.reloads.count("right") == 1
+    assert Journal(str(world.state)).recover().pending == ()
+
+
+def test_a_damaged_journal_costs_a_service_without_reload_command_nothing(world: World) -> None:
+    """A pending reload that can never happen kept its lane busy for ever."""
+    world.resource(service=Service())
+    with world.running(pending=["resource app"]):
+        world.until(lambda status: world.live() == "/app/a=1\n")
+        world.settle()
+        jobs = world.lanes.jobs
+        for _ in range(20):
+            world.status()
+        assert world.lanes.jobs == jobs
 
 
 def test_a_fault_of_ours_in_a_pass_does_not_end_the_loop(

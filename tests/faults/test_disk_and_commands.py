@@ -172,7 +172,7 @@ def test_a_reload_that_hangs_is_ended_and_stays_owed(tmp_path: Path) -> None:
     staged = stage.stage(rendered(dest, b"new"))
     assert staged is not None
     swap.swap(check.unchecked(staged), journal=journal)
-    service = staged.rendered.resource.service
+    service = staged.rendered.resource.service_name
     outcome = reload(service, Command("sleep 60", 0.3), dest=str(dest), run=Commands().run)
     assert isinstance(outcome, ReloadFailed)
     assert "timed out after 0.3 s" in str(outcome.error)

@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import CommandReport, LaneReport, Outcome, Reloaded, ReloadFailed, Result
 from pyconfd.reconcile.fleet import Fleet
 from pyconfd.reconcile.service import Job, NextStep, next_step, pending_after
@@ -21,10 +21,9 @@ RESOURCES = [
         src=name,
         dest="/" + name,
         keys=("/" + name,),
-        reload=Command(RELOAD, 1.0),
+        service=Service(reload=Command(RELOAD, 1.0), min_reload_interval_s=2.0),
         hold_min_s=0.2,
         hold_max_s=1.0,
-        min_reload_interval_s=2.0,
     )
     for name in NAMES
 ]

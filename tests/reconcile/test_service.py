@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import CommandReport, LaneReport, Outcome, Reloaded, ReloadFailed, Result
 from pyconfd.reconcile.service import (
     Job,
     Policy,
     ServiceState,
+    corrected,
     deadline_s,
     dirtied,
     finished,
@@ -33,7 +34,7 @@ def resource(name: str) -> Resource:
         src="x.j2",
         dest=f"/etc/{name}",
         keys=("/x",),
-        reload=Command(SERVICE, 1.0),
+        service=Service(reload=Command(SERVICE, 1.0)),
     )
 
 
@@ -206,6 +207,26 @@ def test_a_debt_from_an_earlier_run_is_paid_even_if_nothing_is_swapped() -> None
     _, job = must_start(pending_from_before(fresh(), 5.0), 5.0)
     assert job.pay
     assert job.may_reload
+
+
+def test_a_corrected_reload_command_does_not_wait_for_the_back_off_of_the_wrong_one() -> None:
+    """What failed was another command."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    for now in (0.0, 1.0, 3.0):
+        state = finish(now, state, outcome("a", Result.UPDATED), reload=BAD)
+        state = state if now == 3.0 else must_start(state, deadline_s(state) or 0.0)[0]
+    assert deadline_s(state) == 7.0
+    _, job = must_start(corrected(state), 3.0)
+    assert job.pay
+
+
+def test_a_reload_that_is_reassigned_while_a_job_runs_stays_pending() -> None:
+    """The job began before the files belonged to its service."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    state = pending_from_before(state, 0.5)
+    state = finish(1.0, state, outcome("a", Result.UPDATED), reload=GOOD)
+    assert state.debt is not None
+    assert must_start(state, 1.0)[1].pay
 
 
 def test_stopping_pays_a_postponed_reload_but_starts_nothing_else() -> None:

@@ -15,7 +15,7 @@ from pyconfd.errors import HeldBack, SourceUnavailable
 from pyconfd.model.debt import Debt
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed
 from pyconfd.model.reads import Reads
-from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
@@ -35,7 +35,11 @@ from pyconfd.status.summary import ConfigFaults
 
 RELOAD = "nginx -s reload"
 WEB = Resource(
-    name="web", origin=Origin("web.toml", 1), src="web.j2", dest="/web", reload=Command(RELOAD, 1.0)
+    name="web",
+    origin=Origin("web.toml", 1),
+    src="web.j2",
+    dest="/web",
+    service=Service(reload=Command(RELOAD, 1.0)),
 )
 SITES = replace(WEB, name="sites", each="/sites", dest="/sites/{name}")
 HELD = HeldBack("held back: all 4 keys are gone (allow_empty = true lets that through)")

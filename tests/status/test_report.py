@@ -14,7 +14,7 @@ from pyconfd.errors import HeldBack, PyconfdError, StageError, SwapTorn
 from pyconfd.model.debt import Debt
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.reads import Reads
-from pyconfd.model.resources import Command, Guard, Origin, Resource
+from pyconfd.model.resources import Command, Guard, Origin, Resource, Service
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
@@ -45,7 +45,7 @@ def resource(name: str, **more: Any) -> Resource:
         src=f"{name}.j2",
         dest=f"/etc/nginx/conf.d/{name}.conf",
         keys=(f"/{name}",),
-        reload=Command(RELOAD, 10.0),
+        service=Service(reload=Command(RELOAD, 10.0)),
     )
     return replace(made, **more)
 

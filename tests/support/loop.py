@@ -32,7 +32,7 @@ from pyconfd.system.sdnotify import Notifier
 from pyconfd.testing.fake_runner import FakeRunner
 from pyconfd.testing.fake_source import FakeSource
 from tests.support.daemons.etcd import PATIENCE_S
-from tests.support.steps import wait_until
+from tests.support.steps import wait_until, with_service
 
 LIST_ALL = "{% for key, value in gets(folder) %}\n{{ key }}={{ value }}\n{% endfor %}\n"
 
@@ -92,7 +92,7 @@ class World:
             src=f"{name}.j2",
             dest=str(self.out / name),
             keys=(keys,),
-            **{"reload": Command(f"reload {name}", 5.0), **fields},
+            **with_service({"reload": Command(f"reload {name}", 5.0), **fields}),  # type: ignore[arg-type]
         )
         self.resources = (*(one for one in self.resources if one.name != name), made)
         return made

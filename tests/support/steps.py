@@ -11,22 +11,30 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pyconfd.model.reads import Reads
-from pyconfd.model.resources import Command, Origin, Resource
+from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import Rendered
 from pyconfd.system.files import SUFFIX, digest
 from tests.support.daemons.etcd import PATIENCE_S
 
 RELOAD = Command("service x reload", 5.0)
+_OF_SERVICE = ("reload", "confirm", "on_reload_failure", "min_reload_interval_s")
 
 
 def a_resource(dest: Path | str, **fields: object) -> Resource:
     """A resource for `dest` that is reloaded by RELOAD; any field can be given."""
-    given = {"reload": RELOAD, **fields}
+    given = with_service({"reload": RELOAD, **fields})
     return Resource(name="x", origin=Origin("x.toml"), src="x.j2", dest=str(dest), **given)  # type: ignore[arg-type]
+
+
+def with_service(fields: Mapping[str, object]) -> dict[str, object]:
+    """Fields of a resource, where those of its service are put into one."""
+    own = {key: fields[key] for key in _OF_SERVICE if key in fields}
+    rest = {key: value for key, value in fields.items() if key not in own}
+    return {"service": Service(**own), **rest}  # type: ignore[arg-type]
 
 
 def rendered(dest: Path | str, content: bytes, **fields: object) -> Rendered:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import datetime as datetimes
 
 
-class Service(NamedTuple):
+class SrvTarget(NamedTuple):
     """One SRV record. target: a host name with its final dot, as the DNS has it."""
 
     target: str
@@ -73,7 +73,7 @@ def lookup_ipv6(host: str) -> list[str]:
     return [address for address in lookup_ip(host) if ":" in address]
 
 
-def lookup_srv(service: str, protocol: str, name: str) -> list[Service]:
+def lookup_srv(service: str, protocol: str, name: str) -> list[SrvTarget]:
     """
     The SRV records of _service._protocol.name, or of name alone when both are empty.
 
@@ -86,7 +86,7 @@ def lookup_srv(service: str, protocol: str, name: str) -> list[Service]:
         records = dns.srv(full)
     except OSError:
         return []
-    found = [Service(r.target, r.port, r.priority, r.weight) for r in records]
+    found = [SrvTarget(r.target, r.port, r.priority, r.weight) for r in records]
     return sorted(found, key=lambda s: f"{s.target}{s.port}{s.priority}{s.weight}")
 
 
