@@ -37,11 +37,10 @@ def open_source(name: str, options: SourceOptions) -> Source:
     """
     place = _BUILT_IN.get(name) or _added().get(name)
     if place is None:
-        import difflib
+        from pyconfd.config.options import did_you_mean
 
         known = known_backends()
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+        hint = did_you_mean(name, known) or f"known: {', '.join(known)}"
         raise SettingsError(f"unknown backend {name!r}", hint=hint)
     module, _, attribute = place.partition(":")
     opener = cast("Callable[[SourceOptions], Source]", getattr(import_module(module), attribute))

@@ -14,7 +14,7 @@ from pyconfd.config.options import BadValue
 DEFAULT_PORT = 2379
 
 _NAME = re.compile(r"[^\s\[\]:/@]+")
-# Told from a name by its colons; whether each group is a right one, the resolver says.
+# Its colons tell it from a name; whether each group is valid is checked by the resolver.
 _IPV6 = re.compile(r"(?=[^%]*::|(?:[^:]+:){6})[0-9A-Fa-f:.]+(?:%[^\s\[\]:/@]+)?")
 
 

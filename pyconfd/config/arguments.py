@@ -40,7 +40,7 @@ def read_arguments(
     """
     The options and words of a command line.
 
-    refused: options of other programs that users may try, with what to say to them.
+    refused: options of other programs that users may try, each with the hint for it.
     """
     known = {name: option for option in options for name in (option.name, *option.aliases)}
     read = Arguments()

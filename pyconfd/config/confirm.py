@@ -1,7 +1,7 @@
 """
 confirm, confirm_cmd and confirm_timeout: what proves that a service took its new files.
 
-What one resource says holds for the whole service, which is reloaded once for all of them.
+What one resource has holds for the whole service, which is reloaded once for all of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HINT = 'write confirm = { by = "...", at = "..." }'
 
 def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm | None:
     """
-    What a table says; None when the exit status of the reload command is believed.
+    The confirm of a table; None when the exit status of the reload command is believed.
 
     reloads: whether there is a reload command; then nginx, checked in context, is asked by default.
     """

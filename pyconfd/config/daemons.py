@@ -24,12 +24,17 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
     """
-    name, kind: of KINDS. at: what `at` names, in words. timeout_s: how long it is waited for by
-    default. facts: regular expressions and texts of the kind.
+    A daemon that can be asked.
 
-    refusal: in a line of its log: why a configuration was refused, as group `text`; `{pid}` stands
-    for the master's number. trying: in the text of a refusal that is not the last word. anew:
-    whether the log holds the last reload only.
+    name: of its file.
+    kind: one of KINDS.
+    at: what `at` names, for people.
+    timeout_s: how long to wait for it by default.
+    facts: regular expressions and texts of the kind.
+    refusal: matches a line of its log; why a configuration was refused is the group `text`, and
+        `{pid}` stands for the master's number.
+    trying: matches the text of a refusal that is not final.
+    rewritten: whether the log holds the last reload only.
     """
 
     name: str
@@ -39,7 +44,7 @@ class Daemon:
     facts: Mapping[str, str]
     refusal: str = ""
     trying: str = ""
-    anew: bool = False
+    rewritten: bool = False
 
 
 def daemon_names() -> tuple[str, ...]:
@@ -60,5 +65,5 @@ def load_daemon(name: str) -> Daemon:
         facts={fact: table[fact] for fact in KINDS[kind]},
         refusal=table.get("refusal", ""),
         trying=table.get("trying", ""),
-        anew=table.get("anew", False),
+        rewritten=table.get("rewritten", False),
     )

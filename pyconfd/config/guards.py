@@ -10,7 +10,7 @@ GUARD_KEYS = ("min_keys", "max_shrink", "require", "allow_empty", "guard_timeout
 
 
 def read_guard(table: Table) -> Guard:
-    """What the table says about guards; without a word, only an emptied store is held back."""
+    """The guard of a table. By default only an emptied store is held back."""
     usual = Guard()
     return Guard(
         min_keys=_whole_number(table, "min_keys", usual.min_keys),

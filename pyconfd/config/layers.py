@@ -71,7 +71,7 @@ def resolve_all(
 
 
 def _config_file(place: Given, known: Sequence[Option], faults: list[SettingsError]) -> Layer:
-    """What the config file says, by name of option; it may be absent only when nobody named it."""
+    """The values of the config file, by name of option. Only the default file may be absent."""
     path = str(place.value)
     if not path:
         faults.append(SettingsError("names no file", where=place.where))

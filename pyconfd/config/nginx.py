@@ -1,5 +1,5 @@
 """
-check = "nginx" and what goes with it: how nginx runs here, and how it is told.
+check = "nginx" and what goes with it: how nginx runs here, and how it is reloaded.
 
 The facts about the command line are nginx's own (`nginx -h`): -c the main file, -p the prefix.
 """
@@ -18,7 +18,7 @@ INTERVAL_S = 1.0
 
 
 def read_nginx(table: Table) -> Nginx | None:
-    """How nginx runs, when the table says check = "nginx"."""
+    """How nginx runs, for a table with check = "nginx"."""
     check = table.text("check")
     if not check:
         for key in _COMPANY:
@@ -38,7 +38,7 @@ def read_nginx(table: Table) -> Nginx | None:
 
 
 def usual_reload(nginx: Nginx) -> str:
-    """The command line that tells this nginx to read its configuration again."""
+    """The command line that reloads this nginx."""
     import shlex
 
     words = [nginx.binary, "-s", "reload"]

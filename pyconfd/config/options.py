@@ -25,17 +25,18 @@ _TRUE = frozenset(("true", "1", "yes", "on", "t"))
 _FALSE = frozenset(("false", "0", "no", "off", "f"))
 _UNITS_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h)")
-# Longer waits overflow the C library's timeouts; nobody means thirty years.
+# Longer waits overflow the C library's timeouts; thirty years are never meant.
 _LONGEST_S = 1e9
 
 
 class Option(NamedTuple):
     """
-    One option. name: as on the command line, without dashes in front.
+    One option.
 
+    name: as on the command line, without dashes in front.
     kind: "flag", "text", "duration" (seconds, 0 or more), "wait" (seconds, above 0) or "table" (of
         the config file alone).
-    default: of the value's type; None when it depends on the machine and `default_text` says how.
+    default: of the value's type; None when it depends on the machine, see `default_text`.
     field: name of the value in the settings; by default `name` with `_`, and `_s` for seconds.
     repeatable: the value is a tuple; given again it adds, a comma separates in the environment.
     aliases: further spellings (confd's) on the command line and in the file.
@@ -85,14 +86,20 @@ def squash(name: str) -> str:
     return name.replace("-", "").replace("_", "").lower()
 
 
-def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The known name that was probably meant, or ""."""
+def nearest(
+    word: str, known: Iterable[str], cutoff: float = 0.6, *, beginnings: bool = True
+) -> str:
+    """
+    The known name that was probably meant, or "".
+
+    cutoff: least similarity, 0 to 1. beginnings: whether the begin of one name alone stands for it.
+    """
     import difflib
 
     by_lower = {name.lower(): name for name in known}
     word = word.lower()
     begun = [name for name in by_lower if name.startswith(word)]
-    if len(begun) == 1 and len(word) > 2:
+    if beginnings and len(begun) == 1 and len(word) > 2:
         return by_lower[begun[0]]
     found = difflib.get_close_matches(word, by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else ""
@@ -142,7 +149,7 @@ def from_text(option: Option, text: str) -> object:
 
 def from_toml(option: Option, raw: object) -> object:
     """
-    The value of a key of the config file; None when it is the empty string and so says nothing.
+    The value of a key of the config file; None for the empty string, which counts as absent.
 
     Raises BadValue. A repeatable option takes a list or a single value.
     """
@@ -218,7 +225,7 @@ def from_environment(
     options: Sequence[Option], environ: Mapping[str, str], faults: list[SettingsError]
 ) -> dict[str, Given]:
     """
-    What the environment says, by name of option. An empty variable says nothing.
+    The values from the environment, by name of option. An empty variable counts as absent.
 
     Adds a fault for each bad value and for each variable that is nearly one of ours.
     """
@@ -248,11 +255,9 @@ def _meant_variable(variable: str, options: Sequence[Option]) -> str:
     for option in options:
         if squash(word) in (squash(name) for name in (f"{option.name}s", *option.aliases)):
             return option.variable
-    import difflib
-
     names = {option.name.replace("-", "_"): option for option in options}
-    found = difflib.get_close_matches(word, names, n=1, cutoff=_NEAR_VARIABLE)
-    return names[found[0]].variable if found else ""
+    meant = nearest(word, names, _NEAR_VARIABLE, beginnings=False)
+    return names[meant].variable if meant else ""
 
 
 def _variable_value(option: Option, text: str) -> object:

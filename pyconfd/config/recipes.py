@@ -1,7 +1,7 @@
 """
-Recipes: folders of data that say how a system runs from the store, read with every fault.
+Recipes: folders of data about how a system runs from the store, read with every fault.
 
-Shell: reads the folder. What is in one is told in docs/recipes/README.md; nothing here knows any
+Shell: reads the folder. docs/recipes/README.md describes what is in one; nothing here knows any
 service. A recipe is written for a confdir of /etc/pyconfd; `confdir_files` writes that path as
 where it really goes.
 """
@@ -31,7 +31,12 @@ _PARTS = frozenset((_FILE, "conf.d", "templates", "scripts", "test", "keys.json"
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change of the example keys. set: key -> value; unset: keys that are taken away."""
+    """
+    A change of the example keys.
+
+    set: key -> value.
+    unset: keys that are removed.
+    """
 
     set: Mapping[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
@@ -44,8 +49,13 @@ class Edit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenExample:
     """
-    Keys that must be refused. says: what the refusal must match. by: "daemon" when its own check
-    refuses them, "pyconfd" when template, types or guards do before it is asked.
+    Keys that must be refused.
+
+    why: what is wrong with them, for people.
+    edit: how they differ from the example.
+    says: what the refusal must match.
+    by: "daemon" when its own check refuses them, "pyconfd" when template, types or guards do before
+        it is run.
     """
 
     why: str
@@ -57,10 +67,20 @@ class BrokenExample:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """
-    files: path below the recipe's folder -> where that file is; those of `[shared]` are in that of
-    another recipe. packages: of Debian. programs: that must be found to test it.
-    page: docs/recipes/PAGE.md. keys: the example, key path -> value. test: what a test of it
-    changes in the keys; environ: the variables of the environment that it has.
+    One recipe.
+
+    name: of its folder.
+    files: path below that folder -> where the file is; those of `[shared]` are another recipe's.
+    title: a few words.
+    summary: one sentence.
+    system: what runs from it.
+    packages: of Debian.
+    programs: that must be found to test it.
+    page: docs/recipes/PAGE.md.
+    keys: the example, key path -> value.
+    broken: examples that must be refused.
+    test: what a test of it changes in the keys.
+    environ: the environment of that test.
     """
 
     name: str
@@ -137,8 +157,9 @@ def load_recipe(name: str, root: str = RECIPES) -> Recipe:
 
 def confdir_files(recipe: Recipe, confdir: str) -> tuple[ConfdirFile, ...]:
     """
-    The files of a confdir that runs this recipe. confdir: absolute; what the recipe says of
-    /etc/pyconfd is said of it. Scripts can be executed.
+    The files of a confdir that runs this recipe; scripts are executable.
+
+    confdir: absolute; it takes the place of /etc/pyconfd in the files.
     """
     files = []
     for path, source in recipe.files.items():

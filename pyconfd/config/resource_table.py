@@ -22,7 +22,7 @@ SERVICE_KEYS = (
     "reload_cmd", "reload_cmd_timeout", *CONFIRM_KEYS, "on_reload_failure", "min_reload_interval",
 )  # fmt: skip
 
-#: What a group may say for all its members.
+#: What a group may have for all its members.
 SHARED_KEYS = (
     "check", "nginx_conf", "nginx_bin", "nginx_prefix", "service", *SERVICE_KEYS,
     "hold_min", "hold_max", "debounce", "format", *GUARD_KEYS,
@@ -85,7 +85,7 @@ def read_resource(
 
 
 def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
-    """What a group may say as well as a resource, as fields of Resource."""
+    """The keys that a group may have as well as a resource, as fields of Resource."""
     nginx = read_nginx(table)
     hold_min_s = _hold_min(table)
     hold_max_s = table.seconds("hold_max", max(_HOLD_MAX_S, hold_min_s))
@@ -198,7 +198,7 @@ def _on_reload_failure(table: Table) -> str:
 
 
 def _format(table: Table, usual: str) -> str:
-    """How the destination is read; "" when its values are not judged."""
+    """How the destination is read; "" when its values are not checked."""
     name = table.text("format") if table.has("format") else usual
     if not name:
         return ""

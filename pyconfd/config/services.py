@@ -67,7 +67,7 @@ class Services:
         self._tables.setdefault(name, table)
 
     def bind(self, resource: str, table: Table) -> Table:
-        """The table of a resource, with what the service that it names says."""
+        """The table of a resource, with the keys of the service that it names."""
         name = table.text("service")
         service = self._tables.get(name)
         if service is None:

@@ -162,7 +162,7 @@ def settings_and_faults(
 
 def default_state_dir(environ: Mapping[str, str], uid: int) -> str:
     """
-    Where state goes when nobody says: systemd's StateDirectory= (the first, when there are
+    Where state goes by default: systemd's StateDirectory= (the first, when there are
     several), else the system's place for root and the XDG place for others.
     """
     if given := environ.get("STATE_DIRECTORY", "").split(":")[0]:

@@ -1,8 +1,8 @@
 """
 The data that comes with the package, below `pyconfd/recipes`. Shell: reads those files.
 
-Each kind is a folder of TOML files: `formats`, `daemons`, `notices`. What the tables mean is for
-the caller.
+Each kind is a folder of TOML files: `formats`, `daemons`, `notices`. The caller knows what
+the tables mean.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from functools import cache
 from typing import Any
+
+from pyconfd.errors import ConfigError
 
 #: The folder of the recipes.
 RECIPES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes")
@@ -25,7 +27,6 @@ def names(kind: str) -> tuple[str, ...]:
 @cache
 def table(kind: str, name: str) -> dict[str, Any]:
     """The table of one of `names`; not to be changed, because it is read once only."""
-    import tomli
+    from pyconfd.config.toml import read_toml
 
-    with open(os.path.join(RECIPES, kind, f"{name}.toml"), "rb") as file:
-        return tomli.load(file)
+    return read_toml(os.path.join(RECIPES, kind, f"{name}.toml"), ConfigError).data

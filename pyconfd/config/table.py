@@ -22,7 +22,7 @@ _SAME = {"debounce": "hold_min", "hold_min": "debounce"}
 _ELSEWHERE = {
     "check_command": "did you mean check_cmd?",
     "reload_command": "did you mean reload_cmd?",
-    "output_format": "judge the staged file with check_cmd",
+    "output_format": "check the staged file with check_cmd",
     "backend": "one store for all resources: --backend",
 }
 

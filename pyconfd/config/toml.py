@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tomli
 
@@ -35,7 +35,7 @@ class TomlFile(NamedTuple):
     """
 
     path: str
-    data: dict[str, object]
+    data: dict[str, Any]
     text: str
 
     def lines(self) -> dict[tuple[str, int], dict[str, int]]:
@@ -105,7 +105,7 @@ def read_toml(path: str, error: type[ConfigError]) -> TomlFile:
             hint="save the file as UTF-8",
         ) from fault
     try:
-        data: dict[str, object] = tomli.loads(text)
+        data: dict[str, Any] = tomli.loads(text)
     except tomli.TOMLDecodeError as fault:
         raise _malformed(path, text, str(fault), error) from fault
     except RecursionError as fault:

@@ -39,8 +39,8 @@ from pyconfd.status.report import StatusFacts, summary
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
 
-#: New objects between two looks of the collector, some MiB at most.
-_LOOK_AFTER = 50_000
+#: New objects between two runs of the garbage collector, some MiB at most.
+_COLLECT_AFTER = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Loop:
         return self._stopping_s is not None
 
     def run(self) -> None:
-        """Follow the store until a signal says stop; then end what runs, within its bound."""
+        """Follow the store until a signal to stop; then end what runs, within its bound."""
         self._adopt(self._deps.active_config.resources)
         for service in self._deps.pending:
             if self._fleet.pending(service, time.monotonic()):
@@ -209,9 +209,9 @@ class Loop:
             # a full collection over 100,000 keys takes 29 ms, and they live as long as we do
             gc.collect()
             gc.freeze()
-            # A render of ten thousand keys makes as many objects and no circles: looked through at
-            # every 700, as is usual, one change in a hundred took twice as long.
-            gc.set_threshold(_LOOK_AFTER)
+            # A render of ten thousand keys makes as many objects and no circles: with a collection
+            # after every 700, the default, one change in a hundred took twice as long.
+            gc.set_threshold(_COLLECT_AFTER)
             self._fleet.dirty(self._resources, now)
         elif delta.changed:
             self._fleet.dirty(self._index.affected(delta.changed), now)

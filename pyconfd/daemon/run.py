@@ -163,7 +163,7 @@ def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:
 
 
 def follow(settings: Settings, found: ResourceSet) -> int:
-    """Follow the store until a signal says stop."""
+    """Follow the store until a signal to stop."""
     try:
         with wiring.state(settings, found) as state, wiring.daemon(settings, state, found) as loop:
             loop.run()

@@ -169,11 +169,11 @@ def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[st
     for path in stage.strays(tuple(dests)):
         if path not in kept:
             files.remove(path)
-    judges = {resource.nginx for resource in found.resources if resource.nginx}
-    if judges:
+    checkers = {resource.nginx for resource in found.resources if resource.nginx}
+    if checkers:
         from pyconfd.pipeline.nginx import shadow  # brings crossplane, which other runs do not need
 
-        for nginx in judges:
+        for nginx in checkers:
             shadow.sweep(nginx, work_dir=os.path.join(folder, WORK_DIR))
 
 
@@ -246,7 +246,7 @@ def _pages(
 
 
 def _about(settings: Settings) -> dict[str, object]:
-    """What the status says of this daemon beside its state; no secrets."""
+    """What the status shows of this daemon beside its state; no secrets."""
     import time
 
     from pyconfd import __version__

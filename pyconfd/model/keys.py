@@ -1,5 +1,5 @@
 """
-What a store says: keys, changes, and the messages a source can send. Pure.
+What a store holds: keys, changes, and the messages a source can send. Pure.
 
 A key path starts with "/", has no empty segment and no trailing slash; "/" is the root.
 Values are bytes as the store holds them; they become text only where a template reads them.

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Reads:
     """
-    What a render asked the store for, as absolute key paths.
+    What a render asked the store for, as absolute key paths. Only a change to one of these can
+    change the output.
 
-    keys: single keys, whether they existed or not. trees: paths below which a pattern or a
-    listing looked. Only a change to one of these can change the output.
+    keys: single keys, whether they existed or not.
+    trees: paths that a pattern or a listing was evaluated below.
     """
 
     keys: frozenset[str] = frozenset()

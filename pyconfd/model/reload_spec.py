@@ -11,12 +11,12 @@ from pyconfd.model.resources import Command, Confirm, Nginx, Resource
 @dataclass(frozen=True, slots=True)
 class ReloadSpec:
     """
-    What the resources of a service say together. Made once for each set of resources.
+    The Service of all resources of one service together. Made once for each set of resources.
 
     command: the reload command.
     dest: what `{{ dest }}` in it stands for.
     confirm: what proves that the new files were taken; None when the exit status is believed.
-    nginx: whose configuration says where it can be asked.
+    nginx: whose configuration shows where it can be asked.
     revert: whether the old files come back when the service does not take the new ones.
     min_interval_s: least time between two reloads.
     """

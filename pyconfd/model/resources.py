@@ -10,7 +10,12 @@ from pyconfd.model.keys import join_paths
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where something was declared. file: as the operator knows it; line: 1-based, 0 unknown."""
+    """
+    Where something was declared.
+
+    file: as the operator knows it.
+    line: 1-based, 0 for unknown.
+    """
 
     file: str
     line: int = 0
@@ -37,10 +42,11 @@ class Guard:
     """
     When a change is too suspicious to act on by itself.
 
-    min_keys: fewest keys that must be there. max_shrink: share (0 to 1) of the keys that may
-    vanish at once. require: key paths (below the prefix) that must exist. allow_empty: whether
-    all keys may go; off by default, so that an emptied store empties nothing. timeout_s: after
-    this long a held change goes through all the same; None: only when somebody says so.
+    min_keys: fewest keys that must be there.
+    max_shrink: share (0 to 1) of the keys that may vanish at once.
+    require: key paths (below the prefix) that must exist.
+    allow_empty: whether all keys may go; off by default, so that an emptied store empties nothing.
+    timeout_s: after this long a held change goes through; None: only when the operator releases it.
     """
 
     min_keys: int = 0
@@ -53,7 +59,10 @@ class Guard:
 @dataclass(frozen=True, slots=True)
 class Nginx:
     """
-    How nginx runs here. conf: its main file, absolute; binary: found on PATH unless absolute;
+    How nginx runs here.
+
+    conf: its main file, absolute.
+    binary: found on PATH unless absolute.
     prefix: as its option -p, "" for the built-in one.
     """
 
@@ -67,11 +76,12 @@ class Confirm:
     """
     What proves that a reload was taken, beside the exit status of its command.
 
-    by: a daemon that pyconfd knows how to ask (recipes/daemons), "" for none; at: its URL, socket
-    or file, "" for nginx that is checked in context and says itself where its are; log: its log
-    file, "" for none. pid: its pid file, "" for any process of its name, for daemons that are known
-    by their name alone. command: a command line that is repeated until it succeeds, "" for none.
-    timeout_s: how long each of them is waited for, None for the usual.
+    by: a daemon that pyconfd knows how to ask (recipes/daemons), "" for none.
+    at: its URL, socket or file; "" for nginx that is checked in context and shows where its is.
+    log: its log file, "" for none.
+    pid: its pid file, "" for any process of its name.
+    command: a command line that is repeated until it succeeds, "" for none.
+    timeout_s: how long to wait for each of them, None for the default.
     """
 
     by: str = ""
@@ -87,7 +97,7 @@ class Service:
     """
     What is reloaded as one: a [service.NAME] table, or the resources with one reload command.
 
-    name: of the table; "" without one, then the reload command says which service it is.
+    name: of the table; "" without one, then the reload command identifies it.
     reload: is run after the swap; None when no reload is needed.
     confirm: what a reload is believed for; None for the exit status of its command.
     on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
@@ -114,16 +124,17 @@ class Resource:
         for a template that reads no keys and is rendered at start and on SIGHUP only.
     mode: permission bits, None keeps the live file's or 0644. uid, gid: None keeps the live
         file's or takes our own.
-    check: a command that judges the staged file alone. nginx: check = "nginx": the whole nginx
-        configuration is judged with all staged files in their places.
+    check: a command that checks the staged file alone.
+    nginx: check = "nginx": the whole nginx configuration is checked with all staged files in their
+        places.
     service: what reads the destination, and how it is reloaded.
-    group: resources of one group are judged as a set, swapped in the order of the group or not at
+    group: resources of one group are checked as a set, swapped in the order of the group or not at
         all; empty for a resource that stands alone.
     each: a key path below `prefix`; there is one destination for each name directly below it, and
         `dest` holds `{name}`. item: that name, in a resource made by `for_item`; the template
         knows it as `name`. declared: the name of the resource it was made from.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
-        values that it would read as more than data are refused. Empty: values are not judged.
+        values that it would read as more than data are refused. Empty: values are not checked.
     guard: when a change of the keys is held back.
     hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
     """

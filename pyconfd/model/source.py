@@ -11,15 +11,21 @@ class SourceOptions:
     """
     How a store is reached; every field has a default and each source reads only its own.
 
-    nodes: `host:port` or URLs, empty means 127.0.0.1:2379. scheme: for nodes without one,
-    `http` or `https`. client_ca_keys, client_cert, client_key: PEM files, empty means not given;
-    they are read again at every connection. tls_server_name: the name the certificate must
-    carry, when it is not the host's. srv_domain: find the nodes by DNS SRV records of this domain.
-    serializable: reads need no quorum and may be old. refresh_members: ask the cluster for its
-    members and use them too. dial_timeout_s, request_timeout_s: for one attempt on one node.
-    probe_interval_s: how often a watch that says nothing is asked whether it is alive.
-    files, filter: files and folders of the file source, and the names taken from a folder.
-    environ: the variables of the env source. interval_s: pause between two looks at files.
+    nodes: `host:port` or URLs, empty means 127.0.0.1:2379.
+    scheme: for nodes without one, `http` or `https`.
+    client_ca_keys, client_cert, client_key: PEM files, empty means not given; they are read again
+        at every connection.
+    tls_server_name: the name the certificate must carry, when it is not the host's.
+    username, password: of the store, empty for none.
+    srv_domain: find the nodes by DNS SRV records of this domain.
+    serializable: reads need no quorum and may be old.
+    refresh_members: ask the cluster for its members and use them too.
+    dial_timeout_s, request_timeout_s: for one attempt on one node.
+    probe_interval_s: how long a watch may be silent before it is probed.
+    files: files and folders of the file source.
+    filter: the names taken from a folder.
+    environ: the variables of the env source.
+    interval_s: pause between two readings of files.
     """
 
     nodes: tuple[str, ...] = ()

@@ -177,7 +177,7 @@ class Journal:
             happened, torn = sort(intents)
             rolled_back = tuple(dest for intent in torn for dest in roll_back(intent))
             pending = pending_for(happened)
-            self._rewrite(happened)  # first: the staged files are what tells them apart
+            self._rewrite(happened)  # first: only the staged files tell which swaps have happened
             removed = tuple(clean(intents, kept_for(happened)))
             self._open = {intent.id: intent for intent in happened}
             self._next = max((intent.id for intent in intents), default=0) + 1

@@ -1,6 +1,7 @@
 """
 All decisions over time, as pure functions on frozen states; `now` is monotonic seconds.
 
-Read in this order: hold (is it quiet?), debt (is a reload owed?), retry (when is a failure tried
-again?), service (the machine that combines them for one service).
+Read in this order: debt (is a reload pending?), retry (when is a failure tried again?), service
+(the state machine of one service), fleet (all services), read_index (which resources a change
+concerns).
 """

@@ -49,5 +49,5 @@ def after_failure(debt: Debt | None, now: float) -> Debt:
 
 
 def after_correction(debt: Debt) -> Debt:
-    """The same debt when the reload command is another one: its failures say nothing about it."""
+    """The same debt when the reload command is another one: its failures do not count."""
     return replace(debt, attempts=0, not_before_s=0.0)

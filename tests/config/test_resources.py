@@ -178,7 +178,7 @@ def test_mode_is_always_octal(confdir: Path, write: Write, given: str, bits: int
         ('reload_cmd = "a\\u0000b"', "reload_cmd holds a NUL character"),
         (
             'output_format = "json"',
-            "unknown key: output_format (judge the staged file with check_cmd)",
+            "unknown key: output_format (check the staged file with check_cmd)",
         ),
     ],
 )

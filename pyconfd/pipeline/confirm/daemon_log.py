@@ -61,7 +61,7 @@ class DaemonLog:
         try:
             with open(self.path, "rb") as file:
                 facts = os.fstat(file.fileno())
-                if not self.daemon.anew and facts.st_ino == inode and facts.st_size >= size:
+                if not self.daemon.rewritten and facts.st_ino == inode and facts.st_size >= size:
                     file.seek(size)
                 return file.read(_LOG_BYTES).decode(errors="replace").splitlines()
         except OSError:

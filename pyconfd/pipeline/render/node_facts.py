@@ -65,10 +65,10 @@ class Vars(dict[str, Any]):
 
     def missing(self, name: object) -> str:
         """What to say of a name that is not there."""
-        from difflib import get_close_matches
+        from pyconfd.config.options import nearest
 
-        near = get_close_matches(str(name), self, n=1)
-        meant = f"; did you mean {self._path}.{near[0]}?" if near else ""
+        near = nearest(str(name), self)
+        meant = f"; did you mean {self._path}.{near}?" if near else ""
         return (
             f"{self._path}.{name} is not declared: there is none below [{self._path}] in "
             f"{self._declared}{meant}"

@@ -96,16 +96,14 @@ _PAIR = "pyconfd.pipeline.render.functions.store.Pair object"
 
 def _near(text: str, known: Mapping[str, Any]) -> str:
     """The known name that an unknown one may stand for."""
-    from difflib import get_close_matches
-
     from jinja2 import filters
+
+    from pyconfd.config.options import did_you_mean
 
     if match := re.search(r"'pair' has no attribute '(Key|Value)'", text):
         return f"did you mean .{match[1].lower()}?"
     if match := re.search(r"^'(\w+)' is undefined", text):
-        near = get_close_matches(match[1], known, n=1)
-        return f"did you mean {near[0]}?" if near else ""
+        return did_you_mean(match[1], known)
     if match := re.search(r"^No filter named '(\w+)'", text):
-        near = get_close_matches(match[1], {**FILTERS, **PLAIN_FILTERS, **filters.FILTERS}, n=1)
-        return f"did you mean {near[0]}?" if near else ""
+        return did_you_mean(match[1], {**FILTERS, **PLAIN_FILTERS, **filters.FILTERS})
     return ""
