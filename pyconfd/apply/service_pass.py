@@ -140,8 +140,11 @@ def _apply(
             candidates.append(Candidate(name, members))
     transact(tools, candidates, snapshot)
     done = [outcome for candidate in candidates for outcome in candidate.outcomes.values()]
+    made_by: dict[str, list[Outcome]] = {}
+    for outcome in done:
+        made_by.setdefault(outcome.resource.declared, []).append(outcome)
     for resource in admitted if only is None else ():
-        _note_success(tools, resource, done, snapshot)
+        _note_success(tools, resource, made_by.get(resource.name, ()), snapshot)
     return (*outcomes, *done), _reads(admitted, done)
 
 
@@ -189,15 +192,16 @@ def _one_for_each(
 
 
 def _note_success(
-    tools: PassContext, resource: Resource, done: Iterable[Outcome], snapshot: Snapshot
+    tools: PassContext, resource: Resource, made: Iterable[Outcome], snapshot: Snapshot
 ) -> None:
-    """What the guards and the list of made files compare with next time."""
-    mine = [outcome for outcome in done if outcome.resource.declared == resource.name]
-    if any(outcome.result.failed for outcome in mine):
+    """
+    What the guards and the list of made files compare with next time. made: of this resource.
+    """
+    if any(outcome.result.failed for outcome in made):
         return
     tools.guards.passed(resource, snapshot)
     if resource.each:
-        live = [one.resource for one in mine if one.result is not Result.REMOVED]
+        live = [one.resource for one in made if one.result is not Result.REMOVED]
         tools.made.has_made(resource, live)
 
 

@@ -44,7 +44,8 @@ from pyconfd.pipeline.recovery import (
 )
 from pyconfd.system import files
 
-#: Rewritten without its closed entries when it has grown to this.
+#: Rewritten without its closed entries when it has grown to this, and to twice of what it had to
+#: hold the last time: with thousands of open swaps each one more would rewrite all of them.
 _COMPACT_BYTES = 256 * 1024
 
 
@@ -63,6 +64,7 @@ class Journal:
         self._open: dict[int, Intent] = {}
         self._next = 1
         self._bytes = 0
+        self._compact_bytes = _COMPACT_BYTES
 
     def intend(
         self,
@@ -82,7 +84,7 @@ class Journal:
             self._append(swap_line(intent), sync=len(intent.files) > 1)
             self._forget_before(intent)
             self._open[intent.id] = intent
-            if self._bytes > _COMPACT_BYTES:
+            if self._bytes > self._compact_bytes:
                 self._rewrite(self._open.values())
             return intent.id
 
@@ -206,7 +208,7 @@ class Journal:
             self._open.pop(number, None)
         if not self._open:
             self._empty()
-        elif self._bytes > _COMPACT_BYTES:
+        elif self._bytes > self._compact_bytes:
             self._rewrite(self._open.values())
 
     def _append(self, text: bytes, *, sync: bool = False) -> None:
@@ -256,6 +258,7 @@ class Journal:
         except OSError as error:
             raise self._unusable("written", error) from error
         self._bytes = len(content)
+        self._compact_bytes = max(_COMPACT_BYTES, 2 * len(content))
 
     def _unusable(self, verb: str, error: OSError) -> StateError:
         return StateError(
