@@ -289,11 +289,9 @@ class Loop:
         snapshot = self._store.snapshot()
         for job in jobs:
             members = self._fleet.members(job.service)
-            groups = {one.group for one in members if one.group and one.name in job.resources}
-            for resource in members:
-                if resource.name in job.resources or resource.group in groups:
-                    # until its reads are known again, anything it may read makes it dirty
-                    self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
+            for resource in self._fleet.due_members(job):
+                # until its reads are known again, anything it may read makes it dirty
+                self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
             spec = self._fleet.reload_spec(job.service)
             self._deps.lanes.submit(self._tools, job, members, spec, snapshot)
 

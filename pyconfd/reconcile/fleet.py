@@ -8,7 +8,7 @@ services there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pyconfd.model.reload_spec import ReloadSpec
@@ -25,6 +25,8 @@ class Fleet:
         self._members: dict[str, tuple[Resource, ...]] = {}
         self._reload_specs: dict[str, ReloadSpec | None] = {}
         self._service_of: dict[str, str] = {}
+        self._by_name: dict[str, Resource] = {}
+        self._by_group: dict[str, list[Resource]] = {}
         self._states: dict[str, ServiceState] = {}
         self._active: dict[str, None] = {}  # in order of arrival: a dict is an ordered set
         self._generation = 0
@@ -61,6 +63,11 @@ class Fleet:
             members.setdefault(resource.service_name, []).append(resource)
         self._members = {name: tuple(found) for name, found in members.items()}
         self._service_of = {resource.name: resource.service_name for resource in resources}
+        self._by_name = {resource.name: resource for resource in resources}
+        self._by_group = {}
+        for resource in resources:
+            if resource.group:
+                self._by_group.setdefault(resource.group, []).append(resource)
         for name, found in self._members.items():
             state = self._states.get(name, ServiceState(name=name))
             spec, former = ReloadSpec.of(found), self._reload_specs.get(name)
@@ -80,6 +87,13 @@ class Fleet:
     def members(self, service: str) -> tuple[Resource, ...]:
         """The resources of a service in declared order; empty for a service that is gone."""
         return self._members.get(service, ())
+
+    def due_members(self, job: Job) -> Iterator[Resource]:
+        """The resources that a job names, each group as a whole; of those that are declared."""
+        named = [self._by_name[name] for name in job.resources if name in self._by_name]
+        yield from (resource for resource in named if not resource.group)
+        for group in {resource.group for resource in named if resource.group}:
+            yield from self._by_group[group]
 
     def reload_spec(self, service: str) -> ReloadSpec | None:
         """How a service is reloaded; None for one without a reload command, or that is gone."""
