@@ -63,14 +63,32 @@ class Staged:
     keep: bool = False
 
 
+class Ending(enum.Enum):
+    """How a command came to its end."""
+
+    EXITED = "exited"
+    TIMED_OUT = "timed out"
+    SIGNALLED = "signalled"
+    #: Ended, or kept from starting, because pyconfd stops.
+    STOPPED = "stopped"
+    #: The system could not start it.
+    NOT_STARTED = "not started"
+
+
+#: What a shell exits with when it cannot execute the command, or finds none (XCU 2.8.2).
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+
+
 @dataclass(frozen=True, slots=True)
 class CommandReport:
     """
-    What a command did. exit_status: None when it was ended by us or by a signal.
+    What a command did.
 
-    output: both streams as they came, bounded, `truncated` says whether some is missing.
-    problem: empty when it exited by itself; else why not ("timed out after 30 s", "killed by
-    signal 9", "stopped").
+    exit_status: None unless it exited by itself.
+    output: both streams as they came, bounded.
+    truncated: whether some of the output is missing.
+    ending: how it ended.
+    problem: the same in words ("timed out after 30 s", "killed by signal 9"); "" when it exited.
     """
 
     command: str
@@ -78,12 +96,24 @@ class CommandReport:
     duration_s: float
     output: str = ""
     truncated: bool = False
+    ending: Ending = Ending.EXITED
     problem: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether it exited by itself with status 0."""
-        return self.exit_status == 0 and not self.problem
+        return self.ending is Ending.EXITED and self.exit_status == 0
+
+    @property
+    def reason(self) -> str:
+        """How it ended, in words: "timed out after 30 s", "exit status 1"."""
+        return self.problem or f"exit status {self.exit_status}"
+
+    @property
+    def ran(self) -> bool:
+        """Whether it was found and started, and not ended because pyconfd stops."""
+        stopped = self.ending in (Ending.STOPPED, Ending.NOT_STARTED)
+        return not stopped and self.exit_status not in (NOT_EXECUTABLE, NOT_FOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +202,6 @@ class Reloaded:
     report: CommandReport
 
 
-#: As system/proc.py has it.
-_UNTOLD = ("not started", "could not be started", "stopped")
-#: What a shell exits with when it could not execute the command, or found none (XCU 2.8.2).
-_NOT_RUN = (126, 127)
-
-
 @dataclass(frozen=True, slots=True)
 class ReloadFailed:
     """The service did not take the new files; the reload is still owed. error: could not be run."""
@@ -189,15 +213,10 @@ class ReloadFailed:
     @property
     def refused(self) -> bool:
         """
-        Whether the service was told and did not take it. Nobody refuses what he was not told of:
-        the command was not run, was not found, or was ended because pyconfd stops.
+        Whether the service was notified and did not take the new files. It was not when the command
+        was not run, was not found, or was ended because pyconfd stops.
         """
-        report = self.report
-        return (
-            report is not None
-            and not report.problem.startswith(_UNTOLD)
-            and report.exit_status not in _NOT_RUN
-        )
+        return self.report is not None and self.report.ran
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,7 @@ def reload_failed(failed: ReloadFailed) -> None:
         log.error(f"reload failed and stays pending: {why}", service=failed.service)
         return
     output = _output_lines(report)
-    why = why or f"exit status {report.exit_status}"
+    why = why or report.reason
     log.error(f"reload failed and stays pending: {why}{output}", command=report.command)
 
 

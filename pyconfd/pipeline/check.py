@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Command, Nginx
-from pyconfd.model.steps import Checked, CommandReport, Refused, Staged
+from pyconfd.model.steps import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    Checked,
+    CommandReport,
+    Ending,
+    Refused,
+    Staged,
+)
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Runner
@@ -22,8 +30,6 @@ from pyconfd.system.proc import Runner
 if TYPE_CHECKING:
     from pyconfd.pipeline.nginx.shadow import Finding
 
-#: What a POSIX shell exits with when it could not execute the command (XCU 2.8.2).
-_NOT_EXECUTABLE, _NOT_FOUND = 126, 127
 #: A shell exits with this plus the number of the signal that ended its command.
 _SIGNALLED = 128
 _LAST_SIGNAL = 64
@@ -146,7 +152,7 @@ def _ask_nginx(
             kept="the live files are unchanged",
             hint=f"it said: {lines[-1]}" if lines else "",
         )
-        broken.hopeless = report.exit_status in (_NOT_EXECUTABLE, _NOT_FOUND)
+        broken.hopeless = report.exit_status in (NOT_EXECUTABLE, NOT_FOUND)
         raise broken
     return report, next((finding for finding in findings if finding.refuses), None)
 
@@ -197,12 +203,12 @@ def discard_all(staged: Iterable[Staged]) -> None:
 
 def _no_verdict(report: CommandReport) -> str:
     """Why the report is no verdict; "" when it is one."""
-    if report.problem:
+    if report.ending is not Ending.EXITED:
         return report.problem
     status = report.exit_status or 0
-    if status == _NOT_FOUND:
+    if status == NOT_FOUND:
         return f"command not found (exit status {status})"
-    if status == _NOT_EXECUTABLE:
+    if status == NOT_EXECUTABLE:
         return f"command cannot be executed (exit status {status})"
     if _SIGNALLED < status <= _SIGNALLED + _LAST_SIGNAL:
         return f"killed by signal {status - _SIGNALLED} (exit status {status})"
@@ -210,7 +216,7 @@ def _no_verdict(report: CommandReport) -> str:
 
 
 def _hint(command: Command, report: CommandReport) -> str:
-    if report.problem.startswith("timed out"):
+    if report.ending is Ending.TIMED_OUT:
         return f"see check_cmd, or raise check_cmd_timeout above {command.timeout_s:g} s"
     lines = report.output.strip().splitlines()
     return f"check_cmd {command.text!r}" + (f" said: {lines[-1]}" if lines else "")

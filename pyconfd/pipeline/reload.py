@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm, Nginx
-from pyconfd.model.steps import CommandReport, Reloaded, ReloadFailed
+from pyconfd.model.steps import CommandReport, Ending, Reloaded, ReloadFailed
 from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Runner
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 #: How long confirm_cmd may take to succeed, when nobody says, and the pauses between two tries.
 CONFIRM_CMD_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
-
-#: What a runner says of a command that a stop has ended, or kept from starting.
-_STOPPING = ("stopped", "not started")
 
 _KEPT = "the new file is live, and the reload is still owed"
 
@@ -35,10 +32,10 @@ def reload(service: str, command: Command, *, dest: str, run: Runner) -> Reloade
     report = run(fill(command.text, src=dest, dest=dest), timeout_s=command.timeout_s)
     if report.ok:
         return Reloaded(service, report)
-    if not report.problem:
+    if report.ending is Ending.EXITED:
         return ReloadFailed(service, report)
     hint = ""
-    if report.problem.startswith("timed out"):
+    if report.ending is Ending.TIMED_OUT:
         hint = f"see reload_cmd, or raise reload_cmd_timeout above {command.timeout_s:g} s"
     return ReloadFailed(service, report, _unfinished(report.problem, dest, hint))
 
@@ -121,8 +118,7 @@ def _try(outcome: Reloaded, confirm: Confirm, dest: str, run: Runner) -> Reloade
     )
     if said.ok:
         return Reloaded(outcome.service, report)
-    why = said.problem or f"exit status {said.exit_status}"
-    what = f"confirm_cmd did not succeed within {timeout_s:g} s: {why}"
+    what = f"confirm_cmd did not succeed within {timeout_s:g} s: {said.reason}"
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
 
 
@@ -136,10 +132,10 @@ def _repeat(text: str, deadline: float, run: Runner) -> CommandReport:
     while True:
         said = run(text, timeout_s=max(deadline - time.monotonic(), _FIRST_PAUSE_S))
         left_s = deadline - time.monotonic()
-        if said.ok or said.problem.startswith(_STOPPING):
+        if said.ok or said.ending is Ending.STOPPED:
             return said
         if left_s <= pause:
-            return before if before and said.problem else said
+            return before if before and said.ending is not Ending.EXITED else said
         before = said
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)

@@ -263,9 +263,7 @@ def _why(error: PyconfdError | None, report: CommandReport | None) -> str:
     """An error's own words without what was kept and what to do; else how a command ended."""
     if error is not None:
         return f"{error.where}: {error.what}" if error.where else error.what
-    if report is None:
-        return ""
-    return report.problem or f"exit status {report.exit_status}"
+    return report.reason if report else ""
 
 
 def gist(output: str) -> str:

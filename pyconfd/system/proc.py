@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pyconfd.model.steps import CommandReport
+from pyconfd.model.steps import CommandReport, Ending
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -66,7 +66,7 @@ class Commands:
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
         with self._changed:
             if self._stop_at is not None:
-                return CommandReport(text, None, 0.0, problem="not started: pyconfd is stopping")
+                return _unrun(text, 0.0, Ending.STOPPED, "not started: pyconfd is stopping")
             self._running += 1
         try:
             return self._run(text, argv, timeout_s)
@@ -98,53 +98,58 @@ class Commands:
             child = _start(argv)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte among the arguments
             why = error.strerror if isinstance(error, OSError) else str(error)
-            problem = f"could not be started: {why}"
-            return CommandReport(text, None, time.monotonic() - begun, problem=problem)
+            spent_s = time.monotonic() - begun
+            return _unrun(text, spent_s, Ending.NOT_STARTED, f"could not be started: {why}")
         output = _Output()
-        problem = self._watch(child, output, begun, timeout_s)
+        ending, problem = self._watch(child, output, begun, timeout_s)
         status = child.returncode
-        if status is not None and status < 0 and not problem:
+        if ending is Ending.EXITED and (status or 0) < 0:
+            ending = Ending.SIGNALLED
             problem = f"killed by signal {-status} ({_signal_name(-status)})"
         return CommandReport(
             command=text,
-            exit_status=None if problem else status,
+            exit_status=status if ending is Ending.EXITED else None,
             duration_s=time.monotonic() - begun,
             output=output.text(),
             truncated=output.truncated,
+            ending=ending,
             problem=problem,
         )
 
-    def _watch(self, child: Popen[bytes], output: _Output, begun: float, timeout_s: float) -> str:
-        """Collect output until the child is over or out of time. Returns what went wrong or ""."""
+    def _watch(
+        self, child: Popen[bytes], output: _Output, begun: float, timeout_s: float
+    ) -> tuple[Ending, str]:
+        """Collect output until the child is over or out of time. Returns how it ended, in words."""
         assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
         pipe = child.stdout.fileno()
         os.set_blocking(pipe, False)
         with _Exit(child, self._pidfd) as over:
-            problem = ""
+            ending, problem = Ending.EXITED, ""
             while not over.wait(pipe, output, self._left_s(begun + timeout_s)):
-                problem = self._overdue(begun, timeout_s)
-                if problem:
+                ending, problem = self._overdue(begun, timeout_s)
+                if ending is not Ending.EXITED:
                     _end(child, over, pipe, output, self._kill_grace_s)
                     break
             ended = output.drain(pipe)
         if not _reap(child):
             problem += f"; process {child.pid} could not be ended"
-        if ended or problem:
+        if ended or ending is not Ending.EXITED:
             child.stdout.close()
         else:
             _leave(child)
-        return problem
+        return ending, problem
 
     def _left_s(self, deadline: float) -> float:
         return max(0.0, min(_TICK_S, deadline - time.monotonic()))
 
-    def _overdue(self, begun: float, timeout_s: float) -> str:
+    def _overdue(self, begun: float, timeout_s: float) -> tuple[Ending, str]:
+        """How it has to end now, in words; EXITED while it may run on."""
         now = time.monotonic()
         if now >= begun + timeout_s:
-            return f"timed out after {timeout_s:g} s"
+            return Ending.TIMED_OUT, f"timed out after {timeout_s:g} s"
         if self._stop_at is not None and now >= self._stop_at:
-            return "stopped"
-        return ""
+            return Ending.STOPPED, "stopped"
+        return Ending.EXITED, ""
 
 
 class _Output:
@@ -228,6 +233,10 @@ class _Exit:
         return (
             os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         )
+
+
+def _unrun(text: str, spent_s: float, ending: Ending, problem: str) -> CommandReport:
+    return CommandReport(text, None, spent_s, ending=ending, problem=problem)
 
 
 def _start(argv: list[str]) -> Popen[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pyconfd.model.steps import CommandReport
+from pyconfd.model.steps import CommandReport, Ending
 
 #: What a fake answers: an exit status, or a whole report made from the command's text.
 Answer = int | Callable[[str], CommandReport]
@@ -35,9 +35,9 @@ class FakeRunner:
         return CommandReport(text, answer, 0.0)
 
 
-def problem(what: str) -> Callable[[str], CommandReport]:
+def problem(what: str, ending: Ending = Ending.TIMED_OUT) -> Callable[[str], CommandReport]:
     """An answer for a command that did not exit by itself, such as "timed out after 30 s"."""
-    return lambda text: CommandReport(text, None, 0.0, problem=what)
+    return lambda text: CommandReport(text, None, 0.0, ending=ending, problem=what)
 
 
 def said(output: str, exit_status: int = 1) -> Callable[[str], CommandReport]:

@@ -9,7 +9,7 @@ import pytest
 
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Command
-from pyconfd.model.steps import Checked, Refused, Staged
+from pyconfd.model.steps import Checked, Ending, Refused, Staged
 from pyconfd.pipeline import check, stage
 from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Commands
@@ -76,7 +76,7 @@ def test_a_refused_file_is_kept_when_asked_for(tmp_path: Path) -> None:
     ("answer", "says"),
     [
         (problem("timed out after 7 s"), "timed out after 7 s.*check_cmd_timeout above 7 s"),
-        (problem("killed by signal 9 (SIGKILL)"), "killed by signal 9"),
+        (problem("killed by signal 9 (SIGKILL)", Ending.SIGNALLED), "killed by signal 9"),
         (said("sh: 1: verify: not found", 127), "command not found.*sh: 1: verify: not found"),
         (said("Permission denied", 126), "cannot be executed"),
         (139, "killed by signal 11"),

@@ -9,7 +9,7 @@ import pytest
 
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm
-from pyconfd.model.steps import CommandReport, Reloaded, ReloadFailed
+from pyconfd.model.steps import CommandReport, Ending, Reloaded, ReloadFailed
 from pyconfd.pipeline.reload import reload, reload_confirmed
 from pyconfd.system.proc import Runner
 from pyconfd.testing.fake_runner import FakeRunner, problem, said
@@ -98,7 +98,7 @@ def test_nothing_is_confirmed_when_the_reload_itself_failed() -> None:
 @pytest.mark.parametrize("what", ["stopped", "not started: pyconfd is stopping"])
 def test_a_stop_ends_the_confirmation(what: str) -> None:
     """At once; the reload is owed to the next run."""
-    run = FakeRunner({"probe": problem(what)})
+    run = FakeRunner({"probe": problem(what, Ending.STOPPED)})
     outcome = confirmed_by(run, timeout_s=60.0)
     assert isinstance(outcome, ReloadFailed)
     assert len(run.commands) == 2

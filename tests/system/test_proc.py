@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyconfd.model.steps import Ending
 from pyconfd.system.proc import Commands
 from tests.support.steps import wait_until
 from tests.support.waiting import Stopwatch
@@ -34,6 +35,8 @@ def test_both_outputs_and_the_status_are_reported() -> None:
     """As they came."""
     report = Commands().run("echo out; echo err >&2; exit 3", timeout_s=60)
     assert (report.exit_status, report.output, report.problem) == (3, "out\nerr\n", "")
+    assert report.ending is Ending.EXITED
+    assert report.reason == "exit status 3"
     assert not report.ok
     assert not report.truncated
     assert 0 < report.duration_s < 60
@@ -61,6 +64,7 @@ def test_a_command_that_cannot_start_is_a_report(argv: str | list[str], says: st
     """Not an exception."""
     report = Commands().run(argv, timeout_s=60)
     assert report.exit_status is None
+    assert report.ending is Ending.NOT_STARTED
     assert says in report.problem
 
 
@@ -68,6 +72,7 @@ def test_a_command_ended_by_a_signal_says_which() -> None:
     """Not an exit status of its own."""
     report = Commands().run("kill -SEGV $$", timeout_s=60)
     assert (report.exit_status, report.problem) == (None, "killed by signal 11 (SIGSEGV)")
+    assert report.ending is Ending.SIGNALLED
 
 
 def test_signals_that_python_ignores_are_normal_again_in_the_child() -> None:
@@ -80,6 +85,7 @@ def test_the_deadline_ends_the_whole_group(tmp_path: Path) -> None:
     took = Stopwatch()
     report = Commands().run(f"sleep 60 & echo $! >{tmp_path}/pid; echo hi; wait", timeout_s=1)
     assert report.problem == "timed out after 1 s"
+    assert report.ending is Ending.TIMED_OUT
     assert report.exit_status is None
     assert report.output == "hi\n"
     assert took.within(3.0), took
@@ -189,7 +195,9 @@ def test_stop_lets_a_running_command_end() -> None:
     thread.join()
     assert reports[0].ok
     assert reports[0].output == "done\n"
-    assert commands.run("echo no", timeout_s=60).problem == "not started: pyconfd is stopping"
+    late = commands.run("echo no", timeout_s=60)
+    assert late.problem == "not started: pyconfd is stopping"
+    assert late.ending is Ending.STOPPED
 
 
 def test_stop_ends_a_command_that_takes_longer_than_the_grace() -> None:
@@ -204,6 +212,7 @@ def test_stop_ends_a_command_that_takes_longer_than_the_grace() -> None:
     thread.join()
     assert took.within(3.0), took
     assert reports[0].problem == "stopped"
+    assert reports[0].ending is Ending.STOPPED
 
 
 def test_commands_run_side_by_side() -> None:

@@ -114,8 +114,7 @@ class _Line:
             log.info("the hook is done", **about)
             return
         said = report.output.strip().splitlines()[-1:]
-        how = report.problem or f"exit status {report.exit_status}"
-        log.warn(f"the hook failed: {': '.join([how, *said])}", **about)
+        log.warn(f"the hook failed: {': '.join([report.reason, *said])}", **about)
 
     def _about(self, event: Event) -> dict[str, str]:
         return {"hook": os.path.basename(self._path), **event.about}

@@ -121,7 +121,7 @@ class Prober:
                 return _ask_grpc(target, unix, deadline)
             case "exec":
                 report = self._run(target, timeout_s=timeout_s)
-                return report.ok, report.problem or f"exit status {report.exit_status}"
+                return report.ok, report.reason
             case "pid":
                 return _ask_pid(target)
             case "load":

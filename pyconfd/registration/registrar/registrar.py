@@ -352,8 +352,7 @@ class Registrar:
         def run() -> None:
             report = self._run_command(command, timeout_s=timeout_s)
             said = report.output.strip().splitlines()[-1:] if not report.ok else []
-            how = report.problem or f"exit status {report.exit_status}"
-            problem = "" if report.ok else f"{command!r}: {': '.join([how, *said])}"
+            problem = "" if report.ok else f"{command!r}: {': '.join([report.reason, *said])}"
             over(problem)
 
         def over(problem: str) -> None:
