@@ -16,7 +16,7 @@ that depend on time carry it (seconds monotonic).
     Suspect   not the same store          Unsynced     list
     Synced    probe saw more than the stream showed, for longer than the grace
                                           Suspect(r)   the first time; the second time: list
-    any       another cluster, or the store's revision is below r
+    any       another cluster, or a probe that was asked at r finds less
                                           Unsynced     list: wiped, restored, or another store
 """
 
@@ -109,16 +109,25 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A linearizable read beside the stream: the store is at `revision`, at `now_s`."""
+    """
+    A linearizable read beside the stream was answered.
+
+    cluster_id: of the store.
+    revision: the store's, at some time between question and answer.
+    now_s: when the answer came.
+    asked_at: the cursor's revision when the question was sent. Events may have overtaken the
+        answer, so this one alone tells whether the store's revision went back.
+    """
 
     cluster_id: int
     revision: int
     now_s: float
+    asked_at: int
 
 
 @dataclass(frozen=True, slots=True)
 class RelistRequested:
-    """Somebody wants a fresh list."""
+    """The follower wants a fresh list."""
 
     reason: str
 
@@ -229,7 +238,7 @@ def _probed(cursor: Cursor, probed: Probed) -> tuple[Cursor, Command | None]:
         return cursor, None
     if probed.cluster_id != cursor.cluster_id:
         return _unsynced(cursor, "another cluster answers")
-    if probed.revision < cursor.revision:
+    if probed.revision < probed.asked_at:
         return _unsynced(cursor, "the store's revision went back (wiped or restored)")
     if probed.revision <= cursor.shown:
         return replace(cursor, behind_since=None, behind_at=0, strikes=0), None

@@ -258,8 +258,9 @@ class Follower:
             if self._probe.failed(self._failed_call(error, self._probe.prefix)):
                 self._end(keep_link=False)
             return
-        now = time.monotonic()
-        command = self._step(at.Probed(answer.header.cluster_id, answer.header.revision, now))
+        now, header = time.monotonic(), answer.header
+        probed = at.Probed(header.cluster_id, header.revision, now, self._probe.asked_at)
+        command = self._step(probed)
         if isinstance(command, at.AskProgress):
             self._probe.repeat_soon(now)
         elif not self._done:

@@ -31,6 +31,7 @@ class StreamProbe:
     The probes beside one stream; their results come to the session's inbox.
 
     prefix: the one whose right the probe needs.
+    asked_at: the cursor's revision when it was sent.
     """
 
     def __init__(self, session: WatchSession, stream: Stream) -> None:
@@ -39,6 +40,7 @@ class StreamProbe:
         self._pending = False
         self._refused = ""  # the reported refusal; the stream may go on
         self.prefix = ""
+        self.asked_at = 0
 
     def start(self, now_s: float) -> None:
         """The stream begins."""
@@ -65,6 +67,7 @@ class StreamProbe:
         if self._pending:
             return True
         key, self.prefix = session.probe_key()
+        self.asked_at = session.cursor.revision
 
         def done(future: Any) -> None:
             error = future if future.cancelled() else future.exception()

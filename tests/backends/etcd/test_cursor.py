@@ -21,7 +21,7 @@ TABLE = [
     (UNSYNCED, at.ListedAt(1, 10), CursorPhase.SYNCED, 10, at.Follow(11)),
     (UNSYNCED, at.Batch(1, 5), CursorPhase.UNSYNCED, 0, None),
     (UNSYNCED, at.Notice(1, 5), CursorPhase.UNSYNCED, 0, None),
-    (UNSYNCED, at.Probed(1, 5, 0), CursorPhase.UNSYNCED, 0, None),
+    (UNSYNCED, at.Probed(1, 5, 0, 10), CursorPhase.UNSYNCED, 0, None),
     (UNSYNCED, at.Ended(), CursorPhase.UNSYNCED, 0, None),
     (UNSYNCED, at.Verified(same=True), CursorPhase.UNSYNCED, 0, None),
     # Synced: whole revisions move it, nothing else does.
@@ -38,29 +38,37 @@ TABLE = [
     # Another store.
     (SYNCED, at.Batch(2, 11), CursorPhase.UNSYNCED, 0, at.List("another cluster answers")),
     (SYNCED, at.Notice(2, 11), CursorPhase.UNSYNCED, 0, at.List("another cluster answers")),
-    (SYNCED, at.Probed(2, 11, 0), CursorPhase.UNSYNCED, 0, at.List("another cluster answers")),
+    (SYNCED, at.Probed(2, 11, 0, 10), CursorPhase.UNSYNCED, 0, at.List("another cluster answers")),
     (
         SYNCED,
-        at.Probed(1, 9, 0),
+        at.Probed(1, 9, 0, 10),
         CursorPhase.UNSYNCED,
         0,
         at.List("the store's revision went back (wiped or restored)"),
     ),
+    # The answer was overtaken by events that were delivered after the question.
+    (
+        replace(SYNCED, revision=12, shown=12),
+        at.Probed(1, 11, 0, 10),
+        CursorPhase.SYNCED,
+        12,
+        None,
+    ),
     # Silence.
-    (SYNCED, at.Probed(1, 12, 0), CursorPhase.SYNCED, 10, None),
-    (SYNCED, at.Probed(1, 20, 0), CursorPhase.SYNCED, 10, at.AskProgress()),
-    (BEHIND, at.Probed(1, 25, 101.0), CursorPhase.SYNCED, 10, at.AskProgress()),
-    (BEHIND, at.Probed(1, 25, 100.0 + at.GRACE_S), CursorPhase.SUSPECT, 10, at.Verify(10)),
+    (SYNCED, at.Probed(1, 12, 0, 10), CursorPhase.SYNCED, 10, None),
+    (SYNCED, at.Probed(1, 20, 0, 10), CursorPhase.SYNCED, 10, at.AskProgress()),
+    (BEHIND, at.Probed(1, 25, 101.0, 10), CursorPhase.SYNCED, 10, at.AskProgress()),
+    (BEHIND, at.Probed(1, 25, 100.0 + at.GRACE_S, 10), CursorPhase.SUSPECT, 10, at.Verify(10)),
     (
         replace(BEHIND, strikes=1),
-        at.Probed(1, 25, 100.0 + 2 * at.GRACE_S),
+        at.Probed(1, 25, 100.0 + 2 * at.GRACE_S, 10),
         CursorPhase.UNSYNCED,
         0,
         at.List("the stream stayed silent while the store moved on"),
     ),
     (
         replace(BEHIND, strikes=1),
-        at.Probed(1, 25, 100.0 + 1.5 * at.GRACE_S),
+        at.Probed(1, 25, 100.0 + 1.5 * at.GRACE_S, 10),
         CursorPhase.SYNCED,
         10,
         at.AskProgress(),
@@ -70,7 +78,7 @@ TABLE = [
     (SUSPECT, at.Verified(same=False, reason="wiped"), CursorPhase.UNSYNCED, 0, at.List("wiped")),
     (SUSPECT, at.Batch(1, 11), CursorPhase.SUSPECT, 10, None),
     (SUSPECT, at.Notice(1, 11), CursorPhase.SUSPECT, 10, None),
-    (SUSPECT, at.Probed(1, 99, 0), CursorPhase.SUSPECT, 10, None),
+    (SUSPECT, at.Probed(1, 99, 0, 10), CursorPhase.SUSPECT, 10, None),
     (SUSPECT, at.Ended(), CursorPhase.SUSPECT, 10, None),
     (SUSPECT, at.Compacted(), CursorPhase.UNSYNCED, 0, at.List("the history was compacted")),
 ]
@@ -105,7 +113,7 @@ def test_a_silent_stream_is_not_listed_ever_faster() -> None:
     cursor, now, lists = SYNCED, 0.0, 0
     for tick in range(1000):
         now += 5.0
-        cursor, command = step(cursor, at.Probed(1, 1000 + tick, now))
+        cursor, command = step(cursor, at.Probed(1, 1000 + tick, now, cursor.revision))
         if isinstance(command, at.List):
             lists += 1
             cursor, _ = step(cursor, at.ListedAt(1, cursor.revision or 10))
@@ -240,7 +248,7 @@ def _is_said(action: tuple[object, ...], store: Store, follower: Follower, now: 
         case ("break",):
             follower.say(at.Ended())
         case ("probe",):
-            follower.say(at.Probed(store.cluster_id, store.revision, now))
+            follower.say(at.Probed(store.cluster_id, store.revision, now, follower.cursor.revision))
         case ("notice", int(ahead)):
             follower.say(at.Notice(store.cluster_id, store.revision + ahead))
 

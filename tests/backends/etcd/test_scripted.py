@@ -15,7 +15,7 @@ import pytest
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 from pyconfd.backends.registry import open_source
-from pyconfd.model.keys import Changed, KeyChange
+from pyconfd.model.keys import Changed, KeyChange, Listed, Progressed
 from tests.support.source import Inbox
 
 pytestmark = pytest.mark.integration
@@ -141,3 +141,36 @@ def test_a_full_store_is_read_at_one_revision_too() -> None:
         source.close()
     assert listed.revision == REVISION + 1
     assert asked == [0, REVISION + 1, REVISION + 1]
+
+
+def test_a_probe_that_a_change_overtakes_does_not_look_like_a_wiped_store() -> None:
+    """Asked and answered at 10, read after 11 was delivered: nothing is listed again."""
+    opened, inbox = threading.Event(), Inbox()
+    responses: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def watch(requests: Iterator[Any]) -> Iterator[Any]:
+        next(requests)
+        opened.set()
+        yield said(watch_id=1, created=True)
+        yield from iter(responses.get, None)
+
+    def ranged(request: Any, context: Any) -> Any:
+        if opened.is_set() and not inbox.of(Changed):
+            responses.put(event(1, "/app/a", 11))
+            inbox.wait(lambda box: box.of(Changed))
+            return empty(request, context)
+        header = {"cluster_id": CLUSTER, "revision": 11 if opened.is_set() else REVISION}
+        return message("RangeResponse")(header=header)
+
+    with scripted(watch, ranged) as endpoint:
+        options = SourceOptions(nodes=(endpoint,), probe_interval_s=0.1)
+        source = open_source("etcd", options)
+        following = source.watch(["/app"], inbox.put)
+        try:
+            inbox.wait(lambda box: box.of(Changed) and isinstance(box.messages[-1], Progressed))
+        finally:
+            for _ in range(9):  # for as many streams
+                responses.put(None)
+            following.stop()
+            source.close()
+    assert len(inbox.of(Listed)) == 1
