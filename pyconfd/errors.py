@@ -191,6 +191,8 @@ class HeldBack(PyconfdError):
     until_s: when that is over, monotonic; None when it has no timeout.
     """
 
+    #: Which guard objects: its key in a resource file.
+    guard: str = ""
     until_s: float | None = None
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import MadeFiles
 from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.ownership import Ownership
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.model.resources import Nginx
@@ -20,33 +20,38 @@ from pyconfd.system.proc import Runner
 
 class NginxLocks:
     """
-    Whose turn it is with an nginx: what was judged against its live files must be live before
-    something else is judged against them. Resources with different reload commands are on
-    different lanes, and may be read by one nginx all the same.
+    One lock for each nginx: what was checked against its live files must be live before something
+    else is checked against them. Resources of different services are on different lanes, and may
+    be read by one nginx all the same.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken: dict[str, threading.Lock] = {}
+        self._locks: dict[str, threading.Lock] = {}
 
     @contextlib.contextmanager
     def of(self, judges: Iterable[Nginx]) -> Iterator[None]:
-        """Wait for the turn with all of these, and keep it."""
+        """Hold the locks of all of these."""
         with contextlib.ExitStack() as stack:
             for conf in sorted({nginx.conf for nginx in judges}):
                 with self._lock:
-                    turn = self._taken.setdefault(conf, threading.Lock())
-                stack.enter_context(turn)
+                    lock = self._locks.setdefault(conf, threading.Lock())
+                stack.enter_context(lock)
             yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassContext:
     """
-    work_dir: for shadow trees. check_timeout_s: for a check of nginx in context. stopping: asked
-    between two groups; once it says yes, no further one is begun. keep_stage: as the option.
-    quarantine: versions that were put live and reverted. claims: of everything that is declared,
-    whatever its service. turns: of the lanes with each nginx.
+    work_dir: for shadow trees.
+    check_timeout_s: for a check of nginx in context.
+    stopping: asked between two groups; once it says yes, no further one is begun.
+    keep_stage: as the option.
+    quarantine: versions that were put live and rolled back.
+    ownership: of everything that is declared, whatever its service.
+    nginx_locks: shared by the lanes.
+    dry_run: stop before anything is written.
+    diff: whether the outcomes of a dry run carry one.
     """
 
     renderer: Renderer
@@ -54,11 +59,13 @@ class PassContext:
     run: Runner
     drift: Drift
     guards: GuardState
-    made: MadeFiles
+    made_files: MadeFiles
     work_dir: str
     check_timeout_s: float = 30.0
     stopping: Callable[[], bool] = lambda: False
     keep_stage: bool = False
+    dry_run: bool = False
+    diff: bool = False
     quarantine: Quarantine = field(default_factory=Quarantine)
-    claims: Ownership = field(default_factory=Ownership)
-    turns: NginxLocks = field(default_factory=NginxLocks)
+    ownership: Ownership = field(default_factory=Ownership)
+    nginx_locks: NginxLocks = field(default_factory=NginxLocks)

@@ -8,16 +8,17 @@ because a run that is killed before has left nothing to compare with.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import HeldBack, RenderError, StageError
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.guard import Baseline, all_gone, objection, unknown_loss
+from pyconfd.pipeline.guard import Baseline, Objection, all_gone, objection, unknown_loss
 from pyconfd.pipeline.store import Snapshot
+from pyconfd.reconcile import guard_timing
+from pyconfd.reconcile.guard_timing import HeldChange
+from pyconfd.system.json_file import read_json, write_json
 
 if TYPE_CHECKING:
     from pyconfd.pipeline.render.renderer import Renderer
@@ -38,7 +39,7 @@ class GuardState:
         self._counts = _read(path)
         self._good = {name: Baseline(count=count) for name, count in self._counts.items()}
         self._new: dict[str, Resource] = {}
-        self._held: dict[str, tuple[float, str]] = {}
+        self._held: dict[str, HeldChange] = {}
         self._released: set[str] = set()
         #: Whether a resource has its first good version, of which nothing is written down yet.
         self.unwritten = False
@@ -46,7 +47,7 @@ class GuardState:
     @property
     def held(self) -> Mapping[str, str]:
         """Resource name -> why its newest change is held back."""
-        return {name: why for name, (_, why) in list(self._held.items())}
+        return {name: held.objection.text for name, held in list(self._held.items())}
 
     def ask(
         self, resource: Resource, snapshot: Snapshot, renderer: Renderer, made: int = 0
@@ -54,32 +55,38 @@ class GuardState:
         """
         made: how many files a pattern has made.
 
-        Raises HeldBack when a guard objects and nobody has released the change. Its time counts
-        from the first objection until the change is live, whatever else holds up its group.
+        Raises HeldBack when a guard objects to a change that has not been released.
         """
         name = resource.name
-        good = self._good.get(name)
-        why = objection(resource, good, snapshot) or all_gone(resource, made, snapshot)
-        if not why and good is None:
-            loss = unknown_loss(resource, snapshot)
-            why = loss if loss and _replaces(renderer, resource, snapshot) else ""
-        if not why or name in self._released:
+        found = self._objection(resource, snapshot, renderer, made)
+        if found is None or name in self._released:
             self._held.pop(name, None)
             return
-        since_s, _ = self._held.get(name, (self._clock(), ""))
-        self._held[name] = (since_s, why)
+        held = self._held[name] = guard_timing.objected(
+            self._held.get(name), found, now_s := self._clock()
+        )
         timeout_s = resource.guard.timeout_s
-        if timeout_s is not None and self._clock() - since_s >= timeout_s:
+        if guard_timing.is_over(held, timeout_s, now_s):
             return
-        held = HeldBack(
-            f"held back: {why}",
+        error = HeldBack(
+            f"held back: {found.text}",
             where=name,
             kept="the last good file stays",
             hint=f"pyconfd release {name}, if it is meant",
         )
-        if timeout_s is not None:
-            held.until_s = since_s + timeout_s
-        raise held
+        error.guard = found.guard
+        error.until_s = guard_timing.until_s(held, timeout_s)
+        raise error
+
+    def _objection(
+        self, resource: Resource, snapshot: Snapshot, renderer: Renderer, made: int
+    ) -> Objection | None:
+        good = self._good.get(resource.name)
+        found = objection(resource, good, snapshot) or all_gone(resource, made, snapshot)
+        if found or good:
+            return found
+        loss = unknown_loss(resource, snapshot)
+        return loss if loss and _replaces(renderer, resource, snapshot) else None
 
     def passed(self, resource: Resource, snapshot: Snapshot) -> None:
         """The version made of this snapshot is live, or was live already."""
@@ -108,10 +115,7 @@ class GuardState:
         counts = {name: self._good[name].number(resource) for name, resource in fresh.items()}
         counts = {**self._counts, **counts}
         if counts != self._counts:
-            new = f"{self._path}.new"
-            with open(new, "w", encoding="utf-8") as stream:
-                json.dump(counts, stream)
-            os.replace(new, self._path)
+            write_json(self._path, counts)
             self._counts = counts
 
 
@@ -130,8 +134,6 @@ def _replaces(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> boo
 
 def _read(path: str) -> dict[str, int]:
     try:
-        with open(path, encoding="utf-8") as stream:
-            found = json.load(stream)
-        return {str(name): int(count) for name, count in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        return {str(name): int(count) for name, count in (read_json(path) or {}).items()}
+    except (ValueError, AttributeError, TypeError):
         return {}

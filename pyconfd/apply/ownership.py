@@ -1,9 +1,9 @@
 """
-Claims: which declared resource a destination belongs to, when patterns meet others.
+Ownership: which declared resource a destination belongs to, when patterns meet others.
 
 Two resources with one fixed destination are refused when conf.d is read. A pattern has its
-destinations from the names in the store, so what it shares with others is only known here. Not
-telling would be a file that is written by turns, with a reload each time.
+destinations from the names in the store, so what it shares with others is only known here. Without
+this check two resources would write one file in turn, with a reload each time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ownership:
 
 
 class _Declared:
-    """What is declared at a time. folders: folder -> the same with links followed."""
+    """The resources of one configuration, by destination with links followed."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         self._folders: dict[str, str] = {}
@@ -54,7 +54,7 @@ class _Declared:
         self._fixed = {self._real(one.dest): one for one in fixed} if self._patterns else {}
 
     def other(self, one: Resource, snapshot: Snapshot) -> Resource | None:
-        """As Claims has it."""
+        """As `Ownership.other`."""
         if not self._fixed and all(each.name == one.declared for *_, each in self._patterns):
             return None
         dest = self._real(one.dest)

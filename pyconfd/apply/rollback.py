@@ -1,5 +1,5 @@
 """
-Putting back: a service did not take its new files, and its resources say on_reload_failure =
+Rollback: a service did not take its new files, and its resources say on_reload_failure =
 "revert".
 
 The refusal may come passes after the swap, when the reload was postponed, or after a kill; so what
@@ -23,10 +23,8 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, Outcome, Reloaded, ReloadFailed, Result
 from pyconfd.observe import log
 from pyconfd.pipeline import swap
+from pyconfd.reconcile.rollback import may_search_on, wait_s
 from pyconfd.system import files
-
-#: After so many refusals of one search the rest waits for its next turn: each may take seconds.
-MOST_REFUSALS = 16
 
 _REFUSED = "the service did not take the new version: "
 _CHANGED = (Result.UPDATED, Result.REMOVED)
@@ -35,44 +33,52 @@ _CHANGED = (Result.UPDATED, Result.REMOVED)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackActions:
     """
-    What a pass lends. tell: tells the service of what is live. offer: brings the groups of these
-    names to live files as far as they come; None when nothing may be rendered now. interval_s:
-    least time between two reloads.
+    What a pass lends.
+
+    reload: reloads the service with what is live.
+    reapply: brings the groups of these names to live files as far as they come; None when nothing
+        may be rendered now.
+    interval_s: least time between two reloads.
     """
 
-    tell: Callable[[], Reloaded | ReloadFailed]
-    offer: Callable[[Sequence[str]], Sequence[Outcome]] | None
+    reload: Callable[[], Reloaded | ReloadFailed]
+    reapply: Callable[[Sequence[str]], Sequence[Outcome]] | None
     interval_s: float = 0.0
 
 
 @dataclass(slots=True)
 class _Refused:
     """
-    What was taken back, and what became of it since. owners: destination -> its resource and the
-    digest of the refused version, "" for a file that was to go. fates: by destination. answer: of
-    the service, the last one.
+    What was rolled back, and what became of it since.
+
+    answer: of the service, the last one.
+    owners: destination -> its resource and the digest of the refused version, "" for a file that
+        was to be removed.
+    outcomes: by destination.
+    reloaded_s: when the service last took a reload, monotonic.
+    refusals: how many times it refused one.
     """
 
-    tools: PassContext
+    context: PassContext
     service: str
     resources: Sequence[Resource]
-    means: RollbackActions
+    actions: RollbackActions
     answer: Reloaded | ReloadFailed
     owners: dict[str, tuple[Resource, str]]
-    fates: dict[str, Outcome]
-    told_s: float = 0.0
+    outcomes: dict[str, Outcome]
+    reloaded_s: float = 0.0
     refusals: int = 0
 
-    def offer(self, names: Sequence[str]) -> ReapplyResult:
-        """Put these groups live once more, and take them back if the service refuses them."""
-        offered = self.means.offer
-        if offered is None or self.refusals >= MOST_REFUSALS or not self._quiet():
+    def reapply(self, names: Sequence[str]) -> ReapplyResult:
+        """Put these groups live once more, and roll them back if the service refuses them."""
+        reapply = self.actions.reapply
+        if reapply is None or not may_search_on(self.refusals) or not self._quiet():
             return ReapplyResult.UNKNOWN
-        outcomes = offered(names)
-        self.fates.update((one.resource.dest, one) for one in outcomes)
+        outcomes = reapply(names)
+        self.outcomes.update((one.resource.dest, one) for one in outcomes)
         if not any(one.result in _CHANGED for one in outcomes):
             return ReapplyResult.PARTLY
-        failed = self._tell()
+        failed = self._reload()
         if failed is None:
             return (
                 ReapplyResult.PARTLY
@@ -80,58 +86,57 @@ class _Refused:
                 else ReapplyResult.TAKEN
             )
         if not failed.refused:
-            return ReapplyResult.UNKNOWN  # it stays, and the reload is owed
+            return ReapplyResult.UNKNOWN  # it stays, and the reload is pending
         self.refusals += 1
-        self.take_back(failed)
-        return ReapplyResult.UNKNOWN if self._tell() else ReapplyResult.REFUSED
+        self.roll_back(failed)
+        return ReapplyResult.UNKNOWN if self._reload() else ReapplyResult.REFUSED
 
-    def _tell(self) -> ReloadFailed | None:
-        self.answer = self.means.tell()
+    def _reload(self) -> ReloadFailed | None:
+        self.answer = self.actions.reload()
         if isinstance(self.answer, ReloadFailed):
             return self.answer
-        self.told_s = time.monotonic()
+        self.reloaded_s = time.monotonic()
         return None
 
     def _quiet(self) -> bool:
         """Wait until the next reload keeps the least interval; False when it is time to stop."""
-        until_s = self.told_s + self.means.interval_s
-        while not self.tools.stopping():
-            left_s = until_s - time.monotonic()
-            if left_s <= 0:
+        while not self.context.stopping():
+            left_s = wait_s(self.reloaded_s, self.actions.interval_s, time.monotonic())
+            if not left_s:
                 return True
             time.sleep(min(left_s, 0.05))
         return False
 
-    def take_back(self, failed: ReloadFailed) -> bool:
+    def roll_back(self, failed: ReloadFailed) -> bool:
         """The old files live again, as far as kept. False when none was. Raises SwapTorn."""
         digests: dict[str, str] = {}
         judges = [one.nginx for one in self.resources if one.nginx]
-        with self.tools.turns.of(judges):  # nobody judges with files that are about to go
-            for entry in swap.revert(self.service, journal=self.tools.journal):
+        with self.context.nginx_locks.of(judges):  # no check with files that are about to go
+            for entry in swap.revert(self.service, journal=self.context.journal):
                 digests.setdefault(entry.dest, entry.digest)
         for one, digest in _owners(self.resources, digests):
-            self.tools.drift.forget(one)
+            self.context.drift.forget(one)
             if not digest and one.item:
                 # its file stands again, so it has to be known as one that can go
-                self.tools.made.will_make(replace(one, name=one.declared, item=""), [one])
+                self.context.made_files.will_make(replace(one, name=one.declared, item=""), [one])
             self.owners[one.dest] = (one, digest)
-            before = self.fates.get(one.dest)
+            before = self.outcomes.get(one.dest)
             if before is None or not before.result.failed:
                 base = before or Outcome(resource=one, result=Result.REVERTED, digest=digest)
-                self.fates[one.dest] = replace(
+                self.outcomes[one.dest] = replace(
                     base, result=Result.REVERTED, error=_error(failed), report=failed.report
                 )
         return bool(digests)
 
     def groups(self) -> list[str]:
-        """The names of the groups that were taken back, in declared order."""
+        """The names of the groups that were rolled back, in declared order."""
         places = {one.name: at for at, one in enumerate(self.resources)}
         ones = sorted((one for one, _ in self.owners.values()), key=lambda one: one.name)
         ones.sort(key=lambda one: places.get(one.declared, 0))
         return list(dict.fromkeys(one.group or one.name for one in ones))
 
     def quarantine(self, names: Iterable[str]) -> None:
-        """See to it that these versions are not tried once more."""
+        """These versions are not tried again by the next pass."""
         for name in names:
             mine = [each for each in self.owners.values() if name in (each[0].group, each[0].name)]
             versions = {one.name: digest for one, digest in mine if digest}
@@ -141,8 +146,8 @@ class _Refused:
             for one in members:
                 if one.dest not in self.owners:
                     versions[one.name] = _live(one)
-            fate = self.fates[mine[0][0].dest]
-            self.tools.quarantine.hold(
+            fate = self.outcomes[mine[0][0].dest]
+            self.context.quarantine.hold(
                 name,
                 versions,
                 refused=(one.name for one, _ in mine),
@@ -152,41 +157,41 @@ class _Refused:
             )
 
 
-def put_back(
-    tools: PassContext,
+def roll_back(
+    context: PassContext,
     done: LaneReport,
     failed: ReloadFailed,
     resources: Sequence[Resource],
-    means: RollbackActions,
+    actions: RollbackActions,
 ) -> LaneReport:
     """
-    Put the old files back, tell the service, and bring back what it does take.
+    Put the old files back, reload the service, and bring back what it does take.
 
     done: the pass that ended with `failed`; the very same is returned when no old versions were
-    kept. resources: all of the service, as declared. What stays put back counts as failed, also
+    kept. resources: all of the service, as declared. What stays rolled back counts as failed, also
     when an earlier pass swapped it, and is in quarantine when the service was seen to refuse it and
     to take what was before. Raises SwapTorn.
     """
-    fates = {outcome.resource.dest: outcome for outcome in done.outcomes}
-    refused = _Refused(tools, done.service, resources, means, failed, {}, fates)
-    if not refused.take_back(failed):
+    outcomes = {outcome.resource.dest: outcome for outcome in done.outcomes}
+    refused = _Refused(context, done.service, resources, actions, failed, {}, outcomes)
+    if not refused.roll_back(failed):
         return done
-    if refused._tell() is None:
+    if refused._reload() is None:
         names = refused.groups()
-        if len(names) > 1 and means.offer is not None:
+        if len(names) > 1 and actions.reapply is not None:
             log.warn(
                 "the service refused several groups together; they are brought back by halves",
                 service=done.service,
                 groups=len(names),
             )
-            names = by_halves(names, refused.offer)
+            names = by_halves(names, refused.reapply)
         elif len(names) > 1:
             names = []
         refused.quarantine(names)
     looked_at = frozenset(one.declared for one, _ in refused.owners.values())
     return replace(
         done,
-        outcomes=tuple(refused.fates.values()),
+        outcomes=tuple(refused.outcomes.values()),
         names=done.names | looked_at,
         partly=looked_at - done.names,
         reload=refused.answer,

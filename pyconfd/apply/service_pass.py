@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.expansion import expand
 from pyconfd.apply.transaction import Candidate, transact
-from pyconfd.errors import HeldBack, SwapError
+from pyconfd.errors import HeldBack, ReloadError, SwapError, TemplateFault
 from pyconfd.model.keys import join_paths
 from pyconfd.model.reads import Reads
 from pyconfd.model.reload_spec import ReloadSpec
@@ -27,6 +27,7 @@ from pyconfd.model.steps import (
     ReloadFailed,
     Result,
 )
+from pyconfd.observe import log
 from pyconfd.pipeline import reload
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile.service import Job, NextStep, next_step, pending_after
@@ -35,8 +36,49 @@ if TYPE_CHECKING:
     from pyconfd.apply.rollback import RollbackActions
 
 
+def surviving_pass(
+    context: PassContext,
+    job: Job,
+    resources: Sequence[Resource],
+    spec: ReloadSpec | None,
+    snapshot: Snapshot,
+) -> LaneReport:
+    """As `run_pass`, whatever happens."""
+    try:
+        return run_pass(context, job, resources, spec, snapshot)
+    except Exception as fault:  # noqa: BLE001 - the top of the thread
+        log.LOG.exception("a pass died of a fault in pyconfd; it is tried again")
+        return _died(job, resources, spec, fault)
+
+
+def _died(
+    job: Job, resources: Sequence[Resource], spec: ReloadSpec | None, fault: Exception
+) -> LaneReport:
+    """All of it counts as failed, and the reload as pending: how far it came is not known."""
+    outcomes = tuple(
+        Outcome(
+            resource=resource,
+            result=Result.RENDER_FAILED,
+            error=TemplateFault(
+                f"internal fault: {fault!r}", resource=resource.name, template=resource.src
+            ),
+        )
+        for resource in resources
+    )
+    return LaneReport(
+        service=job.service,
+        generation=job.generation,
+        outcomes=outcomes,
+        names=frozenset(resource.name for resource in resources),
+        debt=job.debt,
+        reload=ReloadFailed(job.service, error=ReloadError(f"internal fault: {fault!r}"))
+        if spec
+        else None,
+    )
+
+
 def run_pass(
-    tools: PassContext,
+    context: PassContext,
     job: Job,
     resources: Sequence[Resource],
     spec: ReloadSpec | None,
@@ -46,15 +88,15 @@ def run_pass(
     Do the job. resources: all of the service in declared order, of which the job names those to
     render; their groups are done whole. spec: None when the service has no reload command.
     """
-    due = _due(tools, job, resources)
-    outcomes, reads = _apply(tools, due, snapshot)
+    due = _due(context, job, resources)
+    outcomes, reads = apply_groups(context, due, snapshot)
     debt = pending_after(job, outcomes, time.monotonic())
     answer: Reloaded | ReloadFailed | None = None
     match next_step(job, debt):
         case NextStep.CANCEL:
-            tools.journal.settle(job.service)
+            context.journal.settle(job.service)
         case NextStep.RELOAD if spec is not None:
-            answer = _reload(tools, job.service, spec)
+            answer = _reload(context, job.service, spec)
     done = LaneReport(
         service=job.service,
         generation=job.generation,
@@ -65,18 +107,18 @@ def run_pass(
         reload=answer,
     )
     if spec and spec.revert and isinstance(answer, ReloadFailed) and answer.refused:
-        from pyconfd.apply.rollback import put_back  # only a refusal needs it
+        from pyconfd.apply.rollback import roll_back  # only a refusal needs it
 
-        actions = _rollback_actions(tools, job, spec, resources, snapshot)
+        actions = _rollback_actions(context, job, spec, resources, snapshot)
         try:
-            return put_back(tools, done, answer, resources, actions)
+            return roll_back(context, done, answer, resources, actions)
         except SwapError as torn:
             return replace(done, reload=replace(answer, error=torn))
     return done
 
 
 def _rollback_actions(
-    tools: PassContext,
+    context: PassContext,
     job: Job,
     spec: ReloadSpec,
     resources: Sequence[Resource],
@@ -84,33 +126,33 @@ def _rollback_actions(
 ) -> RollbackActions:
     from pyconfd.apply.rollback import RollbackActions
 
-    def offer(names: Sequence[str]) -> Sequence[Outcome]:
+    def reapply(names: Sequence[str]) -> Sequence[Outcome]:
         due = [
             resource
             for resource in resources
             if (resource.group or resource.name) in names
             or (resource.each and any(name.startswith(f"{resource.name}[") for name in names))
         ]
-        return _apply(tools, due, snapshot, only=names)[0]
+        return apply_groups(context, due, snapshot, only=names)[0]
 
     return RollbackActions(
-        tell=lambda: _reload(tools, job.service, spec),
-        offer=None if job.no_snapshot else offer,
+        reload=lambda: _reload(context, job.service, spec),
+        reapply=None if job.no_snapshot else reapply,
         interval_s=spec.min_interval_s,
     )
 
 
-def _due(tools: PassContext, job: Job, resources: Sequence[Resource]) -> list[Resource]:
+def _due(context: PassContext, job: Job, resources: Sequence[Resource]) -> list[Resource]:
     """What the job names, or finds changed by something else, and all of the same groups."""
     named = set(job.resources)
     if job.verify:
-        named.update(resource.name for resource in tools.drift.touched(resources))
+        named.update(resource.name for resource in context.drift.touched(resources))
     groups = {resource.group for resource in resources if resource.group and resource.name in named}
     return [one for one in resources if one.name in named or one.group in groups]
 
 
-def _apply(
-    tools: PassContext,
+def apply_groups(
+    context: PassContext,
     due: Iterable[Resource],
     snapshot: Snapshot,
     *,
@@ -125,26 +167,23 @@ def _apply(
     candidates: list[Candidate] = []
     admitted: list[Resource] = []
     for name, members in groups_of(due).items():
-        if tools.stopping():
+        if context.stopping():
             break
-        held = _held(tools, members, snapshot)
+        held = _held(context, members, snapshot)
         outcomes += held
         if held:
             continue
         admitted += members
         if members[0].each:
-            more, refused = _one_for_each(tools, members[0], snapshot)
+            more, refused = _one_for_each(context, members[0], snapshot)
             candidates += [one for one in more if only is None or one.name in only]
             outcomes += refused if only is None else ()
         else:
             candidates.append(Candidate(name, members))
-    transact(tools, candidates, snapshot)
+    transact(context, candidates, snapshot)
     done = [outcome for candidate in candidates for outcome in candidate.outcomes.values()]
-    made_by: dict[str, list[Outcome]] = {}
-    for outcome in done:
-        made_by.setdefault(outcome.resource.declared, []).append(outcome)
-    for resource in admitted if only is None else ():
-        _note_success(tools, resource, made_by.get(resource.name, ()), snapshot)
+    if only is None and not context.dry_run:
+        _note_successes(context, admitted, done, snapshot)
     return (*outcomes, *done), _reads(admitted, done)
 
 
@@ -156,7 +195,7 @@ def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
     return groups
 
 
-def _held(tools: PassContext, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
+def _held(context: PassContext, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
     """
     One outcome for each member of a group that a guard holds back; empty when none is. All guards
     are asked, so that the time of each counts from the same change.
@@ -164,7 +203,9 @@ def _held(tools: PassContext, members: Sequence[Resource], snapshot: Snapshot) -
     objections: list[HeldBack] = []
     for resource in members:
         try:
-            tools.guards.ask(resource, snapshot, tools.renderer, tools.made.count(resource))
+            context.guards.ask(
+                resource, snapshot, context.renderer, context.made_files.count(resource)
+            )
         except HeldBack as error:
             objections.append(error)
     if not objections:
@@ -173,36 +214,42 @@ def _held(tools: PassContext, members: Sequence[Resource], snapshot: Snapshot) -
 
 
 def _one_for_each(
-    tools: PassContext, resource: Resource, snapshot: Snapshot
+    context: PassContext, resource: Resource, snapshot: Snapshot
 ) -> tuple[list[Candidate], list[Outcome]]:
     """A candidate for each name below the key path, and for each file whose name is gone."""
-    found = expand(resource, snapshot, tools.claims.other)
+    found = expand(resource, snapshot, context.ownership.other)
     refused = [
         Outcome(resource=one, result=Result.RENDER_FAILED, error=fault)
         for one, fault in found.faults
     ]
     keep = (*found.resources, *(one for one, _ in found.faults))
-    gone = tools.made.gone(resource, keep)
-    tools.made.will_make(resource, found.resources)
+    gone = context.made_files.gone(resource, keep)
+    if not context.dry_run:
+        context.made_files.will_make(resource, found.resources)
     candidates = [Candidate(one.name, (one,)) for one in found.resources]
     candidates += [
-        Candidate(one.name, (), (one,)) for one in gone if not tools.claims.other(one, snapshot)
+        Candidate(one.name, (), (one,))
+        for one in gone
+        if not context.ownership.other(one, snapshot)
     ]
     return candidates, refused
 
 
-def _note_success(
-    tools: PassContext, resource: Resource, made: Iterable[Outcome], snapshot: Snapshot
+def _note_successes(
+    context: PassContext, admitted: Iterable[Resource], done: Iterable[Outcome], snapshot: Snapshot
 ) -> None:
-    """
-    What the guards and the list of made files compare with next time. made: of this resource.
-    """
-    if any(outcome.result.failed for outcome in made):
-        return
-    tools.guards.passed(resource, snapshot)
-    if resource.each:
-        live = [one.resource for one in made if one.result is not Result.REMOVED]
-        tools.made.has_made(resource, live)
+    """What the guards and the list of made files compare with next time."""
+    by_name: dict[str, list[Outcome]] = {}
+    for outcome in done:
+        by_name.setdefault(outcome.resource.declared, []).append(outcome)
+    for resource in admitted:
+        mine = by_name.get(resource.name, [])
+        if any(outcome.result.failed for outcome in mine):
+            continue
+        context.guards.passed(resource, snapshot)
+        if resource.each:
+            live = [one.resource for one in mine if one.result is not Result.REMOVED]
+            context.made_files.has_made(resource, live)
 
 
 def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str, Reads]:
@@ -228,19 +275,19 @@ def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str
     }
 
 
-def _reload(tools: PassContext, service: str, spec: ReloadSpec) -> Reloaded | ReloadFailed:
+def _reload(context: PassContext, service: str, spec: ReloadSpec) -> Reloaded | ReloadFailed:
     """Reload, confirm where that can be done, and settle it in the journal."""
     if spec.confirm is None:
-        answer = reload.reload(service, spec.command, dest=spec.dest, run=tools.run)
+        answer = reload.reload(service, spec.command, dest=spec.dest, run=context.run)
     else:
         answer = reload.reload_confirmed(
             service,
             spec.command,
             dest=spec.dest,
-            run=tools.run,
+            run=context.run,
             confirm=spec.confirm,
             nginx=spec.nginx,
         )
     if isinstance(answer, Reloaded):
-        tools.journal.settle(service)
+        context.journal.settle(service)
     return answer

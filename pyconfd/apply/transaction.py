@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyconfd.apply.context import PassContext
-from pyconfd.apply.quarantine import Refusal
 from pyconfd.errors import (
     CheckBroken,
     LeftOut,
@@ -38,6 +37,7 @@ from pyconfd.model.steps import (
 from pyconfd.observe import log
 from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.store import Snapshot
+from pyconfd.reconcile.quarantine import Refusal
 
 Judged = tuple[Checked, ...] | Refused
 
@@ -45,9 +45,13 @@ Judged = tuple[Checked, ...] | Refused
 @dataclass(slots=True, eq=False)
 class Candidate:
     """
-    One group of this pass. removals: destinations that disappear with it; may_go: they were judged
-    with other groups. staged: what differs, in the group's order. outcomes: by destination,
-    complete when the candidate is settled.
+    One group of this pass.
+
+    removals: destinations that disappear with it.
+    staged: what differs, in the group's order.
+    permits: one for each staged file that passed its check.
+    outcomes: by destination; complete when the candidate is settled.
+    may_go: the removals were checked with other groups.
     """
 
     name: str
@@ -123,29 +127,29 @@ class Candidate:
         )
 
 
-def transact(tools: PassContext, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
+def transact(context: PassContext, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
     """Bring each candidate to its end; afterwards its outcomes are complete."""
     todo = list(candidates)
     while todo:
         for candidate in todo:
-            prepare(tools, candidate, snapshot)
+            prepare(context, candidate, snapshot)
         for candidate in _waiting(todo):
-            _check_alone(tools, candidate, snapshot)
+            _check_alone(context, candidate, snapshot)
         judges = dict.fromkeys(filter(None, map(_nginx, _waiting(todo))))
-        with tools.turns.of(judges):
+        with context.nginx_locks.of(judges):
             for nginx in judges:
-                _check_in_nginx(tools, nginx, todo, snapshot)
-            todo = _swap_all(tools, todo)
+                _check_in_nginx(context, nginx, todo, snapshot)
+            todo = _swap_all(context, todo)
 
 
-def _swap_all(tools: PassContext, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _swap_all(context: PassContext, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Put live what has permits. Returns those that have to be judged again."""
     again: list[Candidate] = []
     for judged in _judged_together(candidates):
-        again += _swap(tools, judged)
+        again += _swap(context, judged)
     for candidate in _waiting(candidates):
         if candidate not in again:
-            _remove_alone(tools, candidate)
+            _remove_alone(context, candidate)
     return again
 
 
@@ -161,14 +165,17 @@ def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     return list(sets.values())
 
 
-def prepare(tools: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
+def prepare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
     """Render and stage every member; the first that fails ends the candidate."""
-    refusal = tools.quarantine.get(candidate.name)
-    if refusal and _was_refused(tools, candidate, refusal, snapshot):
+    refusal = context.quarantine.get(candidate.name)
+    if refusal and _was_refused(context, candidate, refusal, snapshot):
+        return
+    if context.dry_run:
+        _compare(context, candidate, snapshot)
         return
     for resource in candidate.resources:
         try:
-            rendered = tools.renderer.render(resource, snapshot)
+            rendered = context.renderer.render(resource, snapshot)
         except RenderError as error:
             candidate.fail(resource, Result.RENDER_FAILED, error=error, reads=_reads_of(error))
             return
@@ -179,14 +186,57 @@ def prepare(tools: PassContext, candidate: Candidate, snapshot: Snapshot) -> Non
             digest=rendered.digest,
             revision=rendered.revision,
         )
-        tools.drift.saw(resource, resource.dest)
+        context.drift.saw(resource, resource.dest)
         try:
-            staged = stage.stage(rendered, keep=tools.keep_stage)
+            staged = stage.stage(rendered, keep=context.keep_stage)
         except StageError as error:
             candidate.fail(resource, Result.STAGE_FAILED, error=error)
             return
         if staged is not None:
             candidate.staged.append(staged)
+
+
+def _compare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
+    """
+    What would change: as `prepare`, with nothing staged. When a member fails, what would have
+    changed with it is left out.
+    """
+    failed: Resource | None = None
+    for resource in candidate.resources:
+        try:
+            rendered = context.renderer.render(resource, snapshot)
+            live, differs = stage.compare(rendered)
+        except (RenderError, StageError) as error:
+            failed = failed or resource
+            result = Result.RENDER_FAILED if isinstance(error, RenderError) else Result.STAGE_FAILED
+            candidate.settle(resource, result, error=error)
+            continue
+        candidate.settle(
+            resource,
+            Result.WOULD_CHANGE if differs else Result.UNCHANGED,
+            reads=rendered.reads,
+            digest=rendered.digest,
+            was=live.digest,
+            differs=differs,
+            diff=stage.diff(rendered, live) if context.diff and differs else "",
+            revision=rendered.revision,
+        )
+    for gone in candidate.removals:
+        candidate.settle(gone, Result.WOULD_CHANGE, differs=("removed",))
+    candidate.settled = True
+    if failed:
+        _would_be_left_out(candidate, failed)
+
+
+def _would_be_left_out(candidate: Candidate, failed: Resource) -> None:
+    blame = LeftOut(
+        f"would not be done, because {failed.name} of the same group fails",
+        where=candidate.name,
+        kept="the live file would stay",
+    )
+    for outcome in list(candidate.outcomes.values()):
+        if outcome.result is Result.WOULD_CHANGE:
+            candidate.settle(outcome.resource, Result.LEFT_OUT, error=blame)
 
 
 def _reads_of(error: RenderError) -> Reads | None:
@@ -196,18 +246,21 @@ def _reads_of(error: RenderError) -> Reads | None:
 
 
 def _was_refused(
-    tools: PassContext, candidate: Candidate, refusal: Refusal, snapshot: Snapshot
+    context: PassContext, candidate: Candidate, refusal: Refusal, snapshot: Snapshot
 ) -> bool:
     """Whether this is the version in quarantine; then the candidate is settled, else that ends."""
     try:
-        made = [tools.renderer.render(resource, snapshot) for resource in candidate.resources]
+        made = [context.renderer.render(resource, snapshot) for resource in candidate.resources]
     except RenderError:
         return False  # whoever renders next says so
     if {each.resource.name: each.digest for each in made} != refusal.versions:
-        tools.quarantine.forget(candidate.name)
+        if not context.dry_run:
+            context.quarantine.forget(candidate.name)
         return False
-    if tools.quarantine.admits(candidate.name):
-        log.info("a version that was refused is tried once more", name=candidate.name)
+    if context.quarantine.is_due(candidate.name):
+        if not context.dry_run:
+            context.quarantine.begin_trial(candidate.name)
+            log.info("a version that was refused is tried once more", name=candidate.name)
         return False
     error = refusal.error(candidate.name)
     for each in made:
@@ -236,24 +289,24 @@ def _nginx(candidate: Candidate) -> Nginx | None:
     return next((resource.nginx for resource in members if resource.nginx), None)
 
 
-def _check_alone(tools: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
+def _check_alone(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
     """The members' own check commands, each on its own staged file."""
     for staged in candidate.staged:
         resource = staged.rendered.resource
         try:
-            judged = check.check(staged, tools.run)
+            judged = check.check(staged, context.run)
         except CheckBroken as error:
             candidate.fail(resource, Result.CHECK_BROKEN, error=error)
             return
         if isinstance(judged, Refused):
-            report = _with_place(tools, judged, snapshot)
+            report = _with_place(context, judged, snapshot)
             candidate.fail(resource, Result.REFUSED, report=report)
             return
         candidate.permits.append(judged)
 
 
 def _check_in_nginx(
-    tools: PassContext, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
+    context: PassContext, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
 ) -> None:
     """
     All groups of one nginx together, files that only disappear included; those that do not pass are
@@ -271,7 +324,7 @@ def _check_in_nginx(
             one for one in due.values() if any(id(staged) in members for staged in one.staged)
         )
         removed = [gone.dest for one in (*with_files, *also) for gone in one.removals]
-        return _ask(tools, nginx, files, removed)
+        return _ask(context, nginx, files, removed)
 
     def with_going(files: Sequence[Staged]) -> Judged:
         return judge(files, going)
@@ -295,7 +348,7 @@ def _check_in_nginx(
             # what nginx names, or the first when it names nothing, may be of another group
             own = why.staged if any(why.staged is each for each in candidate.staged) else None
             blamed = (own or candidate.staged[0]).rendered.resource
-            candidate.fail(blamed, Result.REFUSED, report=_with_place(tools, why, snapshot))
+            candidate.fail(blamed, Result.REFUSED, report=_with_place(context, why, snapshot))
 
 
 def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -> None:
@@ -308,10 +361,10 @@ def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -
             candidate.may_go = True
 
 
-def _with_place(tools: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
+def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
     """The checker's words, and which line of the template and which keys made the one it named."""
     resource = why.staged.rendered.resource
-    place = tools.renderer.place(resource, snapshot, why.line) if why.line else None
+    place = context.renderer.place(resource, snapshot, why.line) if why.line else None
     if place is None:
         return why.report
     words = why.report.output.rstrip("\n")
@@ -320,43 +373,43 @@ def _with_place(tools: PassContext, why: Refused, snapshot: Snapshot) -> Command
 
 
 def _ask(
-    tools: PassContext, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]
+    context: PassContext, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]
 ) -> Judged:
     return check.check_in_nginx(
         files,
         nginx,
-        tools.run,
-        timeout_s=tools.check_timeout_s,
-        work_dir=tools.work_dir,
+        context.run,
+        timeout_s=context.check_timeout_s,
+        work_dir=context.work_dir,
         removed=removed,
     )
 
 
-def _remove_alone(tools: PassContext, candidate: Candidate) -> None:
+def _remove_alone(context: PassContext, candidate: Candidate) -> None:
     """Files that only disappear, judged against what is live by now."""
     nginx = _nginx(candidate)
     first = candidate.removals[0]
     if nginx is not None:
         try:
-            _ask(tools, nginx, (), [gone.dest for gone in candidate.removals])
+            _ask(context, nginx, (), [gone.dest for gone in candidate.removals])
         except CheckBroken as error:
             candidate.fail(first, Result.CHECK_BROKEN, error=error)
             return
-    _swap(tools, [candidate])
+    _swap(context, [candidate])
 
 
-def _swap(tools: PassContext, judged: Sequence[Candidate]) -> list[Candidate]:
+def _swap(context: PassContext, judged: Sequence[Candidate]) -> list[Candidate]:
     """
     Put the files of one verdict live, whole or not at all. When one of them cannot be put in place,
     its group is off; the others are as they were, and have to be judged without it: these.
     """
     for candidate in judged:
         for staged in candidate.staged:
-            tools.drift.saw(staged.rendered.resource, staged.path)
+            context.drift.saw(staged.rendered.resource, staged.path)
         for gone in candidate.removals:
-            tools.drift.forget(gone)
+            context.drift.forget(gone)
     try:
-        _swap_files(tools, judged)
+        _swap_files(context, judged)
     except SwapError as error:
         return _not_swapped(judged, error)
     for candidate in judged:
@@ -364,7 +417,7 @@ def _swap(tools: PassContext, judged: Sequence[Candidate]) -> list[Candidate]:
     return []
 
 
-def _swap_files(tools: PassContext, judged: Sequence[Candidate]) -> None:
+def _swap_files(context: PassContext, judged: Sequence[Candidate]) -> None:
     permits = [permit for candidate in judged for permit in candidate.permits]
     removals = [gone for candidate in judged for gone in candidate.removals]
     revertible = any(
@@ -373,9 +426,9 @@ def _swap_files(tools: PassContext, judged: Sequence[Candidate]) -> None:
         for resource in (*candidate.resources, *candidate.removals)
     )
     if len(permits) == 1 and not removals and not revertible:
-        swap.swap(permits[0], journal=tools.journal)
+        swap.swap(permits[0], journal=context.journal)
     else:
-        swap.swap_all(permits, journal=tools.journal, removals=removals, keep_old=revertible)
+        swap.swap_all(permits, journal=context.journal, removals=removals, keep_old=revertible)
 
 
 def _not_swapped(judged: Sequence[Candidate], error: SwapError) -> list[Candidate]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pyconfd.apply.context import PassContext
-from pyconfd.apply.survive import surviving_pass
+from pyconfd.apply.service_pass import surviving_pass
 from pyconfd.model.reload_spec import ReloadSpec
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport

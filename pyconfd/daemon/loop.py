@@ -381,7 +381,7 @@ class Loop:
         self._unready = set(self._resources)
         self._history.keep(resources)
         self._fleet.adopt(resources)
-        self._tools.claims.adopt(resources)
+        self._tools.ownership.adopt(resources)
         self._adopted = self._fleet.generation
         self._reassign()
         wanted = covering(path for resource in resources for path in resource.watched)
@@ -393,7 +393,7 @@ class Loop:
         journal = self._tools.journal
         reassigned: frozenset[str] = frozenset()
         if journal.services:
-            reassigned = journal.reassign(self._tools.made.services(self._resources.values()))
+            reassigned = journal.reassign(self._tools.made_files.services(self._resources.values()))
         for service in reassigned | self._deps.orphaned_debts.refresh(self._fleet.states):
             self._fleet.pending(service, time.monotonic())
 

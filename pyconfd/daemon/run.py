@@ -8,18 +8,11 @@ configuration, nothing was done (cli/main.py turns ConfigError into it); 3 `--no
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator
 
 from pyconfd.apply.context import PassContext
-from pyconfd.apply.dry_run import DryRun
-from pyconfd.apply.expansion import MadeFiles
-from pyconfd.apply.guard_state import GuardState
-from pyconfd.apply.ownership import Ownership
-from pyconfd.apply.quarantine import Quarantine
-from pyconfd.apply.service_pass import groups_of
-from pyconfd.apply.survive import surviving_pass
+from pyconfd.apply.service_pass import apply_groups, surviving_pass
 from pyconfd.config.settings import Settings
 from pyconfd.daemon import wiring
 from pyconfd.daemon.one_shot_signals import Interrupt
@@ -111,7 +104,7 @@ def passes(
     """One pass over every service, each done when its report is taken."""
     fleet = Fleet()
     fleet.adopt(found.resources)
-    tools.claims.adopt(found.resources)
+    tools.ownership.adopt(found.resources)
     for service in state.pending:
         fleet.pending(service, 0.0)
     state.orphaned_debts.refresh(fleet.states)
@@ -125,20 +118,9 @@ def passes(
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
     """What `_apply` would do, with nothing written."""
-    folder = settings.state_folder
-    preview = DryRun(
-        renderer=wiring.renderer(settings),
-        guards=GuardState(os.path.join(folder, "keys.json")),
-        made=MadeFiles(os.path.join(folder, "made.json")),
-        diff=settings.diff,
-        claims=Ownership(found.resources),
-        quarantine=Quarantine(os.path.join(folder, "quarantine.json")),
-    )
-    outcomes = [
-        outcome
-        for members in groups_of(found.resources).values()
-        for outcome in preview.group(members, snapshot)
-    ]
+    context = wiring.dry_run(settings)
+    context.ownership.adopt(found.resources)
+    outcomes, _ = apply_groups(context, found.resources, snapshot)
     for outcome in outcomes:
         report.outcome_line(outcome)
         sys.stdout.write(outcome.diff)

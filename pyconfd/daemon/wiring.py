@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import MadeFiles
 from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.backends import registry
@@ -119,12 +119,29 @@ def tools(
         run=commands.run,
         drift=Drift(),
         guards=state.guards,
-        made=state.made,
+        made_files=state.made,
         quarantine=state.quarantine,
         work_dir=os.path.join(state.folder, WORK_DIR),
         check_timeout_s=settings.check_cmd_timeout_s,
         keep_stage=settings.keep_stage_file,
         stopping=stopping,
+    )
+
+
+def dry_run(settings: Settings) -> PassContext:
+    """What a pass works with that writes nothing; the state is as the last real run left it."""
+    folder = settings.state_folder
+    return PassContext(
+        renderer=renderer(settings),
+        journal=Journal(folder),
+        run=Commands().run,
+        drift=Drift(),
+        guards=GuardState(os.path.join(folder, "keys.json")),
+        made_files=MadeFiles(os.path.join(folder, "made.json")),
+        quarantine=Quarantine(os.path.join(folder, "quarantine.json")),
+        work_dir=os.path.join(folder, WORK_DIR),
+        dry_run=True,
+        diff=settings.diff,
     )
 
 

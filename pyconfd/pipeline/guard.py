@@ -8,13 +8,29 @@ and holds the change back when too much is gone at once.
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
 
-_REQUIRED = " is required and does not exist"
+
+class GuardKind(enum.StrEnum):
+    """The guards, by their keys in a resource file."""
+
+    REQUIRE = "require"
+    MIN_KEYS = "min_keys"
+    ALLOW_EMPTY = "allow_empty"
+    MAX_SHRINK = "max_shrink"
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """guard: which one objects. text: why, one line."""
+
+    guard: GuardKind
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,68 +57,63 @@ class Baseline:
         return _any(resource, self.snapshot) if self.snapshot else self.count > 0
 
 
-def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> str:
+def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> Objection | None:
     """
-    Why the change should be held back; "" when nothing speaks against it.
+    Why the change should be held back; None when no guard objects.
 
     good: None when there was no good version yet; then only `min_keys` and `require` count.
     """
     guard = resource.guard
     for path in guard.require:
         if snapshot.find(join_paths(resource.prefix, path)) is None:
-            return path + _REQUIRED
+            return Objection(GuardKind.REQUIRE, f"{path} is required and does not exist")
     if guard.min_keys and (count := len(_keys(resource, snapshot))) < guard.min_keys:
-        return f"{count} keys, fewer than min_keys = {guard.min_keys}"
+        text = f"{count} keys, fewer than min_keys = {guard.min_keys}"
+        return Objection(GuardKind.MIN_KEYS, text)
     if good is None or not good.any(resource):
-        return ""
+        return None
     if not guard.allow_empty and not _any(resource, snapshot):
         count = good.number(resource)
-        return f"all {count} keys are gone (allow_empty = true lets that through)"
-    return _shrunk(resource, good, snapshot) if guard.max_shrink < 1 else ""
+        return _empty(f"all {count} keys are gone")
+    return _shrunk(resource, good, snapshot) if guard.max_shrink < 1 else None
 
 
-def unknown_loss(resource: Resource, snapshot: Snapshot) -> str:
+def unknown_loss(resource: Resource, snapshot: Snapshot) -> Objection | None:
     """
     For a change of a live file of which no good version is known, as after the state folder was
     lost: that there is no key at all may be what emptied the store.
     """
     if resource.guard.allow_empty or not resource.keys or _any(resource, snapshot):
-        return ""
-    return (
-        "there is no key, and what the live file was made of is not known"
-        " (allow_empty = true lets that through)"
-    )
+        return None
+    return _empty("there is no key, and what the live file was made of is not known")
 
 
-def all_gone(resource: Resource, made: int, snapshot: Snapshot) -> str:
+def all_gone(resource: Resource, made: int, snapshot: Snapshot) -> Objection | None:
     """
     For a pattern that has made files: that no name is left of which it makes them, whatever other
     keys it reads.
     """
     if resource.guard.allow_empty or not (resource.each and made):
-        return ""
+        return None
     if snapshot.has_children(join_paths(resource.prefix, resource.each)):
-        return ""
-    return f"all {made} files would go (allow_empty = true lets that through)"
+        return None
+    return _empty(f"all {made} files would go")
 
 
-def guard_of(why: str) -> str:
-    """Which guard has objected in these words: its key in the resource file."""
-    if why.endswith(_REQUIRED):
-        return "require"
-    named = ("min_keys", "allow_empty", "max_shrink")
-    return next((name for name in named if name in why), "require")
+def _empty(text: str) -> Objection:
+    return Objection(GuardKind.ALLOW_EMPTY, f"{text} (allow_empty = true lets that through)")
 
 
-def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> str:
+def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> Objection | None:
     """Too many of the keys gone at once; by number alone where their names are not known."""
     before, now = good.keys(resource), _keys(resource, snapshot)
     count = good.number(resource)
     gone = max(count - len(now), 0) if before is None else len(before - now)
     if gone <= resource.guard.max_shrink * count:
-        return ""
+        return None
     share = f"{resource.guard.max_shrink:.0%}"
-    return f"{gone} of {count} keys are gone at once, more than max_shrink = {share}"
+    text = f"{gone} of {count} keys are gone at once, more than max_shrink = {share}"
+    return Objection(GuardKind.MAX_SHRINK, text)
 
 
 def _keys(resource: Resource, snapshot: Snapshot) -> frozenset[str]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from pyconfd.errors import PyconfdError, SwapTorn
+from pyconfd.errors import HeldBack, PyconfdError, SwapTorn
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import (
     CommandReport,
@@ -40,8 +40,14 @@ _KINDS = {
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """
-    Why a version did not become live. kind: of status_line.TROUBLES. what: one line. words: all
-    that the checker said, bounded. revision: of the version, 0 where it is not known.
+    Why a version did not become live.
+
+    kind: of summary.TROUBLES.
+    what: one line.
+    words: all output of the checker, bounded.
+    revision: of the version, 0 where it is not known.
+    at: seconds since 1970, UTC.
+    guard: which one holds it back, by its key in a resource file; "" for none.
     """
 
     kind: str
@@ -49,6 +55,7 @@ class Trouble:
     words: str
     revision: int
     at: float
+    guard: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +243,8 @@ def _trouble(outcome: Outcome, at: float) -> Trouble:
         what = _why(outcome.error, None)
     for said_already in (f"{outcome.resource.name}: ", "held back: "):
         what = what.removeprefix(said_already)
-    return Trouble(kind, brief(what), words, outcome.revision, at)
+    guard = outcome.error.guard if isinstance(outcome.error, HeldBack) else ""
+    return Trouble(kind, brief(what), words, outcome.revision, at, guard)
 
 
 def _reload_fate(reload: Reloaded | ReloadFailed, at: float) -> ReloadState:

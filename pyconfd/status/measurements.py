@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Result
-from pyconfd.pipeline.guard import guard_of
 from pyconfd.status.counters import BOUNDS_S, Counters, Histogram
 from pyconfd.status.report import Plain, StatusFacts, is_ready, state_of, summary
 from pyconfd.status.summary import line
@@ -76,7 +75,7 @@ def _note(facts: StatusFacts, resource: Resource, states: Counter[str], held: Co
     fate = facts.history.fates.get(resource.name)
     states[state_of(facts, resource, fate)] += 1
     if fate and fate.trouble and fate.trouble.kind == "held":
-        held[guard_of(fate.trouble.what)] += 1
+        held[fate.trouble.guard] += 1
 
 
 def _results(counts: Counters, name: str) -> Plain:

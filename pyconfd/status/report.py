@@ -17,7 +17,7 @@ from pyconfd.status.history import History, ReloadState, ResourceState, Trouble
 from pyconfd.status.summary import ConfigFaults, FailedReload, Outage, Summary, kind, line, utc
 
 if TYPE_CHECKING:
-    from pyconfd.apply.quarantine import Refusal
+    from pyconfd.reconcile.quarantine import Refusal
 
 Plain = dict[str, Any]
 

@@ -11,8 +11,8 @@ import pytest
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import MadeFiles
 from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.service_pass import run_pass
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Guard, Origin, Resource
@@ -119,7 +119,7 @@ class Grouped:
             run=FakeRunner(),
             drift=Drift(),
             guards=GuardState(str(state / "keys.json"), clock=lambda: self.now_s),
-            made=MadeFiles(str(state / "made.json")),
+            made_files=MadeFiles(str(state / "made.json")),
             work_dir=str(state),
         )
         self.tools.journal.recover()

@@ -12,9 +12,9 @@ import pytest
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import MadeFiles
 from pyconfd.apply.guard_state import GuardState
-from pyconfd.apply.quarantine import FIRST_WAIT_S, LONGEST_WAIT_S, WAIT_FACTOR, Quarantine
+from pyconfd.apply.made_files import MadeFiles
+from pyconfd.apply.quarantine import Quarantine
 from pyconfd.apply.service_pass import run_pass
 from pyconfd.cli.commands.release import main as release
 from pyconfd.cli.daemon_query import read_inquiry
@@ -26,6 +26,7 @@ from pyconfd.model.steps import CommandReport, LaneReport, Reloaded, ReloadFaile
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
+from pyconfd.reconcile.quarantine import FIRST_WAIT_S, LONGEST_WAIT_S, WAIT_FACTOR
 from pyconfd.reconcile.service import Job
 from pyconfd.system.locks import InstanceLock
 from pyconfd.testing.fake_runner import FakeRunner
@@ -74,7 +75,7 @@ class World:
             run=self.runner,
             drift=Drift(),
             guards=GuardState(str(state / "keys.json")),
-            made=MadeFiles(str(state / "made.json")),
+            made_files=MadeFiles(str(state / "made.json")),
             quarantine=Quarantine(str(state / "quarantine.json"), clock=self.time),
             work_dir=str(state / "check"),
         )
@@ -182,7 +183,8 @@ def test_a_kill_during_a_trial_leaves_no_version_that_is_live_and_refused(servic
     service.answers(1)
     service.look("new")
     service.time.passes(FIRST_WAIT_S)
-    assert service.tools.quarantine.admits("t")
+    assert service.tools.quarantine.is_due("t")
+    service.tools.quarantine.begin_trial("t")
     service.start()
     assert [one.result for one in service.look("new").outcomes] == [Result.UPDATED]
 

@@ -8,7 +8,7 @@ import pytest
 
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Guard, Origin, Resource
-from pyconfd.pipeline.guard import Baseline, objection
+from pyconfd.pipeline.guard import Baseline, GuardKind, objection
 from pyconfd.pipeline.store import Snapshot, Store
 
 BEFORE = ("/p/a/1", "/p/a/2", "/p/a/3", "/p/a/4")
@@ -27,7 +27,24 @@ def snapshot(*keys: str) -> Snapshot:
 def why(guard: Guard, *keys: str, before: tuple[str, ...] | None = BEFORE) -> str:
     """What speaks against these keys after those."""
     good = Baseline(snapshot(*before)) if before is not None else None
-    return objection(replace(RESOURCE, guard=guard), good, snapshot(*keys))
+    found = objection(replace(RESOURCE, guard=guard), good, snapshot(*keys))
+    return found.text if found else ""
+
+
+@pytest.mark.parametrize(
+    ("guard", "keys", "kind"),
+    [
+        (Guard(require=("/min_keys",)), (), GuardKind.REQUIRE),
+        (Guard(min_keys=3), BEFORE[:2], GuardKind.MIN_KEYS),
+        (Guard(), (), GuardKind.ALLOW_EMPTY),
+        (Guard(max_shrink=0.5), BEFORE[:1], GuardKind.MAX_SHRINK),
+    ],
+)
+def test_an_objection_names_its_guard(guard: Guard, keys: tuple[str, ...], kind: GuardKind) -> None:
+    """Whatever its text says."""
+    found = objection(replace(RESOURCE, guard=guard), Baseline(snapshot(*BEFORE)), snapshot(*keys))
+    assert found
+    assert found.guard is kind
 
 
 @pytest.mark.parametrize(
@@ -68,6 +85,11 @@ def test_at_the_first_start_there_is_nothing_to_compare_with() -> None:
 def test_after_a_restart_the_number_of_keys_is_compared() -> None:
     """Their names are not known any more; an emptied store is held back all the same."""
     resource = replace(RESOURCE, guard=Guard(max_shrink=0.5))
-    assert objection(resource, Baseline(count=4), snapshot()).startswith("all 4 keys are gone")
-    assert objection(resource, Baseline(count=4), snapshot(*BEFORE[:1])).startswith("3 of 4 keys")
-    assert objection(resource, Baseline(count=4), snapshot(*BEFORE[:2])) == ""
+
+    def text(good: Baseline, *keys: str) -> str:
+        found = objection(resource, good, snapshot(*keys))
+        return found.text if found else ""
+
+    assert text(Baseline(count=4)).startswith("all 4 keys are gone")
+    assert text(Baseline(count=4), *BEFORE[:1]).startswith("3 of 4 keys")
+    assert text(Baseline(count=4), *BEFORE[:2]) == ""

@@ -24,7 +24,6 @@ from pyconfd.model.steps import (
     ReloadFailed,
     Result,
 )
-from pyconfd.pipeline.guard import guard_of
 from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.service import Hold, Job, ServiceState
 from pyconfd.status.counters import BOUNDS_S, Counters
@@ -43,6 +42,7 @@ WEB = Resource(
 )
 SITES = replace(WEB, name="sites", each="/sites", dest="/sites/{name}")
 HELD = HeldBack("held back: all 4 keys are gone (allow_empty = true lets that through)")
+HELD.guard = "allow_empty"
 Sample = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -127,20 +127,6 @@ def test_a_held_change_shows_with_its_group_and_guard() -> None:
     found = samples(counts, of)
     assert value(found, "held_changes", group="edge", guard="allow_empty") == 0
     assert value(found, "files", resource="web", group="edge", state="fine") == 1
-
-
-@pytest.mark.parametrize(
-    ("why", "guard"),
-    [
-        ("/min_keys is required and does not exist", "require"),
-        ("2 keys, fewer than min_keys = 3", "min_keys"),
-        ("all 4 keys are gone (allow_empty = true lets that through)", "allow_empty"),
-        ("3 of 4 keys are gone at once, more than max_shrink = 50%", "max_shrink"),
-    ],
-)
-def test_a_guard_is_known_by_its_words(why: str, guard: str) -> None:
-    """As pipeline/guard.py says them."""
-    assert guard_of(why) == guard
 
 
 def test_what_became_of_files_is_counted_by_resource() -> None:

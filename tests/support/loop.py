@@ -12,8 +12,8 @@ from typing import Any
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.drift import Drift
-from pyconfd.apply.expansion import MadeFiles
 from pyconfd.apply.guard_state import GuardState
+from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.backends.base import Put, Watch
@@ -120,7 +120,7 @@ class World:
             run=self.runner,
             drift=Drift(),
             guards=GuardState(str(self.state / "keys.json")),
-            made=MadeFiles(str(self.state / "made.json")),
+            made_files=MadeFiles(str(self.state / "made.json")),
             quarantine=Quarantine(str(self.state / "quarantine.json")),
             work_dir=str(self.state / "check"),
             stopping=lambda: self.loop.stopping,

@@ -1,0 +1,24 @@
+"""Small state that outlives a run: one JSON value in a file, replaced as a whole. Shell."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+
+def read_json(path: str) -> Any:
+    """What the file holds; None when there is none, or none that is JSON."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return json.load(stream)
+    except (OSError, ValueError):
+        return None
+
+
+def write_json(path: str, value: Any) -> None:
+    """Replace the file by rename: a reader finds the old value or the new. Raises OSError."""
+    new = f"{path}.new"
+    with open(new, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        json.dump(value, stream)
+    os.replace(new, path)
