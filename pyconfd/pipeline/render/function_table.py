@@ -3,9 +3,7 @@ Everything a template can call, by confd's names, free of any template language.
 
 A template language binds `functions(view, environ)` as names that templates call and `FILTERS`
 as what can stand behind a pipe; it turns FunctionFault and its children into its own errors,
-and prints values with `as_text`. The functions themselves live by idea: store_functions (keys),
-text_functions, list_functions, number_functions, json_functions, whose names are in
-value_functions, and world_functions (environment, files, addresses).
+and prints values with `as_text`. The functions live in functions/, by subject.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotText
-from pyconfd.pipeline.render.functions.host import world_functions
-from pyconfd.pipeline.render.functions.printed import as_text
-from pyconfd.pipeline.render.functions.store import Again, Pair, StoreFunctions
-from pyconfd.pipeline.render.value_functions import FILTERS, VALUE_FUNCTIONS
+from pyconfd.pipeline.render.functions import host, json, lists, numbers  # noqa: F401 - named there
+from pyconfd.pipeline.render.functions.names import FILTERS, FUNCTIONS
+from pyconfd.pipeline.render.functions.store import CachedPairs, Pair, StoreFunctions
+from pyconfd.pipeline.render.functions.text import as_text
 from pyconfd.pipeline.render.view import View
 
 if TYPE_CHECKING:  # only resources with a format need it
@@ -37,18 +35,18 @@ __all__ = [
 def functions(
     view: View,
     environ: Mapping[str, str],
-    judge: ValueChecker | None = None,
-    again: Again | None = None,
+    checker: ValueChecker | None = None,
+    cached: CachedPairs | None = None,
 ) -> dict[str, Callable[..., Any]]:
     """
     Name -> function, for one render of one resource; `view` records what they read.
 
-    judge: of the resource's format, where it has one; then texts remember their keys. again: what
-    `gets` answered the resource before (pipeline/render/pair_cache.py).
+    checker: of the resource's format, where it has one; then texts remember their keys.
+    cached: what `gets` answered the resource before (pipeline/render/pair_cache.py).
     """
-    table = {**VALUE_FUNCTIONS, **world_functions(environ)}
-    if judge is None:
-        return {**table, **StoreFunctions(view, again).table()}
+    table = {**FUNCTIONS, "getenv": host.reader_of(environ)}
+    if checker is None:
+        return {**table, **StoreFunctions(view, cached).table()}
     from pyconfd.pipeline.render.traced_store import TracedFunctions
 
-    return {**table, **judge.functions(), **TracedFunctions(view, again).table()}
+    return {**table, **checker.functions(), **TracedFunctions(view, cached).table()}

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pyconfd.model.keys import join_paths
 from pyconfd.pipeline.render.function_errors import FunctionFault
 from pyconfd.pipeline.render.functions.json import from_json, json_array, json_object
-from pyconfd.pipeline.render.functions.printed import as_text
-from pyconfd.pipeline.render.functions.text import indent, nindent
+from pyconfd.pipeline.render.functions.text import as_text, indent, nindent
 from pyconfd.pipeline.render.functions.validators import weight_between
 from pyconfd.pipeline.render.structure import NEUTRAL
 

@@ -1,3 +1,1 @@
-"""
-What templates can call, by subject. function_table.py gives them their names.
-"""
+"""What templates can call, by subject; names.py gives each function its name in templates."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from pyconfd.pipeline.render.functions.names import template_function
 
 if TYPE_CHECKING:
     import datetime as datetimes
@@ -24,15 +26,16 @@ class SrvTarget(NamedTuple):
     weight: int
 
 
-def world_functions(environ: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
-    """Name -> function; `getenv` reads the given environment and no other."""
+def reader_of(environ: Mapping[str, str]) -> Callable[..., str]:
+    """`getenv` for this environment and no other."""
 
     def getenv(name: str, default: str = "") -> str:
         return environ.get(name) or default
 
-    return {"getenv": getenv, **_FUNCTIONS}
+    return getenv
 
 
+@template_function()
 def datetime() -> datetimes.datetime:
     """The time now, in local time. What prints it differs in every render."""
     import datetime as datetimes
@@ -40,11 +43,13 @@ def datetime() -> datetimes.datetime:
     return datetimes.datetime.now().astimezone()
 
 
+@template_function("fileExists")
 def file_exists(path: str) -> bool:
     """Whether something is at this path."""
     return os.path.exists(path)
 
 
+@template_function()
 def hostname() -> str:
     """The name of this host."""
     import socket
@@ -52,6 +57,7 @@ def hostname() -> str:
     return socket.gethostname()
 
 
+@template_function("lookupIP")
 def lookup_ip(host: str) -> list[str]:
     """All addresses of a host name, sorted as text; empty when it cannot be resolved."""
     import socket
@@ -63,16 +69,19 @@ def lookup_ip(host: str) -> list[str]:
     return sorted({str(address[0]) for *_, address in found})
 
 
+@template_function("lookupIPV4")
 def lookup_ipv4(host: str) -> list[str]:
     """The IPv4 addresses of a host name."""
     return [address for address in lookup_ip(host) if "." in address and ":" not in address]
 
 
+@template_function("lookupIPV6")
 def lookup_ipv6(host: str) -> list[str]:
     """The IPv6 addresses of a host name."""
     return [address for address in lookup_ip(host) if ":" in address]
 
 
+@template_function("lookupSRV")
 def lookup_srv(service: str, protocol: str, name: str) -> list[SrvTarget]:
     """
     The SRV records of _service._protocol.name, or of name alone when both are empty.
@@ -90,6 +99,7 @@ def lookup_srv(service: str, protocol: str, name: str) -> list[SrvTarget]:
     return sorted(found, key=lambda s: f"{s.target}{s.port}{s.priority}{s.weight}")
 
 
+@template_function("lookupIfaceIPV4")
 def interface_ipv4(interface: str) -> str:
     """The first IPv4 address of a network interface; empty when it has none."""
     import socket
@@ -97,6 +107,7 @@ def interface_ipv4(interface: str) -> str:
     return _interface(interface, socket.AF_INET)
 
 
+@template_function("lookupIfaceIPV6")
 def interface_ipv6(interface: str) -> str:
     """The first IPv6 address of a network interface; empty when it has none."""
     import socket
@@ -109,16 +120,3 @@ def _interface(interface: str, family: int) -> str:
 
     addresses = psutil.net_if_addrs().get(interface, [])
     return next((found.address for found in addresses if found.family == family), "")
-
-
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "datetime": datetime,
-    "fileExists": file_exists,
-    "hostname": hostname,
-    "lookupIP": lookup_ip,
-    "lookupIPV4": lookup_ipv4,
-    "lookupIPV6": lookup_ipv6,
-    "lookupIfaceIPV4": interface_ipv4,
-    "lookupIfaceIPV6": interface_ipv6,
-    "lookupSRV": lookup_srv,
-}

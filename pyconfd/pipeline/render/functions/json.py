@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from pyconfd.pipeline.render.function_errors import FunctionFault
+from pyconfd.pipeline.render.functions.names import template_filter
 
 
+@template_filter("fromJson")
 def from_json(text: str) -> Any:
     """Any JSON value; whole numbers stay whole."""
     import json
@@ -23,6 +25,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
+@template_filter("json")
 def json_object(text: str) -> dict[str, Any]:
     """A JSON object as a mapping."""
     value = from_json(text)
@@ -31,6 +34,7 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+@template_filter("jsonArray")
 def json_array(text: str) -> list[Any]:
     """A JSON array as a list."""
     value = from_json(text)
@@ -39,11 +43,13 @@ def json_array(text: str) -> list[Any]:
     return value
 
 
+@template_filter("toJson")
 def to_json(value: Any) -> str:
     """JSON on one line, without spaces, members sorted by name."""
     return _dump(value, None, (",", ":"))
 
 
+@template_filter("toPrettyJson")
 def to_pretty_json(value: Any) -> str:
     """JSON over several lines, two spaces a level, members sorted by name."""
     return _dump(value, 2, (",", ": "))

@@ -24,17 +24,17 @@ class Pair(NamedTuple):
 
 Make = Callable[[list[KeyValue]], list[Pair]]
 #: Pairs for the items that a pattern matches, made by the last argument where they are new.
-Again = Callable[[str, list[KeyValue], Make], list[Pair]]
+CachedPairs = Callable[[str, list[KeyValue], Make], list[Pair]]
 
 
 class StoreFunctions:
     """The functions, bound to what one resource sees."""
 
-    __slots__ = ("_again", "_view")
+    __slots__ = ("_cached", "_view")
 
-    def __init__(self, view: View, again: Again | None = None) -> None:
+    def __init__(self, view: View, cached: CachedPairs | None = None) -> None:
         self._view = view
-        self._again = again
+        self._cached = cached
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Name -> function."""
@@ -72,7 +72,7 @@ class StoreFunctions:
         """The pairs whose key matches, sorted by key."""
         items = self._matching(pattern)
         try:
-            return self._again(pattern, items, self._pairs) if self._again else self._pairs(items)
+            return self._cached(pattern, items, self._pairs) if self._cached else self._pairs(items)
         except UnicodeDecodeError:
             raise _not_text(items) from None
 

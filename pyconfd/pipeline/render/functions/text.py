@@ -1,15 +1,47 @@
-"""The functions of templates for text: paths, words, patterns, encodings. Pure."""
+"""The functions of templates for text: printing, paths, words, patterns, encodings. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyconfd.pipeline.render.function_errors import FunctionFault
-from pyconfd.pipeline.render.functions.printed import as_text
+from pyconfd.pipeline.render.functions.names import behind_pipe, template_filter, template_function
 
 
+def as_text(value: Any) -> str:
+    """
+    A value as templates print it: true and false as confd writes them, numbers as they are.
+
+    Raises FunctionFault for what is no text and would only print Python's own notation: nothing,
+    lists, mappings, bytes, functions, generators.
+    """
+    if isinstance(value, str):
+        return value
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    text = str(value)
+    if not text:
+        return text  # also what an inline `if` without `else` leaves, which is nothing by intent
+    if value is None:
+        raise FunctionFault("nothing (none) cannot be printed: give it a default")
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        raise FunctionFault(f"a pair cannot be printed: print its .{' or .'.join(value._fields)}")
+    if isinstance(value, (list, tuple, set, frozenset)) or hasattr(value, "__next__"):
+        raise FunctionFault("a list cannot be printed: loop over it, or use join or toJson")
+    if isinstance(value, Mapping):
+        raise FunctionFault("a mapping cannot be printed: print its members, or use toJson")
+    bare = getattr(type(value), "__str__", None) is object.__str__
+    plain = bare and not isinstance(value, (int, float))
+    if plain or isinstance(value, bytes) or callable(value):
+        raise FunctionFault(f"a {type(value).__name__} cannot be printed: is a call missing?")
+    return text
+
+
+@template_filter()
 def base(path: str) -> str:
     """The last name of a path, as Go's path.Base: "." for nothing, "/" for only slashes."""
     if not path:
@@ -17,6 +49,7 @@ def base(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2] or "/"
 
 
+@template_filter("dir")
 def directory(path: str) -> str:
     """A path without its last name, cleaned, as Go's path.Dir: "." when nothing is left."""
     import posixpath
@@ -25,61 +58,78 @@ def directory(path: str) -> str:
     return "/" if cleaned == "//" else cleaned
 
 
+@template_filter()
 def split(text: str, separator: str) -> list[str]:
     """The parts between separators; single characters when the separator is empty."""
     return text.split(separator) if separator else list(text)
 
 
+@template_function()
 def join(items: Iterable[Any], separator: str = "") -> str:
     """All items as text, with the separator between them."""
     return separator.join(map(as_text, items))
 
 
+@template_function()
 def replace(text: str, old: str, new: str, count: int = -1) -> str:
     """`old` replaced by `new`, `count` times from the left; -1 is everywhere."""
     return text.replace(old, new, count)
 
 
+@template_filter()
 def contains(text: Any, part: Any) -> bool:
     """Whether `part` occurs in a text or list."""
     return part in text
 
 
+@template_filter("trimPrefix")
 def trim_prefix(text: str, prefix: str) -> str:
     """The text without `prefix` at its start, if it is there."""
     return text.removeprefix(prefix)
 
 
+@template_filter("trimSuffix")
 def trim_suffix(text: str, suffix: str) -> str:
     """The text without `suffix` at its end, if it is there."""
     return text.removesuffix(suffix)
 
 
+@template_function()
 def repeat(count: int, text: str) -> str:
     """The text `count` times; empty for zero and less."""
     return text * count
 
 
+behind_pipe("repeat", lambda text, count: repeat(count, text))
+
+
+@template_filter()
 def nospace(text: str) -> str:
     """The text without any white space."""
     return "".join(text.split())
 
 
+@template_function()
 def indent(spaces: int, text: str) -> str:
     """Every line pushed in by so many spaces; the empty text stays empty."""
     pad = " " * spaces
     return pad + text.replace("\n", "\n" + pad) if text else ""
 
 
+@template_function()
 def nindent(spaces: int, text: str) -> str:
     """`indent` with a line break before it."""
     return "\n" + indent(spaces, text)
+
+
+behind_pipe("nindent", lambda text, spaces: nindent(spaces, text))
 
 
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\a": "\\a"}
 _ESCAPES.update({"\b": "\\b", "\f": "\\f", "\v": "\\v"})
 
 
+@template_filter()
 def quote(text: str) -> str:
     """The text in double quotes, escaped as Go's %q does."""
     return '"' + "".join(_ESCAPES.get(char) or _printable(char) for char in text) + '"'
@@ -94,6 +144,7 @@ def _printable(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+@template_filter("squote")
 def single_quote(text: str) -> str:
     """The text between single quotes, not escaped, as the fork has it."""
     return f"'{text}'"
@@ -115,36 +166,51 @@ def words(text: str) -> list[str]:
     return [word.lower() for word in found if word]
 
 
+@template_filter()
 def snakecase(text: str) -> str:
     """http_server"""
     return "_".join(words(text))
 
 
+@template_filter()
 def kebabcase(text: str) -> str:
     """http-server"""
     return "-".join(words(text))
 
 
+@template_filter()
 def camelcase(text: str) -> str:
     """httpServer"""
     first, *rest = words(text) or [""]
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
+@template_function("regexMatch")
 def regex_match(pattern: str, text: str) -> bool:
     """Whether the pattern occurs in the text. The syntax is Python's."""
     return _regex(pattern).search(text) is not None
 
 
+behind_pipe("regexMatch", lambda text, pattern: regex_match(pattern, text))
+
+
+@template_function("regexFind")
 def regex_find(pattern: str, text: str) -> str:
     """The first place where the pattern matches; empty when there is none."""
     found = _regex(pattern).search(text)
     return found[0] if found else ""
 
 
+behind_pipe("regexFind", lambda text, pattern: regex_find(pattern, text))
+
+
+@template_function("regexReplaceAll")
 def regex_replace_all(pattern: str, text: str, new: str) -> str:
     """Every match replaced; `$1` and `${name}` are groups, `$$` is a dollar, as in Go."""
     return _regex(pattern).sub(lambda match: _expand(new, match), text)
+
+
+behind_pipe("regexReplaceAll", lambda text, pattern, new: regex_replace_all(pattern, text, new))
 
 
 def _expand(template: str, match: re.Match[str]) -> str:
@@ -167,6 +233,7 @@ def _regex(pattern: str) -> re.Pattern[str]:
         raise FunctionFault(f"malformed regular expression {pattern!r}: {error}") from error
 
 
+@template_filter("base64Encode")
 def base64_encode(text: str) -> str:
     """The UTF-8 of the text in base64."""
     import base64 as codec
@@ -174,6 +241,7 @@ def base64_encode(text: str) -> str:
     return codec.b64encode(text.encode()).decode()
 
 
+@template_filter("base64Decode")
 def base64_decode(text: str) -> str:
     """The text behind base64. Line breaks are allowed, nothing else is."""
     import base64 as codec
@@ -186,8 +254,13 @@ def base64_decode(text: str) -> str:
         raise FunctionFault(f"base64Decode: not base64: {error}") from error
 
 
+@template_filter()
 def sha256sum(text: str) -> str:
     """The sha-256 of the text's UTF-8 in hex."""
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+template_filter("toLower")(str.lower)
+template_filter("toUpper")(str.upper)

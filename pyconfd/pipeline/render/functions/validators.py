@@ -150,14 +150,8 @@ def _not_one(value: Any, kind: str) -> FunctionFault:
 
 
 KINDS: dict[str, Callable[..., Any]] = {
-    "host": host,
-    "hostport": hostport,
-    "integer": integer,
-    "name": name,
+    **{check.__name__: check for check in (host, hostport, integer, name, path, port, seconds)},
     "one_of": one_of,
-    "path": path,
-    "port": port,
-    "seconds": seconds,
     "weight": weight_between({"min": 0, "max": 65535}),
 }
 
