@@ -41,7 +41,7 @@ class TracedFunctions(StoreFunctions):
 
     def getvs(self, pattern: str) -> list[str]:
         """The values of the keys that match, sorted by value."""
-        items = self._matching(pattern)
+        items = self.matching(pattern)
         values = [key_text(text, item.key) for item, text in zip(items, texts(items), strict=True)]
         return sorted(values)
 

@@ -264,16 +264,16 @@ def _traced(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
     def traced(text: str) -> Any:
         key = getattr(text, "key", None)
-        return _with_key(parse(text), key) if key else parse(text)
+        return with_key(parse(text), key) if key else parse(text)
 
     return traced
 
 
-def _with_key(value: Any, key: str) -> Any:
+def with_key(value: Any, key: str) -> Any:
     if isinstance(value, str):
         return key_text(value, key)
     if isinstance(value, list):
-        return [_with_key(item, key) for item in value]
+        return [with_key(item, key) for item in value]
     if isinstance(value, dict):
-        return {key_text(name, key): _with_key(item, key) for name, item in value.items()}
+        return {key_text(name, key): with_key(item, key) for name, item in value.items()}
     return value

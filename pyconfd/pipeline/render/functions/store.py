@@ -56,7 +56,7 @@ class StoreFunctions:
         """The pair of this key. Raises NoSuchKey."""
         item = self._view.get(key)
         if item is None:
-            raise self._missing(key)
+            raise self.missing(key)
         return Pair(self._view.local(item), _text(item))
 
     def getv(self, key: str, *default: Any) -> Any:
@@ -65,12 +65,12 @@ class StoreFunctions:
         if item is not None:
             return _text(item)
         if not default:
-            raise self._missing(key)
+            raise self.missing(key)
         return default[0]
 
     def gets(self, pattern: str) -> list[Pair]:
         """The pairs whose key matches, sorted by key."""
-        items = self._matching(pattern)
+        items = self.matching(pattern)
         try:
             return self._cached(pattern, items, self._pairs) if self._cached else self._pairs(items)
         except UnicodeDecodeError:
@@ -85,7 +85,7 @@ class StoreFunctions:
 
     def getvs(self, pattern: str) -> list[str]:
         """The values of the keys that match, sorted by value."""
-        return sorted(texts(self._matching(pattern)))
+        return sorted(texts(self.matching(pattern)))
 
     def ls(self, path: str = "/") -> list[str]:
         """Names directly below `path`, keys and folders, sorted."""
@@ -95,13 +95,13 @@ class StoreFunctions:
         """Names directly below `path` that have something below them, sorted."""
         return self._view.names(path, folders=True)
 
-    def _matching(self, pattern: str) -> list[KeyValue]:
+    def matching(self, pattern: str) -> list[KeyValue]:
         try:
             return self._view.matching(pattern)
         except BadPattern as error:
             raise FunctionFault(str(error)) from error
 
-    def _missing(self, key: str) -> NoSuchKey:
+    def missing(self, key: str) -> NoSuchKey:
         """Says the key as the store has it, and whether it could have been read at all."""
         if not key.startswith("/"):
             return NoSuchKey(key, 'keys start with "/"')

@@ -1,0 +1,1 @@
+"""The language of Go's text/template: from a text to a tree. Pure."""
