@@ -73,6 +73,10 @@ OPTIONS = (
     Option("confdir", "text", "/etc/pyconfd", "holds conf.d and templates", FILES, "FOLDER"),
     Option("config-file", "text", "/etc/pyconfd/pyconfd.toml", "settings as TOML", FILES, "FILE",
            in_file=False),
+    Option("template-engine", "text", "", "the language of templates whose resources name none",
+           FILES, choices=("go", "jinja2"), default_text="found out for each template"),
+    Option("compat", "text", "confd", "whose functions Go templates have: classic confd's or its "
+           "fork's", FILES, choices=("confd", "confd-fork")),
     Option("node-name", "text", None, "what templates know as node.name", FILES, "NAME",
            default_text="the host's name"),
     Option("state-dir", "text", None, "keeps what must survive a restart", FILES, "FOLDER",

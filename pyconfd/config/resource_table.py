@@ -29,9 +29,12 @@ SHARED_KEYS = (
 )  # fmt: skip
 
 KEYS = (
-    "src", "dest", "keys", "prefix", "each", "mode", "uid", "gid", "owner", "group", "make_dirs",
-    "check_cmd", "check_cmd_timeout", *SHARED_KEYS,
+    "src", "engine", "dest", "keys", "prefix", "each", "mode", "uid", "gid", "owner", "group",
+    "make_dirs", "check_cmd", "check_cmd_timeout", *SHARED_KEYS,
 )  # fmt: skip
+
+#: The languages of templates.
+ENGINES = ("go", "jinja2")
 
 _HOLD_MAX_S = 10.0
 
@@ -65,6 +68,7 @@ def read_resource(
         name=name,
         origin=Origin(table.file, table.line()),
         src=os.path.normpath(src),
+        engine=_engine(table),
         dest=dest,
         prefix=join_paths(settings.prefix, table.text("prefix")),
         keys=keys,
@@ -194,6 +198,15 @@ def _on_reload_failure(table: Table) -> str:
     if word not in ("keep", "revert"):
         what = f"on_reload_failure {word!r} is not known"
         table.fault("on_reload_failure", what, 'write "keep" or "revert"')
+    return word
+
+
+def _engine(table: Table) -> str:
+    """The language of the template; "" to find it out."""
+    word = table.text("engine")
+    if word and word not in ENGINES:
+        hint = did_you_mean(word, ENGINES) or 'write "go" or "jinja2"'
+        table.fault("engine", f"engine {word!r} is not known", hint)
     return word
 
 

@@ -45,6 +45,8 @@ class Settings(NamedTuple):
     prefix: str
     confdir: str
     config_file: str
+    template_engine: str
+    compat: str
     node_name: str
     state_dir: str
     backend: str

@@ -93,6 +93,8 @@ def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
         cache_dir=cache_dir,
         facts=facts(settings),
         often=not settings.one_shot,
+        engine=settings.template_engine,
+        compat=settings.compat,
     )
 
 

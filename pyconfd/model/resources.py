@@ -135,6 +135,7 @@ class Resource:
         knows it as `name`. declared: the name of the resource it was made from.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not checked.
+    engine: the language of the template, "go" or "jinja2"; empty to find it out.
     guard: when a change of the keys is held back.
     hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
     """
@@ -156,6 +157,7 @@ class Resource:
     each: str = ""
     item: str = ""
     format: str = ""
+    engine: str = ""
     guard: Guard = Guard()
     hold_min_s: float = 0.0
     hold_max_s: float = 10.0

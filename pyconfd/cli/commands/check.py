@@ -141,7 +141,13 @@ def _templates(
 
     claims = Ownership(resources)
     facts = NodeFacts(settings.node_name, settings.vars, settings.config_file)
-    renderer = Renderer(os.path.join(settings.confdir, "templates"), environ, facts=facts)
+    renderer = Renderer(
+        os.path.join(settings.confdir, "templates"),
+        environ,
+        facts=facts,
+        engine=settings.template_engine,
+        compat=settings.compat,
+    )
     failed: list[PyconfdError] = []
     for resource in resources:
         try:

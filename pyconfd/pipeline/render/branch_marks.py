@@ -8,11 +8,13 @@ test passes through it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jinja2
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
+
+_VARIABLES = (nodes.Name, nodes.InternalName)
 
 
 def marked(tree: nodes.Template, environment: jinja2.Environment) -> nodes.Template:
@@ -28,23 +30,37 @@ class _Marker(NodeTransformer):
     decided the branch.
     """
 
+    def __init__(self) -> None:
+        # How many have begun in the loop that is visited, the last one's in the loop around it.
+        self._open = [0]
+
     def visit_If(self, node: nodes.If) -> Sequence[nodes.Node]:  # noqa: N802 - Jinja2's name
         """All branches stand between a beginning and an end."""
         self._test(node)
         for other in node.elif_:
             self._test(other)
+        self._open[-1] += 1
         for branch in (node.body, node.else_, *(other.body for other in node.elif_)):
             branch[:] = self._all(branch)
+        self._open[-1] -= 1
         return [_statement("begin", node), node, _statement("end", node)]
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
         """Each turn is there because of what it is about."""
         node.iter = self.visit(node.iter)
         turn = nodes.List(_names(node.target), lineno=node.lineno)
+        self._open.append(1)
         body = self._all(node.body)
+        self._open.pop()
         node.body = [_statement("begin", node, turn), *body, _statement("end", node)]
         node.else_ = self._all(node.else_)
         return node
+
+    def visit_Break(self, node: nodes.Break) -> Sequence[nodes.Node]:  # noqa: N802
+        """What has begun in the loop ends with it; only Go templates have this."""
+        return [*(_statement("end", node) for _ in range(self._open[-1])), node]
+
+    visit_Continue = visit_Break  # noqa: N815
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Expr:  # noqa: N802
         """`a if b else c`: what comes out is made of b, too."""
@@ -70,9 +86,17 @@ def _tested(test: nodes.Expr) -> nodes.Expr:
 
 
 def _names(node: nodes.Node) -> list[nodes.Expr]:
-    found = [node] if isinstance(node, nodes.Name) else node.find_all(nodes.Name)
-    names = dict.fromkeys(one.name for one in found)
-    return [nodes.Name(name, "load", lineno=node.lineno) for name in names]
+    found: Iterable[nodes.Node] = (node, *node.find_all(_VARIABLES))
+    names = {one.name: one for one in found if isinstance(one, _VARIABLES) and _is_variable(one)}
+    return [
+        one if isinstance(one, nodes.InternalName) else nodes.Name(name, "load", lineno=node.lineno)
+        for name, one in names.items()
+    ]
+
+
+def _is_variable(node: nodes.Name | nodes.InternalName) -> bool:
+    """Whether it is no helper of Go templates, whose variables are locals by other names."""
+    return isinstance(node, nodes.Name) or node.name.startswith("fi")
 
 
 def _call(name: str, at: nodes.Node, *args: nodes.Expr) -> nodes.Call:

@@ -18,14 +18,16 @@ from jinja2 import nodes
 
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import CodeGenerator
-from pyconfd.pipeline.render.function_table import FILTERS, as_text
+from pyconfd.pipeline.render.function_table import FILTERS, as_text, functions
 from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
 from pyconfd.pipeline.render.node_facts import unknown_fact
 from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFiles
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
+    from pyconfd.pipeline.render.functions.store import CachedPairs
     from pyconfd.pipeline.render.provenance import Tracer
     from pyconfd.pipeline.render.value_checks import ValueChecker
+    from pyconfd.pipeline.render.view import View
 
 # Filters that only lay out a text: what was fit for the format before them still is.
 _LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
@@ -114,6 +116,20 @@ class Environment(jinja2.Environment):
             loader=TemplateLoader(files),
         )
         self.filters.update({**FILTERS, **PLAIN_FILTERS})
+
+    def functions(
+        self,
+        view: View,
+        environ: Mapping[str, str],
+        checker: ValueChecker | None,
+        cached: CachedPairs | None,
+    ) -> dict[str, Callable[..., Any]]:
+        """What templates in this language call in one render, see function_table.py."""
+        return functions(view, environ, checker, cached)
+
+    def encoded(self, text: str) -> bytes:
+        """The bytes of an output. Raises UnicodeEncodeError for a key name that is not UTF-8."""
+        return text.encode()
 
     def judged(self, judge: ValueChecker) -> Environment:
         """The same environment for resources with a format."""

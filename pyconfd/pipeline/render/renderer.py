@@ -1,9 +1,9 @@
 """
 From a template and a snapshot to the bytes of a destination.
 
-The only importer of jinja2, in the files jinja_*.py beside this one. Importing it costs what jinja2
-costs (docs/benchmarks.md): import it where the first render is due. Pure but for reading template
-files.
+A template is Jinja2's or Go's (languages.py); both become Jinja2's nodes. Importing it costs what
+jinja2 costs (docs/benchmarks.md): import it where the first render is due. Pure but for reading
+template files.
 
 Each render has an environment of its own, made from the shared one by copying its fields, whose
 globals are the functions bound to that render's view. So macros see the functions even when
@@ -24,14 +24,12 @@ from typing import TYPE_CHECKING
 from pyconfd.errors import TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
-from pyconfd.pipeline.render.codegen import SOURCES
-from pyconfd.pipeline.render.compiled_cache import TemplateCache
 from pyconfd.pipeline.render.environment import Environment, origin
-from pyconfd.pipeline.render.function_table import functions
+from pyconfd.pipeline.render.languages import Languages
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.pair_cache import PairCache
 from pyconfd.pipeline.render.template_errors import TEMPLATE_ERRORS, fault_of, without_values
-from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate, TemplateFiles
+from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Snapshot, Store, keys_below
 
@@ -48,6 +46,8 @@ class Renderer:
     read once; `afresh` reads those that were edited. environ: what getenv sees.
     cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
     facts: what templates know of this node. often: the same resources are rendered many times.
+    engine: the language of templates whose resources name none, "go" or "jinja2"; empty to find
+    it out. compat: "confd" or "confd-fork", as which Go templates are read.
     """
 
     def __init__(
@@ -58,15 +58,17 @@ class Renderer:
         cache_dir: str | None = None,
         facts: NodeFacts | None = None,
         often: bool = False,
+        engine: str = "",
+        compat: str = "confd",
     ) -> None:
         self._templates_dir = templates_dir
         self._environ = environ
         self._cache_dir = cache_dir
         self._facts = facts or NodeFacts()
-        cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
-        self._files = TemplateFiles(templates_dir, cache)
-        self._plain = Environment(self._files)
-        self._judged: dict[str, tuple[Environment, ValueChecker]] = {}
+        self._engine = engine
+        self._compat = compat
+        self._languages = Languages(templates_dir, cache_dir, engine, compat)
+        self._judged: dict[tuple[Environment, str], tuple[Environment, ValueChecker]] = {}
         self._recall = PairCache() if often else None
 
     def afresh(self) -> Renderer:
@@ -77,11 +79,13 @@ class Renderer:
             cache_dir=self._cache_dir,
             facts=self._facts,
             often=self._recall is not None,
+            engine=self._engine,
+            compat=self._compat,
         )
 
     def edited(self) -> tuple[str, ...]:
         """The templates in use whose files have changed since they were read."""
-        return self._files.edited()
+        return self._languages.edited()
 
     def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
         """
@@ -90,13 +94,14 @@ class Renderer:
         Raises MissingKey and TemplateFault; `reads` of either says what was asked for until then.
         """
         view = View(snapshot, resource.prefix, resource.keys)
-        environment: Environment = self._plain
+        known: Mapping[str, object] = {}
         try:
             environment = self._bound(resource, view, self._recall)
+            known = environment.globals
             pieces = list(environment.stream(resource))
-            content = self._whole(resource, pieces).encode()
+            content = environment.encoded(self._whole(resource, pieces))
         except TEMPLATE_ERRORS as error:
-            fault = fault_of(error, resource, environment.globals)
+            fault = fault_of(error, resource, known)
             fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
             if isinstance(fault, TemplateFault):
                 fault.what = self._discreet(fault, snapshot)
@@ -109,7 +114,7 @@ class Renderer:
     def _discreet(self, fault: TemplateFault, snapshot: Snapshot) -> str:
         """What is wrong, without the values of keys."""
         try:
-            source = self._files.source(fault.template)
+            source = self._languages.source(fault.template)
         except (MissingTemplate, BadTemplate):
             source = ""
         return without_values(fault.what, keys_below(snapshot.root), source)
@@ -162,12 +167,13 @@ class Renderer:
         that does not exist and an unknown format.
         """
         view = View(Store().snapshot(), resource.prefix, resource.keys)
-        environment: Environment = self._plain
+        known: Mapping[str, object] = {}
         try:
             environment = self._bound(resource, view)
+            known = environment.globals
             environment.check(resource.src)
         except TEMPLATE_ERRORS as error:
-            raise fault_of(error, resource, environment.globals) from error
+            raise fault_of(error, resource, known) from error
 
     def _bound(
         self, resource: Resource, view: View, recall: PairCache | None = None
@@ -175,16 +181,17 @@ class Renderer:
         """An environment for one render."""
         facts = self._facts.names()
         again = partial(recall.pairs, resource.name) if recall else None
+        plain = self._languages.environment(resource)
         if not resource.format:
-            return self._plain.bound({**facts, **functions(view, self._environ, None, again)})
-        if resource.format not in self._judged:
+            return plain.bound({**facts, **plain.functions(view, self._environ, None, again)})
+        if (plain, resource.format) not in self._judged:
             from pyconfd.pipeline.render.formats import load_format
             from pyconfd.pipeline.render.value_checks import ValueChecker
 
             judge = ValueChecker(load_format(resource.format))
-            self._judged[resource.format] = (self._plain.judged(judge), judge)
-        environment, judge = self._judged[resource.format]
-        return environment.bound({**facts, **functions(view, self._environ, judge, again)})
+            self._judged[plain, resource.format] = (plain.judged(judge), judge)
+        environment, judge = self._judged[plain, resource.format]
+        return environment.bound({**facts, **plain.functions(view, self._environ, judge, again)})
 
     def _whole(self, resource: Resource, pieces: list[str]) -> str:
         """The output as one text; with a format, of the shape that it has without values."""

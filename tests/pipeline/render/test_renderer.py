@@ -260,7 +260,7 @@ def test_error_is_at_the_innermost_template_line(
         ("{{ 1 | upercase }}", "t.j2:1: No filter named 'upercase'; *"),
         ("{{ 'x' | uper }}", "*(did you mean upper?)"),
         ("{% if x %}", "t.j2:1: Unexpected end of template. *"),
-        ("\n\n{{ 'x' }", "t.j2:3: unexpected '}'; *"),
+        ("\n\n{{ 'x' }", "t.j2:3: neither Jinja2 (line 3: unexpected '}') nor *(line 3: *"),
         ("{% endif %}", "t.j2:1: *"),
         ("{{ json('secret') }}", "t.j2:1: not JSON: *"),
         ("{{ div(1, 0) }}", "t.j2:1: div: division by zero; *"),

@@ -15,21 +15,25 @@ import jinja2
 from jinja2 import nodes
 
 from pyconfd.model.resources import Resource
+from pyconfd.pipeline.render.codegen import SOURCES as JINJA_SOURCES
 from pyconfd.pipeline.render.environment import Environment
 from pyconfd.pipeline.render.functions.store import Pair
 from pyconfd.pipeline.render.gotemplate import arguments, codegen, values
 from pyconfd.pipeline.render.gotemplate.errors import GoFault, GoSyntaxError, Position
 from pyconfd.pipeline.render.gotemplate.functions.signatures import SIGNATURES
+from pyconfd.pipeline.render.gotemplate.functions.table import go_functions
 from pyconfd.pipeline.render.gotemplate.language.parser import parse
 from pyconfd.pipeline.render.gotemplate.printing import printed
 from pyconfd.pipeline.render.gotemplate.translate import DATA, translate
 from pyconfd.pipeline.render.template_files import TemplateFiles
 
 if TYPE_CHECKING:
+    from pyconfd.pipeline.render.functions.store import CachedPairs
     from pyconfd.pipeline.render.value_checks import ValueChecker
+    from pyconfd.pipeline.render.view import View
 
 #: Compiled templates are of no use any more when one of these has changed.
-SOURCES = tuple(
+SOURCES = JINJA_SOURCES + tuple(
     f"{posixpath.dirname(__file__)}/{name}.py"
     for name in (
         "codegen",
@@ -78,6 +82,20 @@ class GoEnvironment(Environment):
         self.compat = compat
         self.finalize = printed
         self.globals = {DATA: values.NOTHING}
+
+    def functions(
+        self,
+        view: View,
+        environ: Mapping[str, str],
+        checker: ValueChecker | None,
+        cached: CachedPairs | None,
+    ) -> dict[str, Callable[..., Any]]:
+        """Go's and those of the confd that it is compatible with."""
+        return go_functions(view, environ, self.compat, checker, cached)
+
+    def encoded(self, text: str) -> bytes:
+        """The bytes of an output, in which values may be no UTF-8."""
+        return values.to_bytes(text)
 
     def judged(self, judge: ValueChecker) -> Environment:
         """The same environment for resources with a format."""

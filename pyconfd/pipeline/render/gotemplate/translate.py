@@ -104,7 +104,7 @@ class _Translator:
         self._signatures = signatures
         self._count = 0
         self._line = 1
-        self._dot = _local("go_v0")
+        self._dot = _local("fi_v0")
         self._loops: list[_Loop] = []
         self._defined = dict(tree.defined)
         if _calls(tree, base := name.rpartition("/")[2]):
@@ -124,19 +124,19 @@ class _Translator:
 
     def _with_data(self, body: Body) -> list[nodes.Node]:
         self._line = 1
-        self._dot = _local("go_v0")
+        self._dot = _local("fi_v0")
         self._loops = []
         data = nodes.Name(DATA, "load", lineno=1)
-        return [self._assign(_local("go_v0"), data), *self._body(body)]
+        return [self._assign(_local("fi_v0"), data), *self._body(body)]
 
     # Small parts
 
     def _at(self, at: int) -> None:
         self._line = self._places.line(at)
 
-    def _fresh(self) -> nodes.InternalName:
+    def _fresh(self, kind: str = "fi") -> nodes.InternalName:
         self._count += 1
-        return _local(f"go_t{self._count}")
+        return _local(f"{kind}_t{self._count}")
 
     def _assign(self, target: nodes.InternalName, value: nodes.Expr) -> nodes.Assign:
         return nodes.Assign(target, value, lineno=self._line)
@@ -208,7 +208,7 @@ class _Translator:
     def _set(self, variable: Variable, value: nodes.Expr) -> nodes.Node:
         if variable.slot is None:
             return self._output(self._fails(f"undefined variable: {variable.name}").node)
-        return self._assign(_local(f"go_v{variable.slot}"), value)
+        return self._assign(_local(f"fi_v{variable.slot}"), value)
 
     def _call(self, call: Call) -> list[nodes.Node]:
         """template and block."""
@@ -308,7 +308,7 @@ class _Translator:
         targets: list[nodes.InternalName] = []
         for place, variable in enumerate(declared):
             taken = variable.slot is None or variable.slot in self._tree.assigned
-            target = self._fresh() if taken else _local(f"go_v{variable.slot}")
+            target = self._fresh() if taken else _local(f"fi_v{variable.slot}")
             if taken:
                 first.append(self._set(variable, target))
             targets.append(target)
@@ -384,7 +384,7 @@ class _Translator:
     def _variable(self, variable: Variable) -> _Value:
         if variable.slot is None:
             return self._fails(f"undefined variable: {variable.name}")
-        return _Value(_local(f"go_v{variable.slot}"))
+        return _Value(_local(f"fi_v{variable.slot}"))
 
     def _members(self, chain: Chain, fields: tuple[str, ...]) -> nodes.Expr:
         value = self._operand(chain.of)
@@ -448,7 +448,7 @@ class _Translator:
 
     def _joined_after(self, name: str, given: list[nodes.Expr]) -> _Value:
         """The last operand comes out of a pipeline, so it is evaluated before the others."""
-        held = self._fresh()
+        held = self._fresh("let")  # which need not be reached
         node = self._joined(name, [*given[:-1], held])
         return _Value(self._helper("go_let", held, given[-1], node), "value")
 

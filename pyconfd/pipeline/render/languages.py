@@ -1,0 +1,114 @@
+"""
+Which language the templates of a folder are written in: Jinja2's or Go's. Shell: reads them.
+
+Jinja2 is tried first. A text that it cannot read and that holds `{{` is tried as a Go template,
+whose engine is imported only then.
+"""
+
+from __future__ import annotations
+
+import os
+
+import jinja2
+
+from pyconfd.model.resources import Resource
+from pyconfd.pipeline.render.codegen import SOURCES
+from pyconfd.pipeline.render.compiled_cache import TemplateCache
+from pyconfd.pipeline.render.environment import Environment
+from pyconfd.pipeline.render.template_files import TemplateFiles
+
+
+class UnknownLanguage(jinja2.TemplateSyntaxError):
+    """A text that is a template in neither language."""
+
+
+class Languages:
+    """
+    The environments of a folder's templates, one for each language. Any thread may call it.
+
+    cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
+    engine: "go" or "jinja2" for resources that name none; empty to find it out for each template.
+    compat: "confd" or "confd-fork", whose functions Go templates have.
+    """
+
+    def __init__(self, folder: str, cache_dir: str | None, engine: str, compat: str) -> None:
+        self._folder = folder
+        self._cache_dir = cache_dir
+        self._engine = engine
+        self._compat = compat
+        cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
+        self._files = TemplateFiles(folder, cache)
+        self._go_files: TemplateFiles | None = None
+        self._jinja = Environment(self._files)
+        self._go: Environment | None = None
+        self._found: dict[str, Environment] = {}
+
+    def environment(self, resource: Resource) -> Environment:
+        """
+        The shared environment for a resource's template.
+
+        Raises jinja2.TemplateSyntaxError when the template can be read in no language.
+        """
+        engine = resource.engine or self._engine
+        if engine:
+            return self._of_go() if engine == "go" else self._jinja
+        found = self._found.get(resource.src)
+        if found is None:
+            found = self._found[resource.src] = self._find(resource.src)
+        return found
+
+    def edited(self) -> tuple[str, ...]:
+        """The templates in use whose files have changed since they were read, sorted."""
+        edited = set(self._files.edited())
+        if self._go_files is not None:
+            edited.update(self._go_files.edited())
+        return tuple(sorted(edited))
+
+    def source(self, name: str) -> str:
+        """The text of a template. Raises MissingTemplate and BadTemplate."""
+        return self._files.source(name)
+
+    def _find(self, name: str) -> Environment:
+        try:
+            self._load(self._jinja, name)
+        except jinja2.TemplateNotFound:
+            pass  # to be reported where it is rendered
+        except jinja2.TemplateAssertionError:
+            raise  # it was read, and is wrong
+        except jinja2.TemplateSyntaxError as error:
+            if error.name != name or "{{" not in self._files.source(name):
+                raise
+            return self._find_go(name, error)
+        return self._jinja
+
+    def _find_go(self, name: str, not_jinja: jinja2.TemplateSyntaxError) -> Environment:
+        go = self._of_go()
+        try:
+            self._load(go, name)
+        except jinja2.TemplateSyntaxError as error:
+            # Blocks are Jinja2's alone, so its words matter more where there are any.
+            blocks = "{%" in self._files.source(name)
+            line = not_jinja.lineno if blocks else error.lineno
+            what = (
+                f"neither Jinja2 (line {not_jinja.lineno}: {not_jinja.message}) "
+                f"nor a Go template (line {error.lineno}: {error.message})"
+            )
+            raise UnknownLanguage(what, line, name) from error
+        return go
+
+    def _load(self, environment: Environment, name: str) -> None:
+        assert environment.loader is not None  # noqa: S101 - says so to the type checker
+        environment.loader.load(environment, name)
+
+    def _of_go(self) -> Environment:
+        if self._go is None:
+            from pyconfd.pipeline.render.gotemplate import environment
+
+            cache = None
+            if self._cache_dir:
+                folder = os.path.join(self._cache_dir, self._compat)
+                cache = TemplateCache(folder, environment.SOURCES)
+            files = TemplateFiles(self._folder, cache)
+            self._go = environment.GoEnvironment(files, self._compat)
+            self._go_files = files
+        return self._go
