@@ -229,7 +229,13 @@ class SwapTorn(SwapError):
 
 
 class ReloadError(PyconfdError):
-    """The reload command could not be run at all (a non-zero exit is a value, not an error)."""
+    """
+    The reload command could not be run at all (a non-zero exit is a value, not an error).
+
+    absent: the service provably does not run, so it will read its files when it starts.
+    """
+
+    absent: bool = False
 
 
 class RegistrationError(PyconfdError):

@@ -20,7 +20,7 @@ from pyconfd.apply.expansion import made_from
 from pyconfd.apply.group_search import ReapplyResult, by_halves
 from pyconfd.errors import SwapError
 from pyconfd.model.resources import Resource
-from pyconfd.model.steps import LaneReport, Outcome, Reloaded, ReloadFailed, Result
+from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, ReloadResult, Result
 from pyconfd.observe import log
 from pyconfd.pipeline import swap
 from pyconfd.reconcile.rollback import may_search_on, wait_s
@@ -41,7 +41,7 @@ class RollbackActions:
     interval_s: least time between two reloads.
     """
 
-    reload: Callable[[], Reloaded | ReloadFailed]
+    reload: Callable[[], ReloadResult]
     reapply: Callable[[Sequence[str]], Sequence[Outcome]] | None
     interval_s: float = 0.0
 
@@ -63,7 +63,7 @@ class _Refused:
     service: str
     resources: Sequence[Resource]
     actions: RollbackActions
-    answer: Reloaded | ReloadFailed
+    answer: ReloadResult
     owners: dict[str, tuple[Resource, str]]
     outcomes: dict[str, Outcome]
     reloaded_s: float = 0.0

@@ -23,8 +23,8 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import (
     LaneReport,
     Outcome,
-    Reloaded,
     ReloadFailed,
+    ReloadResult,
     Result,
 )
 from pyconfd.observe import log
@@ -91,7 +91,7 @@ def run_pass(
     due = _due(context, job, resources)
     outcomes, reads = apply_groups(context, due, snapshot)
     debt = pending_after(job, outcomes, time.monotonic())
-    answer: Reloaded | ReloadFailed | None = None
+    answer: ReloadResult | None = None
     match next_step(job, debt):
         case NextStep.CANCEL:
             context.journal.settle(job.service)
@@ -275,10 +275,10 @@ def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str
     }
 
 
-def _reload(context: PassContext, service: str, spec: ReloadSpec) -> Reloaded | ReloadFailed:
+def _reload(context: PassContext, service: str, spec: ReloadSpec) -> ReloadResult:
     """Reload, confirm where that can be done, and settle it in the journal."""
     if spec.confirm is None:
-        answer = reload.reload(service, spec.command, dest=spec.dest, run=context.run)
+        answer: ReloadResult = reload.reload(service, spec.command, dest=spec.dest, run=context.run)
     else:
         answer = reload.reload_confirmed(
             service,
@@ -288,6 +288,6 @@ def _reload(context: PassContext, service: str, spec: ReloadSpec) -> Reloaded | 
             confirm=spec.confirm,
             nginx=spec.nginx,
         )
-    if isinstance(answer, Reloaded):
+    if not isinstance(answer, ReloadFailed):
         context.journal.settle(service)
     return answer

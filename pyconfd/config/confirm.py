@@ -37,7 +37,10 @@ def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm
             table.fault("confirm_timeout", what)
     if not (by or command):
         return None
-    return Confirm(by=by, at=at, log=log, pid=pid, command=command, timeout_s=timeout_s)
+    implied = not table.has("confirm")
+    return Confirm(
+        by=by, at=at, log=log, pid=pid, command=command, timeout_s=timeout_s, implied=implied
+    )
 
 
 def disputes(resources: Iterable[Resource]) -> Iterator[tuple[Resource, Resource, ResourceError]]:

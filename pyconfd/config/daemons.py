@@ -19,6 +19,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "socket": ("ask", "master", "worker", "past", "failed"),
     "mark": ("process",),
 }
+#: What has to be known of every daemon.
+_ALWAYS = ("program", "instance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ def load_daemon(name: str) -> Daemon:
         kind=kind,
         at=table["at"],
         timeout_s=float(table["timeout"]),
-        facts={fact: table[fact] for fact in KINDS[kind]},
+        facts={fact: table[fact] for fact in (*KINDS[kind], *_ALWAYS)},
         refusal=table.get("refusal", ""),
         trying=table.get("trying", ""),
         rewritten=table.get("rewritten", False),

@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 from pyconfd.config import shipped
@@ -109,6 +110,8 @@ def _service(table: Table, nginx: Nginx | None, settings: Defaults) -> Service:
     """How the service is reloaded. nginx: what checks the files in context, which has defaults."""
     usual = usual_reload(nginx) if nginx else ""
     reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s, usual)
+    if reload and not table.has("reload_cmd"):
+        reload = replace(reload, usual=True)
     return Service(
         name=table.text("service"),
         reload=reload,

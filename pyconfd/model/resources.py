@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pyconfd.errors import ConfigError
 from pyconfd.model.keys import join_paths
@@ -31,10 +31,12 @@ class Command:
 
     text: as written, with `{{ src }}`, `{{ dest }}` (or confd's `{{.src}}`, `{{.dest}}`) in place.
     timeout_s: after this long its whole process group is ended and it counts as failed.
+    usual: the operator wrote none, and this is what pyconfd does then.
     """
 
     text: str
     timeout_s: float
+    usual: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class Confirm:
     pid: its pid file, "" for any process of its name.
     command: a command line that is repeated until it succeeds, "" for none.
     timeout_s: how long to wait for each of them, None for the default.
+    implied: the operator wrote nothing about it; nginx that is checked in context is asked.
     """
 
     by: str = ""
@@ -90,6 +93,7 @@ class Confirm:
     pid: str = ""
     command: str = ""
     timeout_s: float | None = None
+    implied: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -196,15 +196,37 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """The service took the new files. report: of the reload command."""
+    """
+    The service took the new files.
+
+    report: of the reload command.
+    unconfirmed: why only its exit status says so, "" when no more was asked for.
+    """
 
     service: str
     report: CommandReport
+    unconfirmed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRunning:
+    """
+    The service provably does not run: it reads the new files when it starts, and no reload is
+    pending. text: how that was found.
+    """
+
+    service: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadFailed:
-    """The service did not take the new files; the reload is still owed. error: could not be run."""
+    """
+    The service did not take the new files; the reload is pending.
+
+    report: of the reload command, None when it was not run.
+    error: why it could not be run, or what was not confirmed.
+    """
 
     service: str
     report: CommandReport | None = None
@@ -217,6 +239,9 @@ class ReloadFailed:
         was not run, was not found, or was ended because pyconfd stops.
         """
         return self.report is not None and self.report.ran
+
+
+ReloadResult = Reloaded | NotRunning | ReloadFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,4 +266,4 @@ class LaneReport:
     partly: frozenset[str] = frozenset()
     reads: Mapping[str, Reads] = field(default_factory=dict)
     debt: Debt | None = None
-    reload: Reloaded | ReloadFailed | None = None
+    reload: ReloadResult | None = None

@@ -6,6 +6,7 @@ from pyconfd.model.keys import Listed, ListOccasion, Lost
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
+    NotRunning,
     Outcome,
     Reloaded,
     ReloadFailed,
@@ -33,7 +34,14 @@ def lane(report: LaneReport) -> None:
                 command=report.reload.report.command,
                 duration_s=report.reload.report.duration_s,
             )
+            if report.reload.unconfirmed:
+                log.warn(report.reload.unconfirmed, service=report.service)
             _output(report.reload.report)
+        case NotRunning():
+            log.info(
+                f"{report.reload.text}: not reloaded, it reads the new files when it starts",
+                service=report.service,
+            )
         case ReloadFailed():
             reload_failed(report.reload)
         case None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm, Nginx
-from pyconfd.model.steps import CommandReport, Ending, Reloaded, ReloadFailed
+from pyconfd.model.steps import (
+    CommandReport,
+    Ending,
+    NotRunning,
+    Reloaded,
+    ReloadFailed,
+    ReloadResult,
+)
 from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Runner
 
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 CONFIRM_CMD_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 
-_KEPT = "the new file is live, and the reload is still owed"
+_KEPT = "the new file is live, and the reload is pending"
 
 
 def reload(service: str, command: Command, *, dest: str, run: Runner) -> Reloaded | ReloadFailed:
@@ -48,19 +55,26 @@ def reload_confirmed(
     run: Runner,
     confirm: Confirm,
     nginx: Nginx | None = None,
-) -> Reloaded | ReloadFailed:
+) -> ReloadResult:
     """
     Run the reload command and believe it only for what `confirm` says: first the daemon, then the
     command, where both are asked.
 
-    nginx: whose configuration says where it can be asked, when `confirm` does not. A daemon that
-    cannot be asked is not told: a ReloadFailed without a report. The report's output ends with
-    what the confirmation rests on.
+    nginx: whose configuration says where it can be asked, when `confirm` does not. The report's
+    output ends with what the confirmation rests on.
+
+    A daemon that cannot be asked is not reloaded: NotRunning, or a ReloadFailed without a report.
+    There is one exception: a command of the operator's, where only pyconfd wanted a confirmation.
+    It may reach a daemon in another container, so it is run, and its exit status counts.
     """
     try:
         before = _look(confirm, nginx, run) if confirm.by else None
     except ReloadError as error:
-        return ReloadFailed(service, error=error)
+        if confirm.implied and not command.usual:
+            return _unconfirmed(error, service, command, dest, run)
+        return (
+            NotRunning(service, error.what) if error.absent else ReloadFailed(service, None, error)
+        )
     try:
         outcome = reload(service, command, dest=dest, run=run)
         if isinstance(outcome, Reloaded) and before:
@@ -73,15 +87,28 @@ def reload_confirmed(
     return outcome
 
 
+def _unconfirmed(
+    unasked: ReloadError, service: str, command: Command, dest: str, run: Runner
+) -> ReloadResult:
+    """The reload command by its exit status. unasked: why its daemon cannot be asked."""
+    outcome = reload(service, command, dest=dest, run=run)
+    if isinstance(outcome, ReloadFailed):
+        return NotRunning(service, unasked.what) if unasked.absent else outcome
+    note = f"not confirmed: {unasked.what}; confirm = false believes the command without asking"
+    report = replace(outcome.report, output=f"{outcome.report.output}{note}\n")
+    return Reloaded(service, report, unconfirmed=note)
+
+
 def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> BeforeReload:
     from pyconfd.pipeline.confirm.confirm import look  # most commands are believed
 
+    conf = nginx.conf if nginx else ""
     if confirm.at or nginx is None:
-        return look(confirm.by, confirm.at, confirm.log, confirm.pid)
+        return look(confirm.by, confirm.at, confirm.log, confirm.pid, conf)
     from pyconfd.pipeline.nginx import paths as nginx_live
 
     where = nginx_live.paths(nginx, run)
-    return look(confirm.by, where.pidfile, where.log)
+    return look(confirm.by, where.pidfile, where.log, conf=conf)
 
 
 def _ask(

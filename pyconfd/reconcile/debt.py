@@ -37,7 +37,8 @@ def after_swaps(debt: Debt | None, outcomes: Iterable[Outcome], now: float) -> D
             before.setdefault(name, outcome.was)
     if not before and not certain:
         return None
-    base = debt or Debt(since_s=now)
+    # New files have not failed yet: they do not wait for the back-off of those before them.
+    base = after_correction(debt) if debt else Debt(since_s=now)
     return replace(base, before=before, certain=certain)
 
 
@@ -49,5 +50,5 @@ def after_failure(debt: Debt | None, now: float) -> Debt:
 
 
 def after_correction(debt: Debt) -> Debt:
-    """The same debt when the reload command is another one: its failures do not count."""
+    """The same debt when its cause may be gone: the failures until now do not count."""
     return replace(debt, attempts=0, not_before_s=0.0)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pyconfd.model.debt import Debt
-from pyconfd.model.steps import LaneReport, Outcome, Reloaded, ReloadFailed
+from pyconfd.model.steps import LaneReport, NotRunning, Outcome, Reloaded, ReloadFailed
 from pyconfd.reconcile import debt as debts
 from pyconfd.reconcile import retry as retries
 from pyconfd.reconcile.retry import Retry
@@ -235,6 +235,8 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
     match report.reload:
         case Reloaded():
             debt, reloaded_s = None, now
+        case NotRunning():
+            debt = None
         case ReloadFailed():
             debt, reloaded_s = debts.after_failure(debt, now), now
         case None:

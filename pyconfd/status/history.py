@@ -17,9 +17,11 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
+    NotRunning,
     Outcome,
     Reloaded,
     ReloadFailed,
+    ReloadResult,
     Result,
 )
 from pyconfd.status.summary import Unhealthy, brief
@@ -247,7 +249,9 @@ def _trouble(outcome: Outcome, at: float) -> Trouble:
     return Trouble(kind, brief(what), words, outcome.revision, at, guard)
 
 
-def _reload_fate(reload: Reloaded | ReloadFailed, at: float) -> ReloadState:
+def _reload_fate(reload: ReloadResult, at: float) -> ReloadState:
+    if isinstance(reload, NotRunning):
+        return ReloadState(at=at, ok=True, words=reload.text)
     report = reload.report
     what = ""
     if isinstance(reload, ReloadFailed):

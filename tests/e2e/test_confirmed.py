@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,14 +74,21 @@ def test_a_version_that_does_not_answer_is_taken_back(site: Site) -> None:
     assert site.apache.ask("/").body == "one"
 
 
-def test_nothing_is_taken_back_when_apache_does_not_run(site: Site) -> None:
-    """Nobody has refused it. The reload is owed, and paid by the run that finds Apache."""
+def test_nothing_is_rolled_back_when_apache_cannot_be_asked(site: Site, tmp_path: Path) -> None:
+    """Another Apache runs, which may be the one. The reload stays pending until it can be asked."""
     good = site.apache.conf.read_text()
     site.apache.stop()
+    shutil.copy("/bin/sleep", other := tmp_path / "apache2")
+    with subprocess.Popen([other, "600"]) as process:
+        _not_asked(site, good)
+        process.kill()
+
+
+def _not_asked(site: Site, good: str) -> None:
     status, log = site.apply(good.replace('"one"', '"two"'))
     assert status == 1
     assert "apache cannot be asked: Connection refused" in log
-    assert "the reload is still owed" in log
+    assert "the reload is pending" in log
     assert '"two"' in site.apache.conf.read_text()
     site.apache.start()
     before = site.apache.generation()

@@ -42,7 +42,7 @@ def test_a_reload_that_does_not_finish_says_what_stays_owed() -> None:
     assert isinstance(outcome.error, ReloadError)
     text = str(outcome.error)
     assert "/d: the reload did not finish: timed out after 9 s" in text
-    assert "still owed" in text
+    assert "the reload is pending" in text
     assert "reload_cmd_timeout above 9 s" in text
 
 
@@ -85,7 +85,7 @@ def test_a_confirming_command_that_never_succeeds_fails_the_reload() -> None:
     assert len(run.commands) >= 3
     text = str(outcome.error)
     assert "/d: confirm_cmd did not succeed within 0.3 s: exit status 7" in text
-    assert "still owed" in text
+    assert "the reload is pending" in text
 
 
 def test_nothing_is_confirmed_when_the_reload_itself_failed() -> None:

@@ -7,15 +7,26 @@ from typing import Any
 import pytest
 
 from pyconfd.model.resources import Command, Origin, Resource, Service
-from pyconfd.model.steps import CommandReport, LaneReport, Outcome, Reloaded, ReloadFailed, Result
+from pyconfd.model.steps import (
+    CommandReport,
+    LaneReport,
+    NotRunning,
+    Outcome,
+    Reloaded,
+    ReloadFailed,
+    ReloadResult,
+    Result,
+)
 from pyconfd.reconcile.service import (
     Job,
+    NextStep,
     Policy,
     ServiceState,
     corrected,
     deadline_s,
     dirtied,
     finished,
+    next_step,
     pending_after,
     pending_from_before,
     start,
@@ -46,7 +57,7 @@ def finish(
     now: float,
     state: ServiceState,
     *outcomes: Outcome,
-    reload: Reloaded | ReloadFailed | None = None,
+    reload: ReloadResult | None = None,
 ) -> ServiceState:
     """The running job's report comes, as apply/service_pass.py makes it."""
     assert state.running is not None
@@ -209,11 +220,35 @@ def test_a_debt_from_an_earlier_run_is_paid_even_if_nothing_is_swapped() -> None
     assert job.may_reload
 
 
+def test_a_corrected_file_does_not_wait_for_the_back_off_of_the_one_before() -> None:
+    """The same resource again: what failed was its former version."""
+    state, job = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    for now in (0.0, 1.0, 3.0, 7.0):
+        swapped = [outcome("a", Result.UPDATED)] if now == 0.0 else []
+        state = finish(now, state, *swapped, reload=BAD)
+        if now < 7.0:
+            state, job = must_start(state, deadline_s(state) or 0.0)
+    state, job = must_start(dirtied(state, ["a"], 8.0), 8.0)
+    assert not job.pay, "the failed reload by itself is in back-off"
+    debt = pending_after(job, [outcome("a", Result.UPDATED)], 8.0)
+    assert next_step(job, debt) is NextStep.RELOAD
+
+
+def test_a_service_that_does_not_run_has_no_pending_reload() -> None:
+    """It reads its files when it starts."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    absent = NotRunning("reload nginx", "nginx does not run")
+    state = finish(0.0, state, outcome("a", Result.UPDATED), reload=absent)
+    assert state.debt is None
+    assert deadline_s(state) is None
+
+
 def test_a_corrected_reload_command_does_not_wait_for_the_back_off_of_the_wrong_one() -> None:
     """What failed was another command."""
     state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
     for now in (0.0, 1.0, 3.0):
-        state = finish(now, state, outcome("a", Result.UPDATED), reload=BAD)
+        swapped = [outcome("a", Result.UPDATED)] if now == 0.0 else []
+        state = finish(now, state, *swapped, reload=BAD)
         state = state if now == 3.0 else must_start(state, deadline_s(state) or 0.0)[0]
     assert deadline_s(state) == 7.0
     _, job = must_start(corrected(state), 3.0)

@@ -33,11 +33,15 @@ class BeforeReload(Protocol):
         """Nothing more will be asked."""
 
 
-def not_running(what: str, where: str, hint: str = "") -> ReloadError:
-    """A daemon that cannot be asked. what: one sentence."""
+def unreachable(what: str, where: str, hint: str = "") -> ReloadError:
+    """A daemon that cannot be asked, though it may run. what: one sentence."""
     return ReloadError(
-        what,
-        where=where,
-        kept="the new files are live, and the reload is still owed",
-        hint=hint or "start it; pyconfd tries again by itself",
+        what, where=where, kept="the new files are live, and the reload is pending", hint=hint
     )
+
+
+def absent(what: str, where: str) -> ReloadError:
+    """A daemon that provably does not run. what: one sentence."""
+    error = ReloadError(what, where=where, kept="it reads the new files when it starts")
+    error.absent = True
+    return error

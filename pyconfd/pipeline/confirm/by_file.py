@@ -10,7 +10,8 @@ import os
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
+from pyconfd.pipeline.confirm import presence
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 _TEXT = b"to be removed by the reload\n"
@@ -50,14 +51,18 @@ def look(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> FileBefore
     pid: its pid file; without it any process of the daemon's name counts, those of containers too.
     """
     if not (_named(daemon, pid) if pid else _any(daemon)):
-        raise not_running(f"{daemon.name} does not run", pid or path)
+        if presence.gone(daemon, "", lambda: bool(pid) and _named(daemon, pid)):
+            raise absent(f"{daemon.name} does not run", pid or path)
+        if not (pid and _named(daemon, pid)):  # else it was starting
+            what = f"{daemon.name} runs, but this is not its pid file"
+            raise unreachable(what, pid or path, "name its pid file in `pid`, or leave that out")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
         with open(descriptor, "wb", buffering=0) as file:
             file.write(_TEXT)
     except OSError as error:
         what = f"{daemon.name} cannot be asked: its file cannot be written ({error.strerror})"
-        raise not_running(what, path, f"name in `at` {daemon.at}") from error
+        raise unreachable(what, path, f"name in `at` {daemon.at}") from error
     return FileBefore(daemon, path, log)
 
 

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
+from pyconfd.pipeline.confirm import presence
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 #: For one request; a daemon that is about to reload may let one wait for a second.
@@ -19,11 +20,17 @@ _MOST_BYTES = 64 * 1024
 
 
 class _NoNumber(Exception):
-    """Why there is none; hint: what to do about it, "" when it simply does not answer."""
+    """
+    Why there is none.
 
-    def __init__(self, what: str, hint: str = "") -> None:
+    hint: what to do about it, "" when it simply does not answer.
+    closed: nothing listens there.
+    """
+
+    def __init__(self, what: str, hint: str = "", *, closed: bool = False) -> None:
         super().__init__(what)
         self.hint = hint
+        self.closed = closed
 
 
 @dataclass(slots=True)
@@ -61,8 +68,21 @@ def look(daemon: Daemon, url: str, log: DaemonLog) -> PageBefore:
     try:
         return PageBefore(daemon, url, _number(daemon, url), log)
     except _NoNumber as error:
+        if error.closed:
+            if presence.gone(daemon, url, lambda: _answers(daemon, url)):
+                raise absent(f"{daemon.name} does not run", url) from error
+            if _answers(daemon, url):  # it was starting
+                return PageBefore(daemon, url, _number(daemon, url), log)
         what = f"{daemon.name} cannot be asked: {error}"
-        raise not_running(what, url, error.hint) from error
+        raise unreachable(what, url, error.hint) from error
+
+
+def _answers(daemon: Daemon, url: str) -> bool:
+    try:
+        _number(daemon, url)
+    except _NoNumber:
+        return False
+    return True
 
 
 def _number(daemon: Daemon, url: str) -> int:
@@ -91,7 +111,8 @@ def _fetch(url: str) -> str:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise _NoNumber(reason or type(error).__name__) from error
+        closed = isinstance(error, ConnectionRefusedError)
+        raise _NoNumber(reason or type(error).__name__, closed=closed) from error
     if answer.status != http.client.OK:
         raise _NoNumber(f"the answer is {answer.status} {answer.reason}", "let this host see it")
     return text

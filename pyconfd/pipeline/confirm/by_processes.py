@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
+from pyconfd.pipeline.confirm import presence
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 if TYPE_CHECKING:
@@ -85,26 +86,56 @@ class ProcessesBefore:
         """Nothing was left anywhere."""
 
 
-def look(daemon: Daemon, pidfile: str, log: DaemonLog) -> ProcessesBefore:
+def look(daemon: Daemon, pidfile: str, log: DaemonLog, conf: str = "") -> ProcessesBefore:
     """
-    The daemon whose master the pid file names.
+    The daemon whose master the pid file names. conf: its main file, which tells it from others.
 
     Raises ReloadError when that is no running master of this daemon.
     """
+    try:
+        return _master(daemon, pidfile, log)
+    except _NoProcess as error:
+        if presence.gone(daemon, conf, lambda: _answers(daemon, pidfile, log)):
+            raise absent(f"{daemon.name} does not run: {error}", pidfile) from None
+    try:
+        return _master(daemon, pidfile, log)  # it was starting
+    except _NoProcess as error:
+        what = f"{daemon.name} seems to run, but {error}"
+        raise unreachable(what, pidfile, "let its pid file name the master") from None
+
+
+class _NoProcess(Exception):
+    """Why the pid file leads to no process."""
+
+
+def _answers(daemon: Daemon, pidfile: str, log: DaemonLog) -> bool:
+    try:
+        _master(daemon, pidfile, log)
+    except _NoProcess:
+        return False
+    return True
+
+
+def _master(daemon: Daemon, pidfile: str, log: DaemonLog) -> ProcessesBefore:
     import psutil  # only a confirmed reload needs it
 
     pid = _pid_in(pidfile, daemon)
     try:
         master = psutil.Process(pid)
-        title = " ".join(master.cmdline())
-        if not re.search(daemon.facts["master"], title):
-            what = f"process {pid} is no {daemon.name} master but {title!r}"
-            raise not_running(what, pidfile)
+        if master.status() == psutil.STATUS_ZOMBIE:
+            raise _NoProcess(f"process {pid} has ended")
+        if not re.search(daemon.facts["master"], " ".join(master.cmdline())):
+            # never its command line: it may hold a password
+            raise unreachable(
+                f"process {pid} is no {daemon.name} master but {master.name()!r}",
+                pidfile,
+                f"if {daemon.name} runs in another container, write a reload_cmd that reaches it"
+                " and confirm = false",
+            )
         workers = frozenset(one for one, leaves in _workers(master, daemon) if not leaves)
         return ProcessesBefore(daemon, (pid, master.create_time()), workers, log)
     except psutil.NoSuchProcess:
-        what = f"{daemon.name} does not run: no process {pid}"
-        raise not_running(what, pidfile) from None
+        raise _NoProcess(f"no process {pid}") from None
 
 
 def _workers(master: psutil.Process, daemon: Daemon) -> Iterator[tuple[Worker, bool]]:
@@ -125,10 +156,11 @@ def _pid_in(pidfile: str, daemon: Daemon) -> int:
     try:
         with open(pidfile, "rb") as file:
             text = file.read(64).strip()
+    except FileNotFoundError:
+        raise _NoProcess("there is no pid file") from None
     except OSError as error:
-        what = f"{daemon.name} does not run: its pid file cannot be read ({error.strerror})"
-        raise not_running(what, pidfile) from error
+        what = f"the pid file of {daemon.name} cannot be read ({error.strerror})"
+        raise unreachable(what, pidfile) from error
     if not text.isdigit():
-        what = f"{daemon.name} does not run: its pid file names no process"
-        raise not_running(what, pidfile)
+        raise _NoProcess("its pid file names no process")
     return int(text)

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, not_running
+from pyconfd.pipeline.confirm import presence
+from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 _REQUEST_S = 2.0
@@ -62,12 +63,27 @@ def look(daemon: Daemon, path: str, log: DaemonLog) -> SocketBefore:
     """The daemon that answers at this socket. Raises ReloadError when none does."""
     try:
         return SocketBefore(daemon, path, _listed_soon(daemon, path), log)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        if presence.gone(daemon, path, lambda: _answers(daemon, path)):
+            raise absent(f"{daemon.name} does not run", path) from error
+        if _answers(daemon, path):  # it was starting
+            return SocketBefore(daemon, path, _listed(daemon, path), log)
+        what = f"{daemon.name} runs, but cannot be asked: {error.strerror}"
+        raise unreachable(what, path, f"name in `at` {daemon.at}") from error
     except OSError as error:
         what = f"{daemon.name} cannot be asked: {error.strerror or error}"
-        raise not_running(what, path) from error
+        raise unreachable(what, path) from error
     except ValueError as error:
         what = f"{daemon.name} cannot be asked: {error}"
-        raise not_running(what, path, f"name in `at` {daemon.at}") from error
+        raise unreachable(what, path, f"name in `at` {daemon.at}") from error
+
+
+def _answers(daemon: Daemon, path: str) -> bool:
+    try:
+        _listed(daemon, path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _listed_soon(daemon: Daemon, path: str) -> _Listed:

@@ -29,9 +29,10 @@ class Confirmation:
     duration_s: float
 
 
-def look(name: str, at: str, log: str = "", pid: str = "") -> BeforeReload:
+def look(name: str, at: str, log: str = "", pid: str = "", conf: str = "") -> BeforeReload:
     """
-    Look at a running daemon before it is told to reload. name: one of recipes/daemons.
+    Look at a running daemon before it is told to reload. name: one of recipes/daemons. conf:
+    its main file, where that tells it from others.
 
     Raises ReloadError when it cannot be asked; then nothing may be told either.
     """
@@ -41,7 +42,7 @@ def look(name: str, at: str, log: str = "", pid: str = "") -> BeforeReload:
         case "processes":
             from pyconfd.pipeline.confirm import by_processes
 
-            return by_processes.look(daemon, at, words)
+            return by_processes.look(daemon, at, words, conf)
         case "page":
             from pyconfd.pipeline.confirm import by_page
 

@@ -61,7 +61,7 @@ def _outside_of_blocks(path: str, conf_dir: str, level: int) -> Iterator[Stateme
         raise ReloadError(
             f"the nginx configuration cannot be read: {error.strerror or error}",
             where=path,
-            kept="the reload is still owed",
+            kept="the reload is pending",
         ) from error
     for statement in found:
         if statement.depth:

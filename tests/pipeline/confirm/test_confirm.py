@@ -6,6 +6,8 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm, Nginx
-from pyconfd.model.steps import Reloaded, ReloadFailed
+from pyconfd.model.steps import NotRunning, Reloaded, ReloadFailed, ReloadResult
 from pyconfd.pipeline.confirm.base import ReloadVerdict
 from pyconfd.pipeline.confirm.by_processes import ProcessesBefore
 from pyconfd.pipeline.confirm.confirm import look, wait
@@ -50,7 +52,7 @@ class Running:
             f"  server {{ listen 127.0.0.1:{self.port}; return 204; }}\n}}\n"
         )
 
-    def reload(self, timeout_s: float = 10.0, then: str = "true") -> Reloaded | ReloadFailed:
+    def reload(self, timeout_s: float = 10.0, then: str = "true") -> ReloadResult:
         return reload_confirmed(
             "nginx",
             Command(f"{nginx_binary()} -s reload -c {{{{ dest }}}} && {then}", 10.0),
@@ -62,6 +64,7 @@ class Running:
                 log=str(self.folder / "error.log"),
                 timeout_s=timeout_s,
             ),
+            nginx=Nginx(str(self.conf), nginx_binary()),
         )
 
     def before(self) -> ProcessesBefore:
@@ -122,7 +125,7 @@ def test_a_port_of_somebody_else_is_refuted_though_the_command_succeeds(nginx: R
     assert outcome.report is not None
     assert outcome.report.exit_status == 0
     assert f"bind() to 127.0.0.1:{port} failed" in str(outcome.error)
-    assert "still owed" in str(outcome.error)
+    assert "the reload is pending" in str(outcome.error)
     nginx.write("")
     assert isinstance(nginx.reload(), Reloaded), "an old refusal in the log does not count"
 
@@ -177,23 +180,79 @@ def test_a_broken_file_fails_in_the_command_itself(nginx: Running) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda path: path.unlink(), "pid file cannot be read (No such file"),
+        (lambda path: path.unlink(), "seems to run, but there is no pid file"),
         (lambda path: path.write_text(""), "pid file names no process"),
         (lambda path: path.write_text("4194304\n"), "no process 4194304"),
         (lambda path: path.write_text(f"{os.getpid()}\n"), "is no nginx master but"),
     ],
     ids=["none", "empty", "dead", "other"],
 )
-def test_nobody_is_signalled_when_the_pid_is_no_nginx_master(
+def test_nothing_is_signalled_when_the_pid_is_no_nginx_master(
     nginx: Running, spoil: Callable[[Path], object], says: str
 ) -> None:
-    """The command is not even run."""
+    """The command is not even run; nginx runs with its old files, so the reload is pending."""
     spoil(nginx.pidfile)
     outcome = nginx.reload()
     assert isinstance(outcome, ReloadFailed)
     assert outcome.report is None
     assert says in str(outcome.error)
-    assert "start it" in str(outcome.error)
+    assert "the reload is pending" in str(outcome.error)
+
+
+@pytest.mark.parametrize("text", [None, "", "4194304\n"], ids=["none", "empty", "stale"])
+def test_an_nginx_that_does_not_run_needs_no_reload(nginx: Running, text: str | None) -> None:
+    """It reads its files when it starts: no failure, and nothing is pending."""
+    os.kill(nginx.pid, signal.SIGTERM)
+    os.waitid(os.P_PID, nginx.pid, os.WEXITED | os.WNOWAIT)
+    if text is not None:
+        nginx.pidfile.write_text(text)
+    outcome = nginx.reload()
+    assert isinstance(outcome, NotRunning), outcome
+    assert "nginx does not run" in outcome.text
+
+
+def test_an_nginx_that_is_starting_is_waited_for(nginx: Running) -> None:
+    """It may have read the old files already, so it is reloaded once it can be asked."""
+    text = nginx.pidfile.read_text()
+    nginx.pidfile.unlink()
+    timer = threading.Timer(0.3, lambda: nginx.pidfile.write_text(text))
+    timer.start()
+    nginx.write("  client_max_body_size 3m;")
+    outcome = nginx.reload()
+    timer.join()
+    assert isinstance(outcome, Reloaded), outcome
+
+
+def test_the_command_line_of_another_process_is_never_shown(nginx: Running) -> None:
+    """It may hold a password."""
+    command = [sys.executable, "-c", "input()", "hunter2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+        nginx.pidfile.write_text(f"{other.pid}\n")
+        outcome = nginx.reload()
+        other.communicate(b"\n")
+    assert isinstance(outcome, ReloadFailed)
+    assert "hunter2" not in str(outcome.error)
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_command_of_the_operator_is_run_where_only_we_wanted_a_confirmation(
+    nginx: Running, status: int
+) -> None:
+    """It may reach an nginx in another container; its exit status counts, and that is said."""
+    nginx.pidfile.write_text(f"{os.getpid()}\n")
+    outcome = reload_confirmed(
+        "nginx",
+        Command(f"exit {status}", 10.0),
+        dest=str(nginx.conf),
+        run=Commands().run,
+        confirm=Confirm(by="nginx", at=str(nginx.pidfile), implied=True),
+    )
+    if status:
+        assert isinstance(outcome, ReloadFailed)
+        assert outcome.report
+    else:
+        assert isinstance(outcome, Reloaded)
+        assert "confirm = false" in outcome.unconfirmed
 
 
 def test_silence_is_no_confirmation(nginx: Running) -> None:

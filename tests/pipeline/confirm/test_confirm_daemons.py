@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +18,9 @@ import pytest
 from pyconfd.config.daemons import load_daemon
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm
-from pyconfd.model.steps import Reloaded, ReloadFailed
+from pyconfd.model.steps import Reloaded, ReloadFailed, ReloadResult
 from pyconfd.pipeline.confirm import by_file as confirm_mark
+from pyconfd.pipeline.confirm import by_page, by_socket
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 from pyconfd.pipeline.reload import reload_confirmed
 from pyconfd.system.proc import Commands
@@ -29,7 +32,7 @@ pytestmark = pytest.mark.integration
 
 def tell(
     command: str, by: str, at: str | Path, log: str | Path = "", timeout_s: float | None = None
-) -> Reloaded | ReloadFailed:
+) -> ReloadResult:
     """Run the reload command and ask the daemon."""
     return reload_confirmed(
         "service",
@@ -40,26 +43,39 @@ def tell(
     )
 
 
-def confirmed(outcome: Reloaded | ReloadFailed) -> str:
+def confirmed(outcome: ReloadResult) -> str:
     """What it rests on."""
     assert isinstance(outcome, Reloaded), outcome
     return outcome.report.output.splitlines()[-1]
 
 
-def failed(outcome: Reloaded | ReloadFailed) -> str:
+def failed(outcome: ReloadResult) -> str:
     """The error of a reload that was run and is not believed."""
     assert isinstance(outcome, ReloadFailed), outcome
     assert outcome.report
     assert outcome.report.exit_status == 0, outcome.report
-    assert "the new file is live, and the reload is still owed" in str(outcome.error)
+    assert "the new file is live, and the reload is pending" in str(outcome.error)
     return str(outcome.error)
 
 
-def untold(outcome: Reloaded | ReloadFailed) -> str:
+@contextmanager
+def one_of(name: str, folder: Path) -> Iterator[None]:
+    """A process of this name: a daemon that cannot be asked may be this one."""
+    program = folder / name
+    shutil.copy("/bin/sleep", program)
+    with subprocess.Popen([program, "600"]) as process:
+        try:
+            wait_until(lambda: Path(f"/proc/{process.pid}/comm").read_text().strip() == name)
+            yield
+        finally:
+            process.kill()
+
+
+def untold(outcome: ReloadResult) -> str:
     """The error of a daemon that could not be asked and so was not told."""
     assert isinstance(outcome, ReloadFailed)
     assert outcome.report is None
-    assert "the new files are live, and the reload is still owed" in str(outcome.error)
+    assert "the new files are live, and the reload is pending" in str(outcome.error)
     return str(outcome.error)
 
 
@@ -99,9 +115,9 @@ def test_apache_that_cannot_bind_says_why_in_its_log(apache: PrivateApache) -> N
         assert apache.test() == ""
         outcome = tell(apache.reload_command, "apache", apache.status_url, log, timeout_s=60)
     assert f"AH00072: make_sock: could not bind to address 127.0.0.1:{port}" in failed(outcome)
-    again = untold(tell("false", "apache", apache.status_url, log))
+    with one_of("apache2", apache.folder):
+        again = untold(tell("false", "apache", apache.status_url, log))
     assert "apache cannot be asked: Connection refused" in again
-    assert "start it; pyconfd tries again by itself" in again
 
 
 def test_apache_that_nobody_told_is_silent(apache: PrivateApache) -> None:
@@ -151,7 +167,7 @@ class HaproxyMaster:
 
     def tell(
         self, log: bool = True, timeout_s: float | None = None, command: str = ""
-    ) -> Reloaded | ReloadFailed:
+    ) -> ReloadResult:
         pid = self.process.pid if self.process else 0
         command = command or f"kill -USR2 {pid}"
         return tell(command, "haproxy", self.socket, self.log if log else "", timeout_s)
@@ -225,12 +241,25 @@ def test_haproxy_that_nobody_told_is_silent(haproxy: HaproxyMaster) -> None:
 def test_haproxy_that_is_absent_is_not_told(sockets: Path) -> None:
     """No socket, or one where somebody else answers."""
     path = sockets / "master.sock"
-    said = untold(tell("false", "haproxy", path))
-    assert "haproxy cannot be asked: No such file or directory" in said
-    assert "start it; pyconfd tries again by itself" in said
-    with socket.socket(socket.AF_UNIX) as nobody:
-        nobody.bind(str(path))
-        assert "Connection refused" in untold(tell("false", "haproxy", path))
+    with one_of("haproxy", sockets):
+        said = untold(tell("false", "haproxy", path))
+        assert "haproxy runs, but cannot be asked: No such file or directory" in said
+        with socket.socket(socket.AF_UNIX) as closed:
+            closed.bind(str(path))
+            assert "Connection refused" in untold(tell("false", "haproxy", path))
+
+
+@pytest.mark.parametrize(
+    ("by", "at"), [("haproxy", "/none/master.sock"), ("apache", "http://127.0.0.1:9/server-status")]
+)
+def test_a_daemon_that_does_not_run_needs_no_reload(by: str, at: str) -> None:
+    """No process of its name: nothing is run and nothing is pending."""
+    daemon = load_daemon(by)
+    alone = replace(daemon, facts={**daemon.facts, "program": "no-such-daemon"})
+    asked = by_socket.look if by == "haproxy" else by_page.look
+    with pytest.raises(ReloadError, match="does not run; it reads the new files") as caught:
+        asked(alone, at, DaemonLog.begun("", alone))
+    assert caught.value.absent
 
 
 class KeepalivedMaster:
@@ -269,7 +298,7 @@ class KeepalivedMaster:
 
     def tell(
         self, log: bool = True, timeout_s: float | None = None, command: str = ""
-    ) -> Reloaded | ReloadFailed:
+    ) -> ReloadResult:
         command = command or f"kill -HUP $(cat {self.folder}/p.pid)"
         return tell(command, "keepalived", self.mark, self.check if log else "", timeout_s)
 
@@ -317,26 +346,28 @@ def test_keepalived_without_reload_file_is_silent(keepalived: KeepalivedMaster) 
 
 
 def mark(path: Path, **facts: str) -> confirm_mark.FileBefore:
-    daemon = replace(load_daemon("keepalived"), facts={"process": "python", **facts})
+    known = {"process": "python", "program": facts.get("process", "python"), "instance": ""}
+    daemon = replace(load_daemon("keepalived"), facts={**known, **facts})
     return confirm_mark.look(daemon, str(path), DaemonLog.begun("", daemon))
 
 
 def test_a_daemon_that_does_not_run_gets_no_mark(tmp_path: Path) -> None:
     """By the name of its process."""
-    with pytest.raises(ReloadError, match=r"keepalived does not run; .* still owed \(start it"):
+    with pytest.raises(ReloadError, match="does not run; it reads the new files when"):
         mark(tmp_path / "mark", process="no-such-daemon")
     assert not (tmp_path / "mark").exists()
 
 
 def test_its_pid_file_says_whether_it_runs(tmp_path: Path) -> None:
     """Where it is named, a process of the same name elsewhere proves nothing."""
-    daemon = replace(load_daemon("keepalived"), facts={"process": own_name()})
+    facts = {"process": own_name(), "program": re.escape(own_name()), "instance": ""}
+    daemon = replace(load_daemon("keepalived"), facts=facts)
     pidfile, words = tmp_path / "pid", DaemonLog.begun("", daemon)
     path = str(tmp_path / "mark")
     for text in (None, "", "1"):
         if text is not None:
             pidfile.write_text(text)
-        with pytest.raises(ReloadError, match="pid: keepalived does not run"):
+        with pytest.raises(ReloadError, match="pid: keepalived runs, but this is not its pid file"):
             confirm_mark.look(daemon, path, words, str(pidfile))
         assert not (tmp_path / "mark").exists()
     pidfile.write_text(f"{os.getpid()}\n")

@@ -1,0 +1,59 @@
+"""
+Whether a daemon that does not answer runs after all: it may be starting, or have lost its pid file.
+Shell.
+
+Only the absence of every process of its name proves that it does not run, and that it will read the
+new files when it starts. A process that belongs to another instance, by the configuration file in
+its command line, is not counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+
+from pyconfd.config.daemons import Daemon
+
+#: A daemon reads its files before it can be asked: so long one that is starting is waited for.
+STARTING_S = 2.0
+_PAUSE_S = 0.02
+_LOOKS = 3
+
+
+def runs(daemon: Daemon, instance: str) -> bool:
+    """
+    Whether a process of this daemon runs that may be the one we mean.
+
+    instance: what tells it from others, as `facts["instance"]` finds it in a command line; "" when
+        that is not known, then any process of its name counts.
+    """
+    import psutil
+
+    names, pattern = daemon.facts["program"], daemon.facts["instance"]
+    for process in psutil.process_iter(["name", "cmdline", "status"]):
+        facts = process.info
+        if not re.fullmatch(names, facts["name"] or "") or facts["status"] == psutil.STATUS_ZOMBIE:
+            continue
+        found = re.search(pattern, " ".join(facts["cmdline"] or ())) if pattern else None
+        other = found and instance and os.path.realpath(found[1]) != os.path.realpath(instance)
+        if not other:
+            return True
+    return False
+
+
+def gone(daemon: Daemon, instance: str, answers: Callable[[], bool]) -> bool:
+    """
+    Whether it provably does not run. answers: whether it can be asked by now; one that is starting
+    is waited for. False also means that it runs and cannot be asked.
+    """
+    deadline = time.monotonic() + STARTING_S
+    absent = 0
+    while absent < _LOOKS:
+        # Once is no proof: a process that changes its title has half of one for a moment.
+        absent = 0 if runs(daemon, instance) else absent + 1
+        if answers() or time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE_S)
+    return True
