@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from pyconfd.cli.confdir_writer import write_files
-from pyconfd.cli.daemon_query import Terminal
 from pyconfd.cli.main import DONE, FAILED
+from pyconfd.cli.terminal import Terminal
 from pyconfd.config.recipes import (
     USUAL,
     BrokenExample,

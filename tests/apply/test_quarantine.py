@@ -17,7 +17,7 @@ from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.apply.service_pass import run_pass
 from pyconfd.cli.commands.release import main as release
-from pyconfd.cli.daemon_query import read_inquiry
+from pyconfd.cli.daemon_query import read_query
 from pyconfd.errors import StateError
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.reload_spec import ReloadSpec
@@ -224,7 +224,9 @@ def test_a_refused_version_is_released_where_no_daemon_runs(
     service.answers(1)
     service.look("new")
     argv = ["--confdir", str(service.folder), "--state-dir", str(service.folder / "out")]
-    settings = read_inquiry(argv, {}, (), words=0).settings
+    query = read_query(argv, {})
+    assert query
+    settings = query.settings
     (service.folder / "out").mkdir()
     os.rename(service.folder / "state", settings.state_folder)
     with InstanceLock(settings.state_folder) if locked else contextlib.nullcontext():

@@ -182,7 +182,7 @@ def test_help_and_words(check: Check) -> None:
     status, out, _ = check("--help")
     assert status == 0
     assert "--values FILE" in out
-    assert check("nginx")[2][0] == "nginx: unexpected word"
+    assert check("nginx")[2][0] == "nginx: unexpected argument (see --help)"
 
 
 def test_values_are_rendered_with_the_node_and_its_vars(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,20 @@ from pyconfd.cli import main as cli
 from pyconfd.cli import nagios
 from pyconfd.cli.commands import explain as explain_command
 from pyconfd.cli.commands import status as status_command
-from pyconfd.cli.daemon_query import Terminal, read_inquiry, tone_of
+from pyconfd.cli.daemon_query import DaemonQuery, read_query
+from pyconfd.cli.terminal import Terminal, tone_of
 from pyconfd.config.options import Option
 from pyconfd.status.summary import TROUBLES
 
 COMMANDS = ("status", "explain", "release")
+
+
+def query(
+    argv: Sequence[str], environ: Mapping[str, str] | None = None, own: Sequence[Option] = ()
+) -> DaemonQuery:
+    found = read_query(argv, environ or {}, own=own)
+    assert found
+    return found
 
 
 class FakeTty(io.StringIO):
@@ -230,10 +239,10 @@ def test_help_names_what_finds_the_daemon(command: str, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("argv", "status", "said"),
     [
-        (["status", "x"], 2, "x: unexpected word (see --help)"),
+        (["status", "x"], 2, "x: unexpected argument (see --help)"),
         (["status", "--jsn"], 2, "--jsn: unknown option (did you mean --json?)"),
-        (["explain"], 2, "names no resource, group or destination (see --help)"),
-        (["release", "a", "b"], 2, "b: unexpected word (see --help)"),
+        (["explain"], 2, "needs a resource, a group or a destination (see --help)"),
+        (["release", "a", "b"], 2, "b: unexpected argument (see --help)"),
         (["status", "--store", "--backend", "env"], 2,
          "--store: the backend 'env' has no members"),
     ],
@@ -253,14 +262,14 @@ def test_without_a_daemon_the_socket_is_named(
     """Exit status 1."""
     places = ["--confdir", str(tmp_path), "--state-dir", str(tmp_path / "state")]
     assert cli.main([*argv, *places]) == 1
-    folder = read_inquiry(places, {}, (), words=0).settings.state_folder
+    folder = query(places).settings.state_folder
     assert f"{folder}/control.sock: no pyconfd runs here" in capsys.readouterr().err
 
 
 def test_the_daemon_of_a_config_file_is_found(tmp_path: Path) -> None:
     """confdir and state_dir may stand there."""
     (tmp_path / "c.toml").write_text(f'confdir = "{tmp_path}"\nstate_dir = "/s"\nwatch = true\n')
-    settings = read_inquiry(["--config-file", str(tmp_path / "c.toml")], {}, (), words=0).settings
+    settings = query(["--config-file", str(tmp_path / "c.toml")]).settings
     assert settings.state_folder.startswith("/s/")
 
 
@@ -332,5 +341,5 @@ def test_the_environment_can_ask_for_json(tmp_path: Path) -> None:
     """As every option; the command line comes first."""
     own = (Option("json", "flag", False, "as JSON", "x", in_file=False),)
     environ = {"PYCONFD_JSON": "true"}
-    assert read_inquiry([], environ, own, words=0).flag("json")
-    assert not read_inquiry(["--no-json"], environ, own, words=0).flag("json")
+    assert query([], environ, own=own).flags["json"]
+    assert not query(["--no-json"], environ, own=own).flags["json"]

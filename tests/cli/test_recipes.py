@@ -272,8 +272,8 @@ def test_a_recipe_can_take_files_of_another(root: Path, run: Run, tmp_path: Path
 
 def test_wrong_words_are_refused(run: Run) -> None:
     """With what was probably meant."""
-    assert run("recipes", "tset") == (2, "", ["tset: unknown word (did you mean test?)"])
-    assert run("init") == (2, "", ["pyconfd init: names no recipe (pyconfd init NAME [FOLDER])"])
+    assert run("recipes", "tset") == (2, "", ["tset: unknown command (did you mean test?)"])
+    assert run("init") == (2, "", ["needs the name of a recipe (pyconfd init NAME [FOLDER])"])
     status, _, errors = run("init", "speeker")
     assert status == 2
     assert errors[0] == "speeker: no recipe is called speeker (did you mean speaker?)"

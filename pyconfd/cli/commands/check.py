@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE, FAILED, WRONG_USAGE
 from pyconfd.cli.usage_errors import say_error
-from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve_all
 from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Given, Option
@@ -58,18 +58,15 @@ faults. Nothing is ever written.
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Check, say every fault, and return the exit status."""
-    arguments = read_arguments(argv, (*OPTIONS, *CHECK_OPTIONS), REFUSED)
-    if arguments.help:
-        from pyconfd.cli.help import grouped
-
-        sys.stdout.write("\n".join([_HELP, *grouped((*CHECK_OPTIONS, *OPTIONS))]))
+    known = (*CHECK_OPTIONS, *OPTIONS)
+    arguments = read_command(argv, _HELP, known, refused=REFUSED)
+    if arguments is None:
         return DONE
-    for word in arguments.words:
-        arguments.faults.append(SettingsError("unexpected word", where=word))
+    expect_words(arguments, 0)
     arguments.given.setdefault("noop", Given(True, ""))  # so that --diff goes without saying
-    settings, faults = settings_and_faults(arguments, environ, (*OPTIONS, *CHECK_OPTIONS))
+    settings, faults = settings_and_faults(arguments, environ, known)
     # its faults are among those above
-    values = resolve_all((*OPTIONS, *CHECK_OPTIONS), arguments, environ, OPTIONS)[0]["values"]
+    values = resolve_all(known, arguments, environ, OPTIONS)[0]["values"]
     wrong: list[PyconfdError] = list(faults)
     _source(settings, environ, wrong)
     found = _resources(settings, wrong)

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyconfd.cli.commands.status import last_reload, service_state
-from pyconfd.cli.daemon_query import FINDING, Terminal, printable, read_inquiry, say_help, tone_of
+from pyconfd.cli.daemon_query import read_query
 from pyconfd.cli.main import DONE
+from pyconfd.cli.terminal import Terminal, printable, tone_of
 from pyconfd.config.options import Option
 from pyconfd.status.summary import span
 
@@ -34,16 +35,15 @@ Plain = Mapping[str, Any]
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Ask and show; returns the exit status. Raises StateError."""
-    inquiry = read_inquiry(argv, environ, EXPLAIN_OPTIONS, words=1)
-    if inquiry.arguments.help:
-        say_help(_HELP, (*EXPLAIN_OPTIONS, *FINDING))
+    query = read_query(argv, environ, _HELP, EXPLAIN_OPTIONS, words=1)
+    if query is None:
         return DONE
     from pyconfd.daemon.control_socket import ask
 
-    word = inquiry.words[0]
+    word = query.words[0]
     question = {"do": "explain", "name": word, "path": os.path.abspath(word)}
-    answer = ask(inquiry.settings.state_folder, question)
-    if inquiry.flag("json"):
+    answer = ask(query.settings.state_folder, question)
+    if query.flags["json"]:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         return DONE
     paint = Terminal(sys.stdout, environ)

@@ -12,14 +12,13 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.confdir_writer import write_files
 from pyconfd.cli.main import DONE
 from pyconfd.cli.recipe_options import FROM, GROUP
-from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option
 from pyconfd.config.recipes import ConfdirFile, Recipe, confdir_files, load_recipe
-from pyconfd.errors import SettingsError
 
 INIT_OPTIONS = (
     Option("force", "flag", False, "overwrite files that differ", GROUP, in_file=False),
@@ -37,19 +36,13 @@ A file that is there and differs is never overwritten without --force; then noth
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Write it, say what to do next, and return the exit status."""
-    arguments = read_arguments(argv, INIT_OPTIONS)
-    if arguments.help:
-        from pyconfd.cli.help import grouped
-
-        sys.stdout.write("\n".join([_HELP, *grouped(INIT_OPTIONS)]))
+    arguments = read_command(argv, _HELP, INIT_OPTIONS)
+    if arguments is None:
         return DONE
-    words = [*arguments.words, *(arguments.rest or ())]
-    if not 1 <= len(words) <= 2:
-        what = "too many words" if words else "names no recipe"
-        arguments.faults.append(
-            SettingsError(what, where="pyconfd init", hint="pyconfd init NAME [FOLDER]")
-        )
+    usage = "pyconfd init NAME [FOLDER]"
+    expect_words(arguments, 2, least=1, missing="needs the name of a recipe", hint=usage)
     values = resolve(INIT_OPTIONS, arguments, environ)
+    words = arguments.words
     recipe = load_recipe(words[0], values["from"])
     folder = words[1] if len(words) > 1 else os.path.join(".", recipe.name)
     files = confdir_files(recipe, os.path.abspath(folder))

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyconfd.cli.daemon_query import Terminal
+from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE
 from pyconfd.cli.recipe_options import FROM, GROUP
-from pyconfd.config.arguments import read_arguments
+from pyconfd.cli.terminal import Terminal
+from pyconfd.config.arguments import Arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option, did_you_mean
 from pyconfd.config.recipes import Recipe, load_recipe, recipe_names
@@ -40,25 +41,21 @@ written, and no daemon is started or reloaded.
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """List, show or test; returns the exit status."""
-    arguments = read_arguments(argv, RECIPES_OPTIONS)
-    if arguments.help:
-        from pyconfd.cli.help import grouped
-
-        sys.stdout.write("\n".join([_HELP, *grouped(RECIPES_OPTIONS)]))
+    arguments = read_command(argv, _HELP, RECIPES_OPTIONS)
+    if arguments is None:
         return DONE
+    _expect_words(arguments)
     values = resolve(RECIPES_OPTIONS, arguments, environ)
-    verb, *names = [*arguments.words, *(arguments.rest or ())] or ["list"]
+    verb, *names = arguments.words or ["list"]
     root, as_json = values["from"], values["json"]
     if verb == "test":
         from pyconfd.cli.recipe_proof import test_all
 
         return test_all(names, root, environ, Terminal(sys.stdout, environ))
-    if verb == "show" and len(names) == 1:
+    if verb == "show":
         recipe = load_recipe(names[0], root)
         sys.stdout.write(_json(_record(recipe, whole=True)) if as_json else _page(recipe))
         return DONE
-    if verb != "list" or names or "list" in arguments.words:
-        raise _wrong_words(verb, names)
     recipes = [load_recipe(name, root) for name in recipe_names(root)]
     if as_json:
         sys.stdout.write(_json([_record(one) for one in recipes]))
@@ -69,12 +66,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return DONE
 
 
-def _wrong_words(verb: str, names: Sequence[str]) -> SettingsError:
+def _expect_words(arguments: Arguments) -> None:
+    verb = arguments.words[0] if arguments.words else ""
     if verb == "show":
-        what = "too many words" if names else "names no recipe"
-        return SettingsError(what, where="pyconfd recipes show", hint="pyconfd recipes show NAME")
-    hint = did_you_mean(verb, ("show", "test")) or "see --help"
-    return SettingsError("unknown word", where=verb, hint=hint)
+        missing, usage = "needs the name of a recipe", "pyconfd recipes show NAME"
+        expect_words(arguments, 2, least=2, missing=missing, hint=usage)
+    elif verb not in ("", "test"):
+        hint = did_you_mean(verb, ("show", "test")) or "see --help"
+        arguments.faults.append(SettingsError("unknown command", where=verb, hint=hint))
 
 
 def _json(what: object) -> str:

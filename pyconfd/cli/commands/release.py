@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from pyconfd.cli.daemon_query import FINDING, read_inquiry, say_help
+from pyconfd.cli.daemon_query import read_query
 from pyconfd.cli.main import DONE
 from pyconfd.errors import StateError
 
@@ -28,26 +28,25 @@ that was refused.
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Release; returns the exit status. Raises StateError."""
-    inquiry = read_inquiry(argv, environ, (), words=1)
-    if inquiry.arguments.help:
-        say_help(_HELP, FINDING)
+    query = read_query(argv, environ, _HELP, words=1)
+    if query is None:
         return DONE
     from pyconfd.daemon.control_socket import ask
 
-    word = inquiry.words[0]
+    word = query.words[0]
     question = {"do": "release", "name": word, "path": os.path.abspath(word)}
-    folder = inquiry.settings.state_folder
+    folder = query.settings.state_folder
     try:
         released = ask(folder, question)["released"]
     except StateError:
-        released = _let_go(folder, word)
+        released = _release_here(folder, word)
         if not released:
             raise
     sys.stdout.write(f"released: {', '.join(released)}\n")
     return DONE
 
 
-def _let_go(folder: str, name: str) -> Sequence[str]:
+def _release_here(folder: str, name: str) -> Sequence[str]:
     """
     The resources whose refused version the next one-shot run may try; none while pyconfd runs.
     """

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pyconfd.cli.daemon_query import FINDING, Terminal, printable, read_inquiry, say_help, tone_of
+from pyconfd.cli.daemon_query import DaemonQuery, read_query
 from pyconfd.cli.main import DONE, FAILED
+from pyconfd.cli.terminal import Terminal, printable, tone_of
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, from_environment
 from pyconfd.config.settings import Settings
@@ -64,15 +65,20 @@ def _for_monitoring(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
     return bool(found and found.value) and "--no-nagios" not in argv
 
 
+def _query(argv: Sequence[str], environ: Mapping[str, str]) -> DaemonQuery | None:
+    backend = (option for option in OPTIONS if option.name == "backend")
+    return read_query(argv, environ, _HELP, STATUS_OPTIONS, listed=(*backend, *CONNECTION))
+
+
 def _plugin(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     from pyconfd.cli import nagios
     from pyconfd.daemon.control_socket import ask
 
     try:
-        inquiry = read_inquiry(argv, environ, STATUS_OPTIONS, words=0)
-        if inquiry.arguments.help:
-            return _show(["--help"], environ)
-        picture = ask(inquiry.settings.state_folder, {"do": "status"})
+        query = _query(argv, environ)
+        if query is None:
+            return DONE
+        picture = ask(query.settings.state_folder, {"do": "status"})
     except PyconfdError as error:
         status, line = nagios.UNKNOWN, nagios.plugin_line(nagios.UNKNOWN, str(error))
     else:
@@ -82,19 +88,17 @@ def _plugin(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    inquiry = read_inquiry(argv, environ, STATUS_OPTIONS, words=0)
-    if inquiry.arguments.help:
-        backend = tuple(option for option in OPTIONS if option.name == "backend")
-        say_help(_HELP, (*STATUS_OPTIONS, *FINDING, *backend, *CONNECTION))
+    query = _query(argv, environ)
+    if query is None:
         return DONE
-    as_json = inquiry.flag("json")
+    as_json = query.flags["json"]
     paint = Terminal(sys.stdout, environ)
-    if inquiry.flag("store"):
-        return _store_alone(inquiry.settings, environ, as_json, paint)
+    if query.flags["store"]:
+        return _store_alone(query.settings, environ, as_json, paint)
     from pyconfd.daemon.control_socket import ask
 
-    picture = ask(inquiry.settings.state_folder, {"do": "status"})
-    members = _members_of(picture, inquiry.settings, environ)
+    picture = ask(query.settings.state_folder, {"do": "status"})
+    members = _members_of(picture, query.settings, environ)
     if as_json:
         record = {**picture, "members": [asdict(member) for member in members]}
         sys.stdout.write(json.dumps(record, indent=2) + "\n")

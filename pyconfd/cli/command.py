@@ -1,0 +1,45 @@
+"""What every command does first: read its options and words, and answer --help."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from pyconfd.config.arguments import Arguments, read_arguments
+from pyconfd.config.options import Option
+from pyconfd.errors import SettingsError
+
+
+def read_command(
+    argv: Sequence[str],
+    usage: str,
+    options: Sequence[Option],
+    *,
+    listed: Sequence[Option] | None = None,
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> Arguments | None:
+    """
+    The command line with its faults; what follows `--` counts as words. None when it asked for
+    help, which has been printed: the usage, and the options, or those `listed`.
+
+    refused: as in config/arguments.py.
+    """
+    arguments = read_arguments(argv, options, refused)
+    if arguments.help:
+        from pyconfd.cli.help import grouped
+
+        sys.stdout.write("\n".join([usage, *grouped(options if listed is None else listed)]))
+        return None
+    arguments.words += arguments.rest or ()
+    return arguments
+
+
+def expect_words(
+    arguments: Arguments, most: int, *, least: int = 0, missing: str = "", hint: str = "see --help"
+) -> None:
+    """Note a fault where there are fewer words than `least`, or more than `most`."""
+    if len(arguments.words) < least:
+        arguments.faults.append(SettingsError(missing, hint=hint))
+    for word in arguments.words[most:]:
+        arguments.faults.append(SettingsError("unexpected argument", where=word, hint=hint))
