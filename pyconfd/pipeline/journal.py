@@ -19,20 +19,17 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 
 from pyconfd.errors import StateError
 from pyconfd.pipeline.journal_entries import (
     Intent,
     JournalEntry,
     Progress,
-    at,
     line,
     lines_of,
-    needless,
-    parse,
     swap_line,
 )
+from pyconfd.pipeline.journal_index import OpenIntents, parse
 from pyconfd.pipeline.recovery import (
     Recovery,
     clean,
@@ -44,8 +41,8 @@ from pyconfd.pipeline.recovery import (
 )
 from pyconfd.system import files
 
-#: Rewritten without its closed entries when it has grown to this, and to twice of what it had to
-#: hold the last time: with thousands of open swaps each one more would rewrite all of them.
+#: Rewritten without its closed entries when it has grown to this and at least half of it is theirs:
+#: a byte is written twice at most, however many swaps are open.
 _COMPACT_BYTES = 256 * 1024
 
 
@@ -61,10 +58,11 @@ class Journal:
         self._path = os.path.join(state_dir, "journal")
         self._lock = threading.Lock()
         self._fd: int | None = None
-        self._open: dict[int, Intent] = {}
+        self._open = OpenIntents()
         self._next = 1
         self._bytes = 0
-        self._compact_bytes = _COMPACT_BYTES
+        self._sizes: dict[int, int] = {}
+        self._open_bytes = 0
 
     def intend(
         self,
@@ -81,20 +79,20 @@ class Journal:
         with self._lock:
             intent = Intent(self._next, service, reload, tuple(entries), keep)
             self._next += 1
-            self._append(swap_line(intent), sync=len(intent.files) > 1)
+            text = swap_line(intent)
+            self._append(text, sync=len(intent.files) > 1)
             self._forget_before(intent)
-            self._open[intent.id] = intent
-            if self._bytes > self._compact_bytes:
-                self._rewrite(self._open.values())
+            self._open.add(intent)
+            self._opened(intent.id, len(text))
+            self._compact()
             return intent.id
 
     def swapped(self, number: int) -> None:
         """Record that a set is live, whole. Its staged files and originals may go now."""
         with self._lock:
-            intent = self._open[number]
             self._append(line(do="swapped", id=number))
-            self._open[number] = at(Progress.WHOLE, intent)
-            if not intent.reload:
+            self._open.progress(number, Progress.WHOLE)
+            if not self._open[number].reload:
                 self._close([number])
 
     def reverting(self, number: int) -> None:
@@ -108,7 +106,7 @@ class Journal:
     def _goes_back(self, number: int, progress: Progress) -> None:
         with self._lock:
             self._append(line(do=progress, id=number), sync=True)
-            self._open[number] = at(progress, self._open[number])
+            self._open.progress(number, progress)
 
     def undone(self, number: int) -> None:
         """Record that a swap did not happen. Its staged files may go now."""
@@ -122,7 +120,7 @@ class Journal:
         that were kept for it are removed.
         """
         with self._lock:
-            intents = self._of(service)
+            intents = self._open.of(service)
             if not intents:
                 return
             if len(intents) < len(self._open):
@@ -138,50 +136,48 @@ class Journal:
         service_of: destination -> its service today, of those with a reload command. Returns the
         services that something was reassigned to.
         """
-        reassigned = set()
+        reassigned: dict[int, str] = {}
         with self._lock:
-            for intent in list(self._open.values()):
+            for intent in self._open:
                 today = (service_of.get(each.dest, "") for each in intent.files)
                 service = next(filter(None, today), intent.service)
                 if intent.reload and service != intent.service:
-                    self._open[intent.id] = replace(intent, service=service)
-                    reassigned.add(service)
+                    reassigned[intent.id] = service
             if reassigned:
+                self._open.reassign(reassigned)
                 # where it cannot be written the old names stay, until the next start
                 with suppress(StateError):
-                    self._rewrite(self._open.values())
-        return frozenset(reassigned)
+                    self._rewrite(self._open)
+        return frozenset(reassigned.values())
 
     @property
     def services(self) -> frozenset[str]:
         """Those with a pending reload."""
         with self._lock:
-            return frozenset(each.service for each in self._open.values() if each.reload)
+            return self._open.services
 
     def unsettled(self, service: str) -> tuple[Intent, ...]:
         """Swaps that the service has not confirmed, oldest first."""
         with self._lock:
-            return tuple(self._of(service))
+            return self._open.of(service)
 
     @property
     def kept(self) -> frozenset[str]:
         """Paths of old versions that stay beside the live files, to be put back if need be."""
         with self._lock:
-            return kept_for(self._open.values())
-
-    def _of(self, service: str) -> list[Intent]:
-        return [each for each in self._open.values() if each.service == service]
+            return kept_for(self._open)
 
     def recover(self) -> Recovery:
         """Read what a former run left, put half-done sets in order, remove its staged files."""
         with self._lock:
-            intents, damaged = parse(self._read())
+            found, damaged = parse(self._read())
+            intents = list(found)
             happened, torn = sort(intents)
             rolled_back = tuple(dest for intent in torn for dest in roll_back(intent))
             pending = pending_for(happened)
             self._rewrite(happened)  # first: only the staged files tell which swaps have happened
             removed = tuple(clean(intents, kept_for(happened)))
-            self._open = {intent.id: intent for intent in happened}
+            self._open = OpenIntents(happened)
             self._next = max((intent.id for intent in intents), default=0) + 1
         return Recovery(pending, rolled_back, removed, damaged)
 
@@ -197,19 +193,31 @@ class Journal:
         Older swaps that `new` makes needless, also if it should not happen: a reload that fails for
         days must not fill the journal. A service is swapped by one thread at a time.
         """
-        older = self._of(new.service)
-        for each in needless(older) if len(older) > 1 else ():
+        for each in self._open.needless(new.service):
             with suppress(StateError):  # then it stays
                 self._append(line(do="undone", id=each.id))
-                drop_originals([self._open.pop(each.id)])
+                self._drop(each.id)
+                drop_originals([each])
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            self._open.pop(number, None)
+            self._drop(number)
         if not self._open:
             self._empty()
-        elif self._bytes > self._compact_bytes:
-            self._rewrite(self._open.values())
+        else:
+            self._compact()
+
+    def _opened(self, number: int, size_bytes: int) -> None:
+        self._sizes[number] = size_bytes
+        self._open_bytes += size_bytes
+
+    def _drop(self, number: int) -> None:
+        self._open.drop(number)
+        self._open_bytes -= self._sizes.pop(number, 0)
+
+    def _compact(self) -> None:
+        if self._bytes > max(_COMPACT_BYTES, 2 * self._open_bytes):
+            self._rewrite(self._open)
 
     def _append(self, text: bytes, *, sync: bool = False) -> None:
         try:
@@ -243,7 +251,8 @@ class Journal:
 
     def _rewrite(self, intents: Iterable[Intent]) -> None:
         """Replace the file by one that holds only these, atomically."""
-        content = b"".join(lines_of(intents))
+        lines = {intent.id: b"".join(lines_of(intent)) for intent in intents}
+        content = b"".join(lines.values())
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -257,8 +266,8 @@ class Journal:
                 os.truncate(self._path, 0)
         except OSError as error:
             raise self._unusable("written", error) from error
-        self._bytes = len(content)
-        self._compact_bytes = max(_COMPACT_BYTES, 2 * len(content))
+        self._bytes = self._open_bytes = len(content)
+        self._sizes = {number: len(text) for number, text in lines.items()}
 
     def _unusable(self, verb: str, error: OSError) -> StateError:
         return StateError(

@@ -15,9 +15,8 @@ The file `journal` in the state folder has one JSON object on each line:
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,79 +102,13 @@ def swap_line(intent: Intent) -> bytes:
     )
 
 
-def lines_of(intents: Iterable[Intent]) -> Iterator[bytes]:
-    """All that a journal must hold for these to be open."""
-    for intent in intents:
-        yield swap_line(intent)
-        if intent.progress is not Progress.BEGUN:
-            yield line(do=intent.progress, id=intent.id)
-
-
-def parse(content: bytes) -> tuple[list[Intent], int]:
-    """Intents that are neither undone nor settled, oldest first, and the number of bad lines."""
-    import json
-
-    intents: dict[int, Intent] = {}
-    damaged = 0
-    lines = content.split(b"\n")
-    lines.pop()  # what follows the last end of line was torn by a power cut before its swap
-    for line in lines:
-        try:
-            _take(json.loads(line), intents)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            damaged += 1
-    return list(intents.values()), damaged
-
-
-def _take(fields: dict[str, Any], intents: dict[int, Intent]) -> None:
-    """Apply one line. Raises for a line that this version does not understand."""
-    match fields["do"]:
-        case "swap":
-            intents[fields["id"]] = Intent(
-                fields["id"],
-                fields["service"],
-                fields["reload"],
-                tuple(JournalEntry(*entry) for entry in fields["files"]),
-                keep=bool(fields.get("keep")),
-            )
-        case "swapped" | "reverting" | "reverted" as word:
-            intents[fields["id"]] = at(Progress(word), intents[fields["id"]])
-        case "undone":
-            intents.pop(fields["id"], None)
-        case "settled":
-            for number in [n for n, each in intents.items() if each.service == fields["service"]]:
-                del intents[number]
-        case other:
-            raise ValueError(other)
+def lines_of(intent: Intent) -> Iterator[bytes]:
+    """All that a journal must hold for it to be open."""
+    yield swap_line(intent)
+    if intent.progress is not Progress.BEGUN:
+        yield line(do=intent.progress, id=intent.id)
 
 
 def at(progress: Progress, intent: Intent) -> Intent:
     """The same when it has come so far."""
     return replace(intent, progress=progress)
-
-
-def needless(intents: Iterable[Intent]) -> list[Intent]:
-    """
-    Those that may be forgotten, of the intents of one service, oldest first, all of which have
-    happened. A swap is needed for a path that no newer one names: its reload is pending. With its
-    old versions kept, it is needed for a path of which no older one has the version that runs.
-    """
-    known = list(intents)
-    found: list[Intent] = []
-    running: set[str] = set()  # paths of which an older intent has the version that runs
-    for intent in known:
-        if not intent.keep:
-            running -= intent.paths
-        elif intent.progress is not Progress.REVERTED:
-            if intent.paths <= running:
-                found.append(intent)
-            running |= intent.paths
-    newer: set[str] = set()
-    for intent in reversed(known):
-        if intent in found:
-            continue
-        plain = not intent.keep or intent.progress is Progress.REVERTED
-        if plain and intent.paths <= newer:
-            found.append(intent)
-        newer |= intent.paths
-    return found
