@@ -1,4 +1,4 @@
-"""How translated Go templates become Python: pyconfd's generator, with direct calls. Pure."""
+"""How translated Go templates become Python: pyconfd's generator, with less to decide. Pure."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ HELPERS = (
     "go_nothing",
     "go_pair",
     "go_pairs",
+    "go_part",
     "go_settled",
     "go_string",
     "go_strings",
@@ -31,25 +32,68 @@ _PAIR_FIELDS = {"Key": 0, "Value": 1}
 
 class GoCodeGenerator(CodeGenerator):
     """
-    As for Jinja2's templates, but functions are called at once, without asking the context what
-    they are, and a member is Go's and not an attribute.
+    Variables of Go templates are locals that the translator has named, so Jinja2's scopes are not
+    needed: loops are plain loops, templates that are defined are plain functions. What is called
+    is looked up once, at the beginning, where constants are made too.
     """
+
+    def visit_Template(self, node: nodes.Template, frame: Any = None) -> None:  # noqa: N802
+        """The module of a template."""
+        texts = (one.value for one in node.find_all(nodes.Const) if isinstance(one.value, str))
+        self._constants = {text: f"go_k{at}" for at, text in enumerate(dict.fromkeys(texts))}
+        self._macros = {macro.name for macro in node.find_all(nodes.Macro)}
+        names = {name.name for name in node.find_all(nodes.Name) if name.ctx == "load"}
+        self._called = sorted(names - self._macros)
+        super().visit_Template(node, frame)
 
     def write_commons(self) -> None:
         """Names that every generated function uses."""
         super().write_commons()
         for name in HELPERS:
             self.writeline(f"{name} = environment.{name}")
+        for name in self._called:
+            self.writeline(f"go_f_{name} = resolve({name!r})")
+        for text, name in self._constants.items():
+            self.writeline(f"{name} = formed({text!r})")
+
+    def visit_Const(self, node: nodes.Const, frame: Any) -> None:  # noqa: N802
+        """A constant; texts were made at the beginning."""
+        if isinstance(node.value, str):
+            self.write(self._constants[node.value])
+        else:
+            super().visit_Const(node, frame)
+
+    def visit_Name(self, node: nodes.Name, frame: Any) -> None:  # noqa: N802, ARG002
+        """A function, or a template that is defined."""
+        self.write(node.name if node.name in self._macros else f"go_f_{node.name}")
+
+    def visit_Macro(self, node: nodes.Macro, frame: Any) -> None:  # noqa: N802
+        """A function of its data that returns its text."""
+        inner = frame.inner()
+        self.writeline(f"def {node.name}({node.args[0].name}):", node)
+        self.indent()
+        self.buffer(inner)
+        self.blockvisit(node.body, inner)
+        self.return_buffer_contents(inner)
+        self.outdent()
+
+    def visit_For(self, node: nodes.For, frame: Any) -> None:  # noqa: N802
+        """A loop; what stands after its end is the translator's affair."""
+        self.writeline("for ", node)
+        self.visit(node.target, frame)
+        self.write(" in ")
+        self.visit(node.iter, frame)
+        self.write(":")
+        self.indent()
+        self.blockvisit(node.body, frame)
+        self.outdent()
 
     def visit_Call(self, node: nodes.Call, frame: Any, forward_caller: bool = False) -> None:  # noqa: N802, ARG002
         """A function or a helper, which are always there; go_let sets a local inside of one."""
         if isinstance(node.node, nodes.InternalName) and node.node.name == "go_let":
             self._let(node, frame)
             return
-        if isinstance(node.node, nodes.Name):
-            self.write(frame.symbols.ref(node.node.name))
-        else:
-            self.visit(node.node, frame)
+        self.visit(node.node, frame)
         self.write("(")
         for arg in node.args:
             self.visit(arg, frame)

@@ -20,6 +20,7 @@ from pyconfd.pipeline.render.environment import Environment
 from pyconfd.pipeline.render.functions.store import Pair
 from pyconfd.pipeline.render.gotemplate import arguments, codegen, values
 from pyconfd.pipeline.render.gotemplate.errors import GoFault, GoSyntaxError, Position
+from pyconfd.pipeline.render.gotemplate.functions.printf import part
 from pyconfd.pipeline.render.gotemplate.functions.signatures import SIGNATURES
 from pyconfd.pipeline.render.gotemplate.functions.table import go_functions
 from pyconfd.pipeline.render.gotemplate.language.parser import parse
@@ -38,6 +39,7 @@ SOURCES = JINJA_SOURCES + tuple(
     for name in (
         "codegen",
         "functions/patterns",
+        "functions/printf",
         "functions/signatures",
         "language/constants",
         "language/lexer",
@@ -61,6 +63,7 @@ class GoEnvironment(Environment):
     """
 
     code_generator_class = codegen.GoCodeGenerator
+    joined = staticmethod("".join)
     go_anys = staticmethod(arguments.anys)
     go_boolean = staticmethod(arguments.boolean)
     go_elements = staticmethod(values.elements)
@@ -73,6 +76,7 @@ class GoEnvironment(Environment):
     go_nothing = values.NOTHING
     go_pair = Pair
     go_pairs = staticmethod(arguments.pairs)
+    go_part = staticmethod(part)
     go_settled = staticmethod(values.settled)
     go_string = staticmethod(arguments.string)
     go_strings = staticmethod(arguments.strings)

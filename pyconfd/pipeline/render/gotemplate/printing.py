@@ -85,6 +85,9 @@ def unusual(value: float) -> str:
 
 def shortest(value: float) -> str:
     """%v of a float64: as few digits as tell it from its neighbours."""
+    if 1e-4 <= value < 1e6 or value == 0:  # as Python's repr has it
+        text = repr(value)
+        return text[:-2] if text[-2:] == ".0" else text
     if text := unusual(value):
         return text
     sign, digits, point = digits_of(value)

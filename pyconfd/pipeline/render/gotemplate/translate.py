@@ -18,6 +18,7 @@ from jinja2 import nodes
 from pyconfd.pipeline.render.gotemplate.arguments import GO_NAMES
 from pyconfd.pipeline.render.gotemplate.errors import GoFault, GoSyntaxError
 from pyconfd.pipeline.render.gotemplate.functions.patterns import NoPattern, compiled
+from pyconfd.pipeline.render.gotemplate.functions.printf import simple_format
 from pyconfd.pipeline.render.gotemplate.functions.signatures import Signature
 from pyconfd.pipeline.render.gotemplate.language.lexer import LineIndex
 from pyconfd.pipeline.render.gotemplate.language.syntax import (
@@ -115,10 +116,10 @@ class _Translator:
         """All of it: the macros, then the body."""
         made: list[nodes.Node] = []
         for name, body in self._defined.items():
-            parameter = nodes.Name(DATA, "param", lineno=1)
-            made.append(
-                nodes.Macro(self._macros[name], [parameter], [], self._with_data(body), lineno=1)
-            )
+            parameter = nodes.Name("fi_v0", "param", lineno=1)
+            macro = self._macros[name]
+            made.append(nodes.Macro(macro, [parameter], [], self._with_data(body), lineno=1))
+        made.append(self._assign(_local("fi_v0"), nodes.Name(DATA, "load", lineno=1)))
         made += self._with_data(self._tree.body)
         return nodes.Template(made, lineno=1)
 
@@ -126,8 +127,7 @@ class _Translator:
         self._line = 1
         self._dot = _local("fi_v0")
         self._loops = []
-        data = nodes.Name(DATA, "load", lineno=1)
-        return [self._assign(_local("fi_v0"), data), *self._body(body)]
+        return self._body(body)
 
     # Small parts
 
@@ -408,6 +408,10 @@ class _Translator:
         if count < fixed or (count > fixed and not signature.more):
             least = "at least " if signature.more else ""
             return self._fails(f"wrong number of args for {name}: want {least}{fixed} got {count}")
+        if name == "printf" and final is None and isinstance(args[0], Text):
+            parts = simple_format(args[0].value)
+            if parts is not None and sum(verb != "" for _, verb in parts) == len(args) - 1:
+                return self._printf(parts, args[1:])
         types = [*signature.takes, *[signature.more] * (count - fixed)]
         given = [self._argument(arg, kind) for arg, kind in zip(args, types, strict=False)]
         if final is not None:
@@ -422,6 +426,15 @@ class _Translator:
         function = nodes.Name(name, "load", lineno=self._line)
         call = nodes.Call(function, given, [], None, None, lineno=self._line)
         return _Value(call, signature.gives)
+
+    def _printf(self, parts: tuple[tuple[str, str], ...], args: list[Operand]) -> _Value:
+        """A constant format with bare %s, %v and %d: its parts joined, without a call of printf."""
+        values = iter([self._argument(arg, "any") for arg in args])
+        made = [
+            self._helper("go_part", next(values), self._const(verb)) if verb else self._const(text)
+            for text, verb in parts
+        ]
+        return _Value(nodes.Concat(made, lineno=self._line), "string")
 
     def _carry_over(self, name: str, args: list[Operand]) -> None:
         """Refuse what Go can do and Python cannot, where it stands in the template."""
@@ -440,11 +453,12 @@ class _Translator:
 
     def _joined(self, name: str, given: list[nodes.Expr]) -> nodes.Expr:
         """Python's operators give the same one of their operands as Go's functions."""
+        if len(given) == 1:
+            return given[0]
         join = nodes.And if name == "and" else nodes.Or
-        node = given[-1]
-        for one in reversed(given[:-1]):
-            node = join(one, node, lineno=self._line)
-        return node
+        half = len(given) // 2  # not deeper than needed: Python nests no more than 200 parentheses
+        left, right = self._joined(name, given[:half]), self._joined(name, given[half:])
+        return join(left, right, lineno=self._line)
 
     def _joined_after(self, name: str, given: list[nodes.Expr]) -> _Value:
         """The last operand comes out of a pipeline, so it is evaluated before the others."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pyconfd.pipeline.render.functions.host import SrvTarget
 from pyconfd.pipeline.render.functions.store import Pair
 from pyconfd.pipeline.render.gotemplate.errors import GoFault
 from pyconfd.pipeline.render.gotemplate.printing import digits_of, plain, unusual
 from pyconfd.pipeline.render.gotemplate.values import NOTHING, Anys, NilMap, go_type
+
+if TYPE_CHECKING:
+    from json import JSONDecoder
 
 _REPLACEMENT = "\ufffd"
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
@@ -24,18 +29,25 @@ _SURROGATES = re.compile(
 
 def decoded(text: str) -> Any:
     """Any JSON value; every number is a float. Raises GoFault, which never holds the text."""
-    import json
-
-    text = _NO_UTF8.sub(_REPLACEMENT, text)
+    if not text.isascii():
+        text = _NO_UTF8.sub(_REPLACEMENT, text)
     if "\\u" in text:
         text = _SURROGATES.sub(lambda found: r"\ufffd" if found[1] else found[0], text)
     number = _number if _LARGE.search(text) else float
     try:
-        return json.loads(text, parse_int=number, parse_float=number, parse_constant=_no_constant)
+        return _decoder(number).decode(text)
     except RecursionError:
         raise GoFault("not JSON: nested too deeply") from None
     except ValueError as error:
         raise GoFault(f"not JSON: {error}") from error
+
+
+@lru_cache(maxsize=2)
+def _decoder(number: Callable[[str], float]) -> JSONDecoder:
+    """Kept, because making one costs more than most texts."""
+    from json import JSONDecoder
+
+    return JSONDecoder(parse_int=number, parse_float=number, parse_constant=_no_constant)
 
 
 def _number(digits: str) -> float:

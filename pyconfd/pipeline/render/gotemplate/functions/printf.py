@@ -35,15 +35,15 @@ def sprintf_parts(
     literal: Callable[[str], str],
 ) -> list[Any]:
     """The parts of the text, in order; `literal` marks those that the format itself holds."""
-    simple = _simple(str(format))
+    simple = simple_format(str(format))
     if simple is not None and sum(verb != "" for _, verb in simple) == len(args):
         values = iter(args)
-        return [_part(next(values), verb) if verb else literal(text) for text, verb in simple]
+        return [part(next(values), verb) if verb else literal(text) for text, verb in simple]
     return _Format(str(format), args, literal).parts()
 
 
 @lru_cache(maxsize=1024)
-def _simple(format: str) -> tuple[tuple[str, str], ...] | None:  # noqa: A002
+def simple_format(format: str) -> tuple[tuple[str, str], ...] | None:  # noqa: A002
     """Text or verb, where all verbs are bare %s, %v and %d; None where they are not."""
     made: list[tuple[str, str]] = []
     for match in _SIMPLE.finditer(format):
@@ -54,7 +54,8 @@ def _simple(format: str) -> tuple[tuple[str, str], ...] | None:  # noqa: A002
     return tuple(made)
 
 
-def _part(value: Any, verb: str) -> Any:
+def part(value: Any, verb: str) -> Any:
+    """A value as a bare verb prints it."""
     if verb != "d" and isinstance(value, str):
         return value
     return _Layout().argument(value, verb)

@@ -53,7 +53,7 @@ class GoStore:
         """The value; the default when the key does not exist. Raises NoSuchKey."""
         item = self._view.get(key)
         if item is not None:
-            value = item.value.decode("utf-8", "surrogateescape")
+            value = _decoded(item.value)
             return key_text(value, item.key) if self._traced else value
         if not default:
             raise self._plain.missing(key)
@@ -67,10 +67,7 @@ class GoStore:
 
     def _pairs(self, items: list[KeyValue]) -> list[Pair]:
         cut, make = self._view.cut, tuple.__new__
-        pairs = [
-            make(Pair, (item.key[cut:] or "/", item.value.decode("utf-8", "surrogateescape")))
-            for item in items
-        ]
+        pairs = [make(Pair, (item.key[cut:] or "/", _decoded(item.value))) for item in items]
         if not self._traced:
             return pairs
         return [
@@ -123,3 +120,10 @@ class GoStore:
             return Strings(names)
         folder = self._view.absolute(place)
         return Strings([name_text(name, join_paths(folder, name)) for name in names])
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("utf-8", "surrogateescape")

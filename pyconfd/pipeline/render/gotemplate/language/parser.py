@@ -38,6 +38,9 @@ from pyconfd.pipeline.render.gotemplate.language.syntax import (
 MOST_BLOCKS = 40
 MOST_LOOPS = 18
 MOST_PARENTHESES = 30
+#: More of them are no template but a mistake, and compiling them would hold up everything else.
+MOST_ACTIONS = 20_000
+MOST_OPERANDS = 250
 
 _STARTS_OPERAND = frozenset(
     {
@@ -97,6 +100,7 @@ class _Parser:
         self._slots = 0
         self._assigned: set[int] = set()
         self._parentheses = 0
+        self._actions = 0
 
     def tree(self) -> Tree:
         """The whole file."""
@@ -190,6 +194,7 @@ class _Parser:
             return Literal(token.at, token.text)
         if token.kind is not Kind.LEFT:
             self._unexpected(token, "input")
+        self._count(token)
         word = self._peek_word()
         if word.kind is not Kind.KEYWORD:
             return Action(token.at, self._pipeline("command", Kind.RIGHT))
@@ -209,6 +214,11 @@ class _Parser:
             case _:
                 self._unexpected(word, "command")
         return word
+
+    def _count(self, action: Token) -> None:
+        self._actions += 1
+        if self._actions > MOST_ACTIONS:
+            self._fail(action, f"the template has more than {MOST_ACTIONS} actions")
 
     def _jump(self, word: Token) -> Jump:
         self._expect_end_of(f"{{{{{word.text}}}}}")
@@ -351,6 +361,8 @@ class _Parser:
             token = self._peek_word()
             if token.kind in _STARTS_OPERAND:
                 args.append(self._operand())
+                if len(args) > MOST_OPERANDS:
+                    self._fail(token, f"a command has more than {MOST_OPERANDS} operands")
             token = self._peek()
             if token.kind is Kind.SPACE:
                 continue
@@ -366,6 +378,8 @@ class _Parser:
         fields: list[str] = []
         while self._peek().kind is Kind.FIELD:
             fields.append(self._next().text[1:])
+            if len(fields) > MOST_PARENTHESES:
+                self._fail(token, f"a value has more than {MOST_PARENTHESES} fields in a row")
         if not fields:
             return term
         if not isinstance(term, (Chain, Variable, Identifier, Pipeline)):
