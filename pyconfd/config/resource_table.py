@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,6 +39,7 @@ KEYS = (
 ENGINES = ("go", "jinja2")
 
 _HOLD_MAX_S = 10.0
+_PATTERN = re.compile(r"[*?]|\[[^\]]*\]")
 
 
 class Defaults(Protocol):
@@ -129,7 +131,18 @@ def _keys(table: Table) -> tuple[str, ...]:
     keys = table.texts("keys")
     if "" in keys:
         table.fault("keys", "keys holds an empty path", 'write "/" for the whole store')
+    for key in keys:
+        if _PATTERN.search(key):
+            what = f"keys holds a pattern: {key}; a path stands for all that is below it"
+            table.fault("keys", what, f'write "{_above_pattern(key)}"')
     return tuple(dict.fromkeys(key_path(key) for key in keys))
+
+
+def _above_pattern(key: str) -> str:
+    """The path above the first name with a special character."""
+    names = key_path(key).split("/")
+    first = next(at for at, name in enumerate(names) if _PATTERN.search(name))
+    return "/".join(names[:first]) or "/"
 
 
 def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:

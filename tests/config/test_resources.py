@@ -428,3 +428,12 @@ def test_only_the_named_resources_are_done(confdir: Path, write: Write) -> None:
         "--resource: no resource is called x",
     ]
     assert len(faults(confdir, "--resource", "broken")) == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "instead"), [("/svc/*", "/svc"), ("/a/?b/c", "/a"), ("/*", "/"), ("/x/[ab]", "/x")]
+)
+def test_a_pattern_in_keys_is_a_fault(confdir: Path, write: Write, key: str, instead: str) -> None:
+    """confd takes it for a name, and the file is empty."""
+    write(f'[template]\nsrc = "a.j2"\ndest = "/tmp/t"\nkeys = ["{key}"]\n')
+    assert f'write "{instead}"' in faults(confdir)[0]

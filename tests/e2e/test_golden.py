@@ -31,6 +31,8 @@ OTHERWISE: dict[str, tuple[int, dict[str, Any]]] = {
     # The global prefix and the resource's combine, as in confd's active fork: "replaces" makes a
     # resource read another service's keys. So the key is looked for below /stage/prod.
     "14-prefix-flag-beats-toml": (1, {}),
+    # Asking for keys that the resource does not name is a fault; confd takes them for absent.
+    "16-single-leaf-key": (1, {}),
     # --noop writes nothing at all; what would be staged is shown by --diff.
     "20-keep-stage-file-noop": (0, {}),
 }
@@ -40,6 +42,7 @@ FAILURES = {
     "08-check-cmd-fails": ("bad thing", "exit_status=3", "case.out"),
     "09-reload-cmd-fails": ("oops", "exit status 4"),
     "14-prefix-flag-beats-toml": ("/stage/prod/app/x",),
+    "16-single-leaf-key": ("do not cover /app/y", "case.j2:1"),
     "21-template-syntax-error": ("case.j2:1",),
     "22-unknown-function": ("nosuch", "case.j2:1"),
     "23-dest-directory-missing": ("out/none", "make_dirs"),

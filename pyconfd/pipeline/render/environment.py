@@ -18,8 +18,11 @@ from jinja2 import nodes
 
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import CodeGenerator
+from pyconfd.pipeline.render.function_errors import NotCovered
 from pyconfd.pipeline.render.function_table import FILTERS, as_text, functions
+from pyconfd.pipeline.render.functions.store import READERS
 from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
+from pyconfd.pipeline.render.key_glob import literal_part
 from pyconfd.pipeline.render.node_facts import unknown_fact
 from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFiles
 
@@ -199,6 +202,21 @@ class Environment(jinja2.Environment):
         defined = {found for tree in trees.values() for found in _defined(tree)}
         for name, tree in trees.items():
             self._check_names(tree, name, defined)
+
+    def check_reads(self, name: str, view: View) -> None:
+        """Look for literal paths that the resource's keys do not cover, in its own template."""
+        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - says so to the type checker
+        tree = self.parse(self.loader.files.source(name), name)
+        for call in tree.find_all(nodes.Call):
+            path = call.args[0] if call.args else None
+            if (
+                isinstance(call.node, nodes.Name)
+                and call.node.name in READERS
+                and isinstance(path, nodes.Const)
+                and isinstance(path.value, str)
+                and not view.covers(literal_part(path.value))
+            ):
+                raise jinja2.TemplateSyntaxError(str(NotCovered(path.value)), call.lineno, name)
 
     def _check_names(self, tree: nodes.Template, name: str, defined: set[str]) -> None:
         """What Jinja2 itself only tells when the line is reached."""

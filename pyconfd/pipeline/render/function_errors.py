@@ -19,6 +19,22 @@ class NoSuchKey(FunctionFault):
         self.hint = hint
 
 
+class NotCovered(FunctionFault):
+    """
+    A template asks for keys that its resource does not declare, so no answer would be true.
+
+    path: as the template knows it.
+    """
+
+    def __init__(self, path: str) -> None:
+        if path.startswith("/"):
+            what, self.hint = f"the keys of this resource do not cover {path}", "add it to keys"
+        else:
+            what, self.hint = f"{path!r} is no key path", 'keys start with "/"'
+        super().__init__(what)
+        self.path = path
+
+
 class NotText(FunctionFault):
     """The value of `key` is not UTF-8; only raised when it is read."""
 

@@ -65,6 +65,14 @@ def key_pattern(text: str) -> KeyPattern | None:
     return KeyPattern(tuple(map(str, places[:at])), tuple(places[at:]), whole, False)
 
 
+def literal_part(text: str) -> str:
+    """The folder below which all keys are that a pattern can match; the key if it is not one."""
+    first = _SPECIAL.search(text)
+    if first is None or not text.startswith(_SLASH):
+        return text
+    return text[: text.rfind(_SLASH, 0, first.start())] or _SLASH
+
+
 def _crossing(text: str, whole: re.Pattern[str]) -> KeyPattern:
     first = _SPECIAL.search(text)
     before = text[: first.start()] if first else text

@@ -172,6 +172,7 @@ class Renderer:
             environment = self._bound(resource, view)
             known = environment.globals
             environment.check(resource.src)
+            environment.check_reads(resource.src, view)
         except TEMPLATE_ERRORS as error:
             raise fault_of(error, resource, known) from error
 

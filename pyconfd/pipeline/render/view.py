@@ -81,6 +81,10 @@ class View:
         """Whether the resource may read this key, be it there or not."""
         return key.startswith(self._below) or key in self._paths
 
+    def covers(self, path: str) -> bool:
+        """Whether the resource may read something at or below this path, or on the way to it."""
+        return path.startswith("/") and _scope_at(self._scope, _steps(key_path(path))) != {}
+
     def get(self, key: str) -> KeyValue | None:
         """
         The key of exactly this spelling, None when it does not exist or may not be read.

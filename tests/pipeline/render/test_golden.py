@@ -30,6 +30,9 @@ FAILS = {
     # On purpose not as the classic confd, whose global prefix replaces the resource's: prefixes
     # combine, as in its active fork, so the key is looked for below both.
     "14-prefix-flag-beats-toml": (MissingKey, 1, "/stage/prod/app/x"),
+    # On purpose not as confd, which answers for keys that the resource does not name as if they
+    # did not exist: a file that is empty for that reason went live without a word.
+    "16-single-leaf-key": (TemplateFault, 1, "the keys of this resource do not cover /app/y"),
 }
 # The destination's folder is missing: that is the affair of staging, the bytes are the template's.
 TEXT = {"23-dest-directory-missing": b"x\n"}

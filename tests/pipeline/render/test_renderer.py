@@ -333,7 +333,7 @@ def compiled(templates: Templates) -> Compile:
 
 def test_compiling_needs_no_keys(compiled: Compile) -> None:
     """What would be a missing key is fine."""
-    assert compiled(t="{{ getv('/nope') }}{% macro m() %}{{ caller() }}{% endmacro %}") is None
+    assert compiled(t="{{ getv('/app/nope') }}{% macro m() %}{{ caller() }}{% endmacro %}") is None
 
 
 @pytest.mark.parametrize(
@@ -356,9 +356,39 @@ def test_compiling_finds_faults_of_all_templates(
     assert fault.where == place
 
 
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [
+        ("exists('/svc/a')", "/svc/a"),
+        ("getv('/svc/a', 'x')", "/svc/a"),
+        ("gets('/svc/*')", "/svc/*"),
+        ("getvs('/svc/*/a')", "/svc/*/a"),
+        ("ls('/svc')", "/svc"),
+        ("lsdir('/svc')", "/svc"),
+        ("gets('app/*')", "app/*"),
+        ("getv('app/x', 'y')", "app/x"),
+    ],
+)
+def test_asking_for_keys_that_are_not_declared_is_a_fault(
+    templates: Templates, compiled: Compile, ask: str, path: str
+) -> None:
+    """Not an empty answer, and a fault of check where the path is literal."""
+    found = compiled(t="{{ " + ask + " }}")
+    assert found is not None
+    assert path in found.what
+    computed = ask.replace(f"'{path}'", "path")
+    fault = templates.fault(t="{% set path = '" + path + "' %}{{ " + computed + " }}")
+    assert path in str(fault)
+
+
+def test_what_lies_above_the_declared_keys_may_be_listed(compiled: Compile) -> None:
+    """It leads to them."""
+    assert compiled(t="{{ ls('/') }}{{ gets('/*/x') }}{{ gets('/app/*') }}") is None
+
+
 def test_compiling_lets_be_what_only_a_render_can_tell(compiled: Compile) -> None:
     """Computed names, files that may be missing, files that include each other."""
-    assert compiled(t="{% include getv('/x') %}{% include 'no.j2' ignore missing %}") is None
+    assert compiled(t="{% include getv('/app/x') %}{% include 'no.j2' ignore missing %}") is None
     assert compiled(t="{% include 'u.j2' %}", u="{% include 't.j2' %}") is None
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pyconfd.model.keys import KeyValue
-from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotText
-from pyconfd.pipeline.render.key_glob import BadPattern
+from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotCovered, NotText
+from pyconfd.pipeline.render.key_glob import BadPattern, literal_part
 from pyconfd.pipeline.render.view import View
 
 
@@ -22,19 +22,30 @@ class Pair(NamedTuple):
     value: str
 
 
+#: The functions whose first argument is a path or a pattern of keys.
+READERS = frozenset(("exists", "get", "gets", "getv", "getvs", "ls", "lsdir"))
+
 Make = Callable[[list[KeyValue]], list[Pair]]
 #: Pairs for the items that a pattern matches, made by the last argument where they are new.
 CachedPairs = Callable[[str, list[KeyValue], Make], list[Pair]]
 
 
 class StoreFunctions:
-    """The functions, bound to what one resource sees."""
+    """
+    The functions, bound to what one resource sees.
 
-    __slots__ = ("_cached", "_view")
+    lenient: keys that the resource does not declare are as if they did not exist, as in confd;
+        else asking for them is a fault.
+    """
 
-    def __init__(self, view: View, cached: CachedPairs | None = None) -> None:
+    __slots__ = ("_cached", "_lenient", "_view")
+
+    def __init__(
+        self, view: View, cached: CachedPairs | None = None, *, lenient: bool = False
+    ) -> None:
         self._view = view
         self._cached = cached
+        self._lenient = lenient
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Name -> function."""
@@ -50,7 +61,10 @@ class StoreFunctions:
 
     def exists(self, key: str) -> bool:
         """Whether a key of exactly this name exists; false for a folder."""
-        return self._view.get(key) is not None
+        if self._view.get(key) is not None:
+            return True
+        self._check_covered(key, self._view.allows(key))
+        return False
 
     def get(self, key: str) -> Pair:
         """The pair of this key. Raises NoSuchKey."""
@@ -66,6 +80,7 @@ class StoreFunctions:
             return _text(item)
         if not default:
             raise self.missing(key)
+        self._check_covered(key, self._view.allows(key))
         return default[0]
 
     def gets(self, pattern: str) -> list[Pair]:
@@ -89,17 +104,32 @@ class StoreFunctions:
 
     def ls(self, path: str = "/") -> list[str]:
         """Names directly below `path`, keys and folders, sorted."""
-        return self._view.names(path)
+        return self._names_below(path, folders=False)
 
     def lsdir(self, path: str = "/") -> list[str]:
         """Names directly below `path` that have something below them, sorted."""
-        return self._view.names(path, folders=True)
+        return self._names_below(path, folders=True)
+
+    def _names_below(self, path: str, *, folders: bool) -> list[str]:
+        found = self._view.names(path, folders=folders)
+        if not found:
+            self._check_covered(path, self._view.covers("/" + path.lstrip("/")))
+        return found
 
     def matching(self, pattern: str) -> list[KeyValue]:
+        """The keys that match. Raises FunctionFault."""
         try:
-            return self._view.matching(pattern)
+            found = self._view.matching(pattern)
         except BadPattern as error:
             raise FunctionFault(str(error)) from error
+        if not found:
+            self._check_covered(pattern, self._view.covers(literal_part(pattern)))
+        return found
+
+    def _check_covered(self, path: str, covered: bool) -> None:
+        """Asked only where nothing was found: what was found is covered."""
+        if not covered and not self._lenient:
+            raise NotCovered(path)
 
     def missing(self, key: str) -> NoSuchKey:
         """Says the key as the store has it, and whether it could have been read at all."""

@@ -28,7 +28,7 @@ class GoStore:
         self._cached = cached
         self._traced = traced
         self._nil_when_empty = nil_when_empty
-        self._plain = StoreFunctions(view, cached)
+        self._plain = StoreFunctions(view, cached, lenient=True)
 
     def table(self) -> dict[str, Callable[..., Any]]:
         """Name -> function."""
