@@ -10,12 +10,13 @@ import sys
 from dataclasses import asdict
 
 from bench import startup, table
+from bench.go_rows import GO_SCENARIOS
 from bench.scenarios import SCENARIOS, Bench, Figure
 from bench.store import fill, private_etcd
 from bench.store_rows import STORE_SCENARIOS
 from bench.subjects import Subject, peer
 
-ALL = SCENARIOS | STORE_SCENARIOS
+ALL = SCENARIOS | STORE_SCENARIOS | GO_SCENARIOS
 
 
 def main() -> int:

@@ -248,19 +248,14 @@ class _Translator:
         self._dot = dot
         made.append(node)
         other = branch.other
-        while other and self._continues_chain(branch, other[0]) and isinstance(other[0], Branch):
-            self._at(other[0].at)
+        while branch.kind == "if" and (following := _only_if(other)):
+            self._at(following.at)
             line = self._line
-            test = self._pipeline(other[0].pipe).node
-            node.elif_.append(nodes.If(test, self._body(other[0].body), [], [], lineno=line))
-            other = other[0].other
+            test = self._pipeline(following.pipe).node
+            node.elif_.append(nodes.If(test, self._body(following.body), [], [], lineno=line))
+            other = following.other
         node.else_ = self._body(other or ())
         return made
-
-    def _continues_chain(self, branch: Branch, other: Statement) -> bool:
-        if not isinstance(other, Branch):
-            return False
-        return branch.kind == other.kind == "if" and not other.pipe.declared
 
     def _test(self, branch: Branch, made: list[nodes.Node]) -> nodes.Expr:
         """The test of a branch; what it declares and the dot of `with` are set before."""
@@ -515,6 +510,13 @@ def _shown(operand: Operand) -> str:
         case Nil():
             return "nil"
     return "(...)"
+
+
+def _only_if(body: Body | None) -> Branch | None:
+    """The `if` that an else consists of; None when there is more in it, or it declares."""
+    if body is None or len(body) != 1 or not isinstance(body[0], Branch):
+        return None
+    return body[0] if body[0].kind == "if" and not body[0].pipe.declared else None
 
 
 def _calls(tree: Tree, name: str) -> bool:
