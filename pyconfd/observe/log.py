@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
+
+from pyconfd.observe.log_stream import LogStream, to_journal
 
 #: confd's level names and the standard library's numbers.
 LEVELS = {
@@ -24,6 +27,8 @@ LEVELS = {
     "panic": logging.CRITICAL,
 }
 _NAMES = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "FATAL"}
+#: syslog(3).
+_PRIORITIES = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
 _COLOURS = {10: "2", 20: "", 30: "33", 40: "31", 50: "31;1"}
 
 LOG = logging.getLogger("pyconfd")
@@ -69,10 +74,15 @@ def configure(
 
     level: a key of LEVELS. style: "text" or "json". stamped: whether text lines begin with the
     time and show durations; a one-shot run leaves both out so that the same input gives the same
-    output.
+    output. Where systemd's journal reads the stream, it gets the priority of each line, and no
+    time, because it has its own.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Json() if style == "json" else _Text(stamped, colour))
+    stream = stream or sys.stderr
+    journal = to_journal(stream, os.environ)
+    handler = LogStream(stream)
+    text = _Text(stamped, colour=colour, timed=stamped and not journal)
+    formatter = _Json() if style == "json" else text
+    handler.setFormatter(_Journal(formatter) if journal else formatter)
     LOG.handlers[:] = [handler]
     LOG.setLevel(LEVELS[level])
     LOG.propagate = False
@@ -92,16 +102,17 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 class _Text(logging.Formatter):
     """`time LEVEL sentence name=value ...`; further lines of a sentence are indented."""
 
-    def __init__(self, stamped: bool, colour: bool) -> None:
+    def __init__(self, stamped: bool, *, colour: bool, timed: bool) -> None:
         super().__init__()
         self._stamped = stamped
         self._colour = colour
+        self._timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
         name = f"{_NAMES.get(record.levelno, record.levelname):5}"
         code = _COLOURS.get(record.levelno, "") if self._colour else ""
         head = f"\x1b[{code}m{name}\x1b[0m" if code else name
-        if self._stamped:
+        if self._timed:
             head = f"{_stamp(record)} {head}"
         first, *rest = record.getMessage().split("\n")
         tail = "".join(
@@ -113,6 +124,18 @@ class _Text(logging.Formatter):
         if record.exc_info:
             lines.append(self.formatException(record.exc_info))
         return "\n".join(lines)
+
+
+class _Journal(logging.Formatter):
+    """Each line with its priority before it, as journald takes it off a stream (sd-daemon(3))."""
+
+    def __init__(self, plain: logging.Formatter) -> None:
+        super().__init__()
+        self._plain = plain
+
+    def format(self, record: logging.LogRecord) -> str:
+        mark = f"<{_PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(mark + line for line in self._plain.format(record).split("\n"))
 
 
 class _Json(logging.Formatter):
