@@ -95,7 +95,10 @@ def _refuse_words(arguments: Arguments) -> None:
     """A word that is no option is a command in the wrong place, or one that does not exist."""
     from pyconfd.config.options import did_you_mean
 
-    for word in [*arguments.words, *(arguments.rest or ())]:
+    if arguments.rest == []:
+        what, hint = "names no command", "pyconfd --watch -- COMMAND ..."
+        arguments.faults.append(SettingsError(what, where="--", hint=hint))
+    for word in arguments.words:
         if word in COMMANDS:
             what, hint = "the command comes first", f"pyconfd {word} ..."
         else:

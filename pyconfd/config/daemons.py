@@ -20,7 +20,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "mark": ("process",),
 }
 #: What has to be known of every daemon.
-_ALWAYS = ("program", "instance")
+_ALWAYS = ("program", "instance", "transient")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

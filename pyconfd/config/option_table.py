@@ -65,6 +65,8 @@ OPTIONS = (
     Option("diff", "flag", False, "with --noop: show it as a unified diff", MODE),
     Option("detailed-exitcode", "flag", False, "with --noop: exit 3 if something would change",
            MODE),
+    Option("reload-signal", "text", "", "after --: signal the command on changes, for resources "
+           "without a reload_cmd", MODE, "NAME"),
     Option("sync-only", "flag", False, "write files without check_cmd and reload_cmd", MODE),
     Option("keep-stage-file", "flag", False, "keep the staged files", MODE),
     Option("resource", "text", (), "do only this resource; may be repeated", MODE, "NAME",
@@ -89,6 +91,7 @@ OPTIONS = (
     Option("filter", "text", "*", "for the file backend: the names taken from a folder", SOURCE,
            "PATTERN"),
     *CONNECTION,
+    Option("wait-for-store", "wait", 0.0, "with --onetime: try this long to reach the store", TIME),
     Option("resync", "duration", 60.0, "with --watch: compare live files this often; 0 never",
            TIME),
     Option("check-cmd-timeout", "wait", 30.0, "for a check_cmd that names no other", TIME),

@@ -30,7 +30,8 @@ class Settings(NamedTuple):
     A named tuple, because making a data class of this size costs 2 ms of every start.
 
     prefix: a key path, "/" for none. state_dir, node_name: never empty. password: also when it came
-    from a file. resource: names, empty for all. vars: the table of the config file.
+    from a file. resource: names, empty for all. vars: the table of the config file. command: is
+    started once the files are there; empty for none.
     """
 
     onetime: bool
@@ -74,6 +75,9 @@ class Settings(NamedTuple):
     log_level: str
     log_format: str
     vars: Mapping[str, object]
+    reload_signal: str = ""
+    wait_for_store_s: float = 0.0
+    command: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Without the password: settings end up in logs."""
@@ -159,7 +163,8 @@ def settings_and_faults(
     values["node_name"] = values["node_name"] or os.uname().nodename
     values["prefix"] = key_path(values["prefix"])
     values["state_dir"] = values["state_dir"] or default_state_dir(environ, os.geteuid())
-    return Settings(**values), faults
+    command = tuple(arguments.rest or ())
+    return Settings(**values, command=command), faults
 
 
 def default_state_dir(environ: Mapping[str, str], uid: int) -> str:

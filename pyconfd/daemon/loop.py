@@ -25,6 +25,7 @@ from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.lanes import Lanes
 from pyconfd.daemon.outage import OutageTracker
 from pyconfd.daemon.status_notifier import StatusNotifier
+from pyconfd.daemon.supervised import PASSED_ON, ChildExited, Supervised
 from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
@@ -51,7 +52,7 @@ class WatchMessage:
     message: SourceMessage
 
 
-Message = WatchMessage | LaneReport | ControlRequest | int
+Message = WatchMessage | LaneReport | ControlRequest | ChildExited | int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class LoopDependencies:
     pending: services with a pending reload of an earlier run.
     orphaned_debts: those of them that conf.d no longer has.
     about: what the status shows of this daemon beside its state.
+    child: the command after `--`, None for none.
     counts: what happens is counted there; None without metrics.
     """
 
@@ -100,6 +102,7 @@ class LoopDependencies:
     orphaned_debts: OrphanedDebts
     about: Mapping[str, Any] = field(default_factory=dict)
     counts: Counters | None = None
+    child: Supervised | None = None
 
 
 class Loop:
@@ -108,6 +111,7 @@ class Loop:
     def __init__(self, deps: LoopDependencies) -> None:
         self._deps = deps
         self._tools = deps.tools
+        self._child = deps.child
         self._store = Store()
         self._index = ReadIndex()
         self._fleet = Fleet()
@@ -129,19 +133,32 @@ class Loop:
         """Whether a stop has been asked for."""
         return self._stopping_s is not None
 
-    def run(self) -> None:
-        """Follow the store until a signal to stop; then end what runs, within its bound."""
+    def run(self) -> int:
+        """
+        Follow the store until a signal to stop, or until the supervised command ends; then end what
+        runs, within its bound. Returns the exit status.
+        """
         self._adopt(self._deps.active_config.resources)
         for service in self._deps.pending:
             if self._fleet.pending(service, time.monotonic()):
                 log.warn("a reload is pending from an earlier run", service=service)
         try:
-            while not (self.stopping and not self._fleet.running and not self._last_jobs()):
+            while not (self.stopping and not self._fleet.running and not self._last_jobs()) or (
+                self._child and self._child.runs
+            ):
                 for message in self._wait():
                     self._take(message)
                 self._act()
         finally:
             self._end()
+        return (self._child.status if self._child else None) or 0
+
+    def _child_exited(self, message: ChildExited) -> None:
+        """The daemon ends with its command."""
+        assert self._child is not None  # noqa: S101 - for the type checker: it sent the message
+        self._child.ended(message)
+        if not self.stopping:
+            self._stop()
 
     def _wait(self) -> list[Message]:
         """Everything on the inbox, waiting for the first until the next deadline."""
@@ -180,6 +197,8 @@ class Loop:
                 self._finish(message)
             case ControlRequest():
                 self._answer(message)
+            case ChildExited():
+                self._child_exited(message)
             case int():
                 self._signalled(message)
 
@@ -236,6 +255,8 @@ class Loop:
         report.lane(message)
         if not self._unready and self._listed:
             self._deps.notify.ready()
+            if self._child and not self.stopping:
+                self._child.start(self._resources.values())
             if self._tools.guards.unwritten:
                 self._keep()
 
@@ -267,6 +288,8 @@ class Loop:
         if self._stopping_s is not None and now >= self._stopping_s:
             log.warn("a command did not end in time and is ended now")
             self._deps.commands.stop(0.0)
+            if self._child:
+                self._child.stop(0.0)
             self._stopping_s = now + 1.0
         self._hand_out(now)
         if not self.stopping:
@@ -347,13 +370,21 @@ class Loop:
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP:
             self._reload()
+            return
+        if self._child:
+            self._child.send(number)
+        if number in PASSED_ON:
+            log.debug("signal", signal=signal.Signals(number).name)
         elif self.stopping:
             log.warn("asked to stop again; running commands are ended now")
             self._deps.commands.stop(0.0)
         else:
             log.info("stopping", signal=signal.Signals(number).name)
-            self._deps.notify.stopping()
-            self._stopping_s = time.monotonic() + self._deps.pace.shutdown_s
+            self._stop()
+
+    def _stop(self) -> None:
+        self._deps.notify.stopping()
+        self._stopping_s = time.monotonic() + self._deps.pace.shutdown_s
 
     def _reload(self) -> None:
         """SIGHUP: take the new conf.d and templates if all of it is right, else keep the old."""
@@ -419,6 +450,8 @@ class Loop:
         """Stop what was started, in reverse order."""
         if self._watch:
             self._watch.stop()
+        if self._child:
+            self._child.stop(self._deps.pace.shutdown_s)
         self._deps.commands.stop(0.0)
         self._deps.lanes.stop()
         self._deps.source.close()

@@ -8,28 +8,43 @@ configuration, nothing was done (cli/main.py turns ConfigError into it); 3 `--no
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.service_pass import apply_groups, surviving_pass
+from pyconfd.backends.base import Source
 from pyconfd.config.settings import Settings
 from pyconfd.daemon import wiring
 from pyconfd.daemon.one_shot_signals import Interrupt
-from pyconfd.errors import ConfigError, SourceError, StateError
-from pyconfd.model.keys import covering
+from pyconfd.errors import (
+    ConfigError,
+    SettingsError,
+    SourceError,
+    SourceUnavailable,
+    StateError,
+)
+from pyconfd.model.keys import Listed, covering
 from pyconfd.model.resources import ResourceSet
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
 from pyconfd.observe import log, report
 from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.reconcile.fleet import Fleet
+from pyconfd.system.child import CannotStart
 from pyconfd.system.proc import Commands
+
+#: Between two tries to reach a store that is waited for.
+_STORE_PAUSE_S = 0.5
 
 DONE, FAILED, WRONG_USAGE, WOULD_CHANGE = 0, 1, 2, 3
 
 
 def run(settings: Settings) -> int:
     """Do what the settings ask for; the exit status. May raise ConfigError for status 2."""
+    _check_command(settings)
     wiring.configure_log(settings)
     try:
         found = wiring.load(settings)
@@ -44,6 +59,19 @@ def run(settings: Settings) -> int:
     if settings.onetime or settings.noop:
         return once(settings, found)
     return follow(settings, found)
+
+
+def _check_command(settings: Settings) -> None:
+    """Raises SettingsError for what does not go with a command after `--`, or without one."""
+    name = settings.reload_signal
+    if settings.command and settings.one_shot:
+        what = "a command is run with --watch only; a one-shot run ends before it"
+        raise SettingsError(what, where="--", hint="pyconfd --onetime && exec COMMAND ...")
+    if name and not settings.command:
+        raise SettingsError("is of use with a command after -- only", where="--reload-signal")
+    if name and not hasattr(signal, f"SIG{name.upper().removeprefix('SIG')}"):
+        what = f"unknown signal {name!r}"
+        raise SettingsError(what, where="--reload-signal", hint="HUP, USR1, USR2 ...")
 
 
 def once(settings: Settings, found: ResourceSet) -> int:
@@ -68,10 +96,26 @@ def read(settings: Settings, found: ResourceSet) -> Snapshot:
     if wanted:
         source = wiring.source(settings)
         try:
-            store.apply(source.list(wanted, timeout_s=settings.timeout_s))
+            store.apply(_listed(settings, source, wanted))
         finally:
             source.close()
     return store.snapshot()
+
+
+def _listed(settings: Settings, source: Source, wanted: Sequence[str]) -> Listed:
+    """A listing; a store that does not answer yet is tried again for as long as is allowed."""
+    deadline = time.monotonic() + settings.wait_for_store_s
+    said = False
+    while True:
+        try:
+            return source.list(wanted, timeout_s=settings.timeout_s)
+        except SourceUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not said:
+                log.warn(f"{error}; waiting up to {settings.wait_for_store_s:g} s for the store")
+                said = True
+            time.sleep(min(_STORE_PAUSE_S, max(0.0, deadline - time.monotonic())))
 
 
 def _apply(
@@ -145,11 +189,19 @@ def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:
 
 
 def follow(settings: Settings, found: ResourceSet) -> int:
-    """Follow the store until a signal to stop."""
+    """
+    Follow the store until a signal to stop; with a command, until it ends: its exit status.
+    """
+    if os.getpid() == 1:
+        from pyconfd.system.child import become_init
+
+        become_init()  # reload commands leave orphans, which process 1 has to reap
     try:
         with wiring.state(settings, found) as state, wiring.daemon(settings, state, found) as loop:
-            loop.run()
+            return loop.run()
+    except CannotStart as error:
+        log.error(str(error))
+        return error.exit_status
     except StateError as error:
         log.error(str(error))
         return FAILED
-    return DONE

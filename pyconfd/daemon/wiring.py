@@ -19,7 +19,7 @@ from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
-from pyconfd.model.resources import ResourceSet, Service
+from pyconfd.model.resources import Command, ResourceSet, Service
 from pyconfd.observe import log
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.journal import Journal
@@ -74,6 +74,8 @@ def configure_log(settings: Settings) -> None:
 def load(settings: Settings) -> ResourceSet:
     """conf.d as it is now; raises ConfigError when there is nothing to do at all."""
     found = load_resources(settings.confdir, settings)
+    if settings.reload_signal:
+        found = _signalling(found, settings)
     if not settings.sync_only:
         return found
     return replace(
@@ -95,6 +97,20 @@ def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
         often=not settings.one_shot,
         engine=settings.template_engine,
         compat=settings.compat,
+    )
+
+
+def _signalling(found: ResourceSet, settings: Settings) -> ResourceSet:
+    """Resources without a reload command signal the command after `--`."""
+    from pyconfd.daemon.supervised import signal_command
+
+    text = signal_command(settings.reload_signal)
+    service = Service(reload=Command(text, settings.reload_cmd_timeout_s))
+    return replace(
+        found,
+        resources=tuple(
+            one if one.reload else replace(one, service=service) for one in found.resources
+        ),
     )
 
 
@@ -211,9 +227,10 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
     from pyconfd.daemon.control_socket import ControlServer
     from pyconfd.daemon.lanes import Lanes
     from pyconfd.daemon.loop import Loop, LoopDependencies, LoopTimes, Message
+    from pyconfd.daemon.supervised import HARMLESS, PASSED_ON, Supervised
     from pyconfd.status.counters import Counters
     from pyconfd.system.sdnotify import Notifier
-    from pyconfd.system.signals import Signals
+    from pyconfd.system.signals import HANDLED, Signals
 
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
     commands = Commands()
@@ -245,9 +262,15 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
             orphaned_debts=state.orphaned_debts,
             about=_about(settings),
             counts=Counters() if settings.metrics_listen else None,
+            child=Supervised(settings.command, inbox.put) if settings.command else None,
         )
     )
-    with Signals(inbox.put), ControlServer(state.folder, inbox.put), _pages(settings, inbox.put):
+    numbers = (*HANDLED, *PASSED_ON) if settings.command else (*HANDLED, *HARMLESS)
+    with (
+        Signals(inbox.put, numbers),
+        ControlServer(state.folder, inbox.put),
+        _pages(settings, inbox.put),
+    ):
         yield loop
 
 

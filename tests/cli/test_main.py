@@ -70,7 +70,7 @@ def test_no_line_of_the_help_is_too_long(monkeypatch: pytest.MonkeyPatch) -> Non
         (["--intervall", "3"], "--intervall: unknown option (did you mean --interval?)"),
         (["chekc"], "chekc: unknown command (did you mean check?)"),
         (["--watch", "check"], "check: the command comes first (pyconfd check ...)"),
-        (["--", "x"], "x: unknown command (see --help)"),
+        (["--"], "--: names no command (pyconfd --watch -- COMMAND ...)"),
         (["--confdir", "/nowhere"], "/nowhere: does not exist (name the folder that holds conf.d "
          "and templates with --confdir)"),
     ],

@@ -183,7 +183,17 @@ def test_the_data_of_each_daemon_is_whole(name: str) -> None:
     daemon = load_daemon(name)
     file = ROOT / "pyconfd" / "recipes" / "daemons" / f"{name}.toml"
     table = tomllib.loads(file.read_text())
-    common = {"program", "instance", "kind", "at", "timeout", "refusal", "trying", "rewritten"}
+    common = {
+        "program",
+        "instance",
+        "transient",
+        "kind",
+        "at",
+        "timeout",
+        "refusal",
+        "trying",
+        "rewritten",
+    }
     assert set(table) <= common | set(KINDS[daemon.kind])
     assert "text" in re.compile(daemon.refusal.replace("{pid}", "1")).groupindex
     groups = {"number": 1, "failed": 1}

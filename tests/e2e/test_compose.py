@@ -30,6 +30,7 @@ SERVICE = {
     "volumes": list,
     "depends_on": dict,
     "healthcheck": dict,
+    "restart": str,
 }
 HEALTHCHECK = {"test": list, "interval": str, "timeout": str, "retries": int}
 CONDITIONS = {"service_started", "service_healthy", "service_completed_successfully"}
@@ -94,6 +95,17 @@ def test_the_options_of_the_backends_exist() -> None:
 def test_the_image_is_of_this_version() -> None:
     """The tag follows the release."""
     assert SERVICES["balancer"]["image"] == f"pyconfd:{__version__}"
+
+
+def test_every_service_comes_back_and_the_balancer_is_asked() -> None:
+    """pyconfd ends with nginx, so a restart policy is what brings both back."""
+    assert {each.get("restart") for each in SERVICES.values()} == {"unless-stopped"}
+    test = SERVICES["balancer"]["healthcheck"]["test"]
+    assert test[:3] == ["CMD", "pyconfd", "probe"]
+    health = (ROOT / "packaging" / "docker" / "health.conf").read_text()
+    port, path = test[3].removeprefix("http://127.0.0.1:").split("/", 1)
+    assert f"listen 127.0.0.1:{port};" in health
+    assert f"location = /{path} " in health
 
 
 def test_the_image_pins_its_base_and_copies_what_exists() -> None:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return DONE
     declarations = read_declarations(values, arguments)
     if os.getpid() == 1:
-        from pyconfd.registration.agent.child import become_init
+        from pyconfd.system.child import become_init
 
         become_init()  # before any thread
     return _run(values, declarations, arguments, environ)
@@ -103,9 +103,9 @@ def _run(
 
     from pyconfd.observe import log
     from pyconfd.registration.agent.agent import Agent, AgentPlan
-    from pyconfd.registration.agent.child import CannotStart
     from pyconfd.registration.agent.notice_log import NoticeLog
     from pyconfd.registration.registrar.registrar import Registrar
+    from pyconfd.system.child import CannotStart
     from pyconfd.system.proc import Commands
     from pyconfd.system.sdnotify import Notifier
 

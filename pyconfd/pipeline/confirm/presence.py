@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pyconfd.config.daemons import Daemon
 
@@ -32,12 +33,19 @@ def runs(daemon: Daemon, instance: str) -> bool:
     import psutil
 
     names, pattern = daemon.facts["program"], daemon.facts["instance"]
-    for process in psutil.process_iter(["name", "cmdline", "status"]):
+    found: dict[int, dict[str, Any]] = {}
+    for process in psutil.process_iter(["pid", "ppid", "name", "cmdline", "status"]):
         facts = process.info
-        if not re.fullmatch(names, facts["name"] or "") or facts["status"] == psutil.STATUS_ZOMBIE:
+        if re.fullmatch(names, facts["name"] or "") and facts["status"] != psutil.STATUS_ZOMBIE:
+            found[facts["pid"]] = facts
+    for facts in found.values():
+        if facts["ppid"] in found:
+            continue  # a worker: its master is what counts
+        line = " ".join(facts["cmdline"] or ())
+        if re.search(daemon.facts["transient"], line):
             continue
-        found = re.search(pattern, " ".join(facts["cmdline"] or ())) if pattern else None
-        other = found and instance and os.path.realpath(found[1]) != os.path.realpath(instance)
+        named = re.search(pattern, line) if pattern else None
+        other = named and instance and os.path.realpath(named[1]) != os.path.realpath(instance)
         if not other:
             return True
     return False
@@ -52,8 +60,9 @@ def gone(daemon: Daemon, instance: str, answers: Callable[[], bool]) -> bool:
     absent = 0
     while absent < _LOOKS:
         # Once is no proof: a process that changes its title has half of one for a moment.
-        absent = 0 if runs(daemon, instance) else absent + 1
-        if answers() or time.monotonic() >= deadline:
+        running = runs(daemon, instance)
+        absent = 0 if running else absent + 1
+        if answers() or (running and time.monotonic() >= deadline):
             return False
         time.sleep(_PAUSE_S)
     return True

@@ -20,7 +20,6 @@ from queue import Empty, SimpleQueue
 from pyconfd.errors import RegistrationError
 from pyconfd.observe import log
 from pyconfd.registration import address as addresses
-from pyconfd.registration.agent.child import Child
 from pyconfd.registration.declaration import Announcement, Declaration, announce, make_key
 from pyconfd.registration.registrar.notices import (
     MemberChanged,
@@ -30,6 +29,7 @@ from pyconfd.registration.registrar.notices import (
     Tell,
 )
 from pyconfd.registration.registrar.registrar import Registrar
+from pyconfd.system.child import Child
 from pyconfd.system.sdnotify import Notifier
 from pyconfd.system.signals import Signals
 

@@ -211,6 +211,18 @@ def test_an_nginx_that_does_not_run_needs_no_reload(nginx: Running, text: str | 
     assert "nginx does not run" in outcome.text
 
 
+def test_the_workers_of_another_nginx_are_not_ours(nginx: Running, tmp_path: Path) -> None:
+    """Their titles name no configuration; their master's does."""
+    (tmp_path / "other").mkdir()
+    other = Nginx(str(tmp_path / "other" / "nginx.conf"), nginx_binary())
+    confirm = Confirm(by="nginx", at=str(tmp_path / "other" / "nginx.pid"))
+    outcome = reload_confirmed(
+        "other", Command("false", 10.0), dest=other.conf, run=Commands().run,
+        confirm=confirm, nginx=other,
+    )  # fmt: skip
+    assert isinstance(outcome, NotRunning), outcome
+
+
 def test_an_nginx_that_is_starting_is_waited_for(nginx: Running) -> None:
     """It may have read the old files already, so it is reloaded once it can be asked."""
     text = nginx.pidfile.read_text()

@@ -346,7 +346,12 @@ def test_keepalived_without_reload_file_is_silent(keepalived: KeepalivedMaster) 
 
 
 def mark(path: Path, **facts: str) -> confirm_mark.FileBefore:
-    known = {"process": "python", "program": facts.get("process", "python"), "instance": ""}
+    known = {
+        "process": "python",
+        "program": facts.get("process", "python"),
+        "instance": "",
+        "transient": "^$",
+    }
     daemon = replace(load_daemon("keepalived"), facts={**known, **facts})
     return confirm_mark.look(daemon, str(path), DaemonLog.begun("", daemon))
 
@@ -360,7 +365,12 @@ def test_a_daemon_that_does_not_run_gets_no_mark(tmp_path: Path) -> None:
 
 def test_its_pid_file_says_whether_it_runs(tmp_path: Path) -> None:
     """Where it is named, a process of the same name elsewhere proves nothing."""
-    facts = {"process": own_name(), "program": re.escape(own_name()), "instance": ""}
+    facts = {
+        "process": own_name(),
+        "program": re.escape(own_name()),
+        "instance": "",
+        "transient": "^$",
+    }
     daemon = replace(load_daemon("keepalived"), facts=facts)
     pidfile, words = tmp_path / "pid", DaemonLog.begun("", daemon)
     path = str(tmp_path / "mark")

@@ -1,5 +1,5 @@
 """
-The command that is registered: started, signalled, waited for; and the work of an init. Shell.
+A command beside us: started, signalled, waited for; and the work of an init. Shell.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pyconfd.errors import RegistrationError
+from pyconfd.errors import PyconfdError
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -25,7 +25,7 @@ _OURS = frozenset(
 _TTY_SENT = 128  # SI_KERNEL, from <bits/siginfo-consts.h>: the terminal's whole group got it
 
 
-class CannotStart(RegistrationError):
+class CannotStart(PyconfdError):
     """The command could not be started. exit_status: what a shell would leave with."""
 
     def __init__(self, what: str, *, where: str, exit_status: int) -> None:
@@ -40,7 +40,7 @@ class Child:
     exited: called once with its exit status, from a thread of its own; a signal N is 128 + N.
     """
 
-    def __init__(self, argv: Sequence[str], exited: Callable[[int], None]) -> None:
+    def __init__(self, argv: Sequence[str], exited: Callable[[int], object]) -> None:
         self._argv = list(argv)
         self._exited = exited
         self._process: Popen[bytes] | None = None
@@ -49,6 +49,11 @@ class Child:
     def pid(self) -> int:
         """0 before it was started."""
         return self._process.pid if self._process else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not been waited for."""
+        return self._process is not None and self._process.returncode is None
 
     def start(self) -> None:
         """Raises CannotStart."""
