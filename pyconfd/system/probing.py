@@ -1,30 +1,34 @@
 """
-Asking whether something answers: http, https, tcp, a unix socket, the process of a pid file. Shell.
+Probes: does it answer? http, https, tcp, a unix socket, the process of a pid file. Shell.
 
-For `pyconfd probe`, which keepalived and Nagios start every second or two: only `socket` is
-imported, and `ssl` for https. The checks of registered members are in
-registration/registrar/probes.py.
+For `pyconfd probe`, which keepalived and Nagios start every second or two, so little is imported.
+The checks of registered members are in registration/registrar/probes.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from pyconfd.system.connect import Address, Response, Tls, connect, http_get, receive
 
 KINDS = ("http", "https", "tcp", "unix", "pid")
-#: Of an answer no more than this is looked at.
-_MOST_BYTES = 1024 * 1024
-_HEAD_BYTES = 64 * 1024
+#: Of an answer no more bytes than these are read.
+_MOST_BODY = 1024 * 1024
+_MOST_GREETING = 64 * 1024
 _REDIRECTS = 5
 
 
 class Target(NamedTuple):
     """
-    What is asked. host, port: of http, https and tcp. path: of the URL with its query, of the unix
-    socket, of the pid file. name: what the process of a pid file must be called, "" for anything.
+    What is probed.
+
+    kind: one of KINDS.
+    text: as the operator wrote it.
+    host, port: of http, https and tcp.
+    path: of the URL with its query, of the unix socket, of the pid file.
+    name: what the process of a pid file must be called, "" for anything.
     """
 
     kind: str
@@ -37,9 +41,13 @@ class Target(NamedTuple):
 
 class Expected(NamedTuple):
     """
-    What a good answer is. statuses: ranges of HTTP status, both ends included. expect: text that
-    the answer holds. host: sent as the Host header. follow: go where a redirect leads. verify: the
-    certificate must be good for the host.
+    What a good answer is.
+
+    statuses: ranges of HTTP status, both ends included.
+    expect: text that the answer holds.
+    host: sent as the Host header.
+    follow: go where a redirect leads.
+    verify: the certificate must be good for the host.
     """
 
     statuses: tuple[tuple[int, int], ...] = ((200, 399),)
@@ -50,7 +58,12 @@ class Expected(NamedTuple):
 
 
 class ProbeAnswer(NamedTuple):
-    """good: whether it is as wanted. what: what was seen, in a few words."""
+    """
+    The answer of one probe.
+
+    good: whether it is as expected.
+    what: what was seen, in a few words.
+    """
 
     good: bool
     what: str
@@ -113,8 +126,8 @@ def _host_port(authority: str, default_port: int) -> tuple[str, int]:
 
 def ask(target: Target, wanted: Expected, timeout_s: float) -> ProbeAnswer:
     """
-    Ask once. Looking up a name is not bounded by the timeout; whoever needs that waits for the
-    answer of a thread. Does not raise.
+    Probe once. Looking up a name is not bounded by the timeout; a caller that needs a bound asks on
+    a thread. Does not raise.
     """
     deadline = time.monotonic() + timeout_s
     try:
@@ -136,48 +149,23 @@ def _reason(error: Exception) -> str:
     return text[0].lower() + text[1:]
 
 
-def _left_s(deadline: float) -> float:
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise TimeoutError
-    return left_s
-
-
-def _connect(target: Target, deadline: float) -> socket.socket:
-    if target.kind != "unix":
-        # as bytes: the codec for international names takes 2 ms to import
-        host: Any = target.host.encode() if target.host.isascii() else target.host
-        return socket.create_connection((host, target.port), timeout=_left_s(deadline))
-    stream = socket.socket(socket.AF_UNIX)
-    try:
-        stream.settimeout(_left_s(deadline))
-        stream.connect(target.path)
-    except OSError:
-        stream.close()
-        raise
-    return stream
-
-
 def _ask_stream(target: Target, wanted: Expected, deadline: float) -> ProbeAnswer:
-    """Connecting is the answer, or what the other side says first when a text is expected."""
-    with _connect(target, deadline) as stream:
+    """Connecting is enough, unless a text is expected: then what the other side sends first."""
+    unix = target.path if target.kind == "unix" else ""
+    with connect(Address(target.host, target.port, unix), deadline) as stream:
         if not wanted.expect:
             return ProbeAnswer(True, "accepts connections")
-        read, expect = b"", wanted.expect.encode()
-        while expect not in read and len(read) < _HEAD_BYTES:
-            stream.settimeout(_left_s(deadline))
-            part = stream.recv(4096)
-            if not part:
-                return ProbeAnswer(False, f"did not say {wanted.expect!r}")
-            read += part
-    return ProbeAnswer(expect in read, f"says {wanted.expect!r}")
+        expect = wanted.expect.encode()
+        read = receive(stream, deadline, lambda read: expect in read or len(read) >= _MOST_GREETING)
+    good = expect in read
+    return ProbeAnswer(good, f"{'says' if good else 'did not say'} {wanted.expect!r}")
 
 
 def _ask_http(target: Target, wanted: Expected, deadline: float) -> ProbeAnswer:
-    """Redirects are an answer like any other, unless they are to be followed."""
+    """A redirect is an answer like any other, unless it is to be followed."""
     for _ in range(_REDIRECTS):
-        status, head, body = _fetch(target, wanted, deadline)
-        place = _header(head, b"location")
+        response = _get(target, wanted, deadline)
+        status, place = response.status, response.header(b"location")
         if not (wanted.follow and 300 <= status < 400 and place):
             break
         target = _redirected(target, place)
@@ -187,7 +175,7 @@ def _ask_http(target: Target, wanted: Expected, deadline: float) -> ProbeAnswer:
     good = any(first <= status <= last for first, last in wanted.statuses)
     what = f"answered {status}"
     if good and wanted.expect:
-        good = wanted.expect.encode() in body
+        good = wanted.expect.encode() in response.body
         what += f" with{'' if good else 'out'} {wanted.expect!r}"
     return ProbeAnswer(good, what)
 
@@ -202,88 +190,15 @@ def _redirected(target: Target, place: str) -> Target:
     return found
 
 
-def _fetch(target: Target, wanted: Expected, deadline: float) -> tuple[int, bytes, bytes]:
-    """Status, head and body; the body only where a text is expected in it."""
+def _get(target: Target, wanted: Expected, deadline: float) -> Response:
+    """The body is read only where a text is expected in it."""
     name = f"[{target.host}]" if ":" in target.host else target.host
     usual = {"http": 80, "https": 443}[target.kind]
     host = wanted.host or (name if target.port == usual else f"{name}:{target.port}")
-    request = (
-        f"GET {target.path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pyconfd-probe\r\n"
-        "Accept: */*\r\nConnection: close\r\n\r\n"
-    )
-    with contextlib.ExitStack() as stack:
-        stream: Any = stack.enter_context(_connect(target, deadline))
-        if target.kind == "https":
-            stream = stack.enter_context(_tls(stream, wanted, target.host))
-        stream.settimeout(_left_s(deadline))
-        stream.sendall(request.encode())
-        head, rest = _until(stream, b"\r\n\r\n", _HEAD_BYTES, deadline)
-        words = head.split(b"\r\n", 1)[0].split(b" ", 2)
-        if not head.startswith(b"HTTP/") or len(words) < 2 or not words[1].isdigit():
-            raise ValueError("did not answer in HTTP")
-        body = _body(stream, head, rest, deadline) if wanted.expect else b""
-    return int(words[1]), head, body
-
-
-def _until(stream: Any, mark: bytes, most: int, deadline: float) -> tuple[bytes, bytes]:
-    """What comes before the mark and what was read behind it."""
-    read = b""
-    while mark not in read and len(read) < most:
-        stream.settimeout(_left_s(deadline))
-        part = stream.recv(16384)
-        if not part:
-            break
-        read += part
-    before, _, behind = read.partition(mark)
-    return before, behind
-
-
-def _body(stream: Any, head: bytes, read: bytes, deadline: float) -> bytes:
-    length = _header(head, b"content-length")
-    most = min(int(length), _MOST_BYTES) if length.isdigit() else _MOST_BYTES
-    chunked = "chunked" in _header(head, b"transfer-encoding").lower()
-    while len(read) < most and not (chunked and read.endswith(b"0\r\n\r\n")):
-        stream.settimeout(_left_s(deadline))
-        part = stream.recv(65536)
-        if not part:
-            break
-        read += part
-    return _joined(read) if chunked else read
-
-
-def _joined(chunks: bytes) -> bytes:
-    """A chunked body (RFC 9112, 7.1) without its sizes, as far as it is whole."""
-    body = b""
-    while chunks:
-        size, _, chunks = chunks.partition(b"\r\n")
-        try:
-            length = int(size.split(b";")[0], 16)
-        except ValueError:
-            break
-        body += chunks[:length]
-        chunks = chunks[length + 2 :]
-    return body
-
-
-def _header(head: bytes, name: bytes) -> str:
-    """The value of a header; name in lower case."""
-    for line in head.split(b"\r\n")[1:]:
-        key, _, value = line.partition(b":")
-        if key.strip().lower() == name:
-            return value.strip().decode("latin-1")
-    return ""
-
-
-def _tls(stream: socket.socket, wanted: Expected, host: str) -> Any:
-    import ssl
-
-    from pyconfd.system.tls import verifying
-
-    context = verifying()
-    if not wanted.verify:  # whether it answers is asked, not who it is
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(stream, server_hostname=wanted.host or host)
+    tls = Tls(wanted.host or target.host, wanted.verify) if target.kind == "https" else None
+    most = _MOST_BODY if wanted.expect else 0
+    with connect(Address(target.host, target.port), deadline, tls) as stream:
+        return http_get(stream, target.path, host, deadline, agent="pyconfd-probe", most_body=most)
 
 
 def _ask_pid(target: Target) -> ProbeAnswer:

@@ -7,12 +7,14 @@ Proxies of the environment are not asked and redirections not followed: the page
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
 from pyconfd.pipeline.confirm import presence
 from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
+from pyconfd.system.connect import Address, Tls, connect, http_get
 
 #: For one request; a daemon that is about to reload may let one wait for a second.
 _REQUEST_S = 2.0
@@ -95,24 +97,23 @@ def _number(daemon: Daemon, url: str) -> int:
 
 
 def _fetch(url: str) -> str:
-    import http.client
     from urllib.parse import urlsplit
 
+    deadline = time.monotonic() + _REQUEST_S
     parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    secure = parts.scheme == "https"
+    host = parts.netloc.rpartition("@")[2]
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        connection = kind(parts.netloc.rpartition("@")[2], timeout=_REQUEST_S)
-        try:
-            path = parts.path + (f"?{parts.query}" if parts.query else "")
-            connection.request("GET", path or "/", headers={"Connection": "close"})
-            answer = connection.getresponse()
-            text = answer.read(_MOST_BYTES).decode(errors="replace")
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        address = Address(parts.hostname or "", parts.port or (443 if secure else 80))
+        tls = Tls(address.host, verify=True) if secure else None
+        with connect(address, deadline, tls) as stream:
+            response = http_get(stream, path, host, deadline, most_body=_MOST_BYTES)
+    except (OSError, ValueError) as error:
         closed = isinstance(error, ConnectionRefusedError)
-        raise _NoNumber(reason or type(error).__name__, closed=closed) from error
-    if answer.status != http.client.OK:
-        raise _NoNumber(f"the answer is {answer.status} {answer.reason}", "let this host see it")
-    return text
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _NoNumber(reason, closed=closed) from error
+    if response.status != 200:
+        what = f"the answer is {response.status} {response.reason}"
+        raise _NoNumber(what, "let this host see it")
+    return response.body.decode(errors="replace")

@@ -6,12 +6,14 @@ of failed reloads is a no. Shell.
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
 from pyconfd.pipeline.confirm import presence
 from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
+from pyconfd.system.connect import Address, connect, receive
 
 _REQUEST_S = 2.0
 #: A master that has just begun anew, after the reload before, refuses connections for some ms.
@@ -88,8 +90,6 @@ def _answers(daemon: Daemon, path: str) -> bool:
 
 def _listed_soon(daemon: Daemon, path: str) -> _Listed:
     """As _listed, with some patience."""
-    import time
-
     deadline = time.monotonic() + _AWAY_S
     while time.monotonic() < deadline:
         try:
@@ -114,15 +114,10 @@ def _listed(daemon: Daemon, path: str) -> _Listed:
 def _ask(path: str, question: str) -> str:
     import socket
 
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_REQUEST_S)
-        connection.connect(path)
-        connection.sendall(question.encode())
+    deadline = time.monotonic() + _REQUEST_S
+    with connect(Address(unix=path), deadline) as stream:
+        stream.sendall(question.encode())
         # else the master keeps the connection open for the next question
-        connection.shutdown(socket.SHUT_WR)
-        parts: list[bytes] = []
-        size = 0
-        while (part := connection.recv(65536)) and size < _MOST_BYTES:
-            parts.append(part)
-            size += len(part)
-        return b"".join(parts).decode(errors="replace")
+        stream.shutdown(socket.SHUT_WR)
+        answer = receive(stream, deadline, lambda read: len(read) >= _MOST_BYTES)
+    return answer.decode(errors="replace")

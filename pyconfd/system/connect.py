@@ -1,0 +1,188 @@
+"""
+A connection and one request on it, until a deadline: TCP, a unix socket, TLS; GET of HTTP. Shell.
+
+For `pyconfd probe`, the checks of registered members and the daemons that confirm a reload.
+keepalived starts the first of them every second or two: only `socket` is imported, and `ssl` for
+TLS. A deadline is a time of time.monotonic(); after it TimeoutError is raised.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+_HEAD_BYTES = 64 * 1024
+_LINE_BYTES = 4096
+
+
+class Address(NamedTuple):
+    """
+    Where to connect: to the unix socket when there is one.
+
+    host: a name or an address, without brackets.
+    port: of the host.
+    unix: path of a socket.
+    """
+
+    host: str = ""
+    port: int = 0
+    unix: str = ""
+
+
+class Tls(NamedTuple):
+    """
+    TLS as a client.
+
+    name: of the server, for SNI and its certificate.
+    verify: whether the certificate must be good for the name.
+    """
+
+    name: str
+    verify: bool
+
+
+class Response(NamedTuple):
+    """
+    What a server answered.
+
+    status: of HTTP.
+    reason: the words after it.
+    head: the status line and the headers, as far as they were read.
+    body: its beginning; empty unless it was asked for.
+    """
+
+    status: int
+    reason: str
+    head: bytes
+    body: bytes
+
+    def header(self, name: bytes) -> str:
+        """The value of a header, "" when it is not there; name in lower case."""
+        for line in self.head.split(b"\r\n")[1:]:
+            key, _, value = line.partition(b":")
+            if key.strip().lower() == name:
+                return value.strip().decode("latin-1")
+        return ""
+
+
+def left_s(deadline: float) -> float:
+    """Seconds until the deadline. Raises TimeoutError when there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+def connect(address: Address, deadline: float, tls: Tls | None = None) -> Any:
+    """
+    A connected socket. Looking up a name is not bounded by the deadline. Raises OSError.
+    """
+    stream = _plain(address, deadline)
+    try:
+        return _encrypted(stream, tls) if tls else stream
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _plain(address: Address, deadline: float) -> socket.socket:
+    if not address.unix:
+        # as bytes: the codec for international names takes 2 ms to import
+        host: Any = address.host.encode() if address.host.isascii() else address.host
+        return socket.create_connection((host, address.port), timeout=left_s(deadline))
+    stream = socket.socket(socket.AF_UNIX)
+    try:
+        stream.settimeout(left_s(deadline))
+        stream.connect(address.unix)
+    except OSError:
+        stream.close()
+        raise
+    return stream
+
+
+def _encrypted(stream: socket.socket, tls: Tls) -> Any:
+    import ssl
+
+    from pyconfd.system.tls import verifying
+
+    context = verifying()
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(stream, server_hostname=tls.name)
+
+
+def receive(
+    stream: Any, deadline: float, enough: Callable[[bytes], bool], begun: bytes = b""
+) -> bytes:
+    """What the other side sends, after what it has begun with, until it is `enough` or closes."""
+    read = begun
+    while not enough(read):
+        stream.settimeout(left_s(deadline))
+        part = stream.recv(65536)
+        if not part:
+            break
+        read += part
+    return read
+
+
+def http_get(
+    stream: Any,
+    path: str,
+    host: str,
+    deadline: float,
+    *,
+    agent: str = "pyconfd",
+    most_body: int = 0,
+    status_only: bool = False,
+) -> Response:
+    """
+    Ask for a page; redirects are not followed.
+
+    host: the Host header. most_body: how many bytes of the body are of interest. status_only: wait
+    for the status line and no more. Raises OSError, and ValueError when the answer is not HTTP.
+    """
+    stream.settimeout(left_s(deadline))
+    stream.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n"
+        "Accept: */*\r\nConnection: close\r\n\r\n".encode()
+    )
+    mark, most = (b"\n", _LINE_BYTES) if status_only else (b"\r\n\r\n", _HEAD_BYTES)
+    read = receive(stream, deadline, lambda read: mark in read or len(read) >= most)
+    head, _, rest = read.partition(mark)
+    line = head.partition(b"\n")[0].strip()
+    version, status, reason = (*line.split(b" ", 2), b"", b"")[:3]
+    if not version.startswith(b"HTTP/") or not status.isdigit():
+        raise ValueError("did not answer in HTTP")
+    response = Response(int(status), reason.decode("latin-1"), head, b"")
+    if not most_body:
+        return response
+    return response._replace(body=_body(stream, response, rest, most_body, deadline))
+
+
+def _body(stream: Any, response: Response, begun: bytes, most: int, deadline: float) -> bytes:
+    length = response.header(b"content-length")
+    wanted = min(int(length), most) if length.isdigit() else most
+    chunked = "chunked" in response.header(b"transfer-encoding").lower()
+
+    def enough(read: bytes) -> bool:
+        return len(read) >= wanted or (chunked and read.endswith(b"0\r\n\r\n"))
+
+    body = receive(stream, deadline, enough, begun)
+    return _joined(body) if chunked else body
+
+
+def _joined(chunks: bytes) -> bytes:
+    """A chunked body (RFC 9112, 7.1) without its sizes, as far as it is whole."""
+    body = b""
+    while chunks:
+        size, _, chunks = chunks.partition(b"\r\n")
+        try:
+            length = int(size.split(b";")[0], 16)
+        except ValueError:
+            break
+        body += chunks[:length]
+        chunks = chunks[length + 2 :]
+    return body
