@@ -7,16 +7,14 @@ Certificates are not verified: a probe asks whether the member answers, not who 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-import socket
 import time
-from typing import Any
 from urllib.parse import urlsplit
 
 from pyconfd.errors import RegistrationError
 from pyconfd.registration.declaration import Check
+from pyconfd.system.connect import Address, Tls, connect, http_get, left_s
 from pyconfd.system.proc import Runner
 
 KINDS = ("http", "https", "tcp", "grpc", "exec", "pid", "load", "memory")
@@ -115,7 +113,7 @@ class Prober:
             case "http" | "https":
                 return _ask_http(target, unix, deadline)
             case "tcp":
-                _connect(*_split(target, 0), unix, deadline).close()
+                connect(Address(*_split(target, 0), unix), deadline).close()
                 return True, "accepts connections"
             case "grpc":
                 return _ask_grpc(target, unix, deadline)
@@ -146,26 +144,6 @@ def _split(target: str, default_port: int) -> tuple[str, int]:
     return parts.hostname, port
 
 
-def _left_s(deadline: float) -> float:
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise TimeoutError
-    return left_s
-
-
-def _connect(host: str, port: int, unix: str, deadline: float) -> socket.socket:
-    if not unix:
-        return socket.create_connection((host, port), timeout=_left_s(deadline))
-    stream = socket.socket(socket.AF_UNIX)
-    try:
-        stream.settimeout(_left_s(deadline))
-        stream.connect(unix)
-    except OSError:
-        stream.close()
-        raise
-    return stream
-
-
 def _ask_http(url: str, unix: str, deadline: float) -> Answer:
     """
     Only the status line is awaited: a slow or endless body says nothing about health. url: with
@@ -173,42 +151,13 @@ def _ask_http(url: str, unix: str, deadline: float) -> Answer:
     """
     url, _, site = url.partition(" host=")
     parts = urlsplit(url)
-    host, port = _split(parts.netloc, 443 if parts.scheme == "https" else 80)
+    secure = parts.scheme == "https"
+    host, port = _split(parts.netloc, 443 if secure else 80)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    request = (
-        f"GET {path} HTTP/1.1\r\nHost: {site or parts.netloc}\r\nUser-Agent: pyconfd\r\n"
-        "Accept: */*\r\nConnection: close\r\n\r\n"
-    )
-    with contextlib.ExitStack() as stack:
-        stream = stack.enter_context(_connect(host, port, unix, deadline))
-        if parts.scheme == "https":
-            stream = stack.enter_context(_tls(stream, site or host))
-        stream.sendall(request.encode())
-        line = _status_line(stream, deadline)
-    words = line.split(" ", 2)
-    if not line.startswith("HTTP/") or len(words) < 2 or not words[1].isdigit():
-        return False, "did not answer in HTTP"
-    return 200 <= int(words[1]) < 400, f"answered {words[1]}"
-
-
-def _status_line(stream: socket.socket, deadline: float) -> str:
-    read = b""
-    while b"\n" not in read and len(read) < 4096:
-        stream.settimeout(_left_s(deadline))
-        part = stream.recv(4096)
-        if not part:
-            break
-        read += part
-    return read.split(b"\n", 1)[0].decode("latin-1").strip()
-
-
-def _tls(stream: socket.socket, host: str) -> Any:
-    import ssl
-
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(stream, server_hostname=host)
+    tls = Tls(site or host, verify=False) if secure else None
+    with connect(Address(host, port, unix), deadline, tls) as stream:
+        response = http_get(stream, path, site or parts.netloc, deadline, status_only=True)
+    return 200 <= response.status < 400, f"answered {response.status}"
 
 
 def _ask_grpc(target: str, unix: str, deadline: float) -> Answer:
@@ -222,7 +171,7 @@ def _ask_grpc(target: str, unix: str, deadline: float) -> Answer:
     with grpc.insecure_channel(f"unix:{unix}" if unix else address) as channel:
         call = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            answer = call(request, timeout=_left_s(deadline), wait_for_ready=False)
+            answer = call(request, timeout=left_s(deadline), wait_for_ready=False)
         except grpc.RpcError as error:
             return False, f"{error.code().name.lower()}: {error.details()}"
     serving = answer == b"\x08\x01"  # field 1, the status, is SERVING
