@@ -42,7 +42,7 @@ class ActiveConfig:
         except ConfigError as error:
             faults = error.faults
         else:
-            renderer = self.renderer.afresh()
+            renderer = self.renderer.refreshed()
             faults = (*found.faults, *_uncompilable(renderer, found.resources))
         self.faulty = _faulty(faults, at, taken=False)
         if not faults:

@@ -21,7 +21,6 @@ from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
 from pyconfd.model.resources import Command, ResourceSet, Service
 from pyconfd.observe import log
-from pyconfd.pipeline import stage
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
@@ -201,7 +200,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
 def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[str]) -> None:
     """Remove the staged files and shadow trees of runs that were killed, but for these paths."""
     dests = [one.dest for resource in found.resources for one in made.known(resource)]
-    for path in stage.strays(tuple(dests)):
+    for path in files.strays(dests):
         if path not in kept:
             files.remove(path)
     checkers = {resource.nginx for resource in found.resources if resource.nginx}

@@ -19,7 +19,12 @@ from pyconfd.model.resources import Resource
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The bytes a destination should hold. digest: sha-256 in hex. revision: the store's."""
+    """
+    The bytes a destination should hold.
+
+    digest: sha-256 in hex.
+    revision: the store's.
+    """
 
     resource: Resource
     content: bytes
@@ -31,9 +36,11 @@ class Rendered:
 @dataclass(frozen=True, slots=True)
 class LiveFile:
     """
-    A destination as it is now. path: with symlinks followed, so that a link stays a link.
+    A destination as it is now; all but `path` are None when it does not exist.
 
-    mode: permission bits; digest: sha-256 in hex. All but `path` are None when it does not exist.
+    path: with symlinks followed, so that a link stays a link.
+    digest: sha-256 in hex.
+    mode: permission bits.
     """
 
     path: str
@@ -48,9 +55,10 @@ class Staged:
     """
     A new version of one destination, complete and synced to disk, beside the live file.
 
-    path: of the staged file; its name starts with a dot and ends in no suffix that an include
-    pattern could match. differs: which of "missing", "content", "mode", "owner" differ; never
-    empty. mode, uid, gid: what the staged file already has.
+    path: of the staged file; no include pattern matches its name (see system/files.py).
+    mode, uid, gid: what the staged file already has.
+    differs: which of "missing", "content", "mode", "owner" differ; never empty.
+    keep: a refused one stays for the operator to look at.
     """
 
     rendered: Rendered
@@ -118,7 +126,11 @@ class CommandReport:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The permit to swap exactly these files. report: None when nothing was asked to check."""
+    """
+    The permit to swap exactly these files.
+
+    report: of the check; None when there was no check to run.
+    """
 
     staged: Staged
     report: CommandReport | None
@@ -127,10 +139,10 @@ class Checked:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """
-    The checker said no; the live file was never touched.
+    The check refused it; the live file was never touched.
 
-    named: whether the checker named this file; False where it judged a set and named none of it.
-    line: the line of it that the checker named, 1-based; 0 for none.
+    named: whether the check named this file; False where it checked a set and named none of it.
+    line: the line of it that the check named, 1-based; 0 for none.
     """
 
     staged: Staged
@@ -141,7 +153,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """The new version is live; whoever runs with it has not been told yet."""
+    """The new version is live; its service has not been notified yet."""
 
     checked: Checked
 
@@ -177,9 +189,13 @@ class Outcome:
     What became of one resource in one pass.
 
     reads: what to watch for; None when it is not known (the render never started).
-    digest: of what was rendered, "" when nothing was. was: of the live file before, None when there
-    was none. differs: as in Staged. error and report: why it failed; of an updated one the report
-    of its check. diff: unified diff where one was asked for. revision: the store's, rendered from.
+    digest: of what was rendered, "" when nothing was.
+    was: the digest of the live file before; None when there was none.
+    differs: as in Staged.
+    error: why it failed.
+    report: of the check that refused it; of an updated one the report of its check.
+    diff: a unified diff, where it was wanted.
+    revision: of the store, that it was rendered from.
     """
 
     resource: Resource
@@ -212,7 +228,9 @@ class Reloaded:
 class NotRunning:
     """
     The service provably does not run: it reads the new files when it starts, and no reload is
-    pending. text: how that was found.
+    pending.
+
+    text: how that was found.
     """
 
     service: str
@@ -222,10 +240,10 @@ class NotRunning:
 @dataclass(frozen=True, slots=True)
 class ReloadFailed:
     """
-    The service did not take the new files; the reload is pending.
+    The service did not take the new files; the reload stays pending.
 
-    report: of the reload command, None when it was not run.
-    error: why it could not be run, or what was not confirmed.
+    report: of the reload command; None when it was not run.
+    error: why it could not be run, was not let finish, or was not confirmed.
     """
 
     service: str

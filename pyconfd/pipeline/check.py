@@ -1,5 +1,5 @@
 """
-Check: let the operator's checker judge a staged file before anything live changes. Shell.
+Check: run the operator's check on a staged file before anything live changes. Shell.
 
 The only place that makes a `Checked`, which is the permit to swap.
 """
@@ -42,18 +42,18 @@ _KEPT = "the live file is unchanged"
 
 
 def unchecked(staged: Staged) -> Checked:
-    """The permit for a file that nobody asked to check: no check_cmd, or --sync-only."""
+    """The permit for a file without a check: no check_cmd, or --sync-only."""
     return Checked(staged, None)
 
 
 def check(staged: Staged, run: Runner) -> Checked | Refused:
     """
-    Run the resource's check command on the staged file; exit status 0 is a yes.
+    Run the resource's check command on the staged file; exit status 0 accepts it.
 
-    When it is refused the staged file is removed, unless it was staged to be kept; the checker's
-    words then speak of the destination.
-    Raises CheckBroken when there was no verdict: the checker is absent, timed out, was killed or
-    stopped. The staged file is gone then too.
+    When it is refused the staged file is removed, unless it was staged to be kept; the output in
+    the report then names the destination in its place.
+    Raises CheckBroken when there was no verdict: the command is absent, timed out, was killed or
+    stopped. The staged file is removed then too.
     """
     resource = staged.rendered.resource
     command = resource.check
@@ -73,12 +73,12 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
             hint=_hint(command, report),
         )
     line = _line_named(report.output, staged.path)
-    words = report.output.replace(staged.path, resource.dest)
-    return Refused(staged, replace(report, output=words), line=line)
+    output = report.output.replace(staged.path, resource.dest)
+    return Refused(staged, replace(report, output=output), line=line)
 
 
 def _line_named(output: str, path: str) -> int:
-    """The first line of the file that the words of a checker name, 1-based; 0 for none."""
+    """The first line of the file that the output of a check names, 1-based; 0 for none."""
     named = re.escape(path)
     found = re.search(_AFTER.format(named), output) or re.search(_BEFORE.format(named), output)
     return int(found[1]) if found else 0
@@ -94,20 +94,20 @@ def check_in_nginx(
     removed: Collection[str] = (),
 ) -> tuple[Checked, ...] | Refused:
     """
-    Let nginx judge these files together, in the places where its configuration reads them, and
+    Let nginx check these files together, in the places where its configuration reads them, and
     with the `removed` destinations left out. work_dir: for the shadow tree, below the state folder.
 
     A refusal holds the staged file that nginx named, or the first (`named` is False then).
-    The staged files stay, so that others can be judged without the offender: `discard_all`.
+    The staged files stay, so that the others can be checked without it: `discard_all`.
     Raises CheckBroken when there was no verdict: nginx is absent or hangs, nothing leads to one of
     the files, or the live configuration is refused already without them.
     """
-    report, finding = _ask_nginx(staged, nginx, run, timeout_s, work_dir, removed)
+    report, finding = _run_nginx(staged, nginx, run, timeout_s, work_dir, removed)
     if report.ok:
         return tuple(Checked(each, report) for each in staged)
     offender = _named(staged, finding)
     if offender is None:
-        _complain_about_live(nginx, run, timeout_s, work_dir, finding)
+        _raise_if_live_is_refused(nginx, run, timeout_s, work_dir, finding)
     if not staged:
         raise CheckBroken(
             f"nginx refuses its configuration without the files to be removed: {_text(finding)}",
@@ -120,7 +120,7 @@ def check_in_nginx(
     return Refused(offender, report, line=finding.line)
 
 
-def _ask_nginx(
+def _run_nginx(
     staged: Sequence[Staged],
     nginx: Nginx,
     run: Runner,
@@ -128,7 +128,7 @@ def _ask_nginx(
     work_dir: str,
     removed: Collection[str],
 ) -> tuple[CommandReport, Finding | None]:
-    """The verdict and its reason. Raises CheckBroken when it is none, or cannot be trusted."""
+    """The report and why it refuses. Raises CheckBroken when there was no verdict to rely on."""
     from pyconfd.pipeline.nginx import (
         paths as nginx_live,  # only a check of nginx in context needs them
     )
@@ -150,7 +150,7 @@ def _ask_nginx(
             f"nginx gave no verdict: {what}",
             where=staged[0].rendered.resource.dest if staged else nginx.conf,
             kept="the live files are unchanged",
-            hint=f"it said: {lines[-1]}" if lines else "",
+            hint=f"its output ends: {lines[-1]}" if lines else "",
         )
         broken.hopeless = report.exit_status in (NOT_EXECUTABLE, NOT_FOUND)
         raise broken
@@ -158,7 +158,7 @@ def _ask_nginx(
 
 
 def _text(finding: Finding | None) -> str:
-    return finding.text if finding else "it says no more"
+    return finding.text if finding else "it gives no reason"
 
 
 def _named(staged: Sequence[Staged], finding: Finding | None) -> Staged | None:
@@ -171,16 +171,16 @@ def _named(staged: Sequence[Staged], finding: Finding | None) -> Staged | None:
     return None
 
 
-def _complain_about_live(
+def _raise_if_live_is_refused(
     nginx: Nginx, run: Runner, timeout_s: float, work_dir: str, finding: Finding | None
 ) -> None:
     """
-    A refusal that names none of the new files may have nothing to do with them.
+    Nginx may refuse for a reason that has nothing to do with the new files, and names none then.
 
     Raises CheckBroken when the live configuration is refused for the same reason.
     """
     try:
-        report, live = _ask_nginx((), nginx, run, timeout_s, work_dir, ())
+        report, live = _run_nginx((), nginx, run, timeout_s, work_dir, ())
     except CheckBroken:
         return
     if report.ok or live is None or live != finding:
@@ -189,7 +189,7 @@ def _complain_about_live(
         f"the live nginx configuration is refused already, without this change: {live.text}",
         where=f"{live.path}:{live.line}" if live.path else nginx.conf,
         kept="the live files are unchanged",
-        hint="mend it first; what is rendered here does not touch it",
+        hint="repair it first; what is rendered here does not touch it",
     )
     broken.hopeless = True
     raise broken
@@ -219,4 +219,4 @@ def _hint(command: Command, report: CommandReport) -> str:
     if report.ending is Ending.TIMED_OUT:
         return f"see check_cmd, or raise check_cmd_timeout above {command.timeout_s:g} s"
     lines = report.output.strip().splitlines()
-    return f"check_cmd {command.text!r}" + (f" said: {lines[-1]}" if lines else "")
+    return f"check_cmd {command.text!r}" + (f" printed: {lines[-1]}" if lines else "")

@@ -2,7 +2,7 @@
 Stage: write the new version of a destination beside it, when it differs from what is live. Shell.
 
 Content, mode and owner are compared with the live file first; nothing is written when all three
-are as they should be. Whether the new version is any good is for check.py to ask.
+are as they should be. Whether the new version is any good is for check.py to find out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable
 from typing import TypeVar
 
 from pyconfd.errors import StageError
@@ -73,8 +72,8 @@ def stage(rendered: Rendered, *, keep: bool = False) -> Staged | None:
 
 def _write(path: str, rendered: Rendered, live: LiveFile, mode: int) -> tuple[int, int]:
     """
-    An owner that the operator asked for must be set. One that is only inherited from the live
-    file is set if we may: a pyconfd without root rights can still replace root's file in a
+    An owner that the operator configured must be set. One that is only inherited from the live
+    file is set if that is permitted: a pyconfd that is not root can still replace root's file in a
     folder of its own, as rename allows.
     """
     resource = rendered.resource
@@ -97,25 +96,11 @@ def discard(staged: Staged) -> None:
     files.remove(staged.path)
 
 
-def strays(dests: Iterable[str]) -> tuple[str, ...]:
-    """
-    Staged files beside `dests` (paths as declared) that killed runs have left.
-
-    Those of another living pyconfd, and those kept on purpose, are not among them.
-    """
-    return tuple(files.strays(dests))
-
-
-def sweep(dests: Iterable[str]) -> tuple[str, ...]:
-    """Remove the strays beside `dests`. Returns the paths of those that are gone."""
-    return tuple(path for path in files.strays(dests) if files.remove(path))
-
-
 def diff(rendered: Rendered, live: LiveFile) -> str:
     """
     What `stage` would change, as a unified diff that ends in a newline; "" for nothing.
 
-    Mode changes are told as git tells them. Content that is not UTF-8 text is not shown.
+    Mode changes are shown as git shows them. Content that is not UTF-8 text is not shown.
     Raises StageError when the live file cannot be read any more.
     """
     dest = rendered.resource.dest
@@ -189,15 +174,15 @@ def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -
         errno.EFBIG: ("the new file is larger than the limit on file sizes", "see ulimit -f"),
         errno.ENAMETOOLONG: ("the file name is too long", ""),
         errno.EPERM: (
-            f"may not set its owner or mode ({_wish(resource)})",
+            f"no permission to set its owner or mode ({_wanted(resource)})",
             "run as root or leave uid, gid, owner and group out",
         ),
-        errno.EACCES: (f"no permission to {verb} in {folder}", "run as a user who may"),
+        errno.EACCES: (f"no permission to {verb} in {folder}", "run as a user who has it"),
     }.get(error.errno or 0, (f"cannot {verb} it: {error.strerror or error}", ""))
     return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=hint)
 
 
-def _wish(resource: Resource) -> str:
+def _wanted(resource: Resource) -> str:
     uid = "kept" if resource.uid is None else resource.uid
     gid = "kept" if resource.gid is None else resource.gid
     mode = "kept" if resource.mode is None else f"{resource.mode:04o}"

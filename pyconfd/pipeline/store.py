@@ -1,5 +1,5 @@
 """
-Holds what the source said, and hands out snapshots that never change. Pure.
+Holds the keys of the source, and hands out snapshots that never change. Pure.
 
 A path trie with transient ownership: a node belongs to the store until a snapshot is taken, and
 is changed in place until then; after that the next change copies the nodes on its way, once.
@@ -19,9 +19,10 @@ class Folder:
     """
     A place in the trie with at least one child; only the root may be empty.
 
-    item: the key of this very path, None when there is none. children: name -> Folder, or the
-    KeyValue itself where nothing lies below it, which is most of them. Read through `ordered`
-    where order matters. owner: whose edits may change it in place.
+    owner: whose edits may change it in place.
+    item: the key of this very path, None when there is none.
+    children: name -> Folder, or the KeyValue itself where nothing lies below it, which is most of
+    them. Read through `ordered` where order matters.
     """
 
     __slots__ = ("_sorted", "children", "item", "owner")
@@ -60,7 +61,7 @@ class Folder:
         children[name] = child
 
     def add(self, name: str, item: KeyValue) -> None:
-        """Put a new child, whatever its order: it is sorted when somebody asks for that."""
+        """Put a new child, whatever its order: `ordered` sorts when it is next called."""
         self._sorted = False
         self.children[name] = item
 
@@ -71,8 +72,12 @@ Child = Folder | KeyValue
 @dataclass(frozen=True, slots=True)
 class Delta:
     """
-    What a message changed. changed: keys that are new, gone or have other bytes, in no
-    particular order; a key written with the value it had is not among them.
+    What a message changed.
+
+    revision: of the store after it.
+    changed: keys that are new, gone or have other bytes, in no particular order; a key written with
+    the value it had is not among them.
+    relisted: whether the message was a listing.
     """
 
     revision: int
@@ -83,9 +88,12 @@ class Delta:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """
-    Everything the source said, at one revision. Never changes; any thread may read it.
+    All keys of the source at one revision. Never changes; any thread may read it.
 
-    Paths are key paths. cluster_id: 0 where the source has none.
+    Paths are key paths.
+
+    cluster_id: 0 where the source has none.
+    size: how many keys there are.
     """
 
     source: str
@@ -184,7 +192,7 @@ class Store:
 
     def _change(self, message: Changed) -> Delta:
         held = self.revision
-        # Only the last word on each key counts: a burst costs one update for each key.
+        # Only the last change of each key counts: a burst costs one update for each key.
         last = {change.key: change for change in message.changes if change.mod_revision > held}
         changed = tuple(key for key, change in last.items() if self._take(change))
         self.revision = max(held, message.revision)

@@ -3,7 +3,7 @@ Swap: put checked files in the places of the live ones. Shell.
 
 One file is one rename, which is atomic. A set is journalled, its old versions are kept as hard
 links beside the live files until it is live, and on any failure it is put back; what a kill leaves
-half-done is put in order by `Journal.recover`. Telling the service is for reload.py.
+half-done is completed or put back by `Journal.recover`. Notifying the service is for reload.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SET_KEPT = "all live files of the set are as before"
 
 def swap(checked: Checked, *, journal: Journal | None) -> Swapped:
     """
-    Make one checked file live. journal: None when no reload will be owed (--sync-only).
+    Make one checked file live. journal: None when no reload will follow (--sync-only).
 
     Raises SwapReverted; then the live file is untouched and the staged one is discarded.
     """
@@ -82,8 +82,8 @@ def swap_all(
         raise _reverted(error, at.dest, _SET_KEPT) from error
     _rename_all(staged, entries, journal, number)
     _sync_folders(entries)
-    # Without this line a recovery still sees that nothing waits: the set is whole. It needs the
-    # originals for that.
+    # Without this line a recovery still sees that no rename is missing: the set is whole. It needs
+    # the originals for that.
     with contextlib.suppress(StateError):
         journal.swapped(number)
         if not keep_old:
@@ -94,7 +94,7 @@ def swap_all(
 def revert(service: str, *, journal: Journal) -> tuple[JournalEntry, ...]:
     """
     Put back the old versions of what was swapped with `keep_old` and not settled since, by this run
-    or one before it. The journal has it as owed until the service has taken the old versions.
+    or one before it. The reload is pending in the journal until the service has taken them.
 
     Returns what was taken back, newest first; none when nothing was kept. Raises SwapTorn when one
     cannot be put back; StateError as the journal does.
@@ -146,7 +146,7 @@ def _put_back(entries: Sequence[JournalEntry], cause: OSError | None) -> None:
                 f"the set is half swapped and cannot be put back: {error.strerror or error}",
                 where=entry.dest,
                 kept=f"the old version is {entry.original}" if entry.original else "",
-                hint=f"{why}put the file back by hand, or mend the cause and restart pyconfd",
+                hint=f"{why}put the file back by hand, or remove the cause and restart pyconfd",
             ) from error
 
 
@@ -192,7 +192,7 @@ def _with_original(staged: Staged) -> JournalEntry:
 
 
 def _still_leads_there(staged: Staged) -> None:
-    """The judged file goes to the judged place, also when somebody changes links meanwhile."""
+    """The checked file goes to the place it was checked for, even if links change meanwhile."""
     if files.follow(staged.rendered.resource.dest) != staged.live.path:
         raise OSError(errno.ESTALE, "the destination leads elsewhere than when it was staged")
 

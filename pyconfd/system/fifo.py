@@ -22,9 +22,9 @@ _MODE = 0o600
 class Fifo:
     """
     Lines from a named pipe, which is made when there is none. Raises StateError when it cannot be,
-    and when another process reads it: each line would go to one of them only (PATH.lock).
+    and when another process reads it (PATH.lock): each line would go to only one of the two.
 
-    has_writer: whether somebody held the other end at the last look.
+    has_writer: whether a process held the other end when it was last read.
     """
 
     def __init__(self, path: str) -> None:
@@ -42,9 +42,9 @@ class Fifo:
         poll.poll(timeout_s * 1000)
         found = self._read()
         if not self.has_writer or self._replaced():
-            # Opened anew also where it is the same pipe: after a writer has gone, waiting for the
+            # Opened again also where it is the same pipe: after a writer has gone, polling the
             # old end would return at once for ever.
-            with contextlib.suppress(StateError):  # looked at again the next time
+            with contextlib.suppress(StateError):  # tried again the next time
                 fd = self._open()
                 os.close(self._fd)
                 self._fd = fd
@@ -65,7 +65,7 @@ class Fifo:
             raise StateError(f"cannot be opened: {error.strerror}", where=self.path) from error
         if not stat.S_ISFIFO(os.fstat(fd).st_mode):
             os.close(fd)
-            raise StateError("is no named pipe", where=self.path)
+            raise StateError("is not a named pipe", where=self.path)
         return fd
 
     def _replaced(self) -> bool:

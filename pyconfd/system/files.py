@@ -6,8 +6,8 @@ Nothing here decides whether a file should be written; journals and groups are e
 A staged file stands in the folder of its destination, because a rename is atomic only within a
 file system. Its name is `.<base>.<owner>.pyconfd~`: the leading dot hides it from the globs of
 include statements, and the tilde ends every suffix that a pattern such as `*.conf` asks for.
-`<owner>` says which process made it, so that what a killed run left behind can be told from what
-a living one is working on.
+`<owner>` names the process that made it: so the leavings of a killed run are not confused with the
+files that a living one is working on.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def write_new(
     """
     Make the file at `path`, which must not exist, complete and synced to disk.
 
-    Owner and mode are set before the content is written, so that nobody can ever read more than
+    Owner and mode are set before the content is written, so that no one can ever read more than
     the mode allows. uid, gid: None takes what the file system gives.
     Returns its (uid, gid). Raises OSError; then no file is left.
     """
@@ -144,7 +144,7 @@ def _write_all(fd: int, content: bytes) -> None:
 def link_or_copy(path: str, new: str) -> None:
     """
     Give the file a second name in its folder, or a copy where the file system has no hard links
-    or forbids them (protected_hardlinks: the file is somebody else's). Raises OSError.
+    or forbids them (protected_hardlinks: the file has another owner). Raises OSError.
     """
     try:
         os.link(path, new, follow_symlinks=False)
@@ -210,7 +210,7 @@ def strays(dests: Iterable[str]) -> Iterator[str]:
     """
     Staged files beside `dests` whose maker is dead. Folders that cannot be read have none.
 
-    Process start times tell a maker from a later process with its number.
+    The start time distinguishes a maker from a later process with the same id.
     """
     stems: dict[str, set[str]] = {}
     for dest in dests:
@@ -253,7 +253,7 @@ def _age_s(path: str) -> float:
 
 
 def _me() -> str:
-    """Who makes staged files: pid namespace, pid and start time, as one word."""
+    """This process as the maker of staged files: pid namespace, pid and start time in one word."""
     pid = os.getpid()
     name = _owner_of.get(pid)
     if name is None:  # first use, or first after a fork

@@ -99,7 +99,7 @@ def _file_target(kind: str, text: str, rest: str) -> Target:
         if mark and (word != "name" or not name):
             raise ValueError("has something after the path that is not ?name=NAME")
     if not path.startswith("/"):
-        raise ValueError(f"is no absolute path: write {kind}:/path")
+        raise ValueError(f"is not an absolute path: write {kind}:/path")
     return Target(kind, text, path=path, name=name)
 
 
@@ -124,7 +124,7 @@ def _host_port(authority: str, default_port: int) -> tuple[str, int]:
     return host, int(port or default_port)
 
 
-def ask(target: Target, wanted: Expected, timeout_s: float) -> ProbeAnswer:
+def probe(target: Target, wanted: Expected, timeout_s: float) -> ProbeAnswer:
     """
     Probe once. Looking up a name is not bounded by the timeout; a caller that needs a bound asks on
     a thread. Does not raise.

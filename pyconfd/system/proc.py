@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Between SIGTERM and SIGKILL to a command that has run out of time, in seconds.
 KILL_GRACE_S = 2.0
-#: How long a wait may be deaf to `stop`, in seconds.
+#: How long a wait may go on without noticing `stop`, in seconds.
 _TICK_S = 0.1
 #: Of a long output the first and the last bytes are kept, this many each.
 _HEAD_BYTES = 32 * 1024
@@ -39,7 +39,7 @@ class Runner(Protocol):
 
 class Commands:
     """
-    Runs commands, from any thread, until it is told to stop.
+    Runs commands, from any thread, until `stop`.
 
     Standard input is empty; both outputs go into the report. A command is over when the process
     that was started is: what it left running in the background on purpose (an init script that
@@ -48,7 +48,7 @@ class Commands:
     """
 
     def __init__(self, *, kill_grace_s: float = KILL_GRACE_S, pidfd: bool = True) -> None:
-        """pidfd: whether to ask the kernel for one; without, exits are looked for every 10 ms."""
+        """pidfd: whether to use one; without, exits are polled for every 10 ms."""
         self._kill_grace_s = kill_grace_s
         self._pidfd = pidfd
         self._changed = threading.Condition()
@@ -59,8 +59,8 @@ class Commands:
         """
         Run it to its end. A str is a shell command line for /bin/sh, a sequence an argument list.
 
-        Returns a report also when the command could not be started (`problem` says why), ran out
-        of time, or was ended by `stop`. Does not raise.
+        Returns a report also when the command could not be started, ran out of time, or was ended
+        by `stop`: `ending` says so. Does not raise.
         """
         text = command if isinstance(command, str) else " ".join(command)
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
@@ -196,7 +196,7 @@ class _Output:
 
 
 class _Exit:
-    """Tells when a child is over without reaping it, so that its group's number stays ours."""
+    """Waits for the end of a child without reaping it, so that the id of its group stays ours."""
 
     def __init__(self, child: Popen[bytes], pidfd: bool) -> None:
         self._child = child
@@ -261,7 +261,7 @@ def _end(child: Popen[bytes], over: _Exit, pipe: int, output: _Output, grace_s: 
         if over.wait(pipe, output, min(left, _TICK_S)):
             break
     # The shell is over, but members of its group may not be: give them what is left of the grace
-    # for as long as somebody holds the output.
+    # for as long as a process holds the output.
     while time.monotonic() < deadline and not output.drain(pipe):
         time.sleep(0.01)
     _signal_all(child.pid, strayed, signal.SIGKILL)
@@ -308,7 +308,7 @@ def _leave(child: Popen[bytes]) -> None:
     """
     Let a background process of the command keep the pipe.
 
-    Closed, it would kill that process with SIGPIPE at its next word; unread, it would block it.
+    Closed, it would kill that process with SIGPIPE at its next write; unread, it would block it.
     """
     stream = child.stdout
     assert stream is not None  # noqa: S101 - for the type checker

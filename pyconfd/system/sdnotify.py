@@ -1,5 +1,5 @@
 """
-Telling systemd how the service is: a datagram to the socket named by NOTIFY_SOCKET. Shell.
+Status of the service for systemd: datagrams to the socket named by NOTIFY_SOCKET. Shell.
 
 The protocol is described in sd_notify(3); no systemd library is needed for it.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 class Notifier:
     """
-    Sends states to systemd; silent when systemd did not ask for them or has gone.
+    Sends states to systemd; does nothing when systemd does not want them or has gone.
 
     environ: NOTIFY_SOCKET and WATCHDOG_USEC are read from it once.
     """
@@ -25,7 +25,7 @@ class Notifier:
 
     @property
     def wanted(self) -> bool:
-        """Whether systemd listens."""
+        """Whether systemd wants to be notified."""
         return bool(self._address)
 
     def ready(self, status: str = "") -> None:
@@ -38,7 +38,7 @@ class Notifier:
         self._send("RELOADING=1", f"MONOTONIC_USEC={now_usec}", status=status)
 
     def stopping(self, status: str = "") -> None:
-        """On the way out."""
+        """Stopping."""
         self._send("STOPPING=1", status=status)
 
     def status(self, text: str) -> None:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterable
 from types import FrameType
 
-#: The signals that the program answers to.
+#: The signals that the program handles.
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

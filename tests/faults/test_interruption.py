@@ -22,6 +22,7 @@ from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline import check, reload, stage, swap
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.recovery import Recovery
+from pyconfd.system import files
 from tests.support.steps import RELOAD, a_resource, in_child, rendered, strays_in
 
 OLD, NEW, NEWEST = b"old\n", b"new\n", b"newest\n"
@@ -123,7 +124,7 @@ class World:
     def recover(self) -> Recovery:
         journal = Journal(str(self.folder / "state"))
         recovery = journal.recover()
-        for path in stage.strays(str(dest) for dest in self.dests):
+        for path in files.strays(str(dest) for dest in self.dests):
             if path not in journal.kept:
                 os.unlink(path)
         return recovery

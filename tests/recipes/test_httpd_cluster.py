@@ -236,7 +236,11 @@ def test_a_node_that_cannot_open_its_port_is_started_with_the_old_version(
         ("nodes/web01/addr", None, f"{BASE}/nodes/web01/addr is missing"),
         ("nodes/web01/addr", "127.0.0.12", "are the same"),
         ("nodes/web01/addr", "192.0.2.1", f"{BASE}/nodes/web01/addr is no address of this node"),
-        ("nodes/web01/port", "70000", f"the value of {BASE}/nodes/web01/port is no port number"),
+        (
+            "nodes/web01/port",
+            "70000",
+            f"the value of {BASE}/nodes/web01/port is not a valid port number",
+        ),
         ("nodes/web01/state", "maybe", f"{BASE}/nodes/web01/state is none of up, drain"),
         ("nodes/web01/prot", "80", f"unknown key {BASE}/nodes/web01/prot; known are"),
         (

@@ -110,7 +110,7 @@ def test_a_signal_ends_the_waiting(fifo: Fifo) -> None:
 def test_a_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     """With the path and what is wrong."""
     (tmp_path / "file").touch()
-    with pytest.raises(StateError, match="is no named pipe"):
+    with pytest.raises(StateError, match="is not a named pipe"):
         Fifo(str(tmp_path / "file"))
     with pytest.raises(StateError, match="No such file or directory"):
         Fifo(str(tmp_path / "no" / "fifo"))

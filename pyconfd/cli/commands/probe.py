@@ -19,10 +19,10 @@ from pyconfd.cli import nagios
 from pyconfd.config.arguments import Arguments, read_arguments
 from pyconfd.config.options import Option, layered
 from pyconfd.errors import SettingsError
-from pyconfd.system.probing import Expected, ProbeAnswer, Target, ask, parse_target
+from pyconfd.system.probing import Expected, ProbeAnswer, Target, parse_target, probe
 
 GOOD, BAD = 0, 1
-#: Of a thread that has found its time to be over, to say so.
+#: For a thread whose time is over to report that.
 _LEAVE_S = 0.05
 
 # fmt: off
@@ -35,10 +35,10 @@ PROBE_OPTIONS = (
     Option("host", "text", "", "Host header, and name for TLS"),
     Option("follow", "flag", False, "go where redirects lead"),
     Option("verify", "flag", False, "check the certificate"),
-    Option("nagios", "flag", False, "say it as a monitoring plugin"),
+    Option("nagios", "flag", False, "print it as a monitoring plugin"),
     Option("warning", "wait", None, "a slower answer is WARNING"),
     Option("critical", "wait", None, "a slower answer is CRITICAL"),
-    Option("quiet", "flag", False, "say nothing"),
+    Option("quiet", "flag", False, "print nothing"),
 )
 # fmt: on
 
@@ -57,7 +57,7 @@ Options
   --timeout TIME    for each target [default 2]
   --all             every target must be good [default]
   --any             one good target is enough
-  --expect TEXT     the answer holds this text: the page, or what a tcp or unix server says first
+  --expect TEXT     the answer holds this text: the page, or what a tcp or unix server sends first
   --status CODES    HTTP statuses that are good: 200, or 200-299; may be repeated [default 200-399]
   --host NAME       the Host header, and the name for TLS; default: that of the URL
   --follow          go where redirects lead; without it a redirect is an answer
@@ -65,7 +65,7 @@ Options
   --nagios          one line for monitoring, with its exit statuses
   --warning TIME    with --nagios: a slower answer is WARNING
   --critical TIME   with --nagios: a slower answer is CRITICAL
-  --quiet           say nothing
+  --quiet           print nothing
 
 Examples
   pyconfd probe http://127.0.0.1/health pid:/run/nginx.pid?name=nginx
@@ -73,7 +73,7 @@ Examples
 """
 
 
-class Heard(NamedTuple):
+class TargetAnswer(NamedTuple):
     """The answer of a target, and how long it took in seconds."""
 
     target: Target
@@ -82,7 +82,7 @@ class Heard(NamedTuple):
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every command
-    """Ask, say what was seen, and return the exit status."""
+    """Probe, print what was seen, and return the exit status."""
     arguments = read_arguments(argv, PROBE_OPTIONS)
     if arguments.help:
         sys.stdout.write(_HELP)
@@ -99,25 +99,25 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG00
         text = "; ".join(map(str, arguments.faults))
         sys.stdout.write(nagios.plugin_line(nagios.UNKNOWN, text))
         return nagios.UNKNOWN
-    heard = ask_all(targets, wanted, values["timeout"])
+    answers = probe_all(targets, wanted, values["timeout"])
     if values["nagios"]:
-        return _say_plugin(heard, values)
+        return _as_plugin(answers, values)
     if not values["quiet"]:
-        sys.stdout.write("".join(f"{_line(each)}\n" for each in heard))
-    return GOOD if _is_good(heard, values["any"]) else BAD
+        sys.stdout.write("".join(f"{_line(each)}\n" for each in answers))
+    return GOOD if _is_good(answers, values["any"]) else BAD
 
 
-def ask_all(targets: Sequence[Target], wanted: Expected, timeout_s: float) -> list[Heard]:
+def probe_all(targets: Sequence[Target], wanted: Expected, timeout_s: float) -> list[TargetAnswer]:
     """
-    The answers, in order. Each target is asked on a thread of its own: a name that nobody knows
-    takes the resolver longer than any timeout, and is left behind.
+    The answers, in order. Each target is probed on a thread of its own: a name that does not exist
+    can take the resolver longer than any timeout; its thread is then left behind.
     """
-    heard: dict[Target, Heard] = {}
+    answers: dict[Target, TargetAnswer] = {}
 
     def one(target: Target) -> None:
         begun = time.monotonic()
-        answer = ask(target, wanted, timeout_s)
-        heard[target] = Heard(target, answer, time.monotonic() - begun)
+        answer = probe(target, wanted, timeout_s)
+        answers[target] = TargetAnswer(target, answer, time.monotonic() - begun)
 
     deadline = time.monotonic() + timeout_s + _LEAVE_S
     threads = [threading.Thread(target=one, args=(each,), daemon=True) for each in targets]
@@ -126,7 +126,7 @@ def ask_all(targets: Sequence[Target], wanted: Expected, timeout_s: float) -> li
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
     late = ProbeAnswer(False, f"no answer within {timeout_s:g} s")
-    return [heard.get(each, Heard(each, late, timeout_s)) for each in targets]
+    return [answers.get(each, TargetAnswer(each, late, timeout_s)) for each in targets]
 
 
 def _targets(arguments: Arguments) -> list[Target]:
@@ -151,7 +151,7 @@ def _wanted(values: Mapping[str, Any], arguments: Arguments) -> Expected:
         if first.isdigit() and last.isdigit() and 100 <= int(first) <= int(last) <= 999:
             ranges.append((int(first), int(last)))
         else:
-            what = f"{word!r} is no HTTP status"
+            what = f"{word!r} is not an HTTP status"
             arguments.faults.append(SettingsError(what, where="--status", hint="200, or 200-299"))
     if not values["host"].isprintable():
         what = "holds a character that no name may hold"
@@ -174,32 +174,32 @@ def _together(values: Mapping[str, Any], arguments: Arguments) -> None:
             arguments.faults.append(SettingsError("works with --nagios only", where=f"--{name}"))
 
 
-def _is_good(heard: Sequence[Heard], one_is_enough: bool) -> bool:
-    answers = [each.answer.good for each in heard]
-    return any(answers) if one_is_enough else all(answers)
+def _is_good(answers: Sequence[TargetAnswer], one_is_enough: bool) -> bool:
+    good = [each.answer.good for each in answers]
+    return any(good) if one_is_enough else all(good)
 
 
-def _line(heard: Heard) -> str:
-    word = "good" if heard.answer.good else "bad "
-    return f"{word}  {heard.target.text}: {heard.answer.what} ({heard.took_s * 1000:.0f} ms)"
+def _line(probed: TargetAnswer) -> str:
+    word = "good" if probed.answer.good else "bad "
+    return f"{word}  {probed.target.text}: {probed.answer.what} ({probed.took_s * 1000:.0f} ms)"
 
 
-def _say_plugin(heard: Sequence[Heard], values: Mapping[str, Any]) -> int:
+def _as_plugin(answers: Sequence[TargetAnswer], values: Mapping[str, Any]) -> int:
     """
     Bad is CRITICAL. Of good answers the slowest counts, or with --any the fastest good one.
     """
     warning, critical = values["warning"], values["critical"]
-    good = [each.took_s for each in heard if each.answer.good]
-    took_s = min(good) if values["any"] and good else max(each.took_s for each in heard)
+    good = [each.took_s for each in answers if each.answer.good]
+    took_s = min(good) if values["any"] and good else max(each.took_s for each in answers)
     status = nagios.OK
-    if not _is_good(heard, values["any"]) or (critical is not None and took_s > critical):
+    if not _is_good(answers, values["any"]) or (critical is not None and took_s > critical):
         status = nagios.CRITICAL
     elif warning is not None and took_s > warning:
         status = nagios.WARNING
-    ordered = sorted(heard, key=lambda each: each.answer.good)  # what is wrong comes first
+    ordered = sorted(answers, key=lambda each: each.answer.good)  # what is wrong comes first
     text = ", ".join(f"{each.target.text} {each.answer.what}" for each in ordered)
     figures = [nagios.figure("time", took_s, "s", warning=warning, critical=critical)]
-    if len(heard) > 1:
-        figures.append(nagios.figure("good", len(good), most=len(heard)))
+    if len(answers) > 1:
+        figures.append(nagios.figure("good", len(good), most=len(answers)))
     sys.stdout.write(nagios.plugin_line(status, text, *figures))
     return status

@@ -1,4 +1,4 @@
-"""What a daemon's log says of a reload: the lines it has got since. Shell."""
+"""What a daemon has logged since its reload. Shell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ _LOG_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class DaemonLog:
-    """A log before a reload. path: "" when there is none to read. at: its inode and size."""
+    """
+    A log as it was before the reload.
+
+    path: "" when there is none to read.
+    at: its inode and size.
+    """
 
     daemon: Daemon
     path: str

@@ -2,7 +2,7 @@
 Patterns of nginx's `include`, as its glob(3) reads them. Shell: lists folders.
 
 Python's glob knows neither `[^a]` nor `[[:alpha:]]` nor a backslash, and takes characters for
-bytes. nginx asks glob(3) without flags and in the C locale (ngx_conf_include, ngx_open_glob), and
+bytes. nginx calls glob(3) without flags and in the C locale (ngx_conf_include, ngx_open_glob), and
 only for a path with `*`, `?` or `[` in it; any other is taken as it is, backslashes included.
 """
 
@@ -34,7 +34,7 @@ _CLASS = re.compile(r"\[:(\w+):\]")
 
 
 def is_pattern(path: str) -> bool:
-    """Whether nginx looks for files that match, and takes none for an answer."""
+    """Whether nginx looks for files that match, and accepts that there are none."""
     return bool(_MAGIC.search(path))
 
 

@@ -1,8 +1,8 @@
 """
 Shadow: the whole nginx configuration as it would be with staged files in their places. Shell.
 
-The only importer of crossplane, which finds the include statements and nothing more; nginx is
-the judge. The main file gets a shadow beside it, because relative includes, certificates and
+The only importer of crossplane, which finds the include statements and nothing more; the verdict
+is nginx's. The main file gets a shadow beside it, because relative includes, certificates and
 password files are looked up in the folder of the main file (`-c`), wherever the statement stands.
 From there only what leads to a changed file is copied, with the paths on the way rewritten in
 place on their own lines; all else is read where it is. Nothing live is written.
@@ -42,7 +42,12 @@ _FILE_READ = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something nginx said. severity: warn, emerg, ...; path "" and line 0 where it named none."""
+    """
+    A message of nginx.
+
+    severity: warn, emerg, ...
+    path, line: of the file; "" and 0 where it named none.
+    """
 
     severity: str
     text: str
@@ -51,18 +56,23 @@ class Finding:
 
     @property
     def refuses(self) -> bool:
-        """Whether it is a reason for a no."""
+        """Whether it is a reason to refuse."""
         return self.severity in ("emerg", "alert", "crit", "error")
 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
     """
-    A shadow tree. argv: judges it; its listing of files read goes to `listing`, its words to
-    both outputs. Exit status 0 is a yes, if `unproven` agrees.
+    A shadow tree.
 
-    command: what that means, for people. names: shadow path -> real path, longest shadow path
-    first. expected: what nginx has to read; replaced: real paths that it must not read.
+    argv: the command that checks it. Exit status 0 accepts it, if `unproven` finds no objection.
+    command: the same for people.
+    listing: where argv writes the files that nginx has read; its messages go to both outputs.
+    folder: of the copies.
+    main: the shadow of the main file.
+    names: (shadow path, real path), the longest shadow path first.
+    expected: paths that nginx has to read.
+    replaced: real paths that it must not read.
     """
 
     argv: tuple[str, ...]
@@ -81,18 +91,18 @@ class Shadow:
         self.close()
 
     def close(self) -> None:
-        """Take the shadow away; the staged files are not part of it."""
+        """Remove the shadow; the staged files are not part of it."""
         files.remove(self.main)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def real(self, text: str) -> str:
-        """nginx's words with the shadow's paths replaced by those of the real files."""
+        """Output of nginx with the shadow's paths replaced by those of the real files."""
         for shadow, path in self.names:
             text = text.replace(shadow, path)
         return text
 
     def unproven(self) -> str:
-        """Why a yes does not count: which file was not read, or wrongly; "" when it does."""
+        """Why exit status 0 proves nothing: which file was not read, or wrongly; "" if it does."""
         try:
             read = set(_listed(files.read(self.listing)[0]))
         except OSError as error:
@@ -107,11 +117,11 @@ class Shadow:
         return ""
 
     def report(self, report: CommandReport) -> CommandReport:
-        """What a run of `argv` said, in terms of the real files."""
+        """The report of a run of `argv`, in terms of the real files."""
         return replace(report, command=self.command, output=self.real(report.output))
 
     def findings(self, report: CommandReport) -> tuple[Finding, ...]:
-        """What nginx found, in its order; the paths are those of the real files."""
+        """The messages of nginx, in its order; the paths are those of the real files."""
         return tuple(
             Finding(
                 severity=found["severity"],
@@ -126,7 +136,7 @@ class Shadow:
 def _listed(listing: bytes) -> list[str]:
     """
     Paths in the output of `nginx -T` (ngx_conf_file.c, since 1.9.2): a line for each file, its
-    content, a line break. A line like that inside a file is none: people keep it as a comment.
+    content, a line break. The same line inside a file does not count: people keep it as a comment.
     """
     paths: list[str] = []
     at = 0
@@ -152,7 +162,7 @@ def build(
     """
     Make the shadow tree. staged: destination -> path of its new version; removed: destinations to
     leave out; both as declared, links are followed. work_dir: for the copies; made if missing.
-    built_in_prefix: asked where the nginx that was given has none and a log is relative to it.
+    built_in_prefix: called where `nginx` has none and the path of a log is relative to it.
 
     Raises CheckBroken when nothing in the configuration leads to one of the destinations, when a
     statement on the way cannot be rewritten safely, or when the shadow cannot be written.
@@ -175,7 +185,7 @@ def build(
 
 
 def sweep(nginx: Nginx, *, work_dir: str) -> tuple[str, ...]:
-    """Take away the shadows that killed runs have left. Returns their paths."""
+    """Remove the shadows that killed runs have left. Returns their paths."""
     left = tuple(files.strays((nginx.conf, os.path.join(work_dir, "shadow"))))
     for path in left:
         if not files.remove(path):
@@ -214,8 +224,8 @@ def _found(path: str, *_identity: int) -> tuple[Statement, ...]:
     The directives of one file in the order of their names, as far as crossplane can follow.
 
     Its lexer alone is used, because its parser gives nothing of a file with a syntax error. What
-    it stumbles over nginx will refuse, and if not, the list of files read shows what was missed.
-    Remembered for as long as the file is the same: to lex is what a check of a large tree costs.
+    it cannot read nginx will refuse; if it does not, the list of files read shows what was missed.
+    Cached for as long as the file is the same: most of the time of a check goes into lexing.
     """
     return tuple(_lexed(path))
 

@@ -1,8 +1,7 @@
 """
 The copies of which an nginx shadow tree is made, and the rewritten paths in them. Shell.
 
-Where the statements stand in a file is told by a finder that is handed in; see shadow.py for why
-there is a shadow at all.
+A function that is passed in finds the statements in a file; shadow.py says why there is a shadow.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pyconfd.errors import CheckBroken
-from pyconfd.pipeline.nginx import include_glob as nginx_glob
+from pyconfd.pipeline.nginx import include_glob
 from pyconfd.pipeline.nginx.text import ConfigText, NotFound, Statement, edited, quoted
 from pyconfd.system import files
 
@@ -38,11 +37,16 @@ class ShadowTree:
     """
     A shadow tree while it grows.
 
-    conf: the real main file; prefix: of relative logs, "" for the one that is built in; staged,
-    removed, work_dir: as in shadow.build; statements: finds the directives of a file with these
-    facts.
-    names: shadow path -> real path. expected: shadow paths that nginx has to read. reached: real
-    paths of destinations that something leads to. has_pid: the pid file is taken care of.
+    conf: the real main file.
+    prefix: of relative logs; "" for the one that is built in.
+    staged, removed, work_dir, built_in_prefix: as in shadow.build.
+    statements: finds the directives of a file with these facts.
+    names: shadow path -> real path.
+    expected: shadow paths that nginx has to read.
+    reached: real paths of destinations that something leads to.
+    has_pid: the pid file is taken care of.
+    main: path of the main file's shadow.
+    folder: of all other shadows.
     """
 
     conf: str
@@ -70,7 +74,7 @@ class ShadowTree:
         self.conf_dir = os.path.dirname(self.conf)
 
     def grow(self) -> None:
-        """Write it. Raises OSError and CheckBroken; `cut` takes away what is there by then."""
+        """Write it. Raises OSError and CheckBroken; `cut` then removes what was written."""
         os.makedirs(self.work_dir, mode=0o700, exist_ok=True)
         self.folder = files.staged_name(os.path.join(self.work_dir, "shadow"))
         os.mkdir(self.folder, 0o700)
@@ -80,10 +84,10 @@ class ShadowTree:
         if content is None:
             content = files.read(self._new_main())[0].decode(errors="surrogateescape")
         self.main = self._write_main(content)
-        self._complain_about_unreached()
+        self._refuse_unreached()
 
     def cut(self) -> None:
-        """Take it away; the staged files are not part of it."""
+        """Remove it; the staged files are not part of it."""
         if self.main:
             files.remove(self.main)
         if self.folder:
@@ -114,7 +118,7 @@ class ShadowTree:
         real = os.path.realpath(self.conf)
         return self.by_real.get(real, real)
 
-    def _complain_about_unreached(self) -> None:
+    def _refuse_unreached(self) -> None:
         for dest in self.staged:
             if os.path.realpath(dest) not in self.reached:
                 broken = CheckBroken(
@@ -131,7 +135,7 @@ class ShadowTree:
         known = self._done.get(path)
         if known is not None:
             return known
-        if path in self._open:  # includes itself: nginx will say so
+        if path in self._open:  # includes itself: nginx reports that
             return path
         self._open.append(path)
         shadow = self._shadow_of(path)
@@ -146,7 +150,7 @@ class ShadowTree:
         new = self.by_real.get(real)
         try:
             content = self._rewritten(path)
-        except OSError:  # nginx says it better, and names the same path
+        except OSError:  # nginx reports it better, and names the same path
             return path
         if content is not None:
             copy = f"{len(self.names)}-{os.path.basename(path)}"
@@ -195,7 +199,7 @@ class ShadowTree:
     ) -> Iterator[tuple[int, int, str]]:
         located = ConfigText(text)
         for statement in statements:
-            whole, words = self._wishes(statement, changed)
+            whole, words = self._changes(statement, changed)
             if not whole and not words:
                 continue
             try:
@@ -212,7 +216,7 @@ class ShadowTree:
             for number, word in words.items():
                 yield *place.args[number], quoted(word)
 
-    def _wishes(self, statement: Statement, changed: bool) -> tuple[str, dict[int, str]]:
+    def _changes(self, statement: Statement, changed: bool) -> tuple[str, dict[int, str]]:
         """A new text for the statement, "" for none, and new arguments by their number."""
         if not statement.args or statement.name == "if":
             return "", {}
@@ -230,8 +234,8 @@ class ShadowTree:
 
     def _include(self, pattern: str) -> str:
         pattern = os.path.join(self.conf_dir, pattern)
-        if nginx_glob.is_pattern(pattern):
-            live = nginx_glob.matching(pattern)
+        if include_glob.is_pattern(pattern):
+            live = include_glob.matching(pattern)
             wanted = sorted({*live, *self._appearing(pattern)}, key=os.fsencode)
             wanted = [path for path in wanted if self._real(path) not in self.gone]
         else:
@@ -242,15 +246,15 @@ class ShadowTree:
         if not shadows:  # a pattern that nothing matches is fine with nginx
             return f"include {quoted(os.path.join(self.folder, 'gone', '*'))}"
         self.expected.update(shadows)
-        return "; ".join(f"include {quoted(nginx_glob.as_pattern(path))}" for path in shadows)
+        return "; ".join(f"include {quoted(include_glob.as_pattern(path))}" for path in shadows)
 
     def _appearing(self, pattern: str) -> Iterator[str]:
         """Destinations that do not exist yet and that the pattern will match once they do."""
         folder, base = os.path.split(pattern)
-        folders = nginx_glob.folders(folder)
+        folders = include_glob.folders(folder)
         for real in self.by_real:
             dest_folder, name = os.path.split(real)
-            if os.path.lexists(real) or not nginx_glob.matches(name, base):
+            if os.path.lexists(real) or not include_glob.matches(name, base):
                 continue
             for each in folders:
                 if os.path.realpath(each) == dest_folder:
@@ -274,7 +278,7 @@ class ShadowTree:
     def _log(self, path: str) -> str:
         """
         A file of our own for each log that nginx could open, so that a check never makes one.
-        Where it could not (no such folder, a folder of that name) nginx shall say so.
+        Where it could not (no such folder, a folder of that name) nginx is left to report it.
         """
         if _NO_FILE.match(path):
             return path

@@ -28,7 +28,12 @@ _WORD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A directive as a parser saw it. line: 1-based, of its name; depth: 0 outside of blocks."""
+    """
+    A directive as a parser found it.
+
+    line: of its name, 1-based.
+    depth: 0 outside of blocks.
+    """
 
     name: str
     line: int
@@ -38,7 +43,12 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class StatementSpan:
-    """Offsets into the text. start, end: of the whole statement without its ";"; args: of each."""
+    """
+    Offsets into the text.
+
+    start, end: of the whole statement without its ";".
+    args: (start, end) of each argument.
+    """
 
     start: int
     end: int

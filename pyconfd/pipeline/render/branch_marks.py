@@ -46,7 +46,7 @@ class _Marker(NodeTransformer):
         return [_statement("begin", node), node, _statement("end", node)]
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
-        """Each turn is there because of what it is about."""
+        """What is in a turn is decided by the items of that turn."""
         node.iter = self.visit(node.iter)
         turn = nodes.List(_names(node.target), lineno=node.lineno)
         self._open.append(1)

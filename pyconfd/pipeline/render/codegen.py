@@ -1,5 +1,5 @@
 """
-How templates become Python: Jinja2's code generator, with what judging and refusals need. Pure.
+How templates become Python: Jinja2's code generator, with what checks of values need. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ SOURCES = (jinja2.compiler.__file__, __file__)
 
 
 class _Written(str):
-    """Text that stands in a template. line: where it begins."""
+    """
+    Text that stands in a template.
+
+    line: where it begins.
+    """
 
     __slots__ = ("line",)
     line: int
@@ -34,21 +38,21 @@ class CodeGenerator(jinja2.compiler.CodeGenerator):
     """
     Jinja2's, with three differences: the text of an expression is made by one call instead of
     three, also where a filter or call block prints; texts that the author wrote are marked; and
-    `~` joins part by part. What the calls do is the environment's affair, so that one code
+    `~` joins part by part. The environment supplies what is called, so that the same code
     serves with and without a format.
     """
 
     def write_commons(self) -> None:
         """Names that every generated function uses."""
         super().write_commons()
-        for name in ("formed", "joined"):
+        for name in ("safe_text", "joined"):
             self.writeline(f"{name} = environment.{name}")
         self.writeline("as_text = environment.finalize")
 
     def visit_Const(self, node: nodes.Const, frame: Any) -> None:  # noqa: N802 - Jinja2's name
         """A constant, marked as the author's when it is a text."""
         value = node.as_const(frame.eval_ctx)
-        self.write(f"formed({value!r})" if isinstance(value, str) else repr(value))
+        self.write(f"safe_text({value!r})" if isinstance(value, str) else repr(value))
 
     def visit_Concat(self, node: nodes.Concat, frame: Any) -> None:  # noqa: N802
         """The `~` operator."""

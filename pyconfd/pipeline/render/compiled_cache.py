@@ -22,7 +22,7 @@ class TemplateCache:
     """
     A folder of compiled code. Whatever is wrong with it, templates are compiled as without it.
 
-    made_by: files of the compiler; when one of them is another, so is the code.
+    made_by: files of the compiler; code that another version of them made is not used.
     """
 
     def __init__(self, folder: str, made_by: tuple[str, ...]) -> None:
@@ -79,7 +79,7 @@ class TemplateCache:
 
 
 def _versions(files: tuple[str, ...]) -> str:
-    """What tells this Python and these files from others, without opening them."""
+    """Changes with the Python and with these files, without opening them."""
     stats = [os.stat(file) for file in files]
     marks = [f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats]
     return " ".join([str(sys.implementation.cache_tag), *marks])

@@ -32,22 +32,22 @@ if TYPE_CHECKING:  # only resources with a format, and refusals, need them
     from pyconfd.pipeline.render.value_checks import ValueChecker
     from pyconfd.pipeline.render.view import View
 
-# Filters that only lay out a text: what was fit for the format before them still is.
+# Filters that only lay out a text: what was safe in the format before them still is.
 _LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
 
 
 def _as_written(text: str) -> str:
-    """A constant where nothing is judged."""
+    """A constant, without a format."""
     return text
 
 
 def _item(resource: Resource) -> str:
-    """The name that a resource was made for where nothing is judged."""
+    """The name that a resource was made for, without a format."""
     return resource.item
 
 
 def _joined(parts: Iterable[Any]) -> str:
-    """The `~` operator where nothing is judged."""
+    """The `~` operator, without a format."""
     return "".join(map(as_text, parts))
 
 
@@ -65,7 +65,7 @@ def _called_as_jinjas(join: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Context(jinja2.runtime.Context):
-    """Jinja2's, but a plain function is called at once instead of being asked what it is first."""
+    """Jinja2's, but a plain function is called at once, without a look at what it is."""
 
     def call(self, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call something for an expression of a template."""
@@ -102,7 +102,7 @@ class Environment(jinja2.Environment):
 
     code_generator_class = CodeGenerator
     # What the code of templates calls, beside finalize and concat; a format has its own.
-    formed: Callable[[str], str] = staticmethod(_as_written)
+    safe_text: Callable[[str], str] = staticmethod(_as_written)
     joined: Callable[[Iterable[Any]], str] = staticmethod(_joined)
     item: Callable[[Resource], str] = staticmethod(_item)
     context_class = Context
@@ -134,24 +134,24 @@ class Environment(jinja2.Environment):
         """The bytes of an output. Raises UnicodeEncodeError for a key name that is not UTF-8."""
         return text.encode()
 
-    def judged(self, judge: ValueChecker) -> Environment:
+    def checked(self, checker: ValueChecker) -> Environment:
         """The same environment for resources with a format."""
-        from pyconfd.pipeline.render.value_checks import formed, item_text
+        from pyconfd.pipeline.render.value_checks import item_text, safe_text
 
-        judged = object.__new__(type(self))
-        layout = {name: judge.keeping(self.filters[name]) for name in _LAYOUT}
-        filters = judge.filters()
+        checked = object.__new__(type(self))
+        layout = {name: checker.keeping(self.filters[name]) for name in _LAYOUT}
+        filters = checker.filters()
         filters["join"] = _called_as_jinjas(filters["join"])
-        judged.__dict__.update(
+        checked.__dict__.update(
             self.__dict__,
-            finalize=judge.text,
-            concat=judge.concat,
-            formed=formed,
-            joined=judge.joined,
+            finalize=checker.text,
+            concat=checker.concat,
+            safe_text=safe_text,
+            joined=checker.joined,
             item=item_text,
             filters={**self.filters, **layout, **filters},
         )
-        return judged
+        return checked
 
     def bound(self, names: Mapping[str, Any]) -> Environment:
         """The same environment with these functions and facts, and templates of its own."""
@@ -163,7 +163,7 @@ class Environment(jinja2.Environment):
 
     def traced(self, tracer: Tracer) -> Environment:
         """The same bound environment, in which the tracer follows values and decisions."""
-        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - says so to the type checker
+        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - for the type checker
         traced = self.bound({})
         traced.globals = tracer.following_all(self.globals)
         traced.__dict__.update(
@@ -184,12 +184,12 @@ class Environment(jinja2.Environment):
         return template.root_render_func(template.new_context(names))
 
     def make_globals(self, d: Any) -> Any:
-        """Our own globals: nobody passes others, and a chain of maps is slow to copy."""
+        """Our own globals: no others are passed, and a chain of maps is slow to copy."""
         return self.globals if not d else super().make_globals(d)
 
     def check(self, name: str) -> None:
         """Compile a template and all that it names, and look for calls of unknown functions."""
-        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - says so to the type checker
+        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - for the type checker
         todo, trees = [name], dict[str, nodes.Template]()
         self.get_template(name)
         while todo:
@@ -219,7 +219,7 @@ class Environment(jinja2.Environment):
                 raise jinja2.TemplateSyntaxError(str(NotCovered(path.value)), call.lineno, name)
 
     def _check_names(self, tree: nodes.Template, name: str, defined: set[str]) -> None:
-        """What Jinja2 itself only tells when the line is reached."""
+        """What Jinja2 itself only reports when the line is reached."""
         from jinja2.meta import find_undeclared_variables
 
         unknown = find_undeclared_variables(tree) - self.globals.keys() - defined - {"caller"}
@@ -298,7 +298,7 @@ class MarkedLoader(TemplateLoader):
         name: str,
         globals: Any = None,  # noqa: A002 - Jinja2's
     ) -> jinja2.Template:
-        """As Loader has it."""
+        """As in TemplateLoader."""
         from pyconfd.pipeline.render.branch_marks import marked
 
         try:

@@ -1,7 +1,7 @@
 """
 How a kind of configuration file is read, as data: `pyconfd/recipes/formats/<name>.toml`.
 
-Shell: reads those files, once each. What is done with them is in values and structure.
+Shell: reads those files, once each. What is done with them is in value_checks and structure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from pyconfd.pipeline.render.function_errors import FunctionFault
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quoting:
     """
-    How a text is put in quotes. mark: the quote. escaped: characters that get a backslash.
+    How a text is put in quotes.
+
+    mark: the quote.
+    escaped: characters that get a backslash.
     refused: characters that cannot stand between quotes, beside control characters.
     """
 
@@ -30,10 +33,14 @@ class Quoting:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Structure:
     """
-    Where a directive ends and what nests. ends: ";" or a line break. blocks: `{` and `}` nest.
-    comment: characters that begin one. inner_quotes: a quote counts inside a word too.
-    sections: `<Name ...>` and `</Name>` nest. raw_single: a backslash means nothing between
-    single quotes.
+    Where a directive ends and what nests.
+
+    ends: ";" or a line break.
+    blocks: `{` and `}` nest.
+    comment: characters that begin one.
+    inner_quotes: a quote counts inside a word too.
+    sections: `<Name ...>` and `</Name>` nest.
+    raw_single: a backslash means nothing between single quotes.
     """
 
     ends: str
@@ -47,9 +54,13 @@ class Structure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """
+    A kind of configuration file.
+
     refused: characters that no value may hold outside quotes, beside white space and control
-    characters. first: characters that none may begin with. directives: words, in lower case,
-    that a value must not be where a directive begins. weight_min, weight_max: both allowed.
+    characters.
+    first: characters that none may begin with.
+    directives: words, in lower case, that a value must not be where a directive begins.
+    weight: "min" and "max" of a weight, both allowed.
     """
 
     name: str

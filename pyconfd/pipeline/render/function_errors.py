@@ -4,13 +4,15 @@ from __future__ import annotations
 
 
 class FunctionFault(ValueError):
-    """A function cannot answer. The text says why and never holds the value of a key."""
+    """A function cannot answer. The text gives the reason and never holds the value of a key."""
 
 
 class NoSuchKey(FunctionFault):
     """
-    `key`, a key path in the store, does not exist. hint: what to do when it is not simply to put
-    the key; else empty.
+    A key does not exist.
+
+    key: its path in the store.
+    hint: what to do, where that is not simply to put the key; else "".
     """
 
     def __init__(self, key: str, hint: str = "") -> None:

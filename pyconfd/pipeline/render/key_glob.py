@@ -19,7 +19,7 @@ _ANY, _ONE, _SLASH = "[^/]*", "[^/]", "/"
 
 
 class BadPattern(ValueError):
-    """The pattern is malformed; the text names it and says why."""
+    """The pattern is malformed; the text names it and the reason."""
 
     def __init__(self, pattern: str, why: str) -> None:
         super().__init__(f"malformed key pattern {pattern!r}: {why}")
@@ -31,9 +31,11 @@ class KeyPattern:
     """
     A pattern made ready for walking a trie.
 
-    literal: names of the folders before the first special character. rest: what each further
-    level must match, a str where it is literal. crossing: from here on a class may match "/"
-    (Go lets it), so the levels mean nothing and every key below `literal` is tested with `whole`.
+    literal: names of the folders before the first special character.
+    rest: what each further level must match, a str where it is literal.
+    whole: what the whole key must match.
+    crossing: from here on a class may match "/" (Go lets it), so the levels mean nothing and every
+    key below `literal` is tested with `whole`.
     """
 
     literal: tuple[str, ...]

@@ -1,8 +1,8 @@
 """
 What templates know of the node they are rendered on: `node` and `vars`.
 
-Shell: the addresses are asked of the kernel, when a template asks for them. Free of any template
-language, which says with `unknown_fact` what is not there.
+Shell: the kernel is asked for the addresses when a template wants them. Free of any template
+language, which uses `unknown_fact` for its message about what is not there.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """name: of this node. vars: as the operator wrote them in the file `declared`."""
+    """
+    What is known of this node.
+
+    name: of the node.
+    vars: as the operator wrote them.
+    declared: the file they stand in.
+    """
 
     name: str = ""
     vars: Mapping[str, object] = field(default_factory=dict)
     declared: str = "the config file"
 
     def names(self) -> dict[str, Any]:
-        """What a template knows by name; made anew for each render, so that none changes them."""
+        """What a template knows by name; made for each render, so that none changes them."""
         known = Vars("vars", self.declared)
         known.update({name: _known(raw, f"vars.{name}", self) for name, raw in self.vars.items()})
         return {"node": Node(self.name), "vars": known}
@@ -64,7 +70,7 @@ class Vars(dict[str, Any]):
         self._declared = declared
 
     def missing(self, name: object) -> str:
-        """What to say of a name that is not there."""
+        """The message for a name that is not there."""
         from pyconfd.config.options import nearest
 
         near = nearest(str(name), self)
@@ -83,7 +89,7 @@ class VarText(str):
 
 
 def unknown_fact(of: object, name: object) -> str | None:
-    """What to say of an attribute that a fact does not have; None for what is no fact."""
+    """The message for an attribute that a fact does not have; None if `of` is not a fact."""
     if isinstance(of, Vars):
         return of.missing(name)
     if isinstance(of, Node):

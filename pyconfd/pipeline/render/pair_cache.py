@@ -1,7 +1,7 @@
 """
 What `gets` answered at the last render of each resource, for the next one.
 
-Of ten thousand keys one has changed: making only its pair anew takes a tenth of the time that
+When one of ten thousand keys has changed, making only its pair takes a tenth of the time that
 making all of them does, and that was two fifths of a pass.
 """
 
@@ -24,7 +24,7 @@ class PairCache:
     """
     Answers by resource and pattern. Any thread may call it.
 
-    most: so many pairs are kept for all resources together; with more, it starts anew.
+    most: how many pairs are kept for all resources together; beyond that it is emptied.
     """
 
     def __init__(self, most: int = 100_000) -> None:

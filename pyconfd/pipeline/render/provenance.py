@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pyconfd.model.keys import KeyValue
-from pyconfd.pipeline.render.value_checks import RefusedValue, SafeText, TaintedText, formed
+from pyconfd.pipeline.render.value_checks import RefusedValue, SafeText, TaintedText, safe_text
 from pyconfd.pipeline.render.view import View
 
 _NONE: frozenset[str] = frozenset()
 _MOST_KEYS = 5
-# Python has one object for each of these, so who made it cannot be told.
+# Python has one object for each of these, so its maker cannot be found.
 _SHARED_INTS = range(-5, 257)
 _SHARED_LENGTH = 1
 
@@ -25,10 +25,13 @@ _SHARED_LENGTH = 1
 @dataclass(frozen=True, slots=True)
 class Piece:
     """
-    A part of the output. template, line: where it begins, 1-based. written: whether it stands so
-    in the template, over as many lines; else an expression has made it. keys: whose values or
-    names are in it, as far as that could be followed; decided: whose values or names are in the
-    tests and loops that it stands in.
+    A part of the output.
+
+    template, line: where it begins, 1-based.
+    written: whether the template itself holds this text, over as many lines; else an expression
+    has made it.
+    keys: whose values or names are in it, as far as that could be followed.
+    decided: whose values or names are in the tests and loops that it stands in.
     """
 
     text: str
@@ -42,8 +45,11 @@ class Piece:
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    What made a line of the output: a line of a template, and the values of these keys. decided:
-    keys that are not in the line, and because of which it is there.
+    What made a line of the output.
+
+    template, line: that it comes from.
+    keys: whose values are in it.
+    decided: keys that are not in the line, and because of which it is there.
     """
 
     template: str
@@ -66,7 +72,7 @@ def _some(keys: tuple[str, ...]) -> str:
 
 
 def made_of(refused: RefusedValue) -> str:
-    """Words about the keys of a refused value that a tracer has followed."""
+    """The keys of a refused value that a tracer has followed, in words."""
     return f" (it is made of {_some(tuple(sorted(refused.keys)))})" if refused.keys else ""
 
 
@@ -91,8 +97,8 @@ def place_of(pieces: Iterable[Piece], line: int) -> Place | None:
     return Place(found.template, found.line, tuple(sorted(keys)), tuple(sorted(decided - keys)))
 
 
-class NotedView(View):
-    """A view that tells a tracer of every single key that is asked for, there or not."""
+class TracedView(View):
+    """A view that reports to a tracer every single key that is read, there or not."""
 
     __slots__ = ("tracer",)
     tracer: Tracer
@@ -100,7 +106,7 @@ class NotedView(View):
     def get(self, key: str) -> KeyValue | None:
         """As View has it."""
         if self.allows(key):
-            self.tracer.asked(self.absolute(key))
+            self.tracer.key_read(self.absolute(key))
         return super().get(key)
 
 
@@ -122,7 +128,7 @@ class Tracer:
         """The keys that have decided that this is rendered."""
         return _NONE.union(*self._decisions)
 
-    # What marked templates call, see jinja_decisions.py.
+    # What marked templates call, see branch_marks.py.
 
     def begin(self, turn: Iterable[object] = ()) -> None:
         """A branch begins, or a turn of a loop about these values."""
@@ -136,8 +142,8 @@ class Tracer:
         """A test is about to be made."""
         self._tests.append(set())
 
-    def asked(self, key: str) -> None:
-        """The template has asked for this key."""
+    def key_read(self, key: str) -> None:
+        """The template has read this key."""
         if self._tests:
             self._tests[-1].add(key)
 
@@ -153,7 +159,7 @@ class Tracer:
         """The value of an `a if b else c`: an object of its own, made of what has decided it."""
         keys = self._decisions.pop()
         if type(value) is SafeText:
-            value = formed(str(value), value.neutral)
+            value = safe_text(str(value), value.neutral)
         elif type(value) is str:
             value = value[:1] + value[1:]
         else:

@@ -1,9 +1,9 @@
 """
 From a template and a snapshot to the bytes of a destination.
 
-A template is Jinja2's or Go's (languages.py); both become Jinja2's nodes. Importing it costs what
-jinja2 costs (docs/benchmarks.md): import it where the first render is due. Pure but for reading
-template files.
+A template is Jinja2's or Go's (languages.py); both become Jinja2's nodes. Importing this
+module costs what jinja2 costs (docs/benchmarks.md): do so where the first render is due. Pure but
+for reading template files.
 
 Each render has an environment of its own, made from the shared one by copying its fields, whose
 globals are the functions bound to that render's view. So macros see the functions even when
@@ -43,11 +43,13 @@ class Renderer:
     Renders the templates of one folder. Any thread may call it, several at once.
 
     templates_dir: templates, includes and imports are looked for here and nowhere else. Each is
-    read once; `afresh` reads those that were edited. environ: what getenv sees.
+    read once; `refreshed` reads those that were edited.
+    environ: what getenv sees.
     cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
-    facts: what templates know of this node. often: the same resources are rendered many times.
-    engine: the language of templates whose resources name none, "go" or "jinja2"; empty to find
-    it out. compat: "confd" or "confd-fork", as which Go templates are read.
+    facts: what templates know of this node.
+    often: the same resources are rendered many times.
+    engine: the language of templates whose resources name none, "go" or "jinja2"; "" detects it.
+    compat: "confd" or "confd-fork", as which Go templates are read.
     """
 
     def __init__(
@@ -68,17 +70,17 @@ class Renderer:
         self._engine = engine
         self._compat = compat
         self._languages = Languages(templates_dir, cache_dir, engine, compat)
-        self._judged: dict[tuple[Environment, str], tuple[Environment, ValueChecker]] = {}
-        self._recall = PairCache() if often else None
+        self._checked: dict[tuple[Environment, str], tuple[Environment, ValueChecker]] = {}
+        self._pair_cache = PairCache() if often else None
 
-    def afresh(self) -> Renderer:
+    def refreshed(self) -> Renderer:
         """One for the same folder with the templates as they are now."""
         return Renderer(
             self._templates_dir,
             self._environ,
             cache_dir=self._cache_dir,
             facts=self._facts,
-            often=self._recall is not None,
+            often=self._pair_cache is not None,
             engine=self._engine,
             compat=self._compat,
         )
@@ -91,27 +93,27 @@ class Renderer:
         """
         The resource's bytes at this snapshot, with what they were made from.
 
-        Raises MissingKey and TemplateFault; `reads` of either says what was asked for until then.
+        Raises MissingKey and TemplateFault; `reads` of either holds what was read until then.
         """
         view = View(snapshot, resource.prefix, resource.keys)
         known: Mapping[str, object] = {}
         try:
-            environment = self._bound(resource, view, self._recall)
+            environment = self._bound(resource, view, self._pair_cache)
             known = environment.globals
             pieces = list(environment.stream(resource))
-            content = environment.encoded(self._whole(resource, pieces))
+            content = environment.encoded(self._output(resource, pieces))
         except TEMPLATE_ERRORS as error:
             fault = fault_of(error, resource, known)
             fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
             if isinstance(fault, TemplateFault):
-                fault.what = self._discreet(fault, snapshot)
+                fault.what = self._without_values(fault, snapshot)
                 if getattr(error, "made", False):
                     fault.what += self._made_of(resource, snapshot)
             raise fault from error
         digest = hashlib.sha256(content).hexdigest()
         return Rendered(resource, content, digest, view.reads, snapshot.revision)
 
-    def _discreet(self, fault: TemplateFault, snapshot: Snapshot) -> str:
+    def _without_values(self, fault: TemplateFault, snapshot: Snapshot) -> str:
         """What is wrong, without the values of keys."""
         try:
             source = self._languages.source(fault.template)
@@ -122,7 +124,7 @@ class Renderer:
     def place(self, resource: Resource, snapshot: Snapshot, line: int) -> Place | None:
         """
         What made this line of the resource's bytes at this snapshot, 1-based; None when that
-        cannot be told. Renders anew, and slowly: for lines that were refused.
+        cannot be found. Renders once more, slowly: for lines that were refused.
         """
         from pyconfd.pipeline.render.provenance import Piece, Tracer, place_of
 
@@ -153,9 +155,9 @@ class Renderer:
         return ""
 
     def _traced(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
-        from pyconfd.pipeline.render.provenance import NotedView
+        from pyconfd.pipeline.render.provenance import TracedView
 
-        view = NotedView(snapshot, resource.prefix, resource.keys)
+        view = TracedView(snapshot, resource.prefix, resource.keys)
         view.tracer = tracer
         return self._bound(resource, view).traced(tracer)
 
@@ -177,24 +179,24 @@ class Renderer:
             raise fault_of(error, resource, known) from error
 
     def _bound(
-        self, resource: Resource, view: View, recall: PairCache | None = None
+        self, resource: Resource, view: View, pair_cache: PairCache | None = None
     ) -> Environment:
         """An environment for one render."""
         facts = self._facts.names()
-        again = partial(recall.pairs, resource.name) if recall else None
+        cached = partial(pair_cache.pairs, resource.name) if pair_cache else None
         plain = self._languages.environment(resource)
         if not resource.format:
-            return plain.bound({**facts, **plain.functions(view, self._environ, None, again)})
-        if (plain, resource.format) not in self._judged:
+            return plain.bound({**facts, **plain.functions(view, self._environ, None, cached)})
+        if (plain, resource.format) not in self._checked:
             from pyconfd.pipeline.render.formats import load_format
             from pyconfd.pipeline.render.value_checks import ValueChecker
 
-            judge = ValueChecker(load_format(resource.format))
-            self._judged[plain, resource.format] = (plain.judged(judge), judge)
-        environment, judge = self._judged[plain, resource.format]
-        return environment.bound({**facts, **plain.functions(view, self._environ, judge, again)})
+            checker = ValueChecker(load_format(resource.format))
+            self._checked[plain, resource.format] = (plain.checked(checker), checker)
+        environment, checker = self._checked[plain, resource.format]
+        return environment.bound({**facts, **plain.functions(view, self._environ, checker, cached)})
 
-    def _whole(self, resource: Resource, pieces: list[str]) -> str:
+    def _output(self, resource: Resource, pieces: list[str]) -> str:
         """The output as one text; with a format, of the shape that it has without values."""
         text = "".join(pieces)
         if resource.format:

@@ -1,9 +1,9 @@
 """
 The second line of defence: the shape of a configuration file, compared with and without values.
 
-A text is read into its words and what stands between them (ends of directives, braces), as
-roughly as the format says; what matters is that no value can change it. So the same output with
-"x" in place of each value must have a word wherever it has one, and nothing else. Pure.
+A text is read into its words and what stands between them (ends of directives, braces), as roughly
+as the format describes; what matters is that no value can change it. So the same output with "x" in
+place of each value must have a word wherever it has one, and nothing else. Pure.
 """
 
 from __future__ import annotations

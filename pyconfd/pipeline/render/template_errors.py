@@ -1,5 +1,5 @@
 """
-What template code raises, in words of ours: at which line of which template, and what to do. Pure.
+What template code raises, as our errors: at which line of which template, and what to do. Pure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TEMPLATE_ERRORS = (
 
 
 def fault_of(error: Exception, resource: Resource, known: Mapping[str, Any]) -> RenderError:
-    """The error in our words, at the innermost line of a template that it came through."""
+    """Our error for it, at the innermost line of a template that it came through."""
     template, line = _place(error.__traceback__) or (resource.src, 0)
     if isinstance(error, NoSuchKey):
         return MissingKey(
@@ -42,7 +42,7 @@ def fault_of(error: Exception, resource: Resource, known: Mapping[str, Any]) -> 
         )
     if isinstance(error, jinja2.TemplateSyntaxError):
         template, line = error.name or template, error.lineno
-    what, hint = _words(error, known)
+    what, hint = _text(error, known)
     return TemplateFault(what, resource=resource.name, template=template, line=line, hint=hint)
 
 
@@ -52,8 +52,10 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
 
 def without_values(what: str, items: Iterable[KeyValue], source: str) -> str:
     """
-    The words of a fault with the values of keys named by key: a member or filter that a value
-    stands for is quoted in them. What the template itself says stays. source: of the template.
+    The text of a fault with the names of keys in place of their values: a text that names a member
+    or filter quotes the value it came from. What the template itself holds stays.
+
+    source: of the template.
     """
     quoted = {word for word in _QUOTED.findall(what) if word[1:-1] not in source}
     for item in items if quoted else ():
@@ -74,7 +76,7 @@ def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
     return place
 
 
-def _words(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
+def _text(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
     """What went wrong and what to do about it."""
     text = str(error)
     if isinstance(error, (FunctionFault, BadTemplate, jinja2.TemplateNotFound)):

@@ -15,16 +15,20 @@ from pyconfd.pipeline.render.compiled_cache import TemplateCache
 
 
 class MissingTemplate(LookupError):
-    """No such template; the text says which and why."""
+    """No such template; the text names it and the reason."""
 
 
 class BadTemplate(ValueError):
-    """The file is no text; the text says which."""
+    """The file is not text; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A template as it was read. stamp: what tells its file from an edited one."""
+    """
+    A template as it was read.
+
+    stamp: differs when its file is edited.
+    """
 
     stamp: tuple[int, int, int]
     source: str
@@ -35,8 +39,8 @@ class TemplateFiles:
     """
     The templates below one folder by their path in it, such as "nginx/site.conf.j2".
 
-    Each is read once, when it is first asked for, and stays as it was then: what is live is never
-    made from half of an edit. One that could not be read or compiled is read anew the next time.
+    Each is read once, when it is first used, and stays as it was then: what is live is never made
+    from half of an edit. One that could not be read or compiled is read again the next time.
 
     Any thread may call it; two that miss at once compile twice and keep either.
     """

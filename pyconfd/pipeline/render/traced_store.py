@@ -14,7 +14,7 @@ from pyconfd.pipeline.render.value_checks import NameText, TaintedText, key_text
 
 
 class TracedFunctions(StoreFunctions):
-    """As StoreFunctions, but every value is a KeyText and every name a NameText."""
+    """As StoreFunctions, but every value is a TaintedText and every name a NameText."""
 
     __slots__ = ()
 

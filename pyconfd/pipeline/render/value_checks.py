@@ -1,11 +1,11 @@
 """
 Values are data, never configuration: what a resource with a format may print. Pure.
 
-The first line of defence: every text that an expression prints is judged for the strictest
-place, outside quotes, unless the template's author wrote it, or said `| quoted`, `| words` or
-`| raw`. A text that was judged is a `SafeText`; whatever is done to it makes a plain text of it
-again, which is judged anew. So what is forgotten here is refused and not let through.
-A Formed also carries what it would be with "x" for each value that is not tame, for the second
+The first line of defence: every text that an expression prints is checked for the strictest
+place, outside quotes, unless the template's author wrote it, or used `| quoted`, `| words` or
+`| raw`. A checked text is a `SafeText`; every operation on it gives a plain text again, which is
+checked again. So an operation that is forgotten here is refused, not let through.
+A SafeText also carries what it would be with "x" for each value that is not tame, for the second
 line of defence (structure.py).
 """
 
@@ -39,7 +39,11 @@ _MADE = "the value"
 
 
 class TaintedText(str):
-    """A text from the store. key: absolute path of the key that it is the value of."""
+    """
+    A text from the store.
+
+    key: absolute path of the key that it is the value of.
+    """
 
     __slots__ = ("key",)
     key: str
@@ -51,7 +55,11 @@ class TaintedText(str):
 
 
 class NameText(TaintedText):
-    """A name from the store. key: absolute path of what it names."""
+    """
+    A name from the store.
+
+    key: absolute path of what it names.
+    """
 
     __slots__ = ()
 
@@ -62,7 +70,11 @@ class NameText(TaintedText):
 
 
 class SafeText(str):
-    """A text that is fit for the format. neutral: with "x" for each value that is not tame."""
+    """
+    A text that is safe in the format.
+
+    neutral: the same with "x" for each value that is not tame.
+    """
 
     __slots__ = ("neutral",)
     neutral: str
@@ -70,8 +82,10 @@ class SafeText(str):
 
 class RefusedValue(FunctionFault):
     """
-    A value that the format would read as more than data. keys: of which it was made, where it is
-    not the value or name of one, as far as a Tracer has followed it.
+    A value that the format would read as more than data.
+
+    made: whether it is not simply the value or name of a key.
+    keys: of which it was made then, as far as a Tracer has followed it.
     """
 
     def __init__(self, origin: str, holds: str, hint: str) -> None:
@@ -100,7 +114,7 @@ def item_text(resource: Resource) -> NameText:
     return name_text(resource.item, join_paths(resource.prefix, resource.each, resource.item))
 
 
-def formed(text: str, neutral: str | None = None) -> SafeText:
+def safe_text(text: str, neutral: str | None = None) -> SafeText:
     """A text that the template's author answers for, unless `neutral` differs."""
     made = SafeText(text)
     made.neutral = text if neutral is None else neutral
@@ -126,19 +140,19 @@ class ValueChecker:
                 return text
             value = text
         if TAME.fullmatch(value):
-            return formed(str(value))
+            return safe_text(str(value))
         found = self._refused.search(value) or (self._first and self._first.match(value))
         if found:
             raise self._refusal(value, found[0])
-        return formed(str(value), NEUTRAL if value else "")
+        return safe_text(str(value), NEUTRAL if value else "")
 
     def concat(self, pieces: Iterable[str]) -> SafeText:
-        """Pieces of output as one: all of them were judged or written by the author."""
+        """Pieces of output as one: each was checked, or written by the author."""
         pieces = list(pieces)
-        return formed("".join(pieces), neutral(pieces))
+        return safe_text("".join(pieces), neutral(pieces))
 
     def joined(self, parts: Iterable[Any]) -> str:
-        """The `~` of templates: Formed when every part is fit, else a text to be judged later."""
+        """The `~` of templates: a SafeText when every part is safe, else a text to check later."""
         parts = list(parts)
         try:
             return self.concat(list(map(self.text, parts)))
@@ -149,7 +163,7 @@ class ValueChecker:
 
     def raw(self, value: Any) -> SafeText:
         """As it is: the template's author answers for it."""
-        return formed(as_text(value))
+        return safe_text(as_text(value))
 
     def quoted(self, value: Any) -> SafeText:
         """In the format's quotes, where nearly everything is data."""
@@ -158,17 +172,17 @@ class ValueChecker:
         if found:
             raise RefusedValue(_origin(value), _holds(found[0], self._format, " in quotes"), "")
         text = text.translate({ord(char): "\\" + char for char in rules.escaped})
-        return formed(rules.mark + text + rules.mark, rules.mark + NEUTRAL + rules.mark)
+        return safe_text(rules.mark + text + rules.mark, rules.mark + NEUTRAL + rules.mark)
 
     def words(self, value: Any) -> SafeText:
-        """Several words with spaces between them, each judged by itself."""
+        """Several words with spaces between them, each checked by itself."""
         key = getattr(value, "key", None)
         parts = [part for part in as_text(value).split(" ") if part]
-        judged = [self.text(key_text(part, key) if key else part) for part in parts]
-        return formed(" ".join(judged), " ".join(NEUTRAL for _ in judged))
+        checked = [self.text(key_text(part, key) if key else part) for part in parts]
+        return safe_text(" ".join(checked), " ".join(NEUTRAL for _ in checked))
 
     def join(self, items: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-        """Jinja2's join, each item judged by itself."""
+        """Jinja2's join, each item checked by itself."""
         if attribute is not None:
             items = [_member(item, attribute) for item in items]
         parts: list[Any] = []
@@ -177,12 +191,12 @@ class ValueChecker:
         return self.joined(parts)
 
     def keeping(self, change: Callable[..., str]) -> Callable[..., str]:
-        """A filter that only lays out: what was fit for the format stays so."""
+        """A filter that only lays out: what is safe in the format stays so."""
 
         def changed(value: Any, *args: Any, **kwargs: Any) -> str:
-            told = [*args, *kwargs.values()]
-            if type(value) is SafeText and not any(_is_plain(each) for each in told):
-                return formed(
+            given = [*args, *kwargs.values()]
+            if type(value) is SafeText and not any(_is_plain(each) for each in given):
+                return safe_text(
                     change(str(value), *args, **kwargs), change(value.neutral, *args, **kwargs)
                 )
             return change(value, *args, **kwargs)
@@ -237,7 +251,7 @@ def _holds(char: str, format: Format, place: str) -> str:  # noqa: A002
     shown = names.get(char) or (
         repr(char) if char.isprintable() else f"the control character U+{ord(char):04X}"
     )
-    return f"holds {shown}, which is no data to {format.name}{place}"
+    return f"holds {shown}, which is not data to {format.name}{place}"
 
 
 def _is_plain(value: Any) -> bool:

@@ -13,8 +13,9 @@ from pyconfd.apply.group_search import sort_out
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import Checked, CommandReport, Refused, Staged
-from pyconfd.pipeline import check, stage
+from pyconfd.pipeline import check
 from pyconfd.pipeline.nginx import shadow
+from pyconfd.system import files
 from pyconfd.system.proc import Commands
 from pyconfd.testing.fake_runner import FakeRunner, problem
 from tests.support.daemons.nginx_trees import Tree, certificate, plant, trees
@@ -376,7 +377,8 @@ def test_a_shadow_left_by_a_killed_check_is_swept_away(tmp_path: Path) -> None:
     assert os.path.exists(living.main)
     living.close()
     assert os.listdir(work) == []
-    stage.sweep([str(dest)])
+    for path in list(files.strays([str(dest)])):
+        files.remove(path)
     assert tree.everything() == before
 
 

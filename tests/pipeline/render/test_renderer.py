@@ -43,7 +43,7 @@ class Templates:
         """Files are given as keyword names; `t` becomes t.j2."""
         for name, text in files.items():
             (self.folder / f"{name}.j2").write_bytes(text.encode())
-        self.renderer = self.renderer.afresh()
+        self.renderer = self.renderer.refreshed()
         return self
 
     def render(self, keys: dict[str, str] = KEYS, **how: object) -> Rendered:
@@ -158,7 +158,7 @@ def test_renders_at_once_do_not_see_each_other(templates: Templates) -> None:
 
 
 def test_templates_stay_as_they_were_read(templates: Templates) -> None:
-    """Also those that are included; whatever is edited, broken or removed, until `afresh`."""
+    """Also those that are included; whatever is edited, broken or removed, until `refreshed`."""
     assert templates.text(t="{% include 'i.j2' %}", i="old") == "old"
     assert templates.renderer.edited() == ()
     (templates.folder / "i.j2").write_text("{% if %}")

@@ -24,7 +24,7 @@ def test_hosts(value: str) -> None:
 @pytest.mark.parametrize("value", NO_HOSTS)
 def test_no_hosts(value: Any) -> None:
     """The value is not in the message."""
-    with pytest.raises(FunctionFault, match=r"^the value is no host name or address$"):
+    with pytest.raises(FunctionFault, match=r"^the value is not a valid host name or address$"):
         KINDS["host"](value)
 
 
@@ -39,7 +39,7 @@ def test_hostports(value: str) -> None:
 )
 def test_no_hostports(value: Any) -> None:
     """Nothing before, after or missing."""
-    with pytest.raises(FunctionFault, match="is no host:port"):
+    with pytest.raises(FunctionFault, match="is not a valid host:port"):
         KINDS["hostport"](value)
 
 
@@ -52,7 +52,7 @@ def test_ports(value: Any, number: int) -> None:
 @pytest.mark.parametrize("value", ["0", "65536", "-1", "+1", " 1", "1_0", "\u0661", "", 1.5, True])
 def test_no_ports(value: Any) -> None:
     """Digits only, and ASCII ones."""
-    with pytest.raises(FunctionFault, match="is no port number"):
+    with pytest.raises(FunctionFault, match="is not a valid port number"):
         KINDS["port"](value)
 
 
@@ -67,7 +67,7 @@ def test_seconds(value: Any, number: int) -> None:
 @pytest.mark.parametrize("value", ["", "s", "1.5", "-1", "1ms", "1 s", "1s;", None])
 def test_no_seconds(value: Any) -> None:
     """Nothing that rounds."""
-    with pytest.raises(FunctionFault, match="is no number of seconds"):
+    with pytest.raises(FunctionFault, match="is not a valid number of seconds"):
         KINDS["seconds"](value)
 
 
@@ -76,7 +76,7 @@ def test_weights_have_the_format_s_limits() -> None:
     weight = weight_between({"min": 1, "max": 256})
     assert (weight("1"), weight(256)) == (1, 256)
     for value in ("0", "257", "x"):
-        with pytest.raises(FunctionFault, match="value of /w is no weight from 1 to 256"):
+        with pytest.raises(FunctionFault, match="value of /w is not a valid weight from 1 to 256"):
             weight(key_text(value, "/w"))
 
 
@@ -94,7 +94,7 @@ def test_integers(value: Any, limits: tuple[Any, ...], number: int) -> None:
 )
 def test_no_integers(value: Any) -> None:
     """Digits only, and ASCII ones."""
-    with pytest.raises(FunctionFault, match=r"^the value is no whole number$"):
+    with pytest.raises(FunctionFault, match=r"^the value is not a valid whole number$"):
         KINDS["integer"](value)
 
 
@@ -104,7 +104,8 @@ def test_no_integers(value: Any) -> None:
 )
 def test_integers_beyond_a_limit(limits: tuple[Any, ...], kind: str) -> None:
     """The refusal says the limits and the key."""
-    with pytest.raises(FunctionFault, match=rf"^the value of /k is no whole number {kind}$"):
+    says = rf"^the value of /k is not a valid whole number {kind}$"
+    with pytest.raises(FunctionFault, match=says):
         KINDS["integer"](key_text("4", "/k"), *limits)
 
 
@@ -112,7 +113,7 @@ def test_names() -> None:
     """Letters, digits and three marks."""
     assert KINDS["name"]("VI_1.a-b") == "VI_1.a-b"
     for value in ("", "a b", "a/b", "a\n", "é", None, True):
-        with pytest.raises(FunctionFault, match="is no name of letters"):
+        with pytest.raises(FunctionFault, match="is not a valid name of letters"):
             KINDS["name"](value)
 
 
@@ -127,5 +128,5 @@ def test_paths() -> None:
     """Absolute, and never upwards."""
     assert KINDS["path"]("/srv/www..old/a") == "/srv/www..old/a"
     for value in ("", "a", "../a", "/a/../b", "/..", "/a\n", "/a\0", None, 1):
-        with pytest.raises(FunctionFault, match=r"is no absolute path without \.\.$"):
+        with pytest.raises(FunctionFault, match=r"is not a valid absolute path without \.\.$"):
             KINDS["path"](value)

@@ -36,7 +36,7 @@ class Site:
             path = self.folder / f"{name}.j2"
             if not path.exists() or path.read_text() != text:
                 path.write_text(text)
-                self.renderer = self.renderer.afresh()
+                self.renderer = self.renderer.refreshed()
         resource = Resource(
             name="site",
             origin=Origin("site.toml"),
@@ -76,7 +76,7 @@ def test_hostile_value_is_refused_by_name_of_key_and_line(site: Site) -> None:
     """The one that passes nginx -t everywhere else; it is not printed itself."""
     said = site.refusal(SITE, {"/name": "x", "/up/a": HOSTILE})
     assert said == (
-        "t.j2:3: the value of /n/up/a holds ';', which is no data to nginx; the live file is"
+        "t.j2:3: the value of /n/up/a holds ';', which is not data to nginx; the live file is"
         " unchanged (| quoted puts it in quotes, | raw prints it as it is)"
     )
 
@@ -289,7 +289,7 @@ def test_what_quotes_do_not_tame_is_refused(site: Site, kind: str, value: str) -
     """Variables, the quote where it has no escape, line breaks."""
     said = site.refusal("x {{ getv('/v') | quoted }}\n", {"/v": value}, kind)
     assert "/n/v holds" in said
-    assert f"no data to {kind} in quotes" in said
+    assert f"not data to {kind} in quotes" in said
 
 
 @pytest.mark.parametrize(

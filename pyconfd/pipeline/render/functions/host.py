@@ -1,7 +1,7 @@
 """
-The functions of templates that look at the world: environment, clock, files, names, addresses.
+The functions of templates that look outside: environment, clock, files, names, addresses.
 
-Shell. They are asked at render time only: a new DNS answer or a new file renders nothing by
+Shell. They are called at render time only: a new DNS answer or a new file causes no render by
 itself. As in confd, a name that cannot be resolved gives an empty answer and no error.
 """
 
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class SrvTarget(NamedTuple):
-    """One SRV record. target: a host name with its final dot, as the DNS has it."""
+    """
+    One SRV record.
+
+    target: a host name with its final dot, as in the DNS.
+    """
 
     target: str
     port: int

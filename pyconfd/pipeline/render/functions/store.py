@@ -16,7 +16,7 @@ from pyconfd.pipeline.render.view import View
 
 
 class Pair(NamedTuple):
-    """A key as the template knows it and its value; unpacks as `key, value`."""
+    """A key as the template knows it, and its value; unpacks as `key, value`."""
 
     key: str
     value: str
@@ -132,7 +132,7 @@ class StoreFunctions:
             raise NotCovered(path)
 
     def missing(self, key: str) -> NoSuchKey:
-        """Says the key as the store has it, and whether it could have been read at all."""
+        """Names the key as in the store, and tells whether the resource covers it at all."""
         if not key.startswith("/"):
             return NoSuchKey(key, 'keys start with "/"')
         if not self._view.allows(key):

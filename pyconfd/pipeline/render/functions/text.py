@@ -14,7 +14,7 @@ def as_text(value: Any) -> str:
     """
     A value as templates print it: true and false as confd writes them, numbers as they are.
 
-    Raises FunctionFault for what is no text and would only print Python's own notation: nothing,
+    Raises FunctionFault for what is not text and would only print Python's own notation: nothing,
     lists, mappings, bytes, functions, generators.
     """
     if isinstance(value, str):

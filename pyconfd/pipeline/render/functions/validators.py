@@ -26,7 +26,7 @@ def host(value: Any) -> str:
     if ":" in bare:
         if _is_address(bare, 6):
             return text
-    # 10.0.0.300 is a host name by its characters, but nobody means one.
+    # 10.0.0.300 is a host name by its characters, but none is meant.
     elif _NUMBERS.fullmatch(text):
         if _is_address(text, 4):
             return text
@@ -146,7 +146,7 @@ def _origin(value: Any) -> str:
 
 
 def _not_one(value: Any, kind: str) -> FunctionFault:
-    return FunctionFault(f"{_origin(value)} is no {kind}")
+    return FunctionFault(f"{_origin(value)} is not a valid {kind}")
 
 
 KINDS: dict[str, Callable[..., Any]] = {
@@ -156,14 +156,14 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _unformed(*_: Any) -> Any:
+def _without_format(*_: Any) -> Any:
     raise FunctionFault("quoted and words need the resource to have a format")
 
 
-# Without a format nothing is judged, and only what needs one is refused.
+# Without a format nothing is checked, and only what needs one is refused.
 PLAIN_FILTERS: dict[str, Callable[..., Any]] = {
     **KINDS,
-    "quoted": _unformed,
+    "quoted": _without_format,
     "raw": lambda value: value,
-    "words": _unformed,
+    "words": _without_format,
 }

@@ -54,7 +54,7 @@ class GoCodeGenerator(CodeGenerator):
         for name in self._called:
             self.writeline(f"go_f_{name} = resolve({name!r})")
         for text, name in self._constants.items():
-            self.writeline(f"{name} = formed({text!r})")
+            self.writeline(f"{name} = safe_text({text!r})")
 
     def visit_Const(self, node: nodes.Const, frame: Any) -> None:  # noqa: N802
         """A constant; texts were made at the beginning."""

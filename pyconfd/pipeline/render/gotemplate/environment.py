@@ -101,11 +101,11 @@ class GoEnvironment(Environment):
         """The bytes of an output, in which values may be no UTF-8."""
         return values.to_bytes(text)
 
-    def judged(self, judge: ValueChecker) -> Environment:
+    def checked(self, checker: ValueChecker) -> Environment:
         """The same environment for resources with a format."""
-        judged = super().judged(judge)
-        judged.finalize = _checking(judge)
-        return judged
+        checked = super().checked(checker)
+        checked.finalize = _checking(checker)
+        return checked
 
     def bound(self, names: Mapping[str, Any]) -> Environment:
         """The same environment with these functions, and include where there is one."""
@@ -156,14 +156,14 @@ class GoTemplateError(jinja2.TemplateSyntaxError):
         self.at = at
 
 
-def _checking(judge: ValueChecker) -> Callable[[Any], str]:
+def _checking(checker: ValueChecker) -> Callable[[Any], str]:
     """What prints values where they are checked."""
 
     def text(value: Any) -> str:
         if isinstance(value, str):
-            return judge.text(value)
+            return checker.text(value)
         shown = printed(value)
-        return shown if isinstance(value, (bool, int, float)) else judge.text(shown)
+        return shown if isinstance(value, (bool, int, float)) else checker.text(shown)
 
     return text
 

@@ -59,7 +59,7 @@ def _texts(checker: ValueChecker | None) -> dict[str, Callable[..., Any]]:
     """What makes texts of values; with a format they know what the author wrote."""
     if checker is None:
         return {**_printing("".join, str), "join": lambda items, separator: separator.join(items)}
-    from pyconfd.pipeline.render.value_checks import formed, with_key
+    from pyconfd.pipeline.render.value_checks import safe_text, with_key
 
     def traced(parse: Callable[[str], Any]) -> Callable[[str], Any]:
         def parsed(text: str) -> Any:
@@ -69,7 +69,7 @@ def _texts(checker: ValueChecker | None) -> dict[str, Callable[..., Any]]:
         return parsed
 
     return {
-        **_printing(checker.joined, formed),
+        **_printing(checker.joined, safe_text),
         "fromJson": traced(decoded),
         "join": checker.join,
         "json": traced(json_object),
@@ -79,23 +79,23 @@ def _texts(checker: ValueChecker | None) -> dict[str, Callable[..., Any]]:
 
 
 def _printing(
-    join: Callable[[list[Any]], str], formed: Callable[[str], str]
+    join: Callable[[list[Any]], str], author_text: Callable[[str], str]
 ) -> dict[str, Callable[..., str]]:
-    """join: makes one text of parts. formed: marks what the template's author wrote."""
+    """join: makes one text of parts. author_text: marks what the template's author wrote."""
 
     def sprint(*values: Any) -> str:
-        return join(sprint_parts(values, formed))
+        return join(sprint_parts(values, author_text))
 
     def sprintf(text: str, *values: Any) -> str:
-        author = formed if formed is str or type(text) is not str else str
+        author = author_text if author_text is str or type(text) is not str else str
         return join(sprintf_parts(text, values, author))
 
     def sprintln(*values: Any) -> str:
         parts: list[Any] = []
         for value in values:
-            parts += [formed(" ")] if parts else []
+            parts += [author_text(" ")] if parts else []
             parts.append(value if isinstance(value, str) else verb_v(value))
-        return join([*parts, formed("\n")])
+        return join([*parts, author_text("\n")])
 
     return {"print": sprint, "printf": sprintf, "println": sprintln}
 
