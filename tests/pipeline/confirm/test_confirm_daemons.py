@@ -115,6 +115,8 @@ def test_apache_that_cannot_bind_says_why_in_its_log(apache: PrivateApache) -> N
         assert apache.test() == ""
         outcome = tell(apache.reload_command, "apache", apache.status_url, log, timeout_s=60)
     assert f"AH00072: make_sock: could not bind to address 127.0.0.1:{port}" in failed(outcome)
+    assert apache.process
+    wait_until(lambda: apache.process.poll() is not None, what="the end of apache")
     with one_of("apache2", apache.folder):
         again = untold(tell("false", "apache", apache.status_url, log))
     assert "apache cannot be asked: Connection refused" in again

@@ -157,7 +157,7 @@ def test_edited_go_templates_are_known(tmp_path: Path) -> None:
     assert renderer.edited() == ()
     (tmp_path / "t.tmpl").write_text('{{getv "/app/b"}}!')
     assert renderer.edited() == ("t.tmpl",)
-    assert renderer.afresh().render(_resource(), snapshot(dict(KEYS))).content == b"2!"
+    assert renderer.refreshed().render(_resource(), snapshot(dict(KEYS))).content == b"2!"
 
 
 def test_the_engine_is_imported_for_go_templates_alone(tmp_path: Path) -> None:
