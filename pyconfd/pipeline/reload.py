@@ -1,4 +1,4 @@
-"""Reload: tell a service that its files are new. Shell; when to do it is decided elsewhere."""
+"""Reload: make a service read its new files. Shell; when to do it is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pyconfd.system.proc import Runner
 if TYPE_CHECKING:
     from pyconfd.pipeline.confirm.base import BeforeReload
 
-#: How long confirm_cmd may take to succeed, when nobody says, and the pauses between two tries.
+#: How long confirm_cmd may take to succeed by default, and the pauses between two tries.
 CONFIRM_CMD_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 0.5
 
@@ -57,10 +57,10 @@ def reload_confirmed(
     nginx: Nginx | None = None,
 ) -> ReloadResult:
     """
-    Run the reload command and believe it only for what `confirm` says: first the daemon, then the
-    command, where both are asked.
+    Run the reload command, and then confirm that it worked: by the daemon itself, by confirm_cmd,
+    or by one after the other.
 
-    nginx: whose configuration says where it can be asked, when `confirm` does not. The report's
+    nginx: its configuration names the pid file and the log, where `confirm` does not. The report's
     output ends with what the confirmation rests on.
 
     A daemon that cannot be asked is not reloaded: NotRunning, or a ReloadFailed without a report.
@@ -68,7 +68,7 @@ def reload_confirmed(
     It may reach a daemon in another container, so it is run, and its exit status counts.
     """
     try:
-        before = _look(confirm, nginx, run) if confirm.by else None
+        before = _inspect(confirm, nginx, run) if confirm.by else None
     except ReloadError as error:
         if confirm.implied and not command.usual:
             return _unconfirmed(error, service, command, dest, run)
@@ -78,12 +78,12 @@ def reload_confirmed(
     try:
         outcome = reload(service, command, dest=dest, run=run)
         if isinstance(outcome, Reloaded) and before:
-            outcome = _ask(outcome, before, confirm, dest)
+            outcome = _by_daemon(outcome, before, confirm, dest)
     finally:
         if before:
-            before.over()
+            before.close()
     if isinstance(outcome, Reloaded) and confirm.command:
-        outcome = _try(outcome, confirm, dest, run)
+        outcome = _by_command(outcome, confirm, dest, run)
     return outcome
 
 
@@ -99,22 +99,22 @@ def _unconfirmed(
     return Reloaded(service, report, unconfirmed=note)
 
 
-def _look(confirm: Confirm, nginx: Nginx | None, run: Runner) -> BeforeReload:
-    from pyconfd.pipeline.confirm.confirm import look  # most commands are believed
+def _inspect(confirm: Confirm, nginx: Nginx | None, run: Runner) -> BeforeReload:
+    from pyconfd.pipeline.confirm.confirm import inspect  # most reloads are not confirmed
 
     conf = nginx.conf if nginx else ""
     if confirm.at or nginx is None:
-        return look(confirm.by, confirm.at, confirm.log, confirm.pid, conf)
+        return inspect(confirm.by, confirm.at, confirm.log, confirm.pid, conf)
     from pyconfd.pipeline.nginx import paths as nginx_live
 
     where = nginx_live.paths(nginx, run)
-    return look(confirm.by, where.pidfile, where.log, conf=conf)
+    return inspect(confirm.by, where.pidfile, where.log, conf=conf)
 
 
-def _ask(
+def _by_daemon(
     outcome: Reloaded, before: BeforeReload, confirm: Confirm, dest: str
 ) -> Reloaded | ReloadFailed:
-    """Until the daemon has answered."""
+    """Wait until the daemon has answered."""
     from pyconfd.config.daemons import load_daemon
     from pyconfd.pipeline.confirm.base import ReloadVerdict
     from pyconfd.pipeline.confirm.confirm import wait
@@ -131,39 +131,41 @@ def _ask(
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
 
 
-def _try(outcome: Reloaded, confirm: Confirm, dest: str, run: Runner) -> Reloaded | ReloadFailed:
+def _by_command(
+    outcome: Reloaded, confirm: Confirm, dest: str, run: Runner
+) -> Reloaded | ReloadFailed:
     """Repeat confirm_cmd until it succeeds or its time is over."""
     text = fill(confirm.command, src=dest, dest=dest)
     timeout_s = confirm.timeout_s or CONFIRM_CMD_S
     begun = time.monotonic()
-    said = _repeat(text, begun + timeout_s, run)
+    last = _repeat(text, begun + timeout_s, run)
     report = replace(
         outcome.report,
-        output=f"{outcome.report.output}{said.output}",
-        truncated=outcome.report.truncated or said.truncated,
+        output=f"{outcome.report.output}{last.output}",
+        truncated=outcome.report.truncated or last.truncated,
         duration_s=outcome.report.duration_s + time.monotonic() - begun,
     )
-    if said.ok:
+    if last.ok:
         return Reloaded(outcome.service, report)
-    what = f"confirm_cmd did not succeed within {timeout_s:g} s: {said.reason}"
+    what = f"confirm_cmd did not succeed within {timeout_s:g} s: {last.reason}"
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
 
 
 def _repeat(text: str, deadline: float, run: Runner) -> CommandReport:
     """
-    What the command said when it succeeded, or last. One that was cut short by the deadline says
-    less than the one before it.
+    The report of the try that succeeded, or of the last one. A try that the deadline cut short
+    tells less than the one before it.
     """
     pause = _FIRST_PAUSE_S
     before: CommandReport | None = None
     while True:
-        said = run(text, timeout_s=max(deadline - time.monotonic(), _FIRST_PAUSE_S))
+        report = run(text, timeout_s=max(deadline - time.monotonic(), _FIRST_PAUSE_S))
         left_s = deadline - time.monotonic()
-        if said.ok or said.ending is Ending.STOPPED:
-            return said
+        if report.ok or report.ending is Ending.STOPPED:
+            return report
         if left_s <= pause:
-            return before if before and said.ending is not Ending.EXITED else said
-        before = said
+            return before if before and report.ending is not Ending.EXITED else report
+        before = report
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 

@@ -22,25 +22,16 @@ class Address(NamedTuple):
     Where to connect: to the unix socket when there is one.
 
     host: a name or an address, without brackets.
-    port: of the host.
     unix: path of a socket.
+    tls: name of the server, for SNI and its certificate; "" for no TLS.
+    verify: whether the certificate must be good for that name.
     """
 
     host: str = ""
     port: int = 0
     unix: str = ""
-
-
-class Tls(NamedTuple):
-    """
-    TLS as a client.
-
-    name: of the server, for SNI and its certificate.
-    verify: whether the certificate must be good for the name.
-    """
-
-    name: str
-    verify: bool
+    tls: str = ""
+    verify: bool = True
 
 
 class Response(NamedTuple):
@@ -75,13 +66,11 @@ def left_s(deadline: float) -> float:
     return left
 
 
-def connect(address: Address, deadline: float, tls: Tls | None = None) -> Any:
-    """
-    A connected socket. Looking up a name is not bounded by the deadline. Raises OSError.
-    """
+def connect(address: Address, deadline: float) -> Any:
+    """A connected socket. Looking up a name is not bounded by the deadline. Raises OSError."""
     stream = _plain(address, deadline)
     try:
-        return _encrypted(stream, tls) if tls else stream
+        return _encrypted(stream, address) if address.tls else stream
     except BaseException:
         stream.close()
         raise
@@ -102,16 +91,16 @@ def _plain(address: Address, deadline: float) -> socket.socket:
     return stream
 
 
-def _encrypted(stream: socket.socket, tls: Tls) -> Any:
+def _encrypted(stream: socket.socket, address: Address) -> Any:
     import ssl
 
     from pyconfd.system.tls import verifying
 
     context = verifying()
-    if not tls.verify:
+    if not address.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(stream, server_hostname=tls.name)
+    return context.wrap_socket(stream, server_hostname=address.tls)
 
 
 def receive(

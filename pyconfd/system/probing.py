@@ -11,7 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
-from pyconfd.system.connect import Address, Response, Tls, connect, http_get, receive
+from pyconfd.system.connect import Address, Response, connect, http_get, receive
 
 KINDS = ("http", "https", "tcp", "unix", "pid")
 #: Of an answer no more bytes than these are read.
@@ -195,9 +195,10 @@ def _get(target: Target, wanted: Expected, deadline: float) -> Response:
     name = f"[{target.host}]" if ":" in target.host else target.host
     usual = {"http": 80, "https": 443}[target.kind]
     host = wanted.host or (name if target.port == usual else f"{name}:{target.port}")
-    tls = Tls(wanted.host or target.host, wanted.verify) if target.kind == "https" else None
+    tls = (wanted.host or target.host) if target.kind == "https" else ""
+    address = Address(target.host, target.port, tls=tls, verify=wanted.verify)
     most = _MOST_BODY if wanted.expect else 0
-    with connect(Address(target.host, target.port), deadline, tls) as stream:
+    with connect(address, deadline) as stream:
         return http_get(stream, target.path, host, deadline, agent="pyconfd-probe", most_body=most)
 
 

@@ -1,4 +1,4 @@
-"""What every way of asking a daemon has in common. Pure."""
+"""What every way to confirm a reload has in common. Pure."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ class ReloadVerdict(enum.Enum):
     SILENT = "silent"
 
 
-#: A verdict and what it rests on, in words.
+#: A verdict, and what it rests on in words.
 Answer = tuple[ReloadVerdict, str]
 
 
 class BeforeReload(Protocol):
-    """A daemon as it was before its reload, which knows how to ask it afterwards."""
+    """A daemon as it was before its reload, to compare with what it is afterwards."""
 
-    def answer(self) -> Answer | None:
-        """What the daemon says now; None when there is nothing yet."""
+    def poll(self) -> Answer | None:
+        """The answer by now; None when there is none yet."""
 
-    def missed(self) -> str:
+    def missing(self) -> str:
         """What has not been seen, for a daemon that did not answer in time."""
 
-    def over(self) -> None:
-        """Nothing more will be asked."""
+    def close(self) -> None:
+        """Clean up, where there is something to, once the answer is no longer awaited."""
+        return
 
 
 def unreachable(what: str, where: str, hint: str = "") -> ReloadError:
-    """A daemon that cannot be asked, though it may run. what: one sentence."""
+    """The error for a daemon that cannot be asked, though it may run. what: one sentence."""
     return ReloadError(
         what, where=where, kept="the new files are live, and the reload is pending", hint=hint
     )
 
 
 def absent(what: str, where: str) -> ReloadError:
-    """A daemon that provably does not run. what: one sentence."""
+    """The error for a daemon that provably does not run. what: one sentence."""
     error = ReloadError(what, where=where, kept="it reads the new files when it starts")
     error.absent = True
     return error

@@ -1,6 +1,6 @@
 """
-A daemon that removes a file when it has read its configuration: gone is a yes, unless its log has
-complaints by then. Shell.
+A daemon that removes a file when it has read its configuration: the reload is confirmed when the
+file is gone, unless the log has complaints by then. Shell.
 """
 
 from __future__ import annotations
@@ -11,22 +11,27 @@ from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
 from pyconfd.pipeline.confirm import presence
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
+from pyconfd.pipeline.confirm.base import Answer, BeforeReload, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 _TEXT = b"to be removed by the reload\n"
 
 
 @dataclass(frozen=True, slots=True)
-class FileBefore:
-    """path: of the file, which was written before the reload."""
+class FileBefore(BeforeReload):
+    """
+    The daemon, and the file that was written before the reload.
+
+    path: of the file.
+    log: of the daemon, as it was then.
+    """
 
     daemon: Daemon
     path: str
     log: DaemonLog
 
-    def answer(self) -> Answer | None:
-        """Whether the file is gone, and what the log says then."""
+    def poll(self) -> Answer | None:
+        """Whether the file is gone, and whether the log has a refusal then."""
         if os.path.lexists(self.path):
             return None
         refusal = self.log.refusal()
@@ -34,19 +39,19 @@ class FileBefore:
             return ReloadVerdict.REFUTED, refusal
         return ReloadVerdict.CONFIRMED, f"{self.path} has been removed"
 
-    def missed(self) -> str:
+    def missing(self) -> str:
         """What has not been seen."""
         return f"{self.daemon.name} did not remove {self.path}"
 
-    def over(self) -> None:
-        """No mark is left for a later reload that nobody waits for."""
+    def close(self) -> None:
+        """Leave no file that a later reload would remove unnoticed."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 
 
-def look(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> FileBefore:
+def inspect(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> FileBefore:
     """
-    The running daemon, and the file put there. Raises ReloadError when either is not so.
+    Find the running daemon and write the file. Raises ReloadError when either cannot be done.
 
     pid: its pid file; without it any process of the daemon's name counts, those of containers too.
     """

@@ -1,7 +1,7 @@
 """
-A daemon that shows a number on a page of HTTP: one that has grown is a yes. Shell.
+A daemon that shows a number on an HTTP page: the reload is confirmed when it has grown. Shell.
 
-Proxies of the environment are not asked and redirections not followed: the page is the daemon's.
+The request goes straight to the daemon: neither proxies of the environment nor redirects are used.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
 from pyconfd.pipeline.confirm import presence
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
+from pyconfd.pipeline.confirm.base import Answer, BeforeReload, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
-from pyconfd.system.connect import Address, Tls, connect, http_get
+from pyconfd.system.connect import Address, connect, http_get
 
 #: For one request; a daemon that is about to reload may let one wait for a second.
 _REQUEST_S = 2.0
@@ -23,7 +23,7 @@ _MOST_BYTES = 64 * 1024
 
 class _NoNumber(Exception):
     """
-    Why there is none.
+    The page has no number.
 
     hint: what to do about it, "" when it simply does not answer.
     closed: nothing listens there.
@@ -36,8 +36,12 @@ class _NoNumber(Exception):
 
 
 @dataclass(slots=True)
-class PageBefore:
-    """number: before the reload. trouble: with the last request, "" when it was answered."""
+class PageBefore(BeforeReload):
+    """
+    The daemon and its number before the reload.
+
+    trouble: with the last request; "" when it was answered.
+    """
 
     daemon: Daemon
     url: str
@@ -45,7 +49,7 @@ class PageBefore:
     log: DaemonLog
     trouble: str = ""
 
-    def answer(self) -> Answer | None:
+    def poll(self) -> Answer | None:
         """A number that has grown, or a refusal in the log."""
         try:
             number, self.trouble = _number(self.daemon, self.url), ""
@@ -56,17 +60,14 @@ class PageBefore:
         refusal = self.log.refusal()
         return (ReloadVerdict.REFUTED, refusal) if refusal else None
 
-    def missed(self) -> str:
+    def missing(self) -> str:
         """What has not been seen."""
         why = f" ({self.trouble})" if self.trouble else ""
         return f"no new {self.daemon.facts['called']} at {self.url}{why}"
 
-    def over(self) -> None:
-        """Nothing was left anywhere."""
 
-
-def look(daemon: Daemon, url: str, log: DaemonLog) -> PageBefore:
-    """The daemon that answers at this URL. Raises ReloadError when there is no number."""
+def inspect(daemon: Daemon, url: str, log: DaemonLog) -> PageBefore:
+    """Read the number at this URL. Raises ReloadError when there is none."""
     try:
         return PageBefore(daemon, url, _number(daemon, url), log)
     except _NoNumber as error:
@@ -92,7 +93,7 @@ def _number(daemon: Daemon, url: str) -> int:
     found = re.search(daemon.facts["number"], text)
     if not found:
         called = daemon.facts["called"]
-        raise _NoNumber(f"the page tells no {called}", f"name in `at` {daemon.at}")
+        raise _NoNumber(f"the page shows no {called}", f"name in `at` {daemon.at}")
     return int(found[1])
 
 
@@ -105,9 +106,9 @@ def _fetch(url: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     try:
-        address = Address(parts.hostname or "", parts.port or (443 if secure else 80))
-        tls = Tls(address.host, verify=True) if secure else None
-        with connect(address, deadline, tls) as stream:
+        name, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        address = Address(name, port, tls=name if secure else "")
+        with connect(address, deadline) as stream:
             response = http_get(stream, path, host, deadline, most_body=_MOST_BYTES)
     except (OSError, ValueError) as error:
         closed = isinstance(error, ConnectionRefusedError)

@@ -1,6 +1,6 @@
 """
-A daemon of a master and workers: a worker that was not there before is a yes, unless it has taken
-the place of one that died; a refusal of that very master in its log is a no. Shell.
+A daemon of a master and workers: a new worker confirms the reload, unless it has replaced one that
+died; a refusal by that very master in its log refutes it. Shell.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.config.daemons import Daemon
 from pyconfd.pipeline.confirm import presence
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
+from pyconfd.pipeline.confirm.base import Answer, BeforeReload, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 
 if TYPE_CHECKING:
@@ -28,10 +28,13 @@ _REFUSAL_S = 3.5
 
 
 @dataclass(slots=True)
-class ProcessesBefore:
+class ProcessesBefore(BeforeReload):
     """
-    master, workers: pid and start time of each; workers on their way out are none. replaced_s:
-    since when none of them is left, monotonic; mixed: whether some were, beside a new one.
+    The processes before the reload.
+
+    workers: without those that are shutting down.
+    replaced_s: since when none of the workers is left, in monotonic time.
+    mixed: whether some of them have been seen beside a new one.
     """
 
     daemon: Daemon
@@ -41,7 +44,7 @@ class ProcessesBefore:
     replaced_s: float | None = None
     mixed: bool = False
 
-    def answer(self) -> Answer | None:
+    def poll(self) -> Answer | None:
         """A new worker, a refusal, or a master that has gone."""
         import psutil
 
@@ -78,19 +81,16 @@ class ProcessesBefore:
             self.replaced_s = time.monotonic()
         return time.monotonic() - self.replaced_s >= _REFUSAL_S
 
-    def missed(self) -> str:
+    def missing(self) -> str:
         """What has not been seen."""
         return f"no new {self.daemon.name} worker"
 
-    def over(self) -> None:
-        """Nothing was left anywhere."""
 
-
-def look(daemon: Daemon, pidfile: str, log: DaemonLog, conf: str = "") -> ProcessesBefore:
+def inspect(daemon: Daemon, pidfile: str, log: DaemonLog, conf: str = "") -> ProcessesBefore:
     """
-    The daemon whose master the pid file names. conf: its main file, which tells it from others.
+    The processes of the master in the pid file. conf: its main file, which tells it from others.
 
-    Raises ReloadError when that is no running master of this daemon.
+    Raises ReloadError when that is not a running master of this daemon.
     """
     try:
         return _master(daemon, pidfile, log)
@@ -105,7 +105,7 @@ def look(daemon: Daemon, pidfile: str, log: DaemonLog, conf: str = "") -> Proces
 
 
 class _NoProcess(Exception):
-    """Why the pid file leads to no process."""
+    """The pid file leads to no process; the text gives the reason."""
 
 
 def _answers(daemon: Daemon, pidfile: str, log: DaemonLog) -> bool:
@@ -127,7 +127,7 @@ def _master(daemon: Daemon, pidfile: str, log: DaemonLog) -> ProcessesBefore:
         if not re.search(daemon.facts["master"], " ".join(master.cmdline())):
             # never its command line: it may hold a password
             raise unreachable(
-                f"process {pid} is no {daemon.name} master but {master.name()!r}",
+                f"process {pid} is not the master of {daemon.name} but {master.name()!r}",
                 pidfile,
                 f"if {daemon.name} runs in another container, write a reload_cmd that reaches it"
                 " and confirm = false",
@@ -139,7 +139,7 @@ def _master(daemon: Daemon, pidfile: str, log: DaemonLog) -> ProcessesBefore:
 
 
 def _workers(master: psutil.Process, daemon: Daemon) -> Iterator[tuple[Worker, bool]]:
-    """Workers of this master, and whether each is on its way out."""
+    """Workers of this master, and whether each is shutting down."""
     import psutil
 
     worker, retiring = daemon.facts["worker"], daemon.facts["retiring"]
@@ -162,5 +162,5 @@ def _pid_in(pidfile: str, daemon: Daemon) -> int:
         what = f"the pid file of {daemon.name} cannot be read ({error.strerror})"
         raise unreachable(what, pidfile) from error
     if not text.isdigit():
-        raise _NoProcess("its pid file names no process")
+        raise _NoProcess("its pid file holds no process id")
     return int(text)

@@ -1,6 +1,6 @@
 """
-A daemon whose master is asked on a unix socket: a new worker in its list is a yes, a larger number
-of failed reloads is a no. Shell.
+A daemon whose master lists its workers on a unix socket: a new worker confirms the reload, a larger
+count of failed reloads refutes it. Shell.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ from dataclasses import dataclass
 
 from pyconfd.config.daemons import Daemon
 from pyconfd.pipeline.confirm import presence
-from pyconfd.pipeline.confirm.base import Answer, ReloadVerdict, absent, unreachable
+from pyconfd.pipeline.confirm.base import Answer, BeforeReload, ReloadVerdict, absent, unreachable
 from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 from pyconfd.system.connect import Address, connect, receive
 
 _REQUEST_S = 2.0
-#: A master that has just begun anew, after the reload before, refuses connections for some ms.
+#: A master that is restarting itself, after the last reload, refuses connections for some ms.
 _AWAY_S = 1.0
 _MOST_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Listed:
-    """What the master says. workers: pids of the present ones. failed: reloads since."""
+class _WorkerList:
+    """
+    What the master lists.
+
+    master: its pid.
+    workers: pids of the current ones.
+    failed: reloads that have failed since the last one that succeeded.
+    """
 
     master: int
     workers: frozenset[int]
@@ -31,18 +37,18 @@ class _Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class SocketBefore:
-    """before: what the master said before the reload."""
+class SocketBefore(BeforeReload):
+    """The daemon, and what its master listed before the reload."""
 
     daemon: Daemon
     path: str
-    before: _Listed
+    before: _WorkerList
     log: DaemonLog
 
-    def answer(self) -> Answer | None:
-        """A failed reload, or a new worker; a master that begins anew is silent for a while."""
+    def poll(self) -> Answer | None:
+        """A failed reload, or a new worker; a master that restarts itself is silent for a while."""
         try:
-            now = _listed(self.daemon, self.path)
+            now = _list(self.daemon, self.path)
         except (OSError, ValueError):
             return None
         if now.failed > self.before.failed:
@@ -53,23 +59,20 @@ class SocketBefore:
             return ReloadVerdict.CONFIRMED, f"new worker {min(new)} of master {now.master}"
         return None
 
-    def missed(self) -> str:
+    def missing(self) -> str:
         """What has not been seen."""
         return f"no new {self.daemon.name} worker at {self.path}"
 
-    def over(self) -> None:
-        """Nothing was left anywhere."""
 
-
-def look(daemon: Daemon, path: str, log: DaemonLog) -> SocketBefore:
-    """The daemon that answers at this socket. Raises ReloadError when none does."""
+def inspect(daemon: Daemon, path: str, log: DaemonLog) -> SocketBefore:
+    """Ask the master at this socket. Raises ReloadError when it does not answer."""
     try:
-        return SocketBefore(daemon, path, _listed_soon(daemon, path), log)
+        return SocketBefore(daemon, path, _list_with_patience(daemon, path), log)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         if presence.gone(daemon, path, lambda: _answers(daemon, path)):
             raise absent(f"{daemon.name} does not run", path) from error
         if _answers(daemon, path):  # it was starting
-            return SocketBefore(daemon, path, _listed(daemon, path), log)
+            return SocketBefore(daemon, path, _list(daemon, path), log)
         what = f"{daemon.name} runs, but cannot be asked: {error.strerror}"
         raise unreachable(what, path, f"name in `at` {daemon.at}") from error
     except OSError as error:
@@ -82,25 +85,25 @@ def look(daemon: Daemon, path: str, log: DaemonLog) -> SocketBefore:
 
 def _answers(daemon: Daemon, path: str) -> bool:
     try:
-        _listed(daemon, path)
+        _list(daemon, path)
     except (OSError, ValueError):
         return False
     return True
 
 
-def _listed_soon(daemon: Daemon, path: str) -> _Listed:
-    """As _listed, with some patience."""
+def _list_with_patience(daemon: Daemon, path: str) -> _WorkerList:
+    """As _list; a master that is restarting itself gets some time."""
     deadline = time.monotonic() + _AWAY_S
     while time.monotonic() < deadline:
         try:
-            return _listed(daemon, path)
+            return _list(daemon, path)
         except (ConnectionError, ValueError):
             time.sleep(0.02)
-    return _listed(daemon, path)
+    return _list(daemon, path)
 
 
-def _listed(daemon: Daemon, path: str) -> _Listed:
-    """Raises OSError when nobody answers, ValueError for what is no list of processes."""
+def _list(daemon: Daemon, path: str) -> _WorkerList:
+    """Raises OSError when there is no answer, ValueError when it is not a list of processes."""
     text = _ask(path, daemon.facts["ask"])
     master = re.search(daemon.facts["master"], text)
     failed = re.search(daemon.facts["failed"], text)
@@ -108,7 +111,7 @@ def _listed(daemon: Daemon, path: str) -> _Listed:
         raise ValueError("the answer lists no master")
     present = re.split(daemon.facts["past"], text, maxsplit=1)[0]
     workers = frozenset(map(int, re.findall(daemon.facts["worker"], present)))
-    return _Listed(int(master[1]), workers, int(failed[1]) if failed else 0)
+    return _WorkerList(int(master[1]), workers, int(failed[1]) if failed else 0)
 
 
 def _ask(path: str, question: str) -> str:

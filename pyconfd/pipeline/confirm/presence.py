@@ -20,7 +20,7 @@ from pyconfd.config.daemons import Daemon
 #: A daemon reads its files before it can be asked: so long one that is starting is waited for.
 STARTING_S = 2.0
 _PAUSE_S = 0.02
-_LOOKS = 3
+_SCANS = 3
 
 
 def runs(daemon: Daemon, instance: str) -> bool:
@@ -58,7 +58,7 @@ def gone(daemon: Daemon, instance: str, answers: Callable[[], bool]) -> bool:
     """
     deadline = time.monotonic() + STARTING_S
     absent = 0
-    while absent < _LOOKS:
+    while absent < _SCANS:
         # Once is no proof: a process that changes its title has half of one for a moment.
         running = runs(daemon, instance)
         absent = 0 if running else absent + 1

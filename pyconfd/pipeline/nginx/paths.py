@@ -9,17 +9,22 @@ from dataclasses import dataclass
 
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Nginx
-from pyconfd.pipeline.nginx import include_glob as nginx_glob
+from pyconfd.pipeline.nginx import include_glob
 from pyconfd.pipeline.nginx.shadow import statements
 from pyconfd.pipeline.nginx.text import Statement
 from pyconfd.system.proc import Runner
 
-_ASK_TIMEOUT_S = 10.0
+_VERSION_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """pidfile: absolute. log: the error log of the master, "" when it is no file."""
+    """
+    Where the files of the master are.
+
+    pidfile: absolute path.
+    log: of errors; "" when it is not a file.
+    """
 
     pidfile: str
     log: str
@@ -27,7 +32,7 @@ class Paths:
 
 def paths(nginx: Nginx, run: Runner) -> Paths:
     """
-    As the live configuration says, or the program itself (`nginx -V`) where it says nothing.
+    From the live configuration, or from the program itself (`nginx -V`) where that names none.
 
     Raises ReloadError when neither can be read.
     """
@@ -47,7 +52,7 @@ def paths(nginx: Nginx, run: Runner) -> Paths:
 
 
 def built_in_prefix(nginx: Nginx, run: Runner) -> str:
-    """What relative logs are relative to where nobody gives a prefix."""
+    """What relative paths of logs are relative to, where no prefix is configured."""
     return _built_in(nginx, run).get("prefix", "/")
 
 
@@ -68,11 +73,11 @@ def _outside_of_blocks(path: str, conf_dir: str, level: int) -> Iterator[Stateme
             continue
         yield statement
         if statement.name == "include" and statement.args and level < 8:
-            for each in nginx_glob.matching(os.path.join(conf_dir, statement.args[0])):
+            for each in include_glob.matching(os.path.join(conf_dir, statement.args[0])):
                 yield from _outside_of_blocks(each, conf_dir, level + 1)
 
 
 def _built_in(nginx: Nginx, run: Runner) -> dict[str, str]:
     """The options that nginx was configured with when it was built, without their dashes."""
-    report = run([nginx.binary, "-V"], timeout_s=_ASK_TIMEOUT_S)
+    report = run([nginx.binary, "-V"], timeout_s=_VERSION_TIMEOUT_S)
     return dict(re.findall(r"--([\w-]+)=(\S+)", report.output))

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2.compiler
 from jinja2 import nodes
 
-from pyconfd.pipeline.render.function_table import as_text
+from pyconfd.pipeline.render.functions.text import as_text
 
 #: Compiled templates are of no use any more when one of these has changed.
 SOURCES = (jinja2.compiler.__file__, __file__)

@@ -19,8 +19,9 @@ from jinja2 import nodes
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import CodeGenerator
 from pyconfd.pipeline.render.function_errors import NotCovered
-from pyconfd.pipeline.render.function_table import FILTERS, as_text, functions
+from pyconfd.pipeline.render.function_table import FILTERS, functions
 from pyconfd.pipeline.render.functions.store import READERS
+from pyconfd.pipeline.render.functions.text import as_text
 from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
 from pyconfd.pipeline.render.key_glob import literal_part
 from pyconfd.pipeline.render.node_facts import unknown_fact

@@ -3,7 +3,7 @@ Everything a template can call, by confd's names, free of any template language.
 
 A template language binds `functions(view, environ)` as names that templates call and `FILTERS`
 as what can stand behind a pipe; it turns FunctionFault and its children into its own errors,
-and prints values with `as_text`. The functions live in functions/, by subject.
+and prints values with `as_text` of functions/text. The functions live in functions/, by subject.
 """
 
 from __future__ import annotations
@@ -11,25 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotText
-from pyconfd.pipeline.render.functions import host, json, lists, numbers  # noqa: F401 - named there
+from pyconfd.pipeline.render.functions import host, json, lists, numbers, text  # noqa: F401
 from pyconfd.pipeline.render.functions.names import FILTERS, FUNCTIONS
-from pyconfd.pipeline.render.functions.store import CachedPairs, Pair, StoreFunctions
-from pyconfd.pipeline.render.functions.text import as_text
+from pyconfd.pipeline.render.functions.store import CachedPairs, StoreFunctions
 from pyconfd.pipeline.render.view import View
 
 if TYPE_CHECKING:  # only resources with a format need it
     from pyconfd.pipeline.render.value_checks import ValueChecker
 
-__all__ = [
-    "FILTERS",
-    "FunctionFault",
-    "NoSuchKey",
-    "NotText",
-    "Pair",
-    "as_text",
-    "functions",
-]
+__all__ = ["FILTERS", "functions"]
 
 
 def functions(

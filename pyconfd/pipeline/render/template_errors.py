@@ -14,7 +14,8 @@ import jinja2
 from pyconfd.errors import MissingKey, RenderError, TemplateFault
 from pyconfd.model.keys import KeyValue
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.render.function_table import FILTERS, FunctionFault, NoSuchKey
+from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey
+from pyconfd.pipeline.render.function_table import FILTERS
 from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
 from pyconfd.pipeline.render.template_files import BadTemplate
 

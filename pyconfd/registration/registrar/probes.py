@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pyconfd.errors import RegistrationError
 from pyconfd.registration.declaration import Check
-from pyconfd.system.connect import Address, Tls, connect, http_get, left_s
+from pyconfd.system.connect import Address, connect, http_get, left_s
 from pyconfd.system.proc import Runner
 
 KINDS = ("http", "https", "tcp", "grpc", "exec", "pid", "load", "memory")
@@ -154,8 +154,8 @@ def _ask_http(url: str, unix: str, deadline: float) -> Answer:
     secure = parts.scheme == "https"
     host, port = _split(parts.netloc, 443 if secure else 80)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    tls = Tls(site or host, verify=False) if secure else None
-    with connect(Address(host, port, unix), deadline, tls) as stream:
+    tls = (site or host) if secure else ""
+    with connect(Address(host, port, unix, tls, verify=False), deadline) as stream:
         response = http_get(stream, path, site or parts.netloc, deadline, status_only=True)
     return 200 <= response.status < 400, f"answered {response.status}"
 

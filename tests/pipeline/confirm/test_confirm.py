@@ -19,7 +19,7 @@ from pyconfd.model.resources import Command, Confirm, Nginx
 from pyconfd.model.steps import NotRunning, Reloaded, ReloadFailed, ReloadResult
 from pyconfd.pipeline.confirm.base import ReloadVerdict
 from pyconfd.pipeline.confirm.by_processes import ProcessesBefore
-from pyconfd.pipeline.confirm.confirm import look, wait
+from pyconfd.pipeline.confirm.confirm import inspect, wait
 from pyconfd.pipeline.nginx.paths import Paths, paths
 from pyconfd.pipeline.reload import reload_confirmed
 from pyconfd.system.proc import Commands
@@ -69,7 +69,7 @@ class Running:
 
     def before(self) -> ProcessesBefore:
         """As it is now."""
-        before = look("nginx", str(self.pidfile), str(self.folder / "error.log"))
+        before = inspect("nginx", str(self.pidfile), str(self.folder / "error.log"))
         assert isinstance(before, ProcessesBefore)
         return before
 
@@ -181,9 +181,9 @@ def test_a_broken_file_fails_in_the_command_itself(nginx: Running) -> None:
     ("spoil", "says"),
     [
         (lambda path: path.unlink(), "seems to run, but there is no pid file"),
-        (lambda path: path.write_text(""), "pid file names no process"),
+        (lambda path: path.write_text(""), "pid file holds no process id"),
         (lambda path: path.write_text("4194304\n"), "no process 4194304"),
-        (lambda path: path.write_text(f"{os.getpid()}\n"), "is no nginx master but"),
+        (lambda path: path.write_text(f"{os.getpid()}\n"), "is not the master of nginx but"),
     ],
     ids=["none", "empty", "dead", "other"],
 )

@@ -139,7 +139,7 @@ def test_apache_that_goes_while_it_is_asked_is_silent(apache: PrivateApache) -> 
 @pytest.mark.parametrize(
     ("path", "says"),
     [
-        ("/server-status", "the page tells no configuration generation"),
+        ("/server-status", "the page shows no configuration generation"),
         ("/server-status-2", "the answer is 404 Not Found"),
     ],
 )
@@ -258,7 +258,7 @@ def test_a_daemon_that_does_not_run_needs_no_reload(by: str, at: str) -> None:
     """No process of its name: nothing is run and nothing is pending."""
     daemon = load_daemon(by)
     alone = replace(daemon, facts={**daemon.facts, "program": "no-such-daemon"})
-    asked = by_socket.look if by == "haproxy" else by_page.look
+    asked = by_socket.inspect if by == "haproxy" else by_page.inspect
     with pytest.raises(ReloadError, match="does not run; it reads the new files") as caught:
         asked(alone, at, DaemonLog.begun("", alone))
     assert caught.value.absent
@@ -355,7 +355,7 @@ def mark(path: Path, **facts: str) -> confirm_mark.FileBefore:
         "transient": "^$",
     }
     daemon = replace(load_daemon("keepalived"), facts={**known, **facts})
-    return confirm_mark.look(daemon, str(path), DaemonLog.begun("", daemon))
+    return confirm_mark.inspect(daemon, str(path), DaemonLog.begun("", daemon))
 
 
 def test_a_daemon_that_does_not_run_gets_no_mark(tmp_path: Path) -> None:
@@ -380,10 +380,10 @@ def test_its_pid_file_says_whether_it_runs(tmp_path: Path) -> None:
         if text is not None:
             pidfile.write_text(text)
         with pytest.raises(ReloadError, match="pid: keepalived runs, but this is not its pid file"):
-            confirm_mark.look(daemon, path, words, str(pidfile))
+            confirm_mark.inspect(daemon, path, words, str(pidfile))
         assert not (tmp_path / "mark").exists()
     pidfile.write_text(f"{os.getpid()}\n")
-    confirm_mark.look(daemon, path, words, str(pidfile)).over()
+    confirm_mark.inspect(daemon, path, words, str(pidfile)).close()
 
 
 def own_name() -> str:

@@ -8,16 +8,12 @@ from typing import Any
 import pytest
 
 from pyconfd.model.keys import KeyValue, Listed
-from pyconfd.pipeline.render.function_table import (
-    FunctionFault,
-    NoSuchKey,
-    NotText,
-    as_text,
-    functions,
-)
+from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotText
+from pyconfd.pipeline.render.function_table import functions
 from pyconfd.pipeline.render.functions import lists as list_functions
 from pyconfd.pipeline.render.functions import numbers as number_functions
 from pyconfd.pipeline.render.functions import text as text_functions
+from pyconfd.pipeline.render.functions.text import as_text
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Store
 
