@@ -7,11 +7,11 @@ import graphlib
 import re
 import tomllib
 from collections import Counter
-from pathlib import Path
 
 import grimp
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.repository import ROOT
+
 # Still to be named apart.
 TWICE = {"LeaseDown", "LeaseUp", "Tick", "Unwanted", "Wanted", "_Line"}
 PAGE = (ROOT / "docs" / "architecture.md").read_text()

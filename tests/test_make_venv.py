@@ -6,7 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-SCRIPT = Path(__file__).parent.parent / "packaging" / "make-venv.sh"
+from tests.support.repository import ROOT
+
+SCRIPT = ROOT / "packaging" / "make-venv.sh"
 
 # A Python whose pip is interrupted as by Ctrl-C: the script gets the signal too, pip exits with 1.
 PYTHON = """\

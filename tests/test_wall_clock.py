@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent / "pyconfd"
+from tests.support.repository import ROOT
+
+PACKAGE = ROOT / "pyconfd"
 WALL = {("time", name) for name in ("time", "time_ns", "localtime", "gmtime", "ctime")}
 WALL |= {
     (owner, name)

@@ -18,6 +18,7 @@ from pyconfd.cli.daemon_query import DaemonQuery, read_query
 from pyconfd.cli.terminal import Terminal, tone_of
 from pyconfd.config.options import Option
 from pyconfd.status.summary import TROUBLES
+from tests.support.repository import ROOT
 
 COMMANDS = ("status", "explain", "release")
 
@@ -275,7 +276,7 @@ def test_the_daemon_of_a_config_file_is_found(tmp_path: Path) -> None:
 
 def test_the_page_on_operating_knows_every_state_and_command() -> None:
     """docs/operating.md has a row for each state that a destination can be in."""
-    page = (Path(__file__).resolve().parents[2] / "docs" / "operating.md").read_text()
+    page = (ROOT / "docs" / "operating.md").read_text()
     for state in ("fine", "waiting", *TROUBLES):
         assert f"\n| `{state}` |" in page
     for command in COMMANDS:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 from pyconfd.config.daemons import KINDS, daemon_names, load_daemon
 from pyconfd.model.resources import Confirm
 from tests.config.conftest import Add, Load, Write
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RELOAD = 'reload_cmd = "r"\n'
 
 

@@ -22,8 +22,9 @@ from typing import Any
 import pytest
 
 from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.repository import ROOT
 
-CASES = Path(__file__).parent.parent / "golden"
+CASES = ROOT / "tests" / "golden"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
 
 # Exit status and files afterwards where they differ from confd's.

@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
 from tests.support.pyconfd import Confdir, Daemon
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
 
-PAGE = (Path(__file__).parents[2] / "docs" / "recipes" / "monitoring.md").read_text()
+PAGE = (ROOT / "docs" / "recipes" / "monitoring.md").read_text()
 RELOAD = "true"
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 # Blocks with a further word after `sh` are not for the tutorial's shell (installing as root).
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

@@ -16,11 +16,11 @@ import psutil
 import pytest
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.repository import ROOT
 from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
-REPOSITORY = Path(__file__).parents[2]
-PAGE = REPOSITORY / "docs" / "register.md"
+PAGE = ROOT / "docs" / "register.md"
 SERVICE = "www.example.com"
 APPLICATION = """
 import os
@@ -49,7 +49,7 @@ def master(etcd: PrivateEtcd, tmp_path: Path, port: int) -> Iterator[psutil.Proc
     (tmp_path / "gunicorn.conf.py").write_text(found[0].replace("10.0.0.5:8080", address(port)))
     (tmp_path / "shop.py").write_text(APPLICATION)
     argv = [sys.executable, "-m", "gunicorn", "--workers", "3", "--graceful-timeout", "2"]
-    path = {"PYTHONPATH": str(REPOSITORY)}  # an installed pyconfd needs none
+    path = {"PYTHONPATH": str(ROOT)}  # an installed pyconfd needs none
     log = tmp_path / "gunicorn.log"
     with log.open("wb") as stream:
         process = psutil.Popen(

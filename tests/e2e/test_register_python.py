@@ -8,17 +8,16 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import pyconfd
 from pyconfd.errors import RegistrationError
 from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.repository import ROOT
 from tests.support.waiting import Stopwatch
 
 pytestmark = pytest.mark.integration
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +35,7 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     """A Python program of its own, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), *arguments],
-        cwd=REPOSITORY,
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

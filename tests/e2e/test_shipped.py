@@ -17,8 +17,8 @@ from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
 from tests.support.daemons.etcd import free_ports
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates"
 PYCONFD = [sys.executable, "-m", "pyconfd"]
 SITE = "/nginx/www.example.com"

@@ -13,10 +13,9 @@ import pytest
 
 from pyconfd import __version__
 from pyconfd.config.recipes import recipe_names
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from pathlib import Path
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.settings import load_settings
+from tests.support.repository import ROOT
 
-UNIT = Path(__file__).resolve().parents[2] / "packaging" / "pyconfd.service"
+UNIT = ROOT / "packaging" / "pyconfd.service"
 
 
 def value(key: str) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemons.etcd import PrivateEtcd, server_id, servers
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
 
-PAGE = (Path(__file__).parents[2] / "docs" / "recipes" / "etcd-rest.md").read_text()
+PAGE = (ROOT / "docs" / "recipes" / "etcd-rest.md").read_text()
 # A command, and what it prints when that is told.
 STEPS = re.findall(r"```sh\n(.*?)```\n(?:\n```text\n(.*?)```)?", PAGE, re.DOTALL)
 #: What is different each time.
@@ -31,7 +32,7 @@ def test_every_command_prints_what_the_page_says(program: str, tmp_path: Path) -
         pyconfd = f'pyconfd() {{ "{sys.executable}" -m pyconfd "$@"; }}\n'
         done = subprocess.run(
             ["bash", "-eu", "-c", pyconfd + script],
-            capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2],
+            capture_output=True, text=True, timeout=120, cwd=ROOT,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         said = done.stdout.split(f"{mark}\n")

@@ -12,8 +12,8 @@ from pyconfd.cli import main as cli
 from pyconfd.cli.recipe_proof import missing_programs, prove
 from pyconfd.config.recipes import confdir_files, load_recipe, recipe_names
 from tests.support.recipes import keys_of, laid_out
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "recipes"
 TABLES = (PAGES / "README.md").read_text()
 NAMES = recipe_names()

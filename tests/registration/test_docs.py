@@ -19,8 +19,8 @@ from pyconfd.registration.agent.arguments import (
 )
 from pyconfd.registration.agent.options import MEMBER_OPTIONS
 from pyconfd.registration.agent.services_file import read_services
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "register.md"
 _MARKED = re.compile(r"(<!-- options -->\n).*?(<!-- end of options -->)", re.DOTALL)
 

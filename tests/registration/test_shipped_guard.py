@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from pyconfd.config.settings import load_settings
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.pipeline.guard import Baseline, objection
 from pyconfd.pipeline.store import Snapshot, Store
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 ALL = frozenset(range(6))
 
 

@@ -7,13 +7,12 @@ The tables of docs/configuration.md, made from the tables in the code.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from pyconfd.cli.help import default_of
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import Option
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "configuration.md"
 _MARKED = re.compile(r"(<!-- options -->\n).*?(<!-- end of options -->)", re.DOTALL)
 

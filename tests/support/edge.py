@@ -20,8 +20,8 @@ from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
 from tests.support.daemons.nginx_trees import nginx_binary
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.register import backend, registered
+from tests.support.repository import ROOT
 
-REPOSITORY = Path(__file__).parents[2]
 HOST = "www.example.com"
 
 # Short times, so that a member that hangs costs a request some seconds and not a minute.
@@ -181,7 +181,7 @@ class Edge:
         self._stack.close()
 
     def _resource(self) -> None:
-        for each in (REPOSITORY / "templates").glob("nginx*"):
+        for each in (ROOT / "templates").glob("nginx*"):
             shutil.copy(each, self.confdir.folder / "templates" / each.name)
         self.confdir.resource(
             "nginx",

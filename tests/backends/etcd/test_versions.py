@@ -11,9 +11,9 @@ import pytest
 import tomli
 
 from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
-ROOT = Path(__file__).parents[3]
 
 
 def lowest_requirements() -> list[str]:

@@ -13,8 +13,9 @@ from pyconfd.model.keys import KeyValue, Listed, join_paths
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
+from tests.support.repository import ROOT
 
-CASES = Path(__file__).parents[2] / "golden"
+CASES = ROOT / "tests" / "golden"
 
 # confd did not write the file (noop, a failed check), so what it rendered is known from elsewhere.
 RENDERED_AS = {

@@ -18,8 +18,9 @@ from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Snapshot, Store
+from tests.support.repository import ROOT
 
-PAGE = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
+PAGE = (ROOT / "docs" / "templates.md").read_text()
 
 
 class Example(NamedTuple):

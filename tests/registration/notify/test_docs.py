@@ -14,8 +14,8 @@ from pyconfd.cli.commands.notify import ALL_OPTIONS, NOTIFY_OPTIONS
 from pyconfd.cli.help import default_of
 from pyconfd.config.arguments import read_arguments
 from pyconfd.registration.notify.dialects import daemons
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "notify.md"
 UNIT = ROOT / "packaging" / "pyconfd-notify@.service"
 _MARKED = re.compile(r"(<!-- options -->\n).*?(<!-- end of options -->)", re.DOTALL)

@@ -22,6 +22,7 @@ from tests.support.daemons.nginx_sites import for_nginx
 from tests.support.pyconfd import Daemon
 from tests.support.recipes import laid_out
 from tests.support.register import registered
+from tests.support.repository import ROOT
 
 WWW, IMG = "www.site-static.com", "img.site-static.com"
 APACHE = """\
@@ -137,8 +138,7 @@ def command_folder(folder: Path) -> Path:
     """A folder for PATH with `pyconfd` in it, as hooks call it."""
     made = folder / "bin"
     made.mkdir(exist_ok=True)
-    root = Path(__file__).parents[3]
-    command = f'PYTHONPATH={root}:$PYTHONPATH exec {sys.executable} -m pyconfd "$@"'
+    command = f'PYTHONPATH={ROOT}:$PYTHONPATH exec {sys.executable} -m pyconfd "$@"'
     (made / "pyconfd").write_text(f"#!/bin/sh\n{command}\n")
     (made / "pyconfd").chmod(0o755)
     return made

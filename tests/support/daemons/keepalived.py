@@ -32,8 +32,8 @@ from pyconfd.config.recipes import confdir_files, load_recipe
 from tests.support.daemons.etcd import wait_until
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import replaced
+from tests.support.repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 #: The first three numbers of the addresses in the recipes' keys.
 GUIDE = "10.55.0"
 _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

@@ -13,9 +13,10 @@ from pathlib import Path
 from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import Staged
 from pyconfd.pipeline import stage
+from tests.support.repository import ROOT
 from tests.support.steps import rendered
 
-CORPUS = Path(__file__).parents[2] / "corpus"
+CORPUS = ROOT / "tests" / "corpus"
 DEBIAN_MODULES = "/usr/lib/nginx/modules"
 #: Where nginx's loadable modules are, if not installed as Debian does it.
 MODULES = Path(os.environ.get("PYCONFD_TEST_NGINX_MODULES", DEBIAN_MODULES))
