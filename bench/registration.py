@@ -18,9 +18,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.edge import Backend, Edge
 from tests.support.register import registered
+from tests.support.waiting import wait_until
 
 MEMBERS = 1000
 

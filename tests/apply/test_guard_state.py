@@ -23,7 +23,7 @@ from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.service import Job
 from pyconfd.testing.fake_runner import FakeRunner
 from tests.support.loop import NotedLanes, World
-from tests.support.steps import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_a_held_change_goes_through_when_its_time_is_over(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.model.resources import Command
 from pyconfd.observe.log import LOG
 from tests.support.loop import World
-from tests.support.steps import a_resource, wait_until
+from tests.support.steps import a_resource
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

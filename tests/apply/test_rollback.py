@@ -12,7 +12,8 @@ import pytest
 from pyconfd.model.resources import Command
 from pyconfd.model.steps import CommandReport
 from tests.support.loop import NotedLanes, World
-from tests.support.steps import strays_in, wait_until
+from tests.support.steps import strays_in
+from tests.support.waiting import wait_until
 
 TELL = Command("tell them", 5.0)
 

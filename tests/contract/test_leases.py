@@ -13,7 +13,8 @@ from pyconfd.backends.etcd.leases import EtcdLeases
 from pyconfd.errors import KeyTaken, LeaseLost
 from pyconfd.model.source import SourceOptions
 from pyconfd.testing.fake_leases import FakeLeases, FakeStore
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.waiting import wait_until
 
 
 class Heard:

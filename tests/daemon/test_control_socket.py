@@ -7,10 +7,7 @@ import os
 import socket
 import stat
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,7 +21,7 @@ from pyconfd.daemon.control_socket import (
 )
 from pyconfd.errors import StateError
 from pyconfd.observe.log import LOG
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -161,9 +158,9 @@ def test_clients_who_say_nothing_hold_up_nobody_for_long(tmp_path: Path) -> None
             client.connect(str(tmp_path / NAME))
             mutes.append(client)
         try:
-            refused = wait_for(lambda: attempt(tmp_path), lambda said: "too many" in said)
+            refused = wait_until(lambda: "too many" in (said := attempt(tmp_path)) and said)
             assert "too many clients at once" in refused
-            wait_for(lambda: attempt(tmp_path), lambda said: said == "{'heard': {}}")
+            wait_until(lambda: attempt(tmp_path) == "{'heard': {}}")
         finally:
             for client in mutes:
                 client.close()
@@ -174,14 +171,6 @@ def attempt(folder: Path) -> str:
         return str(ask(str(folder), {}))
     except StateError as error:
         return str(error)
-
-
-def wait_for(get: Callable[[], Any], true: Callable[[Any], bool]) -> Any:
-    deadline = time.monotonic() + 60
-    while not true(found := get()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.01)
-    return found
 
 
 def test_a_stop_is_prompt_though_clients_wait(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from pyconfd.model.resources import Command, Guard, Service
 from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline.journal import Journal
 from tests.support.loop import Gate, Hand, World
-from tests.support.steps import strays_in, wait_until
+from tests.support.steps import strays_in
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

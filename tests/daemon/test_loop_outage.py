@@ -9,7 +9,7 @@ import pytest
 from pyconfd.errors import SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Listed, Lost
 from tests.support.loop import Hand, World
-from tests.support.steps import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_an_outage_is_logged_once_whatever_each_attempt_says(

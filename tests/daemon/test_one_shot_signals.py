@@ -8,20 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.pyconfd import Confdir
-
-
-def wait(true: Callable[[], object], timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -60,7 +53,7 @@ def test_a_hanging_check_is_ended_and_nothing_is_left(
     second = confdir.simple("b", "/app")
     pid = confdir.out / "pid"
     with start(confdir, "--shutdown-timeout", "0.1") as process:
-        wait(lambda: pid.exists() and pid.read_text().endswith("\n"))
+        wait_until(lambda: pid.exists() and pid.read_text().endswith("\n"))
         process.send_signal(number)
         _, said = process.communicate(timeout=60)
     assert process.returncode == status, said
@@ -76,7 +69,7 @@ def test_a_terminal_that_is_closed_ends_nothing_under_nohup(confdir: Confdir) ->
     dest = confdir.simple("a", "/app", check_cmd='"touch @OUT@/begun; sleep 0.3"')
     argv = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *confdir.argv("--onetime")]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
-        wait((confdir.out / "begun").exists)
+        wait_until((confdir.out / "begun").exists)
         process.send_signal(signal.SIGHUP)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
@@ -112,7 +105,7 @@ def test_a_running_reload_may_end(confdir: Confdir) -> None:
         "a", "/app", reload_cmd='"touch @OUT@/begun; sleep 0.5; echo r >> @OUT@/reload.log"'
     )
     with start(confdir) as process:
-        wait((confdir.out / "begun").exists)
+        wait_until((confdir.out / "begun").exists)
         process.terminate()
         process.communicate(timeout=60)
     assert process.returncode == 143
@@ -128,7 +121,7 @@ def test_a_second_signal_does_not_wait(confdir: Confdir) -> None:
         "a", "/app", reload_cmd='"touch @OUT@/begun; test -e @OUT@/ok || sleep 60; touch @OUT@/r"'
     )
     with start(confdir) as process:
-        wait((confdir.out / "begun").exists)
+        wait_until((confdir.out / "begun").exists)
         process.terminate()
         assert process.stderr
         while "SIGTERM" not in (line := process.stderr.readline()):

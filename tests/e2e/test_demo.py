@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.daemons.etcd import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

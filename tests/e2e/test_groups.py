@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.pyconfd import Confdir, save
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -15,9 +15,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.repository import ROOT
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

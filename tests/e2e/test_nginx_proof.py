@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons.etcd import wait_until
 from tests.support.proof import ALWAYS, Load, ProofEdge
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

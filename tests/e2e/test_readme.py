@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.repository import ROOT
+from tests.support.waiting import wait_until
 
 README = (ROOT / "README.md").read_text()
 # Blocks with a further word after `sh` are not for the tutorial's shell (installing as root).

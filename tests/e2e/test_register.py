@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.daemons.etcd import Certificates, PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import Certificates, PrivateEtcd, free_ports
 from tests.support.register import backend, registered
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.daemons.etcd import PATIENCE_S, wait_until
 from tests.support.edge import HOST, Edge, Load, loaded
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import PATIENCE_S, Stopwatch, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

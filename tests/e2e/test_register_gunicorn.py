@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.repository import ROOT
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 PAGE = ROOT / "docs" / "register.md"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.register import backend, registered
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -13,9 +13,9 @@ import pytest
 
 import pyconfd
 from pyconfd.errors import RegistrationError
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.repository import ROOT
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,8 @@ import pytest
 from tests.e2e.test_groups import LISTEN, Edge, reloads
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.pyconfd import Confdir, Daemon
-from tests.support.steps import strays_in, wait_until
+from tests.support.steps import strays_in
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ import pytest
 from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.http_endpoints import listener
 from pyconfd.observe.http import MOST_CLIENTS, HttpResponse, Listener
-from tests.support.daemons.etcd import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

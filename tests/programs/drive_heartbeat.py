@@ -19,9 +19,10 @@ from collections import Counter
 from pathlib import Path
 
 from tests.support.daemons.apache import INCLUDES, PrivateApache, serving
-from tests.support.daemons.etcd import free_ports, wait_until
+from tests.support.daemons.etcd import free_ports
 from tests.support.net import Net, enter_private_net
 from tests.support.recipes import laid_out
+from tests.support.waiting import wait_until
 
 GROUP = "239.0.0.1:27999"
 MODULES = ("slotmem_shm", "proxy", "proxy_http", "proxy_balancer", "heartmonitor")

@@ -23,8 +23,9 @@ from pathlib import Path
 import psutil
 
 from pyconfd.backends.etcd.protobuf import load_grpc
-from tests.support.daemons.etcd import Certificates, PrivateCluster, PrivateEtcd, wait_until
+from tests.support.daemons.etcd import Certificates, PrivateCluster, PrivateEtcd
 from tests.support.pyconfd import Confdir, Daemon
+from tests.support.waiting import wait_until
 
 DOMAIN = "example.test"
 _ENTERED = "PYCONFD_TEST_RESOLVER"

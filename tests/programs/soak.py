@@ -33,10 +33,10 @@ from pathlib import Path
 from pyconfd.backends.etcd.protobuf import load_grpc
 from tests.programs.soak_faults import CLOCK_S, PASSWORD, Faults
 from tests.programs.soak_writer import RESOURCES, Tally, Writer, rendered
-from tests.support.daemons.etcd import Certificates, wait_until
+from tests.support.daemons.etcd import Certificates
 from tests.support.net import Net, enter_private_net
 from tests.support.pyconfd import Confdir
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 LIMIT_S = 30.0
 _SUSPECT_S = 60.0  # a state that is not known is looked for this long before it is a violation

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pyconfd.backends.etcd.protobuf import load_grpc, message
-from tests.support.daemons.etcd import PrivateCluster, PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateCluster, PrivateEtcd
+from tests.support.waiting import wait_until
 
 RESOURCES = 20
 KEYS = 6

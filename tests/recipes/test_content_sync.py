@@ -24,9 +24,10 @@ from tests.support.daemons.balanced import (
     command_folder,
     started,
 )
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.nginx_sites import put_all, settled
 from tests.support.pyconfd import Daemon
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

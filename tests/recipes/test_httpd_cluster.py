@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from tests.support.daemons.apache import Answer, apache_program, ask
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import laid_out, put_keys
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

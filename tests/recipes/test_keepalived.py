@@ -15,9 +15,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.daemons.etcd import frozen, wait_until
+from tests.support.daemons.etcd import frozen
 from tests.support.daemons.keepalived import end, why_not
 from tests.support.daemons.vrrp_pair import VIP, WEB, Machine, Pair, children, pair_of, signal_to
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.integration,

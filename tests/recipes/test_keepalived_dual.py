@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.daemons.etcd import wait_until
 from tests.support.daemons.keepalived import end, why_not
 from tests.support.daemons.vrrp_pair import WEB, Pair, pair_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 ON_NODES = pytest.mark.skipif(bool(why_not()), reason=why_not() or "nodes can be had")

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.nginx_trees import nginx_binary
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.register import backend, registered
 from tests.support.repository import ROOT
+from tests.support.waiting import wait_until
 
 HOST = "www.example.com"
 

@@ -31,8 +31,8 @@ from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
 from pyconfd.testing.fake_runner import FakeRunner
 from pyconfd.testing.fake_source import FakeSource
-from tests.support.daemons.etcd import PATIENCE_S
-from tests.support.steps import wait_until, with_service
+from tests.support.steps import with_service
+from tests.support.waiting import PATIENCE_S, wait_until
 
 LIST_ALL = "{% for key, value in gets(folder) %}\n{{ key }}={{ value }}\n{% endfor %}\n"
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from tests.support.daemons.etcd import wait_until
+from tests.support.waiting import wait_until
 
 _ENTERED = "PYCONFD_TEST_NET"
 _SUBNET = "10.99.0"

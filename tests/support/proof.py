@@ -18,10 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.live_nginx import INCLUDES, LiveNginx
 from tests.support.daemons.nginx_sites import settled
 from tests.support.pyconfd import Confdir, Daemon
+from tests.support.waiting import wait_until
 
 UPSTREAM = """\
 limit_conn_zone $binary_remote_addr zone={{ getv("/web/zone") }}:64k;

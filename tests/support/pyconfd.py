@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from tests.support.daemons.etcd import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, wait_until
 
 
 def save(path: Path, text: str) -> None:
@@ -122,15 +122,11 @@ class Daemon:
 
     def wait(self, true: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait for something to become true while the daemon lives."""
-        deadline = time.monotonic() + timeout_s
-        late = False
-        while not true():
-            if self.process.poll() is not None:
-                raise AssertionError(f"pyconfd ended with {self.process.returncode}:\n{self.log}")
-            if late:
-                raise AssertionError(f"no {what} within {timeout_s} s; log:\n{self.log}")
-            time.sleep(0.005)
-            late = time.monotonic() > deadline
+        wait_until(lambda: true() or self._ended(), timeout_s, lambda: f"{what}; log:\n{self.log}")
+
+    def _ended(self) -> None:
+        if self.process.poll() is not None:
+            raise AssertionError(f"pyconfd ended with {self.process.returncode}:\n{self.log}")
 
     def wait_file(self, path: Path, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the file holds exactly this."""

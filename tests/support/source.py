@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from pyconfd.model.keys import Changed, Listed, Lost, SourceMessage
-from tests.support.daemons.etcd import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 
 class Inbox:

@@ -18,7 +18,7 @@ from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import Rendered
 from pyconfd.system.files import SUFFIX, digest
-from tests.support.daemons.etcd import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 RELOAD = Command("service x reload", 5.0)
 _OF_SERVICE = ("reload", "confirm", "on_reload_failure", "min_reload_interval_s")
@@ -118,14 +118,6 @@ def _quietly_private() -> None:
         private_mounts()
     except OSError:
         os._exit(1)
-
-
-def wait_until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
-    """Wait for something to become true; an AssertionError when it does not."""
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 @contextlib.contextmanager

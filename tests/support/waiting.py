@@ -1,5 +1,7 @@
 """
-How long something took, as far as the machine had room for it.
+Waiting for something, and how long something took as far as the machine had room for it.
+
+    wait_until(lambda: path.exists(), what="the file")
 
     took = Stopwatch()
     ...
@@ -16,6 +18,33 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
+from typing import Any
+
+# Of a wait for what ought to come soon: it ends as soon as that is there, so it may be far more
+# than a slow and busy machine needs.
+PATIENCE_S = 60.0
+
+
+def wait_until(
+    true: Callable[[], Any],
+    timeout_s: float = PATIENCE_S,
+    what: str | Callable[[], object] = "",
+) -> Any:
+    """
+    The first truthy answer of `true`, asked until the deadline; AssertionError after it, which
+    says `what` was waited for, or what `what` returns then.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        late = time.monotonic() > deadline  # it is asked once more after a long pause
+        answer = true()
+        if answer:
+            return answer
+        if late:
+            said = what() if callable(what) else what or true
+            raise AssertionError(f"not within {timeout_s} s: {said}")
+        time.sleep(0.005)
 
 
 class Stopwatch:

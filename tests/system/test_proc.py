@@ -12,8 +12,7 @@ import pytest
 
 from pyconfd.model.steps import Ending
 from pyconfd.system.proc import Commands
-from tests.support.steps import wait_until
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 
 def alive(pid: int) -> bool:

@@ -18,9 +18,9 @@ from pyconfd.backends.registry import open_source
 from pyconfd.errors import SourceUnavailable
 from pyconfd.model.keys import Listed
 from tests.backends.etcd.test_faults import following, options_for
-from tests.support.daemons.etcd import PrivateCluster, PrivateEtcd, free_ports, frozen, wait_until
+from tests.support.daemons.etcd import PrivateCluster, PrivateEtcd, free_ports, frozen
 from tests.support.source import Inbox
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -22,10 +22,9 @@ from tests.support.daemons.etcd import (
     frozen,
     server_id,
     servers,
-    wait_until,
 )
 from tests.support.source import Inbox
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,8 @@ from pyconfd.backends.etcd.status import etcd_status
 from pyconfd.backends.registry import open_leases
 from pyconfd.errors import KeyTaken, LeaseLost, SettingsError, SourceUnavailable
 from pyconfd.model.keys import KeyValue
-from tests.support.daemons.etcd import PrivateCluster, PrivateEtcd, free_ports, wait_until
-from tests.support.waiting import Stopwatch
+from tests.support.daemons.etcd import PrivateCluster, PrivateEtcd, free_ports
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,9 @@ import pytest
 from pyconfd.backends.etcd.protobuf import message
 from pyconfd.model.keys import Changed, Lost
 from tests.backends.etcd.test_faults import following, options_for
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.source import Inbox
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -24,7 +24,7 @@ from pyconfd.pipeline.nginx.paths import Paths, paths
 from pyconfd.pipeline.reload import reload_confirmed
 from pyconfd.system.proc import Commands
 from tests.support.daemons.nginx_trees import nginx_binary, plant
-from tests.support.steps import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -25,7 +25,8 @@ from pyconfd.pipeline.confirm.daemon_log import DaemonLog
 from pyconfd.pipeline.reload import reload_confirmed
 from pyconfd.system.proc import Commands
 from tests.support.daemons.apache import PrivateApache, serving
-from tests.support.daemons.etcd import free_ports, wait_until
+from tests.support.daemons.etcd import free_ports
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

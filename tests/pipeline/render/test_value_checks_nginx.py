@@ -6,7 +6,6 @@ import random
 import shutil
 import socket
 import subprocess
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -81,23 +81,20 @@ def port(tmp_path: Path) -> Iterator[int]:
     main.write_text(MAIN.format(folder=tmp_path, port=port))
     with subprocess.Popen([NGINX, "-c", str(main)], stderr=subprocess.PIPE) as nginx:
         try:
-            wait_for(port, nginx)
+            wait_until(lambda: listens(port, nginx), what="nginx listens")
             yield port
         finally:
             nginx.terminate()
             nginx.wait(60)
 
 
-def wait_for(port: int, nginx: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            assert nginx.poll() is None, nginx.stderr.read() if nginx.stderr else ""
-            assert time.monotonic() < deadline, "nginx does not listen"
-            time.sleep(0.02)
+def listens(port: int, nginx: subprocess.Popen[bytes]) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        assert nginx.poll() is None, nginx.stderr.read() if nginx.stderr else ""
+        return False
 
 
 @pytest.mark.skipif(not Path(NGINX).exists(), reason="nginx is not installed")

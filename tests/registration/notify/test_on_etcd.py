@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemons.etcd import PrivateEtcd, frozen, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, frozen
 from tests.support.pyconfd import Daemon
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -15,8 +15,8 @@ from pyconfd.registration.declaration import Announcement, Declaration, announce
 from pyconfd.registration.registrar.notices import MemberChanged, Notice, RegistrarDied
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.testing.fake_runner import FakeRunner
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
-from tests.support.waiting import Stopwatch
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.waiting import Stopwatch, wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,19 +19,10 @@ from pyconfd.registration.registrar.probes import Machine, parse_check
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.testing.fake_leases import FakeLeases, FakeStore
 from pyconfd.testing.fake_runner import FakeRunner
-from tests.support.waiting import Stopwatch
+from tests.support.waiting import Stopwatch, wait_until
 
 KEY = "/nginx/www/upstream/10.0.0.5:80"
 FAST = HealthRule(interval_s=0.02, timeout_s=0.5, rise=1, fall=2)
-
-
-def until(true: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Wait for the thing itself, with a deadline."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := true()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.002)
-    return answer
 
 
 # Ten seconds of leases and retries pass in one.
@@ -140,8 +131,8 @@ def member(address: str = "10.0.0.5:80", **declared: Any) -> Announcement:
 def test_a_member_is_put_kept_and_withdrawn(bench: Bench) -> None:
     """One put, no further event while it is kept alive beyond its TTL, one removal at the end."""
     bench.registrar.add(member())
-    until(lambda: bench.store.value(KEY) == "10.0.0.5:80")
-    until(lambda: bench.store.beats >= 4)
+    wait_until(lambda: bench.store.value(KEY) == "10.0.0.5:80")
+    wait_until(lambda: bench.store.beats >= 4)
     assert bench.store.history == [("put", KEY)]
     assert bench.registrar.stop(60.0)
     assert bench.store.history == [("put", KEY), ("delete", KEY)]
@@ -153,10 +144,10 @@ def test_members_with_one_ttl_share_a_lease(bench: Bench) -> None:
     for port in range(80, 90):
         bench.registrar.add(member(f"10.0.0.5:{port}"))
     bench.registrar.add(member("10.0.0.5:99", ttl_s=5))
-    until(lambda: len(bench.store.keys) == 11)
+    wait_until(lambda: len(bench.store.keys) == 11)
     assert len(bench.store.leases) == 2
     bench.registrar.remove(KEY)
-    until(lambda: bench.store.value(KEY) is None)
+    wait_until(lambda: bench.store.value(KEY) is None)
     assert len(bench.store.keys) == 10
     assert bench.registrar.stop(60.0)
     assert not bench.store.keys
@@ -166,21 +157,21 @@ def test_a_lost_lease_is_granted_again_and_everything_put_again(bench: Bench) ->
     """A wiped store has all members back within a heartbeat."""
     for port in range(80, 85):
         bench.registrar.add(member(f"10.0.0.5:{port}"))
-    until(lambda: len(bench.store.keys) == 5)
+    wait_until(lambda: len(bench.store.keys) == 5)
     bench.store.wipe()
-    until(lambda: len(bench.store.keys) == 5)
+    wait_until(lambda: len(bench.store.keys) == 5)
     assert len(bench.store.leases) == 1
 
 
 def test_a_store_that_was_away_has_the_member_within_a_second(bench: Bench) -> None:
     """Away for longer than the TTL: our own clock gives the lease up, the return is seen soon."""
     bench.registrar.add(member())
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     bench.store.go_away()
-    until(lambda: bench.phases()[-1:] == ["waiting"])
+    wait_until(lambda: bench.phases()[-1:] == ["waiting"])
     bench.store.come_back()
     took = Stopwatch()
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     assert took.within((1.0 + SLACK) / HASTE), took
 
 
@@ -188,17 +179,17 @@ def test_a_member_can_come_before_its_store(bench: Bench) -> None:
     """It keeps trying, and says what is wrong."""
     bench.store.go_away()
     bench.registrar.add(member())
-    until(lambda: "refused" in str(bench.notices))
+    wait_until(lambda: "refused" in str(bench.notices))
     bench.store.come_back()
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
 
 
 def test_a_removed_key_is_put_again(bench: Bench) -> None:
     """The store is compared with what should be there, once a TTL."""
     bench.registrar.add(member())
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     bench.store.remove(KEY)
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
 
 
 @pytest.mark.parametrize(
@@ -218,36 +209,36 @@ def test_a_foreign_key_is_left_alone_and_told(
     """Only what an earlier life of this very member has left is replaced without being asked to."""
     bench.store.put(KEY, value, lease)
     bench.registrar.add(member(takeover=takeover))
-    until(lambda: bench.phases()[-1:] == ["registered" if ours else "taken"])
+    wait_until(lambda: bench.phases()[-1:] == ["registered" if ours else "taken"])
     if not ours:
         assert bench.store.value(KEY) == value.decode()
         bench.store.remove(KEY)
-        until(lambda: bench.phases()[-1:] == ["registered"])
+        wait_until(lambda: bench.phases()[-1:] == ["registered"])
 
 
 def test_a_newer_process_with_the_same_address_wins_and_does_not_fight(bench: Bench) -> None:
     """The old one steps back, does not remove the new one's key, and is there when it goes."""
     bench.registrar.add(member())
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     newer = bench.another()
     newer.add(member())
-    until(lambda: "taken" in bench.phases())
+    wait_until(lambda: "taken" in bench.phases())
     puts = bench.store.history.count(("put", KEY))
     assert puts == 2
     assert newer.stop(60.0)
-    until(lambda: bench.store.history.count(("put", KEY)) == 3)
+    wait_until(lambda: bench.store.history.count(("put", KEY)) == 3)
 
 
 def test_an_unhealthy_member_is_not_registered(bench: Bench) -> None:
     """It comes with `rise` passes and goes with `fall` failures."""
     bench.runner.default = 1
     bench.registrar.add(member(checks=(parse_check("exec:probe"),), rule=FAST))
-    until(lambda: len(bench.runner.commands) >= 3)
+    wait_until(lambda: len(bench.runner.commands) >= 3)
     assert bench.store.value(KEY) is None
     bench.runner.default = 0
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     bench.runner.default = 1
-    until(lambda: bench.store.value(KEY) is None)
+    wait_until(lambda: bench.store.value(KEY) is None)
     assert "exit status 1" in bench.why()
 
 
@@ -256,7 +247,7 @@ def test_every_check_must_pass(bench: Bench) -> None:
     bench.runner.answers = {"two": 1}
     checks = (parse_check("exec:one"), parse_check("exec:two"))
     bench.registrar.add(member(checks=checks, rule=FAST))
-    until(lambda: bench.runner.commands.count("two") >= 3)
+    wait_until(lambda: bench.runner.commands.count("two") >= 3)
     assert bench.store.value(KEY) is None
 
 
@@ -268,9 +259,9 @@ def test_a_probe_that_breaks_counts_as_failed(bench: Bench) -> None:
 
     bench.runner.default = broken
     bench.registrar.add(member(checks=(parse_check("exec:probe"),), rule=FAST))
-    until(lambda: "LookupError: surprise" in bench.why())
+    wait_until(lambda: "LookupError: surprise" in bench.why())
     bench.runner.default = 0
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
 
 
 def test_a_registrar_that_breaks_says_so() -> None:
@@ -283,28 +274,28 @@ def test_a_registrar_that_breaks_says_so() -> None:
     registrar = Registrar(broken, FakeRunner(), told.append)
     registrar.start()
     registrar.add(member())
-    until(lambda: RegistrarDied("LookupError: surprise") in told)
-    until(lambda: not registrar.alive)
+    wait_until(lambda: RegistrarDied("LookupError: surprise") in told)
+    wait_until(lambda: not registrar.alive)
 
 
 def test_before_must_succeed_at_every_return(bench: Bench) -> None:
     """It runs before the first registration and after a lost lease, and its failure keeps out."""
     bench.runner.answers = {"pull": 1}
     bench.registrar.add(member(before="pull"))
-    until(lambda: "exit status 1" in bench.why())
+    wait_until(lambda: "exit status 1" in bench.why())
     assert bench.store.value(KEY) is None
     bench.runner.answers = {"pull": 0}
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     ran = bench.runner.commands.count("pull")
     bench.store.wipe()
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     assert bench.runner.commands.count("pull") == ran + 1
 
 
 def test_after_withdraw_runs_when_the_key_is_gone(bench: Bench) -> None:
     """Also at the very end."""
     bench.registrar.add(member(after_withdraw="clean"))
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     assert bench.registrar.stop(60.0)
     assert bench.runner.commands == ["clean"]
 
@@ -313,18 +304,18 @@ def test_maintenance_keeps_a_healthy_member_out(bench: Bench) -> None:
     """As long as the file is there."""
     bench.machine.paths.add("/run/maintenance")
     bench.registrar.add(member(maintenance_file="/run/maintenance"))
-    until(lambda: bench.why() == "maintenance")
+    wait_until(lambda: bench.why() == "maintenance")
     bench.machine.paths.clear()
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     bench.machine.paths.add("/run/maintenance")
-    until(lambda: bench.store.value(KEY) is None)
+    wait_until(lambda: bench.store.value(KEY) is None)
 
 
 def test_withdraw_all_waits_for_the_keys_to_be_gone(bench: Bench) -> None:
     """So that a drain can begin, and nothing comes back meanwhile."""
     for port in range(80, 85):
         bench.registrar.add(member(f"10.0.0.5:{port}"))
-    until(lambda: len(bench.store.keys) == 5)
+    wait_until(lambda: len(bench.store.keys) == 5)
     assert bench.registrar.withdraw_all("draining", 60.0)
     assert not bench.store.keys
     assert {each.why for each in bench.registrar.statuses()} == {"draining"}
@@ -333,29 +324,29 @@ def test_withdraw_all_waits_for_the_keys_to_be_gone(bench: Bench) -> None:
 def test_the_weight_follows_the_load(bench: Bench) -> None:
     """The key is rewritten without ever being absent, not more often than the interval."""
     bench.registrar.add(member(auto_weight=True, weight_interval_s=0.05))
-    until(lambda: '"weight":100' in (bench.store.value(KEY) or ""))
+    wait_until(lambda: '"weight":100' in (bench.store.value(KEY) or ""))
     bench.machine.loaded = 0.02
     bench.machine.loaded = 0.6
-    until(lambda: '"weight":40' in (bench.store.value(KEY) or ""))
+    wait_until(lambda: '"weight":40' in (bench.store.value(KEY) or ""))
     assert bench.store.history == [("put", KEY), ("put", KEY)]
 
 
 def test_a_new_declaration_of_a_member_takes_the_place_of_the_old(bench: Bench) -> None:
     """The key is rewritten in place; another TTL moves it to another lease."""
     bench.registrar.add(member())
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     bench.registrar.add(member(weight=7))
-    until(lambda: '"weight":7' in (bench.store.value(KEY) or ""))
+    wait_until(lambda: '"weight":7' in (bench.store.value(KEY) or ""))
     assert ("delete", KEY) not in bench.store.history
     bench.registrar.add(member(ttl_s=2))
-    until(lambda: bench.store.value(KEY) == "10.0.0.5:80")
+    wait_until(lambda: bench.store.value(KEY) == "10.0.0.5:80")
     assert [each.ttl_s for each in bench.store.leases.values()] == [2]
 
 
 def test_stop_is_bounded_when_the_store_is_away(bench: Bench) -> None:
     """The key is left to its TTL."""
     bench.registrar.add(member())
-    until(lambda: bench.store.value(KEY))
+    wait_until(lambda: bench.store.value(KEY))
     bench.store.go_away()
     took = Stopwatch()
     bench.registrar.stop(0.5)
@@ -365,7 +356,7 @@ def test_stop_is_bounded_when_the_store_is_away(bench: Bench) -> None:
 def test_statuses_say_where_each_member_stands(bench: Bench) -> None:
     """For people and for the Python interface."""
     bench.registrar.add(member())
-    until(lambda: bench.registrar.statuses() and bench.registrar.statuses()[0].registered)
+    wait_until(lambda: bench.registrar.statuses() and bench.registrar.statuses()[0].registered)
     status = bench.registrar.statuses()[0]
     assert replace(status, since=0.0, lease=0).key == KEY
     assert status.phase is MemberPhase.REGISTERED

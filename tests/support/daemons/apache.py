@@ -16,14 +16,14 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from tests.support.daemons.etcd import PATIENCE_S, free_ports, wait_until
+from tests.support.daemons.etcd import free_ports
+from tests.support.waiting import PATIENCE_S, wait_until
 
 MODULES = Path(os.environ.get("PYCONFD_TEST_APACHE_MODULES", "/usr/lib/apache2/modules"))
 #: What every server here has; mod_alias and friends are named by those who need them.
@@ -294,10 +294,11 @@ class PrivateApache:
 
     def wait_answer(self, path: str, host: str, body: str, timeout_s: float = PATIENCE_S) -> None:
         """Until a request is answered so."""
-        deadline = time.monotonic() + timeout_s
-        while (said := self.ask(path, host)).body.strip() != body:
-            assert time.monotonic() < deadline, f"{host}{path} says {said}, not {body!r}"
-            time.sleep(0.01)
+        wait_until(
+            lambda: self.ask(path, host).body.strip() == body,
+            timeout_s,
+            lambda: f"{host}{path} says {self.ask(path, host)}, not {body!r}",
+        )
 
 
 def ask(

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.daemons.apache import PrivateApache, ask
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.daemons.nginx_sites import for_nginx
 from tests.support.pyconfd import Daemon
 from tests.support.recipes import laid_out
 from tests.support.register import registered
 from tests.support.repository import ROOT
+from tests.support.waiting import wait_until
 
 WWW, IMG = "www.site-static.com", "img.site-static.com"
 APACHE = """\

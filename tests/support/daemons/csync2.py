@@ -14,9 +14,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.daemons.etcd import PrivateEtcd, free_ports, wait_until
+from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.pyconfd import Confdir
 from tests.support.recipes import laid_out
+from tests.support.waiting import wait_until
 
 
 def csync2_program() -> str:

@@ -20,18 +20,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyconfd.backends.etcd.protobuf import load_grpc, message, method
+from tests.support.waiting import wait_until
 
 START_TIMEOUT_S = 60.0
-# Of a wait for what ought to come soon: it ends as soon as that is there, so it may be far more
-# than a slow and busy machine needs.
-PATIENCE_S = 60.0
-
 
 # Below the ports that the kernel gives to connections (ip_local_port_range begins at 32768): the
 # port of a server that is down for a moment must not be taken by somebody's request.
@@ -67,19 +63,6 @@ def free_ports(count: int) -> list[int]:
     finally:
         for each in found:
             each.close()
-
-
-def wait_until(true: Callable[[], Any], timeout_s: float = PATIENCE_S, what: str = "") -> Any:
-    """The first truthy answer of `true`, asked until the deadline; AssertionError after it."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        late = time.monotonic() > deadline  # it is asked once more after a long pause
-        answer = true()
-        if answer:
-            return answer
-        if late:
-            raise AssertionError(f"not within {timeout_s} s: {what or true}")
-        time.sleep(0.01)
 
 
 def etcd_program() -> str:

@@ -20,7 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.daemons.etcd import free_ports, wait_until
+from tests.support.daemons.etcd import free_ports
+from tests.support.waiting import wait_until
 
 PASSWORD = "only-haproxy-knows-this"
 CREDENTIALS = {"STATS_USER": "admin", "STATS_PASSWORD": PASSWORD}

@@ -29,10 +29,10 @@ from pathlib import Path
 
 from pyconfd.cli.commands.init import write_files
 from pyconfd.config.recipes import confdir_files, load_recipe
-from tests.support.daemons.etcd import wait_until
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import replaced
 from tests.support.repository import ROOT
+from tests.support.waiting import wait_until
 
 #: The first three numbers of the addresses in the recipes' keys.
 GUIDE = "10.55.0"

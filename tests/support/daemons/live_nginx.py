@@ -7,14 +7,14 @@ import http.client
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
-from tests.support.daemons.etcd import PATIENCE_S, free_ports, wait_until
+from tests.support.daemons.etcd import free_ports
 from tests.support.daemons.nginx_trees import nginx_binary
+from tests.support.waiting import PATIENCE_S, wait_until
 
 # Short times, so that a member that hangs costs a request a second and not a minute.
 MAIN = """\
@@ -124,7 +124,8 @@ class LiveNginx:
 
     def wait_answer(self, host: str, body: str, timeout_s: float = PATIENCE_S) -> None:
         """Until a request is answered so; old workers may answer for some milliseconds more."""
-        deadline = time.monotonic() + timeout_s
-        while (said := self.ask(host)) != body:
-            assert time.monotonic() < deadline, f"{host} says {said!r}, not {body!r}"
-            time.sleep(0.01)
+        wait_until(
+            lambda: self.ask(host) == body,
+            timeout_s,
+            lambda: f"{host} says {self.ask(host)!r}, not {body!r}",
+        )

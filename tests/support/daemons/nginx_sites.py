@@ -11,10 +11,11 @@ from typing import Any
 
 import psutil
 
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.daemons.nginx_trees import nginx_binary
 from tests.support.pyconfd import Confdir
+from tests.support.waiting import wait_until
 
 
 def for_nginx(nginx: LiveNginx) -> dict[str, str]:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.daemons.etcd import PrivateEtcd, wait_until
+from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.daemons.keepalived import Lan, Node, end
 from tests.support.pyconfd import Daemon
 from tests.support.recipes import keys_of
+from tests.support.waiting import wait_until
 
 #: The last number of the guide's address.
 VIP = 100
