@@ -3,7 +3,8 @@
 #
 #   make demo [KEEP=1]        the main job on a private etcd and a private nginx, as a timeline
 #   make test                 style, types, layers, then all tests; make test-fast: no services
-#   make bench [PEER="confd=/path other=/path"]
+#   make bench [PEER="confd=/path other=/path"]     of the wheel, as users install it
+#   make wheel                dist/pyconfd-*.whl
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
 
@@ -13,8 +14,10 @@ MINUTES ?= 10
 # Tests side by side, a file at a time; most of them wait for a daemon, so more than there are cores.
 JOBS ?= 4
 PYTEST_ARGS ?=
+BENCH_VENV = $(CURDIR)/build/bench
+PIP = --disable-pip-version-check --quiet
 
-.PHONY: demo test test-fast bench soak lint lock venv clean
+.PHONY: demo test test-fast bench wheel soak lint lock venv clean
 
 demo: venv
 	@packaging/install-missing.sh demo
@@ -27,10 +30,17 @@ test: venv lint
 test-fast: venv
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not integration and not slow" $(PYTEST_ARGS)
 
-bench: venv
+# The wheel in an environment of its own, with byte code, is what users have.
+bench: wheel
 	@packaging/install-missing.sh bench
-	$(BIN)/python -m bench $(foreach peer,$(PEER),--peer $(peer)) $(BENCH_ARGS)
+	@$(BIN)/python -m venv --clear $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd-*.whl
+	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench $(foreach peer,$(PEER),--peer $(peer)) $(BENCH_ARGS)
 	$(BIN)/python -m bench.registration
+
+wheel: venv
+	@rm -f dist/pyconfd-*.whl
+	@$(BIN)/python -m pip $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 soak: venv
 	@packaging/install-missing.sh test
@@ -50,4 +60,4 @@ lock:
 	packaging/lock.sh
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+from bench.installed import PROGRAM
 from bench.measure import run
 from bench.store import private_etcd
 from tests.support.daemons.etcd import PrivateEtcd
@@ -72,7 +73,7 @@ class World:
     def argv(self, confdir: str, mode: str) -> list[str]:
         """The command line of a run."""
         options = ["--state-dir", os.path.join(confdir, "state"), "--log-level", "error"]
-        words = [sys.executable, "-m", "pyconfd", f"--{mode}", "--confdir", confdir]
+        words = [PROGRAM, f"--{mode}", "--confdir", confdir]
         return [*words, "--node", self.etcd.endpoint, *options]
 
     @contextmanager

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import sys
 import time
+
+from bench.installed import PYTHON
 
 # Each part imports or does what a one-shot run does at that point, and no more.
 _PARTS = """
@@ -51,10 +52,10 @@ def split(node: str, repeats: int) -> list[tuple[str, float]]:
     parts: dict[str, list[float]] = {}
     for _ in range(repeats):
         began_s = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        subprocess.run([PYTHON, "-c", "pass"], check=True)
         parts.setdefault("Python", []).append((time.perf_counter() - began_s) * 1e3)
         code = _PARTS.replace("NODE", repr(node))
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        done = subprocess.run([PYTHON, "-P", "-c", code], check=True, capture_output=True)
         for name, taken_ms in json.loads(done.stdout):
             parts.setdefault(name, []).append(taken_ms)
     return [(name, statistics.median(values)) for name, values in parts.items()]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 
 import psutil
+
+from bench.installed import PROGRAM
 
 PREFIX = "/bench"
 _JINJA = '{% for key, value in gets("/*") %}\n{{ key }}={{ value }}\n{% endfor %}\n'
@@ -44,7 +45,7 @@ class Subject:
     def _argv(self, mode: str, confdir: str, node: str) -> list[str]:
         if not self.path:
             state = ["--state-dir", os.path.join(confdir, "state"), "--log-level", "error"]
-            base = [sys.executable, "-m", "pyconfd", f"--{mode}"]
+            base = [PROGRAM, f"--{mode}"]
             return [*base, "--confdir", confdir, "--node", node, *state]
         if self.fork:
             words = ["etcd", f"--{mode}", "--confdir", confdir, "--node", f"http://{node}"]

@@ -6,14 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "${PYTHON:-python3}" -m venv "$folder"
-"$folder/bin/python" - >"$folder/wanted.txt" <<'END'
-import tomllib
-
-with open("pyproject.toml", "rb") as file:
-    project = tomllib.load(file)
-print(*project["build-system"]["requires"], *project["dependency-groups"]["dev"], sep="\n")
-print(*project["project"]["dependencies"], sep="\n")
-END
+"$folder/bin/python" packaging/requirements.py >"$folder/wanted.txt"
 "$folder/bin/python" -m pip install --quiet -r "$folder/wanted.txt"
 {
     sed -n '/^#/p' requirements-dev.lock

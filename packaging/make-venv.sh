@@ -1,14 +1,18 @@
 #!/bin/bash
 # Makes the virtual environment for development, or leaves a current one alone.
 #
-#   packaging/make-venv.sh FOLDER        PYTHON=... names the interpreter (3.11 or newer)
+#   packaging/make-venv.sh FOLDER
+#       PYTHON=...           the interpreter (3.11 or newer)
+#       DEPENDENCIES=...     locked (default): the releases of requirements-dev.lock; newest: all
+#                            that pyproject.toml allows; lowest: its lower bounds
 #
-# It holds pyconfd itself, editable, and the releases of requirements-dev.lock. It is made anew
-# when pyproject.toml, the lock or the interpreter changed since. Needs a package index (or what
+# It holds pyconfd itself, editable, and what it needs. It is made again when pyproject.toml, the
+# lock, the interpreter or the choice of dependencies changed since. Needs a package index (or what
 # pip is configured to use instead) and nothing else.
 set -euo pipefail
 
 readonly venv=${1:?usage: make-venv.sh FOLDER}
+readonly dependencies=${DEPENDENCIES:-locked}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # pip answers Ctrl-C like any failure, with status 1; bash would go on.
@@ -16,6 +20,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 say() { printf '%s\n' "$*" >&2; }
+
+case $dependencies in
+locked | newest | lowest) ;;
+*) say "DEPENDENCIES is locked, newest or lowest, not $dependencies"; exit 2 ;;
+esac
 
 fit() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
@@ -33,6 +42,7 @@ find_python() {
 
 python=$(find_python)
 stamp=$({ echo "$python"; "$python" -V; cat pyproject.toml requirements-dev.lock; } | sha256sum)
+[[ $dependencies == locked ]] || stamp+=" $dependencies"
 if [[ -x $venv/bin/pyconfd && -f $venv/made-from && $(<"$venv/made-from") == "$stamp" ]]; then
     exit 0
 fi
@@ -63,19 +73,22 @@ pip() {
         >"$venv/pip.log" 2>&1 || { grep -v '^WARNING: Location' "$venv/pip.log" >&2; return 1; }
 }
 
-# The lock first; an index that does not hold exactly these releases gets to choose its own.
-if ! pip -r requirements-dev.lock; then
-    say "the releases of requirements-dev.lock cannot all be had: taking what pyproject.toml allows"
-    "$venv/bin/python" - >"$venv/wanted.txt" <<'END'
-import tomllib
+wanted() {
+    "$venv/bin/python" packaging/requirements.py "$@" >"$venv/wanted.txt"
+    pip --prefer-binary -r "$venv/wanted.txt"
+}
 
-with open("pyproject.toml", "rb") as file:
-    project = tomllib.load(file)
-print(*project["build-system"]["requires"], *project["dependency-groups"]["dev"], sep="\n")
-print(*project["project"]["dependencies"], sep="\n")
-END
-    pip -r "$venv/wanted.txt"
-fi
-# hatchling is in the lock: nothing more has to be fetched to build.
+case $dependencies in
+locked)
+    # An index that does not hold exactly these releases gets to choose its own.
+    if ! pip -r requirements-dev.lock; then
+        say "the releases of requirements-dev.lock cannot all be had: taking what pyproject.toml allows"
+        wanted
+    fi
+    ;;
+newest) wanted ;;
+lowest) wanted --lowest ;;
+esac
+# hatchling is there already: nothing more has to be fetched to build.
 pip --no-deps --no-build-isolation --editable .
 printf '%s\n' "$stamp" >"$venv/made-from"

@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import tomli
 
 from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.repository import ROOT
@@ -18,14 +17,9 @@ pytestmark = pytest.mark.integration
 
 def lowest_requirements() -> list[str]:
     """Every run-time dependency at its lower bound: `grpcio>=1.66` is `grpcio==1.66.*`."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        wanted = tomli.load(file)["project"]["dependencies"]
-    pinned = []
-    for each in wanted:
-        name, _, bound = each.partition(">=")
-        lowest = bound.partition(",")[0]
-        pinned.append(f"{name}=={lowest}" if lowest.count(".") > 1 else f"{name}=={lowest}.*")
-    return pinned
+    script = ROOT / "packaging" / "requirements.py"
+    printed = subprocess.check_output([sys.executable, script, "--lowest"], text=True)
+    return [line for line in printed.splitlines() if "==" in line]
 
 
 def drive(python: str, etcd: PrivateEtcd) -> str:

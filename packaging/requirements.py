@@ -1,0 +1,36 @@
+"""
+What pyproject.toml wants, one requirement a line: the build backend, the dev group, and what
+pyconfd needs at run time.
+
+    python packaging/requirements.py [--lowest]
+
+With --lowest each run-time requirement is at its lower bound: `grpcio>=1.66` is `grpcio==1.66.*`.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+
+def lowest(requirement: str) -> str:
+    """The requirement at its lower bound."""
+    name, _, bound = requirement.partition(">=")
+    version = bound.partition(",")[0]
+    return f"{name}=={version}" if version.count(".") > 1 else f"{name}=={version}.*"
+
+
+def main() -> None:
+    """Print them."""
+    with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
+        project = tomllib.load(file)
+    wanted = project["project"]["dependencies"]
+    if "--lowest" in sys.argv[1:]:
+        wanted = [lowest(each) for each in wanted]
+    tools = project["build-system"]["requires"] + project["dependency-groups"]["dev"]
+    sys.stdout.write("".join(f"{each}\n" for each in [*tools, *wanted]))
+
+
+if __name__ == "__main__":
+    main()
