@@ -15,7 +15,7 @@ MINUTES ?= 10
 JOBS ?= 4
 PYTEST_ARGS ?=
 BENCH_VENV = $(CURDIR)/build/bench
-PIP = --disable-pip-version-check --quiet
+PIP = --disable-pip-version-check -qq
 
 .PHONY: demo test test-fast bench wheel soak lint lock venv clean
 

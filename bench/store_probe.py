@@ -87,11 +87,11 @@ def deliveries_bare(endpoint: str) -> None:
 
 def deliveries(endpoint: str) -> None:
     """perf_counter at each message of the source, in the thread that takes it from the queue."""
-    for said in _follow(endpoint):
+    for heard in _follow(endpoint):
         at_s = time.perf_counter()
-        if isinstance(said, Listed):
+        if isinstance(heard, Listed):
             print("watching", flush=True)
-        elif isinstance(said, Changed):
+        elif isinstance(heard, Changed):
             print(at_s, flush=True)
 
 
@@ -116,16 +116,16 @@ def events(endpoint: str, number: int) -> None:
     for resource in range(1000):
         index.set(str(resource), Reads(trees=frozenset({f"{PREFIX}/{resource}"})))
     begun, count = 0.0, 0
-    for said in _follow(endpoint):
-        if not isinstance(said, Listed | Changed):
+    for heard in _follow(endpoint):
+        if not isinstance(heard, Listed | Changed):
             continue
-        delta = store.apply(said)
-        if isinstance(said, Listed):
+        delta = store.apply(heard)
+        if isinstance(heard, Listed):
             begun = time.process_time()
             print("watching", flush=True)
             continue
         index.affected(delta.changed)
-        count += len(said.changes)
+        count += len(heard.changes)
         if count >= number:
             _say(cpu_ms=(time.process_time() - begun) * 1e3)
             return

@@ -78,8 +78,10 @@ def peer(argument: str) -> Subject:
     name, _, path = argument.partition("=")
     if not name or not os.access(path, os.X_OK):
         raise ValueError(f"--peer wants NAME=PATH of a program: {argument}")
-    said = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=20, check=False)
-    return Subject(name, os.path.abspath(path), "--check-config" in said.stdout + said.stderr)
+    helped = subprocess.run(
+        [path, "--help"], capture_output=True, text=True, timeout=20, check=False
+    )
+    return Subject(name, os.path.abspath(path), "--check-config" in helped.stdout + helped.stderr)
 
 
 class Daemon:

@@ -55,7 +55,7 @@ def targets(figures: Sequence[Figure], peers: Sequence[str]) -> str:
         limit = f"at most {target.limit:g} x {target.of}"
         rows.append((name, limit, f"{ratio:.2f} x", kept))
     if not rows:
-        return "No target can be judged: they are ratios to others (--peer NAME=PATH).\n"
+        return "No target can be checked: they are ratios to others (--peer NAME=PATH).\n"
     return _table(["target", "limit", "measured", ""], rows)
 
 

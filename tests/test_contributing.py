@@ -49,7 +49,7 @@ def test_every_link_leads_to_a_file() -> None:
 
 def test_where_do_i_change_names_files_that_exist() -> None:
     """Ten questions, and each answer is a file."""
-    table = TEXT.partition("## Where do I change ...")[2].partition("\n## ")[0]
+    table = TEXT.partition("## Where do I change it?")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (.+) \| (.+) \|$", table, re.MULTILINE)[1:]
     assert len(rows) == 10
     for question, answer in rows:
