@@ -13,13 +13,13 @@ import re
 import statistics
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import psutil
 
 from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.edge import Backend, Edge
+from tests.support.http import ask
 from tests.support.register import registered
 from tests.support.waiting import wait_until
 
@@ -39,8 +39,7 @@ def members_file(folder: Path) -> Path:
 
 def heartbeats(etcd: PrivateEtcd) -> float:
     """How many keep-alive messages the server has received."""
-    with urllib.request.urlopen(f"{etcd.url}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
+    text = ask(int(etcd.endpoint.rpartition(":")[2]), "/metrics").body
     wanted = r'^grpc_server_msg_received_total\{grpc_method="LeaseKeepAlive".*\} (\S+)$'
     return sum(float(number) for number in re.findall(wanted, text, re.MULTILINE))
 
@@ -92,8 +91,8 @@ def edge(folder: Path, rounds: int, kills: int) -> dict[str, float]:
                 for each in running.backends:
                     each.stop()
                     each.start()
-        found[f"rolling restart of 3, {rounds} rounds: requests"] = len(load.answers)
-        found[f"rolling restart of 3, {rounds} rounds: failed"] = len(load.failures)
+        found[f"rolling restart of 3, {rounds} rounds: requests"] = len(load.seen)
+        found[f"rolling restart of 3, {rounds} rounds: failed"] = len(load.failed)
     return found
 
 

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from tests.support.http import ask
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -96,9 +97,9 @@ def test_keep_stays_up_and_says_where(tmp_path: Path, environ: dict[str, str]) -
     with running(["--keep"], environ) as process:
         said = read_until(process, "curl")
         url = said.rsplit(maxsplit=1)[-1]
-        request = urllib.request.Request(url, headers={"Host": "www.example.com"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            assert answer.read().startswith(b"server0")
+        port = urlsplit(url).port
+        assert port is not None, url
+        assert ask(port, host="www.example.com").text.startswith("server0")
         process.send_signal(signal.SIGINT)
         assert process.wait(120) == 0
         wait_until(lambda: not of_ours(tmp_path), what="the demo's processes ending")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
+from tests.support.http import ask
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.repository import ROOT
 from tests.support.waiting import wait_until
@@ -38,13 +37,8 @@ class Watched:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body."""
-        url = f"http://127.0.0.1:{self.port}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=60) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+        answer = ask(self.port, path)
+        return answer.status, answer.body
 
     def metric(self, name: str, **labels: str) -> float | None:
         """One number of /metrics."""

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.proof import ALWAYS, Load, ProofEdge
+from tests.support.load import MixedLoad
+from tests.support.proof import ALWAYS, ProofEdge
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -148,7 +149,7 @@ def test_changes_faults_and_kills_cost_no_request_and_no_change(
     mixed = 0
     begun = time.monotonic()
     edge = ProofEdge(tmp_path)
-    load = Load(edge.nginx.port, ("web", *ALWAYS))
+    load = MixedLoad(edge.nginx.port, ("web", *ALWAYS))
     with edge.running(), load.running():
         operator = Operator(edge, rng)
         for number in range(CHANGES):

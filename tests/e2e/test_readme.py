@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
+from tests.support.http import ask
 from tests.support.repository import ROOT
 from tests.support.waiting import wait_until
 
@@ -164,14 +164,7 @@ class World:
 
     def answers(self) -> bool:
         """Whether the site answers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            connection.request("GET", "/", headers={"Host": SITE})
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+        return ask(self.port, host=SITE).status == 200
 
     def _programs(self) -> Path:
         """Programs as they would be found after installation, nginx with our main file."""

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.edge import HOST, Edge, Load, loaded
+from tests.support.edge import HOST, Edge, loaded
+from tests.support.load import SteadyLoad
 from tests.support.waiting import PATIENCE_S, Stopwatch, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -23,33 +24,33 @@ ALL = {"b0", "b1", "b2"}
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, Load]]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Edge, SteadyLoad]]:
     with loaded(tmp_path_factory.mktemp("edge")) as both:
         yield both
 
 
 @pytest.fixture
-def edge(running: tuple[Edge, Load]) -> Edge:
+def edge(running: tuple[Edge, SteadyLoad]) -> Edge:
     return running[0]
 
 
 @pytest.fixture
-def load(running: tuple[Edge, Load]) -> Iterator[Load]:
+def load(running: tuple[Edge, SteadyLoad]) -> Iterator[SteadyLoad]:
     """The load of all tests; each begins with its own count of failures."""
     load = running[1]
-    load.answers.clear()
+    load.seen.clear()
     yield load
-    assert len(load.answers) > 50
-    assert not load.failures, load.failures[:5]
+    assert len(load.seen) > 50
+    assert not load.failed, load.failed[:5]
 
 
-def all_back(load: Load, timeout_s: float = PATIENCE_S) -> None:
+def all_back(load: SteadyLoad, timeout_s: float = PATIENCE_S) -> None:
     """Every member answers requests that were sent from now on."""
     since = time.monotonic()
-    wait_until(lambda: load.names_since(since) >= ALL, timeout_s, "not all members answer")
+    wait_until(lambda: load.bodies_since(since) >= ALL, timeout_s, "not all members answer")
 
 
-def test_a_rolling_restart(edge: Edge, load: Load) -> None:
+def test_a_rolling_restart(edge: Edge, load: SteadyLoad) -> None:
     """Withdrawn, drained, stopped, started, one after the other: nobody notices."""
     for _ in range(2):
         for each in edge.backends:
@@ -59,7 +60,7 @@ def test_a_rolling_restart(edge: Edge, load: Load) -> None:
     all_back(load)
 
 
-def test_a_killed_backend(edge: Edge, load: Load) -> None:
+def test_a_killed_backend(edge: Edge, load: SteadyLoad) -> None:
     """nginx tries the next one until the member is out, which is at once."""
     one = edge.backends[0]
     one.process.kill()
@@ -71,7 +72,7 @@ def test_a_killed_backend(edge: Edge, load: Load) -> None:
     all_back(load)
 
 
-def test_a_sick_backend(edge: Edge, load: Load) -> None:
+def test_a_sick_backend(edge: Edge, load: SteadyLoad) -> None:
     """Out within interval x fall and half a second, and back when it is well."""
     one = edge.backends[1]
     one.sick.touch()
@@ -83,7 +84,7 @@ def test_a_sick_backend(edge: Edge, load: Load) -> None:
     all_back(load)
 
 
-def test_a_stopped_backend(edge: Edge, load: Load) -> None:
+def test_a_stopped_backend(edge: Edge, load: SteadyLoad) -> None:
     """SIGSTOP for 3 x TTL: its port still accepts, but the check finds out."""
     one = edge.backends[2]
     one.process.suspend()
@@ -95,7 +96,7 @@ def test_a_stopped_backend(edge: Edge, load: Load) -> None:
     all_back(load)
 
 
-def test_a_stopped_registrar(edge: Edge, load: Load) -> None:
+def test_a_stopped_registrar(edge: Edge, load: SteadyLoad) -> None:
     """SIGSTOP for 3 x TTL: the lease runs out, and comes back with it."""
     one = edge.backends[2]
     assert one.run is not None
@@ -108,7 +109,7 @@ def test_a_stopped_registrar(edge: Edge, load: Load) -> None:
     all_back(load)
 
 
-def test_a_member_that_is_steered(edge: Edge, load: Load) -> None:
+def test_a_member_that_is_steered(edge: Edge, load: SteadyLoad) -> None:
     """Drained for everyone through etcd; a restart of the member does not undo it."""
     one = edge.backends[1]
     member = f"127.0.0.1:{one.port}"
@@ -124,14 +125,14 @@ def test_a_member_that_is_steered(edge: Edge, load: Load) -> None:
     wait_until(down)
     assert one.stop() == 7
     one.start(ready=down)
-    wait_until(lambda: ALL - load.names_since(time.monotonic() - 0.3) == {one.name})
+    wait_until(lambda: ALL - load.bodies_since(time.monotonic() - 0.3) == {one.name})
     say("weight", HOST, member, "3")
     say("up", HOST, member)
     wait_until(one.rendered)
     all_back(load)
 
 
-def test_etcd_restarted(edge: Edge, load: Load) -> None:
+def test_etcd_restarted(edge: Edge, load: SteadyLoad) -> None:
     """No member leaves the rotation."""
     before = edge.sites.read_text()
     edge.etcd.restart()
@@ -143,7 +144,7 @@ def test_etcd_restarted(edge: Edge, load: Load) -> None:
     all_back(load)
 
 
-def test_etcd_away_for_twice_the_ttl(edge: Edge, load: Load) -> None:
+def test_etcd_away_for_twice_the_ttl(edge: Edge, load: SteadyLoad) -> None:
     """nginx keeps what it has; all members register again."""
     edge.etcd.kill()
     time.sleep(2 * TTL_S)  # the absence itself, not a wait for something

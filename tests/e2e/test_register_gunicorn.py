@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
+from tests.support.http import ask
 from tests.support.repository import ROOT
 from tests.support.waiting import Stopwatch, wait_until
 
@@ -85,8 +85,7 @@ def member(etcd: PrivateEtcd, port: int) -> bytes | None:
 
 def answering(port: int) -> str:
     """The worker that answers."""
-    with urllib.request.urlopen(f"http://{address(port)}/", timeout=60) as answer:
-        return str(answer.read().decode())
+    return ask(port).text
 
 
 def workers(master: psutil.Process) -> set[int]:

@@ -13,6 +13,7 @@ import pytest
 from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.http_endpoints import listener
 from pyconfd.observe.http import MOST_CLIENTS, HttpResponse, Listener
+from tests.support.http import ask
 from tests.support.waiting import wait_until
 
 
@@ -27,13 +28,8 @@ def served() -> Iterator[Listener]:
 
 
 def get(port: int, path: str, method: str = "GET") -> tuple[int, str, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request(method, path)
-        answer = connection.getresponse()
-        return answer.status, answer.headers["Content-Type"], answer.read()
-    finally:
-        connection.close()
+    answer = ask(port, path, method=method)
+    return answer.status, answer.headers["content-type"], answer.body.encode()
 
 
 def test_a_page_is_what_its_function_makes(served: Listener) -> None:

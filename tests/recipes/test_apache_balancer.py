@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons.apache import INCLUDES, Answer, PrivateApache, ask, serving
+from tests.support.daemons.apache import INCLUDES, PrivateApache, serving
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
+from tests.support.http import Answer, ask
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import laid_out
 from tests.support.waiting import wait_until

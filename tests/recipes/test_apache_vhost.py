@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.shipped import RECIPES
-from tests.support.daemons.apache import INCLUDES, PrivateApache, ask
+from tests.support.daemons.apache import INCLUDES, PrivateApache
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
+from tests.support.http import ask
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import keys_of, laid_out, put_keys
 from tests.support.waiting import wait_until

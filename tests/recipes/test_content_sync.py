@@ -16,16 +16,10 @@ import pytest
 
 from pyconfd.config.recipes import BrokenExample, load_recipe
 from pyconfd.config.shipped import RECIPES
-from tests.support.daemons.balanced import (
-    WWW,
-    Balancer,
-    Node,
-    SteadyLoad,
-    command_folder,
-    started,
-)
+from tests.support.daemons.balanced import WWW, Balancer, Node, command_folder, started
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.nginx_sites import put_all, settled
+from tests.support.load import SteadyLoad
 from tests.support.pyconfd import Daemon
 from tests.support.waiting import wait_until
 

@@ -20,11 +20,11 @@ from tests.support.daemons.haproxy import (
     CREDENTIALS,
     PASSWORD,
     Haproxy,
-    KeepAliveLoad,
     Member,
     Processes,
     haproxy_program,
 )
+from tests.support.load import KeepAliveLoad
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import laid_out
 from tests.support.register import registered

@@ -13,8 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.daemons.apache import Answer, apache_program, ask
+from tests.support.daemons.apache import apache_program
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
+from tests.support.http import Answer, ask
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import laid_out, put_keys
 from tests.support.waiting import wait_until

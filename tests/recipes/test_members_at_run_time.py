@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons.apache import INCLUDES, PrivateApache, ask
+from tests.support.daemons.apache import INCLUDES, PrivateApache
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.haproxy import Haproxy
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.daemons.nginx_sites import for_nginx
+from tests.support.http import ask
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import laid_out
 from tests.support.register import backend, registered

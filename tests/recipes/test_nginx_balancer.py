@@ -13,17 +13,11 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.recipes import BrokenExample, load_recipe
-from tests.support.daemons.balanced import (
-    IMG,
-    WWW,
-    Balancer,
-    Node,
-    SteadyLoad,
-    from_address,
-    started,
-)
+from tests.support.daemons.balanced import IMG, WWW, Balancer, Node, started
 from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.daemons.nginx_sites import put_all, settled
+from tests.support.http import ask
+from tests.support.load import SteadyLoad
 from tests.support.pyconfd import Daemon
 
 pytestmark = pytest.mark.integration
@@ -114,7 +108,7 @@ def test_two_sites_over_both_backends(edge: Edge) -> None:
 def test_the_log_of_apache_has_the_client_and_not_the_balancer(edge: Edge) -> None:
     """mod_remoteip believes the balancer, and nobody else."""
     for _ in range(4):
-        assert from_address("127.0.0.9", edge.port, WWW) == 200
+        assert ask(edge.port, host=WWW, source="127.0.0.9").status == 200
     for node in edge.nodes:
         log = node.apache.folder / "log" / f"{WWW}-access.log"
         # Apache writes the line after its client has the answer.

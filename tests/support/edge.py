@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import shutil
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.nginx_trees import nginx_binary
+from tests.support.http import ask
+from tests.support.load import SteadyLoad
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.register import backend, registered
 from tests.support.repository import ROOT
@@ -45,64 +43,6 @@ http {{
     include {sites};
 }}
 """
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One request: when it was sent (monotonic), what came, how long it took."""
-
-    at: float
-    said: str
-    took_s: float
-
-
-class Load:
-    """Requests without a pause from a few threads until it is ended."""
-
-    def __init__(self, port: int, threads: int = 3) -> None:
-        self.port = port
-        self.answers: list[Answer] = []
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(threads)]
-
-    def __enter__(self) -> Load:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        for each in self._threads:
-            each.join(10)
-
-    def _send(self) -> None:
-        while not self._over.is_set():
-            at = time.monotonic()
-            self.answers.append(Answer(at, ask(self.port), time.monotonic() - at))
-            time.sleep(0.004)  # about 500 requests a second leave room for what is tested
-
-    @property
-    def failures(self) -> list[Answer]:
-        """Everything but a backend's own answer."""
-        return [each for each in self.answers if not each.said.startswith("b")]
-
-    def names_since(self, at: float) -> set[str]:
-        """Which backends answered requests sent since then."""
-        return {each.said for each in list(self.answers) if each.at >= at}
-
-
-def ask(port: int) -> str:
-    """One request through nginx on a connection of its own: the body, or what went wrong."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("GET", "/", headers={"Host": HOST, "Connection": "close"})
-        answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-        return body if answer.status == 200 else f"status {answer.status}"
-    except (OSError, http.client.HTTPException) as error:
-        return f"{type(error).__name__}: {error}"
-    finally:
-        connection.close()
 
 
 class Backend:
@@ -174,7 +114,9 @@ class Edge:
             for each in self.backends:
                 stack.callback(each.close)
                 each.start()
-            wait_until(lambda: {ask(self.port) for _ in range(6)} == {"b0", "b1", "b2"})
+            wait_until(
+                lambda: {ask(self.port, host=HOST).text for _ in range(6)} == {"b0", "b1", "b2"}
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -213,13 +155,13 @@ class Edge:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def load(self) -> Load:
+    def load(self) -> SteadyLoad:
         """Requests to begin now."""
-        return Load(self.port)
+        return SteadyLoad(self.port, HOST)
 
 
 @contextlib.contextmanager
-def loaded(folder: Path) -> Iterator[tuple[Edge, Load]]:
+def loaded(folder: Path) -> Iterator[tuple[Edge, SteadyLoad]]:
     """An edge under load."""
     with Edge(folder) as edge, edge.load() as load:
         yield edge, load

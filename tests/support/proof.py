@@ -8,14 +8,8 @@ the tenants. Every upstream has a member that answers at all times, so no reques
 from __future__ import annotations
 
 import contextlib
-import http.client
-import random
-import re
 import signal
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
@@ -70,83 +64,6 @@ echo reload >>told
 exec @RELOAD@
 """
 ALWAYS = ("t0", "t1", "t2", "t3")
-
-
-@dataclass
-class Load:
-    """Steady requests for hosts that always have a member. failures: what was said instead."""
-
-    port: int
-    hosts: tuple[str, ...]
-    answers: int = 0
-    repeated: int = 0
-    slowest_s: float = 0.0
-    failures: list[str] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[Load]:
-        """Two clients with a connection for each request, two that keep theirs."""
-        kinds = (False, False, True, True)
-        threads = [
-            threading.Thread(target=self._send, args=(n, keep), daemon=True)
-            for n, keep in enumerate(kinds)
-        ]
-        for each in threads:
-            each.start()
-        try:
-            yield self
-        finally:
-            self._over.set()
-            for each in threads:
-                each.join(15)
-
-    def _send(self, number: int, keep: bool) -> None:
-        rng = random.Random(number)
-        connection: http.client.HTTPConnection | None = None
-        while not self._over.is_set():
-            begun = time.monotonic()
-            host = rng.choice(self.hosts)
-            said, connection = self._ask(host, keep, connection)
-            with self._lock:
-                self.answers += 1
-                self.slowest_s = max(self.slowest_s, time.monotonic() - begun)
-                if not re.fullmatch(r"b\d", said):
-                    self.failures.append(f"{host}: {said}")
-            self._over.wait(0.006)
-        if connection:
-            connection.close()
-
-    def _ask(
-        self, host: str, keep: bool, old: http.client.HTTPConnection | None
-    ) -> tuple[str, http.client.HTTPConnection | None]:
-        """One request; on a kept connection that nginx has closed, repeated on a new one."""
-        if old is not None:
-            with contextlib.suppress(ConnectionError, http.client.RemoteDisconnected):
-                return self._once(old, host, keep)
-            old.close()
-            with self._lock:
-                self.repeated += 1
-        new = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        try:
-            return self._once(new, host, keep)
-        except (OSError, http.client.HTTPException) as error:
-            new.close()
-            return f"{type(error).__name__}: {error}", None
-
-    def _once(
-        self, connection: http.client.HTTPConnection, host: str, keep: bool
-    ) -> tuple[str, http.client.HTTPConnection | None]:
-        words = {"Host": host, "Connection": "keep-alive" if keep else "close"}
-        connection.request("GET", "/", headers=words)
-        answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-        said = body if answer.status == 200 else f"status {answer.status}"
-        if keep and not answer.will_close:
-            return said, connection
-        connection.close()
-        return said, None
 
 
 class ProofEdge:

@@ -6,7 +6,6 @@ import random
 import shutil
 import socket
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
+from tests.support.http import ask
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -101,5 +101,4 @@ def listens(port: int, nginx: subprocess.Popen[bytes]) -> bool:
 def test_nginx_reads_quoted_values_as_they_are(port: int) -> None:
     """Byte for byte, whatever they hold."""
     for key, value in values().items():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{key}", timeout=60) as answer:
-            assert answer.read().decode() == value
+        assert ask(port, key).text == value

@@ -10,19 +10,18 @@ A running apache2 of the test's own: private ServerRoot, free ports of 127.0.0.1
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from tests.support.daemons.etcd import free_ports
+from tests.support.http import Answer, ask
 from tests.support.waiting import PATIENCE_S, wait_until
 
 MODULES = Path(os.environ.get("PYCONFD_TEST_APACHE_MODULES", "/usr/lib/apache2/modules"))
@@ -63,15 +62,6 @@ Listen @PLACE@:@STATUS@
 </VirtualHost>
 @BODY@
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer; status 0 and the fault as body when there was none. Names of headers in lower."""
-
-    status: int
-    body: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def apache_program() -> str:
@@ -290,7 +280,9 @@ class PrivateApache:
     ) -> Answer:
         """One request on a connection of its own."""
         where = port or self.port
-        return ask(where, path, host, headers=headers, method=method, place=self.place)
+        return ask(
+            where, path, host, headers=headers, method=method, place=self.place, timeout_s=10.0
+        )
 
     def wait_answer(self, path: str, host: str, body: str, timeout_s: float = PATIENCE_S) -> None:
         """Until a request is answered so."""
@@ -299,29 +291,3 @@ class PrivateApache:
             timeout_s,
             lambda: f"{host}{path} says {self.ask(path, host)}, not {body!r}",
         )
-
-
-def ask(
-    port: int,
-    path: str = "/",
-    host: str = "127.0.0.1",
-    *,
-    headers: Mapping[str, str] | None = None,
-    method: str = "GET",
-    body: str = "",
-    place: str = "127.0.0.1",
-    timeout_s: float = 10.0,
-) -> Answer:
-    """One request on a connection of its own."""
-    connection = http.client.HTTPConnection(place, port, timeout=timeout_s)
-    try:
-        sent = {"Host": host, "Connection": "close", **(headers or {})}
-        connection.request(method, path, body=body or None, headers=sent)
-        answer = connection.getresponse()
-        said = answer.read().decode(errors="replace")
-        named = {name.lower(): value for name, value in answer.getheaders()}
-        return Answer(answer.status, said, named)
-    except (OSError, http.client.HTTPException) as error:
-        return Answer(0, f"{type(error).__name__}: {error}")
-    finally:
-        connection.close()

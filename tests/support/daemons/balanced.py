@@ -6,16 +6,12 @@ pyconfd. For the recipes nginx-balancer and content-sync.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.daemons.apache import PrivateApache, ask
+from tests.support.daemons.apache import PrivateApache
 from tests.support.daemons.etcd import PrivateEtcd
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.daemons.nginx_sites import for_nginx
@@ -143,61 +139,6 @@ def command_folder(folder: Path) -> Path:
     (made / "pyconfd").write_text(f"#!/bin/sh\n{command}\n")
     (made / "pyconfd").chmod(0o755)
     return made
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A request under load: when it was sent, status (0: none) and body."""
-
-    at: float
-    status: int
-    body: str
-
-
-class SteadyLoad:
-    """Requests from a few threads, one connection for each, without a pause, until it is ended."""
-
-    def __init__(self, port: int, host: str = WWW, path: str = "/", threads: int = 3) -> None:
-        self._where = (port, path, host)
-        self.seen: list[Seen] = []
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(threads)]
-
-    def __enter__(self) -> SteadyLoad:
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for each in self._threads:
-            each.join(15)
-
-    def _send(self) -> None:
-        while not self._over.is_set():
-            at = time.monotonic()
-            answer = ask(*self._where)
-            self.seen.append(Seen(at, answer.status, answer.body.strip()))
-            time.sleep(0.01)  # leaves room for what is tested
-
-    @property
-    def failed(self) -> list[Seen]:
-        """Everything but a good answer."""
-        return [each for each in list(self.seen) if each.status != 200]
-
-    def bodies_since(self, at: float) -> set[str]:
-        """What requests got that were sent since then."""
-        return {each.body for each in list(self.seen) if each.at >= at}
-
-
-def from_address(source: str, port: int, host: str, path: str = "/") -> int:
-    """A request from another address of the loopback net; its status."""
-    connection = http.client.HTTPConnection(
-        "127.0.0.1", port, timeout=60, source_address=(source, 0)
-    )
-    with contextlib.closing(connection):
-        connection.request("GET", path, headers={"Host": host, "Connection": "close"})
-        return connection.getresponse().status
 
 
 @contextlib.contextmanager

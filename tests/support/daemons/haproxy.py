@@ -16,11 +16,12 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.daemons.etcd import free_ports
+from tests.support.http import ask
 from tests.support.waiting import wait_until
 
 PASSWORD = "only-haproxy-knows-this"
@@ -152,12 +153,9 @@ class Haproxy:
         self, path: str = "/", port: int = 0, headers: Mapping[str, str] | None = None
     ) -> tuple[int, str, str]:
         """Status, body and cookie of one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=60)
-        with contextlib.closing(connection):
-            connection.request("GET", path, headers={"Connection": "close", **(headers or {})})
-            answer = connection.getresponse()
-            cookie = (answer.getheader("Set-Cookie") or "").split(";")[0]
-            return answer.status, answer.read().decode(errors="replace"), cookie
+        answer = ask(port or self.port, path, headers=headers)
+        cookie = answer.headers.get("set-cookie", "").split(";")[0]
+        return answer.status, answer.body, cookie
 
     def names(self, count: int = 8, **more: Mapping[str, str]) -> set[str]:
         """Which members answered so many requests."""
@@ -221,54 +219,3 @@ class Member:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(10)
-
-
-@dataclass
-class KeepAliveLoad:
-    """
-    Requests on kept connections until it is ended. A request is never repeated: one on a
-    connection that the balancer has closed meanwhile is a failure.
-    """
-
-    port: int
-    clients: int = 4
-    answers: int = 0
-    failures: list[str] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _threads: Sequence[threading.Thread] = ()
-
-    def __enter__(self) -> KeepAliveLoad:
-        self._threads = [threading.Thread(target=self._send) for _ in range(self.clients)]
-        for each in self._threads:
-            each.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._over.set()
-        for each in self._threads:
-            each.join(15)
-
-    def _send(self) -> None:
-        connection: http.client.HTTPConnection | None = None
-        while not self._over.is_set():
-            connection = connection or http.client.HTTPConnection(
-                "127.0.0.1", self.port, timeout=60
-            )
-            try:
-                connection.request("GET", "/")
-                answer = connection.getresponse()
-                answer.read()
-                said, ends = f"status {answer.status}", answer.will_close
-            except (OSError, http.client.HTTPException) as error:
-                said, ends = f"{type(error).__name__}: {error}", True
-            with self._lock:
-                self.answers += 1
-                if said != "status 200":
-                    self.failures.append(said)
-            if ends:
-                connection.close()
-                connection = None
-            self._over.wait(0.01)
-        if connection:
-            connection.close()

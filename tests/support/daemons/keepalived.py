@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import http.client
 import os
 import random
 import re
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from pyconfd.cli.commands.init import write_files
 from pyconfd.config.recipes import confdir_files, load_recipe
+from tests.support.http import ask
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import replaced
 from tests.support.repository import ROOT
@@ -122,14 +122,8 @@ class Lan:
 
     def ask(self, last: int, timeout_s: float = 2.0) -> str:
         """What answers at this address: the name of a node, or "" when nobody does in time."""
-        client = http.client.HTTPConnection(f"{self.subnet}.{last}", 80, timeout=timeout_s)
-        try:
-            client.request("GET", "/")
-            return client.getresponse().read().decode()
-        except OSError:
-            return ""
-        finally:
-            client.close()
+        answer = ask(80, place=f"{self.subnet}.{last}", timeout_s=timeout_s)
+        return answer.body if answer.status else ""
 
     @contextlib.contextmanager
     def asking(self, last: int, every_s: float = 0.02) -> Iterator[list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import psutil
 
 from tests.support.daemons.etcd import free_ports
 from tests.support.daemons.nginx_trees import nginx_binary
+from tests.support.http import ask
 from tests.support.waiting import PATIENCE_S, wait_until
 
 # Short times, so that a member that hangs costs a request a second and not a minute.
@@ -111,16 +111,7 @@ class LiveNginx:
 
     def ask(self, host: str, port: int = 0) -> str:
         """One request on a connection of its own: the body, or what went wrong."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=60)
-        try:
-            connection.request("GET", "/", headers={"Host": host, "Connection": "close"})
-            answer = connection.getresponse()
-            body = answer.read().decode(errors="replace")
-            return body if answer.status == 200 else f"status {answer.status}"
-        except (OSError, http.client.HTTPException) as error:
-            return f"{type(error).__name__}: {error}"
-        finally:
-            connection.close()
+        return ask(port or self.port, host=host).text
 
     def wait_answer(self, host: str, body: str, timeout_s: float = PATIENCE_S) -> None:
         """Until a request is answered so; old workers may answer for some milliseconds more."""

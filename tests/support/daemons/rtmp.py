@@ -10,10 +10,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.daemons.apache import Answer, ask
 from tests.support.daemons.etcd import free_ports
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.daemons.nginx_trees import MODULES, nginx_binary
+from tests.support.http import Answer, ask
 from tests.support.waiting import wait_until
 
 # What runs before the recipe's first file is there.
