@@ -11,6 +11,7 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
           StoreFull          it takes no more until somebody makes room
         SourceRefused        credentials, permission, TLS: retry slowly, say so
         RevisionCompacted    the history is gone: list again
+        ResponseTooLarge     more than is taken in one message: ask for less at a time
       RenderError            resource, template, line
         MissingKey           the template asked for a key that is not there
         TemplateFault        syntax, undefined name, bad value, failing function
@@ -138,6 +139,10 @@ class RevisionCompacted(SourceError):
     def __init__(self, what: str, *, revision: int, where: str = "") -> None:
         super().__init__(what, where=where)
         self.revision = revision
+
+
+class ResponseTooLarge(SourceError):
+    """The answer is larger than one message may be. Ask for less at a time."""
 
 
 class RenderError(PyconfdError):

@@ -1,5 +1,5 @@
 """
-From watch responses to whole revisions: fragments joined, other keys dropped, partial ones held.
+From watch responses to whole revisions: other keys dropped, partial revisions held.
 
 Pure over messages. A transaction that touches two ranges reaches a stream with two watches as
 two responses. Therefore one watch over everything is used where that is allowed (Single); where
@@ -78,7 +78,7 @@ class Assembler(Protocol):
         """The newest revision that is held back, 0 when none is."""
 
     def take(self, response: Any) -> RevisionBatch | None:
-        """A response with events, or a part of one."""
+        """A response with events."""
 
     def fenced(self, revision: int) -> RevisionBatch | None:
         """The server has answered that every watch is at `revision`."""
@@ -88,21 +88,15 @@ class Assembler(Protocol):
 
 
 class Single:
-    """One watch: each response holds whole revisions, if need be in fragments."""
+    """One watch: each response holds whole revisions."""
 
     newest = 0
 
     def __init__(self, wanted: PrefixFilter) -> None:
         self._wanted = wanted
-        self._parts: list[Any] = []
 
     def take(self, response: Any) -> RevisionBatch | None:
-        if response.fragment:
-            self._parts.extend(response.events)
-            return None
-        events: Sequence[Any] = response.events
-        if self._parts:
-            events, self._parts = [*self._parts, *events], []
+        events = response.events
         return revision_batch(events, self._wanted) if events else None
 
     def fenced(self, revision: int) -> RevisionBatch | None:  # noqa: ARG002  (nothing is ever held)
@@ -118,7 +112,6 @@ class Fenced:
     def __init__(self, wanted: PrefixFilter) -> None:
         self._wanted = wanted
         self._held: list[Any] = []
-        self._unfinished: set[int] = set()
 
     @property
     def newest(self) -> int:
@@ -126,15 +119,9 @@ class Fenced:
 
     def take(self, response: Any) -> RevisionBatch | None:
         self._held.extend(response.events)
-        if response.fragment:
-            self._unfinished.add(response.watch_id)
-        else:
-            self._unfinished.discard(response.watch_id)
         return None
 
     def fenced(self, revision: int) -> RevisionBatch | None:
-        if self._unfinished:
-            return None
         passed = [each for each in self._held if each.kv.mod_revision <= revision]
         self._held = [each for each in self._held if each.kv.mod_revision > revision]
         if not passed:

@@ -15,6 +15,7 @@ from enum import Enum, auto
 from pyconfd.errors import (
     LeaseLost,
     PyconfdError,
+    ResponseTooLarge,
     RevisionCompacted,
     SourceCause,
     SourceError,
@@ -68,18 +69,17 @@ def translate(code: str, details: str, asked: CallContext) -> FailedCall:
     text = details.removeprefix("etcdserver: ")
     if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"):
         return _elsewhere(code, details, asked)
+    if code == "RESOURCE_EXHAUSTED" and "Received message larger than max" in details:
+        what = "the answer is larger than one message may be"
+        return FailedCall(Remedy.NONE, ResponseTooLarge(what, where=asked.endpoint))
     if any(sign in text for sign in _TOKEN):
         return FailedCall(Remedy.LOG_IN, no_login(asked))
     if code == "PERMISSION_DENIED" or permission_denied(text):
         return FailedCall(Remedy.NONE, no_permission(asked))
     if "authentication failed" in text:
         return FailedCall(Remedy.NONE, wrong_password(asked))
-    if "compacted" in text:
-        error = RevisionCompacted("the history was compacted", revision=0)
-        return FailedCall(Remedy.NONE, error)
-    if "future revision" in text:
-        went_back = "the store's revision went back (wiped or restored)"
-        return FailedCall(Remedy.NONE, RevisionCompacted(went_back, revision=0))
+    if "compacted" in text or "future revision" in text:
+        return FailedCall(Remedy.NONE, _no_such_revision(text))
     if "space exceeded" in text:
         return FailedCall(Remedy.NONE, _full(text, asked))
     if "lease not found" in text:
@@ -87,6 +87,12 @@ def translate(code: str, details: str, asked: CallContext) -> FailedCall:
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):
         return FailedCall(Remedy.NONE, SourceRefused(f"etcd refused: {text}", where=asked.endpoint))
     return _elsewhere(code, details, asked)
+
+
+def _no_such_revision(text: str) -> RevisionCompacted:
+    if "compacted" in text:
+        return RevisionCompacted("the history was compacted", revision=0)
+    return RevisionCompacted("the store's revision went back (wiped or restored)", revision=0)
 
 
 def _elsewhere(code: str, details: str, asked: CallContext) -> FailedCall:

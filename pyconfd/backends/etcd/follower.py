@@ -25,6 +25,7 @@ from pyconfd.backends.etcd.throttle import Advice, on_message
 from pyconfd.backends.etcd.watch_session import Item, Wake, WatchSession
 from pyconfd.errors import (
     PyconfdError,
+    ResponseTooLarge,
     SourceCause,
     SourceError,
     SourceRefused,
@@ -161,6 +162,10 @@ class Follower:
 
     def _on_ended(self, error: Any) -> None:
         cause = self._failed_call(error).error if error is not None else None
+        if isinstance(cause, ResponseTooLarge):
+            # A listing comes in pages. Of many large changes it also holds the last ones alone.
+            self._step(at.RelistRequested("what has changed is too large for one message"))
+            return
         if time.monotonic() - self._opened_s < EARLY_S:
             self.broken = cause if isinstance(cause, SourceRefused) else self._no_stream(cause)
         self._end(keep_link=False)

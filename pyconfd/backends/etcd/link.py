@@ -9,10 +9,13 @@ from pyconfd.backends.etcd.endpoints import Endpoint
 from pyconfd.backends.etcd.errors import CallContext, FailedCall, translate
 from pyconfd.backends.etcd.protobuf import load_grpc, method
 
+# A larger message is refused as soon as its length is known, before it takes memory (grpc needs
+# three to four times its size), and is read page by page instead.
+LARGEST_MESSAGE = 64 << 20
 # Measured on grpcio 1.66 to 1.85: keepalive_timeout_ms alone is not obeyed (65 s instead of 12),
 # a connect deadline (min_reconnect) below some seconds never reaches an etcd that is starting.
 GRPC_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),

@@ -9,20 +9,28 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyconfd.backends.etcd.channel import EtcdChannel
 from pyconfd.backends.etcd.protobuf import message
-from pyconfd.errors import RevisionCompacted, SourceRefused, SourceUnavailable, StoreFull
+from pyconfd.errors import (
+    ResponseTooLarge,
+    RevisionCompacted,
+    SourceRefused,
+    SourceUnavailable,
+    StoreFull,
+)
 from pyconfd.model.keys import KeyValue, is_under, key_path
 
 # First pages are small even when values are at etcd's limit of some MiB; from then on the pages
 # of a call hold about PAGE_BYTES, so that no message grows without bound.
-FIRST_PAGE = 512
+FIRST_PAGE = 32
 LEAST_FIRST_PAGE = 16
 LARGEST_PAGE = 100_000
 PAGE_BYTES = 8 << 20
+# A page that is too large for one message is asked for again with as many times fewer keys.
+SHRINK = 16
 # Ranges asked for in one transaction (etcd's default limit of operations is 128).
 TXN_RANGES = 100
 PROGRESS_AFTER_S = 1.0
@@ -146,14 +154,14 @@ class _Reader:
             size = max(LEAST_FIRST_PAGE, FIRST_PAGE // len(part))
             pages = [_Page(span, span.start, size) for span in part]
             while pages:
-                answers = self._read_pages(pages)
-                for page, answer in zip(pages, answers, strict=True):
+                found = self._read_pages(pages)
+                for page, answer in found:
                     self._keys += key_values(page.span, answer.kvs)
-                pages = _next_pages(pages, answers)
+                pages = _next_pages(found)
                 self._report()
         return Listing(self._cluster, self._revision, tuple(self._keys))
 
-    def _read_pages(self, pages: Sequence[_Page]) -> Sequence[Any]:
+    def _read_pages(self, pages: Sequence[_Page]) -> Sequence[tuple[_Page, Any]]:
         """A page of each, in one call and so at one revision from the first call on."""
         if len(pages) == 1:
             return [self._read_page(pages[0])]
@@ -163,15 +171,22 @@ class _Reader:
         )
         try:
             answer = self._call("KV/Txn", transaction, "")
-        except (SourceRefused, StoreFull):
+        except (SourceRefused, StoreFull, ResponseTooLarge):
             # The store does not say which one it refused: ask for each. And etcd before 3.6 takes
             # any transaction for a write when it is full (its CHANGELOG-3.6, #13435).
             return [self._read_page(page) for page in pages]
-        return [each.response_range for each in answer.responses]
+        answers = (each.response_range for each in answer.responses)
+        return list(zip(pages, answers, strict=True))
 
-    def _read_page(self, page: _Page) -> Any:
-        """One page, at the revision of the first call."""
-        return self._call("KV/Range", self._request(page), page.span.prefix)
+    def _read_page(self, page: _Page) -> tuple[_Page, Any]:
+        """One page, at the revision of the first call, with fewer keys where they are large."""
+        while True:
+            try:
+                return page, self._call("KV/Range", self._request(page), page.span.prefix)
+            except ResponseTooLarge:
+                if page.limit == 1:
+                    raise
+                page = replace(page, limit=max(1, page.limit // SHRINK))
 
     def _request(self, page: _Page) -> Any:
         return message("RangeRequest")(
@@ -200,9 +215,9 @@ class _Reader:
             self._progress(len(self._keys))
 
 
-def _next_pages(pages: Sequence[_Page], answers: Sequence[Any]) -> list[_Page]:
+def _next_pages(found: Sequence[tuple[_Page, Any]]) -> list[_Page]:
     """What is left of each: pages that share PAGE_BYTES, by the size of the keys so far."""
-    left = [pair for pair in zip(pages, answers, strict=True) if pair[1].more]
+    left = [pair for pair in found if pair[1].more]
     return [
         _Page(
             page.span,

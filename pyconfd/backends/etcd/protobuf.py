@@ -27,11 +27,9 @@ _PACKAGE = "etcdserverpb"
 
 # Fields that etcd has and the descriptors of etcd3 0.12.0 lack: (message, field, number, type).
 # etcd api/etcdserverpb/rpc.proto; tests/backends/etcd/test_protobuf.py checks them on a server.
-_INT64, _BOOL, _STRING = 3, 8, 9
+_INT64, _STRING = 3, 9
 _ADDED = (
     ("WatchCreateRequest", "watch_id", 7, _INT64),
-    ("WatchCreateRequest", "fragment", 8, _BOOL),
-    ("WatchResponse", "fragment", 7, _BOOL),
     ("StatusResponse", "errors", 8, _STRING),
 )
 

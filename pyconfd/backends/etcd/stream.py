@@ -70,6 +70,10 @@ class Stream:
         """
         Ask for every range from revision `start` on. Watches are numbered from 1.
 
+        Not in fragments: to cut a message of many small events takes etcd time that grows with
+        their square (30 s for 100,000 deletions; v3rpc/watch.go, sendFragments). What is too
+        large for one message ends the stream with ResponseTooLarge.
+
         Raises grpc.RpcError or an error of our tree when not even a token can be had.
         """
         request, create = message("WatchRequest"), message("WatchCreateRequest")
@@ -80,7 +84,6 @@ class Stream:
                 start_revision=start,
                 watch_id=number,
                 progress_notify=True,
-                fragment=True,
             )
             self._requests.put(request(create_request=created))
         self._call = self._channel.open_stream(self.link, "Watch/Watch", self._next_requests())

@@ -25,6 +25,7 @@ from pyconfd.backends.etcd.protobuf import message
 from pyconfd.backends.etcd.throttle import REST_S
 from pyconfd.backends.etcd.watch_session import WatchSession
 from pyconfd.errors import (
+    ResponseTooLarge,
     RevisionCompacted,
     SourceCause,
     SourceError,
@@ -157,7 +158,7 @@ class EtcdWatch:
             reason = self._differs(revision, full=link is None)
             if link and not reason and self._session.channel.link() is not link:
                 reason = self._differs(revision, full=True)
-        except RevisionCompacted as error:
+        except (RevisionCompacted, ResponseTooLarge) as error:
             reason = error.what
         except SourceRefused as error:
             if error.cause is not SourceCause.NO_PERMISSION:

@@ -162,7 +162,7 @@ def test_stopping_while_the_server_hangs_is_prompt(etcd: PrivateEtcd) -> None:
 
 
 def test_whole_revisions_also_when_they_are_larger_than_a_message(etcd: PrivateEtcd) -> None:
-    """A transaction of 9 MB that was missed comes in fragments, and is delivered as one."""
+    """A transaction of 9 MB that was missed is delivered as one."""
     big = b"x" * 1_200_000
     etcd.kill()
     etcd.extra = ["--max-request-bytes=20000000"]
@@ -175,6 +175,18 @@ def test_whole_revisions_also_when_they_are_larger_than_a_message(etcd: PrivateE
         inbox.wait(lambda box: box.mirror.get("/app/07") == big)
         for message in inbox.of(Changed):
             assert len(message.changes) == 8  # type: ignore[union-attr]
+
+
+def test_a_hundred_thousand_deletions_at_once_arrive_as_one_change(each_etcd: PrivateEtcd) -> None:
+    """In fragments etcd would need half a minute for them, and the watch would give it up."""
+    keys = 100_000
+    each_etcd.put_many([(f"/app/{n // 100:04d}/{n:06d}", "v") for n in range(keys)])
+    each_etcd.put("/app0", "beside them")
+    with following(options_for(each_etcd), ["/app", "/app0"]) as (inbox, _):
+        assert each_etcd.delete("/app/", prefix=True) == keys
+        inbox.wait_mirror({"/app0": b"beside them"})
+        assert [len(each.changes) for each in inbox.of(Changed)] == [keys]  # type: ignore[union-attr]
+        assert len(inbox.of(Listed)) == 1, "not listed again"
 
 
 @pytest.mark.parametrize("program", servers(), ids=server_id)

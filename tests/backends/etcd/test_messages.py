@@ -25,6 +25,7 @@ from pyconfd.backends.etcd.protobuf import message
 from pyconfd.backends.registry import known_backends, open_source
 from pyconfd.errors import (
     LeaseLost,
+    ResponseTooLarge,
     RevisionCompacted,
     SettingsError,
     SourceRefused,
@@ -112,6 +113,12 @@ def test_the_ring_turns_once_for_one_failure() -> None:
             Remedy.NONE,
             StoreFull,
         ),
+        (
+            "RESOURCE_EXHAUSTED",
+            "Stream removed (CLIENT: Received message larger than max (65 vs. 64))",
+            Remedy.NONE,
+            ResponseTooLarge,
+        ),
         ("NOT_FOUND", "etcdserver: requested lease not found", Remedy.NONE, LeaseLost),
         ("UNIMPLEMENTED", "unknown service", Remedy.NONE, SourceRefused),
     ],
@@ -186,24 +193,24 @@ def test_one_odd_key_leaves_its_page_as_it_is(raw: bytes, path: str) -> None:
     assert [each.key for each in made] == ["/app/a", path, "/app/zz"]
 
 
-def _response(*pairs: tuple[bytes, int], watch: int = 1, fragment: bool = False) -> object:
+def _response(*pairs: tuple[bytes, int], watch: int = 1) -> object:
     kv, event = message("mvccpb.KeyValue"), message("mvccpb.Event")
     events = [event(kv=kv(key=key, value=b"v", mod_revision=rev)) for key, rev in pairs]
-    return message("WatchResponse")(events=events, watch_id=watch, fragment=fragment)
+    return message("WatchResponse")(events=events, watch_id=watch)
 
 
-def test_fragments_are_joined_before_they_are_told() -> None:
-    """Parts of one revision are nothing by themselves."""
+def test_events_of_other_keys_are_counted_and_dropped() -> None:
+    """One watch over everything also brings what is between the prefixes."""
     single = Single(PrefixFilter(["/app"]))
-    assert single.take(_response((b"/app/a", 5), fragment=True)) is None
-    whole = single.take(_response((b"/app/b", 5), (b"/other", 5)))
+    assert single.take(_response()) is None
+    whole = single.take(_response((b"/app/a", 5), (b"/app/b", 5), (b"/other", 5)))
     assert whole is not None
     assert [each.key for each in whole.changes] == ["/app/a", "/app/b"]
     assert (whole.revision, whole.foreign_events) == (5, 1)
 
 
 def test_several_watches_wait_for_the_fence() -> None:
-    """What came is held until the server has passed it, and a fragment holds everything."""
+    """What came is held until the server has passed it."""
     fenced = Fenced(PrefixFilter(["/app", "/web"]))
     assert fenced.take(_response((b"/web/a", 6), watch=2)) is None
     assert fenced.take(_response((b"/app/a", 6), (b"/app/a", 7), watch=1)) is None
@@ -211,9 +218,7 @@ def test_several_watches_wait_for_the_fence() -> None:
     whole = fenced.fenced(6)
     assert whole is not None
     assert sorted(each.key for each in whole.changes) == ["/app/a", "/web/a"]
-    assert fenced.take(_response((b"/web/b", 8), watch=2, fragment=True)) is None
-    assert fenced.release() is None
-    assert fenced.take(_response((b"/web/c", 8), watch=2)) is None
+    assert fenced.take(_response((b"/web/b", 8), watch=2)) is None
     last = fenced.release()
     assert last is not None
     assert (last.revision, fenced.newest) == (8, 0)

@@ -13,10 +13,9 @@ from tests.support.daemons.etcd import PrivateEtcd
 
 def test_the_added_fields_have_etcds_numbers() -> None:
     """Numbers and types as in etcd's rpc.proto; a server that is real is asked below."""
-    create = message("WatchCreateRequest")(watch_id=5, fragment=True)
-    assert create.SerializeToString() == bytes([7 << 3, 5, 8 << 3, 1])
+    create = message("WatchCreateRequest")(watch_id=5)
+    assert create.SerializeToString() == bytes([7 << 3, 5])
     assert message("WatchRequest")(progress_request={}).SerializeToString() == b"\x1a\x00"
-    assert message("WatchResponse").FromString(bytes([7 << 3, 1])).fragment
 
 
 def test_methods_have_their_paths() -> None:
@@ -67,7 +66,7 @@ def test_importing_a_backend_imports_no_grpc() -> None:
 
 @pytest.mark.integration
 def test_a_real_server_understands_the_added_fields(each_etcd: PrivateEtcd) -> None:
-    """A watch with our number, a fragment flag, and an answer to a progress request."""
+    """A watch with our number, and an answer to a progress request."""
     import queue
 
     from pyconfd.backends.base import SourceOptions
@@ -76,14 +75,14 @@ def test_a_real_server_understands_the_added_fields(each_etcd: PrivateEtcd) -> N
     channel = EtcdChannel(SourceOptions(nodes=(each_etcd.endpoint,)))
     requests: queue.SimpleQueue[object] = queue.SimpleQueue()
     request, create = message("WatchRequest"), message("WatchCreateRequest")
-    made = create(key=b"/a", range_end=b"/b", watch_id=41, fragment=True, progress_notify=True)
+    made = create(key=b"/a", range_end=b"/b", watch_id=41, progress_notify=True)
     requests.put(request(create_request=made))
     call = channel.open_stream(channel.link(), "Watch/Watch", iter(requests.get, None))
     created = next(call)
     assert (created.created, created.watch_id, created.canceled) == (True, 41, False)
     revision = each_etcd.put("/a/1", "x")
     event = next(call)
-    assert (event.watch_id, event.fragment, event.events[0].kv.key) == (41, False, b"/a/1")
+    assert (event.watch_id, event.events[0].kv.key) == (41, b"/a/1")
     requests.put(request(progress_request={}))
     answer = next(call)
     assert (len(answer.events), answer.watch_id) == (0, -1)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pyconfd.backends.base import SourceOptions
+from pyconfd.backends.etcd.link import LARGEST_MESSAGE
 from pyconfd.backends.etcd.protobuf import load_grpc, message, method
 from pyconfd.backends.registry import open_source
 from pyconfd.model.keys import Changed, KeyChange, Listed, Progressed
@@ -174,3 +175,61 @@ def test_a_probe_that_a_change_overtakes_does_not_look_like_a_wiped_store() -> N
             following.stop()
             source.close()
     assert len(inbox.of(Listed)) == 1
+
+
+def test_changes_too_large_for_one_message_are_listed() -> None:
+    """They are refused by their length alone, and what they led to is read in pages."""
+    opened: list[int] = []
+
+    def watch(requests: Iterator[Any]) -> Iterator[Any]:
+        opened.append(next(requests).create_request.start_revision)
+        yield said(watch_id=1, created=True)
+        if len(opened) == 1:
+            kv = {"key": b"/app/a", "value": bytes(LARGEST_MESSAGE), "mod_revision": 11}
+            yield said(revision=11, watch_id=1, events=[{"type": 0, "kv": kv}])
+        else:
+            yield event(1, "/app/b", 13)
+        yield from (said(revision=13, watch_id=-1) for _ in requests)
+
+    def ranged(request: Any, context: Any) -> Any:
+        answer = empty(request, context)
+        if opened:
+            answer.header.revision = 12
+            answer.kvs.add(key=b"/app/a", value=b"last", mod_revision=12)
+        return answer
+
+    with scripted(watch, ranged) as endpoint:
+        source, inbox = open_source("etcd", SourceOptions(nodes=(endpoint,))), Inbox()
+        following = source.watch(["/app"], inbox.put)
+        try:
+            inbox.wait_mirror({"/app/a": b"last", "/app/b": b"new"})
+        finally:
+            following.stop()
+            source.close()
+    assert opened == [11, 13]
+    assert "too large" in inbox.of(Listed)[1].reason  # type: ignore[union-attr]
+
+
+def test_a_page_too_large_for_one_message_is_read_in_smaller_ones() -> None:
+    """As often as it takes; where values are small again, pages grow again."""
+    keys = [f"/app/{number:02d}" for number in range(40)]
+    asked: list[int] = []
+
+    def ranged(request: Any, context: Any) -> Any:
+        answer = empty(request, context)
+        there = [key for key in keys if key.encode() >= request.key][: request.limit]
+        asked.append(request.limit)
+        answer.more = there[-1] != keys[-1]
+        for key in there:
+            answer.kvs.add(key=key.encode(), value=b"v", mod_revision=5)
+        if len(there) > 2 and there[-1] < keys[-1]:
+            answer.kvs[0].value = bytes(LARGEST_MESSAGE)
+        return answer
+
+    with scripted(ranged=ranged) as endpoint:
+        source = open_source("etcd", SourceOptions(nodes=(endpoint,)))
+        listed = source.list(["/app"], timeout_s=60)
+        source.close()
+    assert [each.key for each in listed.keys] == keys
+    assert asked[0] > 2 == asked[1]
+    assert asked[2] > len(keys)
