@@ -40,9 +40,6 @@ from pyconfd.status.report import StatusFacts, summary
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
 
-#: New objects between two runs of the garbage collector, some MiB at most.
-_COLLECT_AFTER = 50_000
-
 
 @dataclass(frozen=True, slots=True)
 class WatchMessage:
@@ -228,9 +225,6 @@ class Loop:
             # a full collection over 100,000 keys takes 29 ms, and they live as long as we do
             gc.collect()
             gc.freeze()
-            # A render of ten thousand keys makes as many objects and no circles: with a collection
-            # after every 700, the default, one change in a hundred took twice as long.
-            gc.set_threshold(_COLLECT_AFTER)
             self._fleet.dirty(self._resources, now)
         elif delta.changed:
             self._fleet.dirty(self._index.affected(delta.changed), now)
