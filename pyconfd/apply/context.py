@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pyconfd.apply.drift import Drift
 from pyconfd.apply.guard_state import GuardState
@@ -13,6 +13,7 @@ from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.ownership import Ownership
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.model.resources import Nginx
+from pyconfd.model.values import dataclass
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.system.proc import Runner

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Resource
+from pyconfd.model.values import dataclass
 from pyconfd.pipeline.store import Snapshot
 
 #: Another resource with the destination of this one, as apply/ownership.py knows.

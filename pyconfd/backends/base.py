@@ -7,11 +7,11 @@ Pure: protocols and values only. How a store is spoken to is in the module of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from pyconfd.model.keys import KeyValue, Listed, SourceMessage
 from pyconfd.model.source import SourceOptions
+from pyconfd.model.values import dataclass
 
 __all__ = [
     "KeptAlive",

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
@@ -20,6 +20,7 @@ from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
 from pyconfd.model.resources import Command, ResourceSet, Service
+from pyconfd.model.values import dataclass
 from pyconfd.observe import log
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.node_facts import NodeFacts

@@ -8,10 +8,10 @@ Values are bytes as the store holds them; they become text only where a template
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from pyconfd.errors import SourceError
+from pyconfd.model.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

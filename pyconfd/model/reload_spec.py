@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pyconfd.model.resources import Command, Confirm, Nginx, Resource
+from pyconfd.model.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from pyconfd.errors import ConfigError
 from pyconfd.model.keys import join_paths
+from pyconfd.model.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pyconfd.errors import PyconfdError
 from pyconfd.model.debt import Debt
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
+from pyconfd.model.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ and holds the change back when too much is gone at once.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Resource
+from pyconfd.model.values import dataclass
 from pyconfd.pipeline.store import Snapshot
 
 

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from pyconfd.model.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

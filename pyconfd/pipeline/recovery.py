@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pyconfd.errors import StateError
+from pyconfd.model.values import dataclass
 from pyconfd.pipeline.journal_entries import Intent, JournalEntry, Progress, at
 from pyconfd.system import files
 

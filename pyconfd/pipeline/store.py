@@ -10,9 +10,9 @@ ten thousand members once and not ten thousand times.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
+from pyconfd.model.values import dataclass
 
 
 class Folder:

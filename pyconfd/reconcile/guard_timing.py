@@ -7,8 +7,7 @@ a change that was released by an operator is not held.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from pyconfd.model.values import dataclass
 from pyconfd.pipeline.guard import Objection
 
 

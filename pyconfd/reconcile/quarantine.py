@@ -17,9 +17,10 @@ less often, because each is a reload with what may be wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from pyconfd.errors import SwapError
+from pyconfd.model.values import dataclass
 
 #: How long a version waits for its trial after the first refusal, how many times as long after
 #: each further one, and at most: five trials in the first six hours, then one a day.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pyconfd.errors import HeldBack
 from pyconfd.model.steps import Outcome, Result
+from pyconfd.model.values import dataclass
 
 FIRST_S = 1.0
 LONGEST_S = 60.0

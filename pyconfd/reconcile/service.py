@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from pyconfd.model.debt import Debt
 from pyconfd.model.steps import LaneReport, NotRunning, Outcome, Reloaded, ReloadFailed
+from pyconfd.model.values import dataclass
 from pyconfd.reconcile import debt as debts
 from pyconfd.reconcile import retry as retries
 from pyconfd.reconcile.retry import Retry

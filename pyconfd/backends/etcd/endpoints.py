@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.config.address import DEFAULT_PORT, split_node
 from pyconfd.config.options import BadValue
 from pyconfd.errors import SourceRefused, SourceUnavailable
+from pyconfd.model.values import dataclass
 
 if TYPE_CHECKING:
     from pyconfd.system.dns import SrvRecord

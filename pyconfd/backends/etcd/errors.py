@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from pyconfd.errors import (
@@ -23,6 +22,7 @@ from pyconfd.errors import (
     SourceUnavailable,
     StoreFull,
 )
+from pyconfd.model.values import dataclass
 
 KEPT = "what runs is unchanged"
 _TEXTS = {

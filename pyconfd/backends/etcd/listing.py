@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pyconfd.backends.etcd.channel import EtcdChannel
@@ -22,6 +22,7 @@ from pyconfd.errors import (
     StoreFull,
 )
 from pyconfd.model.keys import KeyValue, is_under, key_path
+from pyconfd.model.values import dataclass
 
 # First pages are small even when values are at etcd's limit of some MiB; from then on the pages
 # of a call hold about PAGE_BYTES, so that no message grows without bound.

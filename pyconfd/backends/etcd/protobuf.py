@@ -17,10 +17,10 @@ import importlib.util
 import os
 import sys
 import types
-from dataclasses import dataclass
 from typing import Any
 
 from pyconfd.errors import SourceRefused
+from pyconfd.model.values import dataclass
 
 _FILES = ("kv", "auth", "rpc")
 _PACKAGE = "etcdserverpb"

@@ -11,8 +11,9 @@ and can match half a character; here a character is one thing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from pyconfd.model.values import dataclass
 
 _SPECIAL = re.compile(r"[*?\[\\]")
 _ANY, _ONE, _SLASH = "[^/]*", "[^/]", "/"

@@ -8,8 +8,10 @@ language, which uses `unknown_fact` for its message about what is not there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from pyconfd.model.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

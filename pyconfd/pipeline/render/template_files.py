@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CodeType
 
+from pyconfd.model.values import dataclass
 from pyconfd.pipeline.render.compiled_cache import TemplateCache
 
 
