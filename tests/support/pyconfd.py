@@ -124,9 +124,11 @@ class Daemon:
         """Wait for something to become true while the daemon lives."""
         wait_until(lambda: true() or self._ended(), timeout_s, lambda: f"{what}; log:\n{self.log}")
 
-    def _ended(self) -> None:
+    def _ended(self) -> bool:
+        """False; AssertionError once the daemon is gone."""
         if self.process.poll() is not None:
             raise AssertionError(f"pyconfd ended with {self.process.returncode}:\n{self.log}")
+        return False
 
     def wait_file(self, path: Path, text: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the file holds exactly this."""
