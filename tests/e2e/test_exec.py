@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.daemons.live_nginx import LiveNginx
 from tests.support.pyconfd import Confdir, save
-from tests.support.steps import wait_until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 

@@ -119,7 +119,7 @@ class Edge:
         settled(self.balancer.nginx, self.balancer.confdir)
 
     def load(self, page: str) -> SteadyLoad:
-        return SteadyLoad(self.balancer.nginx.port, path=f"/{page}", threads=2)
+        return SteadyLoad(self.balancer.nginx.port, WWW, path=f"/{page}", threads=2)
 
 
 @pytest.fixture(scope="module")

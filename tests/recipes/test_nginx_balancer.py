@@ -119,7 +119,7 @@ def test_the_log_of_apache_has_the_client_and_not_the_balancer(edge: Edge) -> No
 def test_a_backend_that_ends_costs_no_request_and_returns(edge: Edge, how: str) -> None:
     """Apache stopped or killed under load: out of rotation; started again: back by itself."""
     first, second = edge.nodes
-    with SteadyLoad(edge.port) as load:
+    with SteadyLoad(edge.port, WWW) as load:
         edge.wait(lambda: len(load.seen) > 20, "some load")
         (first.apache.stop if how == "stop" else first.apache.kill)()
         edge.wait(lambda: not edge.balancer.has(first), "the backend out of rotation")
@@ -140,7 +140,7 @@ def test_a_backend_that_hangs_costs_time_and_no_request(edge: Edge) -> None:
     """It takes connections and says nothing: after read_timeout the other one is asked."""
     first = edge.nodes[0].apache
     assert first.process is not None
-    with SteadyLoad(edge.port, threads=6) as load:
+    with SteadyLoad(edge.port, WWW, threads=6) as load:
         edge.wait(lambda: len(load.seen) > 20, "some load")
         _to_group(first.process.pid, signal.SIGSTOP)
         try:
@@ -200,7 +200,7 @@ def test_bad_input_changes_nothing_and_is_said(edge: Edge, broken: BrokenExample
     before = {key: value for key in changed if (value := edge.etcd.get(key)) is not None}
     files = _live(edge)
     lengths = [len(daemon.log) for daemon in edge.daemons]
-    with SteadyLoad(edge.port) as load:
+    with SteadyLoad(edge.port, WWW) as load:
         try:
             edge.etcd.txn(list(broken.edit.set.items()), list(broken.edit.unset))
             edge.wait(lambda: broken.says.search(edge.said_since(lengths)), broken.says.pattern)
