@@ -1,5 +1,5 @@
 """
-Is it well: the rise and fall machine. Pure; probing is elsewhere, this only counts.
+Is it healthy: the rise and fall machine. Pure; it counts, the probes are elsewhere.
 
     verdict   probe    streak reached   next
     starting  passed   rise             healthy
@@ -15,8 +15,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-# Until the first verdict it is asked more often than the interval: a start-up should not cost
+from pyconfd.registration.reason import Reason
+
+# Until the first verdict it is probed more often than the interval: a start should not cost
 # `rise` whole intervals.
 STARTING_INTERVAL_S = 0.25
 
@@ -35,10 +38,13 @@ class HealthVerdict(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class HealthRule:
     """
-    How often to ask and how much agreement is needed. Times in seconds.
+    How often to probe and how many equal results are needed. Times in seconds.
 
-    rise: passes in a row that make it healthy; fall: failures in a row that make it fail.
-    start_period_s: failures this long after the start are not held against it.
+    interval_s: from one probe to the next
+    timeout_s: for one probe
+    rise: passes in a row that make it healthy
+    fall: failures in a row that make it unhealthy
+    start_period_s: failures this soon after the start do not count
     """
 
     interval_s: float = 2.0
@@ -51,9 +57,13 @@ class HealthRule:
 @dataclass(frozen=True, slots=True)
 class Health:
     """
-    One check's history. started_at, since: seconds of the same clock as `now`.
+    One check's history.
 
-    streak: results in a row that speak against the verdict. reason: of the last result.
+    started_at: seconds of the same clock as `now`
+    verdict: so far
+    streak: equal results in a row
+    last_passed: None before the first result
+    reason: what the last probe saw, for people
     """
 
     started_at: float
@@ -87,9 +97,20 @@ def next_probe_in(health: Health, rule: HealthRule) -> float:
     return rule.interval_s
 
 
-def all_healthy(checks: Iterable[Health]) -> tuple[bool, str]:
+class RotationVerdict(NamedTuple):
+    """Whether a member should be in rotation, and if not why. why: for people."""
+
+    wanted: bool
+    reason: Reason = Reason.NONE
+    why: str = ""
+
+
+def all_healthy(checks: Iterable[Health]) -> RotationVerdict:
     """Whether every check is healthy, and if not the reason of the first that is not."""
     for health in checks:
-        if health.verdict is not HealthVerdict.HEALTHY:
-            return False, PASSING if health.last_passed else health.reason
-    return True, ""
+        if health.verdict is HealthVerdict.HEALTHY:
+            continue
+        if health.last_passed is False:
+            return RotationVerdict(False, Reason.UNHEALTHY, health.reason)
+        return RotationVerdict(False, Reason.CHECKING, PASSING if health.last_passed else UNCHECKED)
+    return RotationVerdict(True)

@@ -9,10 +9,12 @@ from pyconfd.registration.health import (
     Health,
     HealthRule,
     HealthVerdict,
+    RotationVerdict,
     all_healthy,
     next_probe_in,
     probed,
 )
+from pyconfd.registration.reason import Reason
 
 RULE = HealthRule(interval_s=2, rise=2, fall=3)
 
@@ -70,10 +72,19 @@ def test_it_is_asked_more_often_until_the_first_verdict() -> None:
     assert next_probe_in(after("---"), RULE) == 2
 
 
-def test_all_checks_must_be_healthy_and_the_first_reason_is_told() -> None:
+def test_all_checks_must_be_healthy_and_the_first_reason_is_given() -> None:
     """One failing check is enough; without checks there is nothing against it."""
-    assert all_healthy(()) == (True, "")
-    assert all_healthy((after("++"), after("---"))) == (False, "result 2")
+    assert all_healthy(()) == RotationVerdict(True, Reason.NONE, "")
+    failing = RotationVerdict(False, Reason.UNHEALTHY, "result 2")
+    assert all_healthy((after("++"), after("---"))) == failing
+
+
+@pytest.mark.parametrize("results", ["", "+", "++---+"])
+def test_what_passes_or_was_not_probed_yet_is_still_being_checked(results: str) -> None:
+    """That is no fault to log."""
+    wanted, reason, why = all_healthy((after(results),))
+    assert (wanted, reason) == (False, Reason.CHECKING)
+    assert why
 
 
 @given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5))

@@ -23,7 +23,7 @@ from pyconfd.registration.declaration import DEFAULT_TTL_S, Declaration, check_p
 
 if TYPE_CHECKING:
     from pyconfd.registration.notify.state_listener import ListenerPlan
-    from pyconfd.registration.registrar.notices import Tell
+    from pyconfd.registration.registrar.notices import NoticeHandler
     from pyconfd.registration.registrar.registrar import Registrar
 
 NOTIFYING = "Notifying"
@@ -108,18 +108,18 @@ def _run(
     log.configure(level=values["log_level"], style=values["log_format"])
     commands = Commands()
 
-    def make_registrar(tell: Tell) -> Registrar:
+    def make_registrar(notify: NoticeHandler) -> Registrar:
         options = store_options(values, environ, plan.ttl_s)
-        return Registrar(opener(options), commands.run, tell)
+        return Registrar(opener(options), commands.run, notify)
 
     hooks = Hooks(values["hooks"], commands.run, values["hook_timeout_s"])
     fifo = Fifo(path)
     notifier = Notifier(environ)
-    keeper = StateListener(
+    listener = StateListener(
         plan, fifo, StateFile(path), hooks, make_registrar, NoticeLog(), notifier
     )
     try:
-        return keeper.run()
+        return listener.run()
     finally:
         commands.stop(0.0)
         fifo.close()

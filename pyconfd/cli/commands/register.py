@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pyconfd.config.arguments import Arguments
     from pyconfd.model.source import SourceOptions
     from pyconfd.registration.declaration import Declaration
-    from pyconfd.registration.registrar.notices import Tell
+    from pyconfd.registration.registrar.notices import NoticeHandler
     from pyconfd.registration.registrar.registrar import Registrar
 
 _HELP = """\
@@ -113,8 +113,8 @@ def _run(
     commands = Commands()
     ttl_s = min(declared.ttl_s for declared in declarations)
 
-    def make_registrar(tell: Tell) -> Registrar:
-        return Registrar(opener(store_options(values, environ, ttl_s)), commands.run, tell)
+    def make_registrar(notify: NoticeHandler) -> Registrar:
+        return Registrar(opener(store_options(values, environ, ttl_s)), commands.run, notify)
 
     plan = AgentPlan(
         declarations=declarations,
@@ -129,7 +129,7 @@ def _run(
         if values["services_file"]
         else None,
     )
-    companion = Agent(
+    agent = Agent(
         plan,
         make_registrar,
         NoticeLog(),
@@ -138,7 +138,7 @@ def _run(
         started=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     )
     try:
-        return companion.run()
+        return agent.run()
     except CannotStart as error:
         say_error(str(error), values["log_format"])
         return error.exit_status

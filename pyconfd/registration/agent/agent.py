@@ -21,12 +21,13 @@ from pyconfd.errors import RegistrationError
 from pyconfd.observe import log
 from pyconfd.registration import address as addresses
 from pyconfd.registration.declaration import Announcement, Declaration, announce, make_key
+from pyconfd.registration.reason import Reason
 from pyconfd.registration.registrar.notices import (
     MemberChanged,
     MemberStatus,
     Notice,
+    NoticeHandler,
     RegistrarDied,
-    Tell,
 )
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.system.child import Child
@@ -90,8 +91,8 @@ class Agent:
     def __init__(
         self,
         plan: AgentPlan,
-        make_registrar: Callable[[Tell], Registrar],
-        report: Tell,
+        make_registrar: Callable[[NoticeHandler], Registrar],
+        report: NoticeHandler,
         notifier: Notifier,
         *,
         host: str,
@@ -272,7 +273,7 @@ class Agent:
         self._pending = still
 
     def _signs_of_life(self) -> None:
-        """Tell systemd when all are registered for the first time, and that we turn."""
+        """NoticeHandler systemd when all are registered for the first time, and that we turn."""
         now = time.monotonic()
         if not self._notifier.wanted or now < self._told_at + TELL_EVERY_S:
             return
@@ -280,7 +281,9 @@ class Agent:
         statuses = self._registrar.statuses()
         up = sum(1 for each in statuses if each.registered)
         if not self._ready and not self._pending and len(statuses) == len(self._known):
-            self._ready = all(each.registered or each.why == "maintenance" for each in statuses)
+            self._ready = all(
+                each.registered or each.reason is Reason.MAINTENANCE for each in statuses
+            )
             if self._ready:
                 self._notifier.ready(f"{up} of {len(statuses)} registered")
         elif self._ready:

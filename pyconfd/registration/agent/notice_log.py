@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyconfd.observe import log
-from pyconfd.registration.health import PASSING, UNCHECKED
+from pyconfd.registration.reason import Reason
 from pyconfd.registration.registrar.member import MemberPhase
 from pyconfd.registration.registrar.notices import (
     MemberChanged,
@@ -13,15 +13,12 @@ from pyconfd.registration.registrar.notices import (
     StoreState,
 )
 
-# Reasons that are as somebody wanted them.
-_WANTED = ("maintenance", "stopping", "removed", "draining")
-
 
 class NoticeLog:
-    """Says what changed; remembers what it said last of each member."""
+    """Logs what changed; remembers what it logged last of each member."""
 
     def __init__(self) -> None:
-        self._said: dict[str, tuple[bool, str]] = {}
+        self._logged: dict[str, tuple[bool, str]] = {}
         self._away = False
 
     def __call__(self, notice: Notice) -> None:
@@ -43,17 +40,17 @@ class NoticeLog:
         ):
             log.debug(str(status.phase), service=status.service, id=status.member_id)
             return
-        if status.why in (UNCHECKED, PASSING):
+        if status.reason is Reason.CHECKING:
             return
         now = (status.registered, "" if status.registered else status.why)
-        before = self._said.get(status.key, (False, ""))
+        before = self._logged.get(status.key, (False, ""))
         if now == before:
             return
-        self._said[status.key] = now
+        self._logged[status.key] = now
         fields = {"service": status.service, "id": status.member_id}
         if status.registered:
             log.info("registered", **fields, key=status.key, lease=f"{status.lease:x}")
-        elif status.why in _WANTED or not status.why:
+        elif status.reason.intended:
             log.info(f"withdrawn: {status.why}" if before[0] else "not registered", **fields)
         else:
             what = "withdrawn" if before[0] else "not registered"

@@ -38,21 +38,21 @@ class Hooks:
         self._folder = folder
         self._run = run
         self._timeout_s = timeout_s
-        self._lines: dict[str, _Line] = {}
+        self._queues: dict[str, _HookQueue] = {}
 
     def tell(self, event: Event) -> None:
         """Have every hook run. Never blocks."""
         for name in self._names():
-            if name not in self._lines:
+            if name not in self._queues:
                 path = os.path.join(self._folder, name)
-                self._lines[name] = _Line(path, self._run, self._timeout_s)
-            self._lines[name].put(event)
+                self._queues[name] = _HookQueue(path, self._run, self._timeout_s)
+            self._queues[name].put(event)
 
     def finish(self, timeout_s: float) -> bool:
         """Wait until all have been told everything; False when it takes too long."""
         deadline = time.monotonic() + timeout_s
-        lines = self._lines.values()
-        return all(line.finish(max(0.0, deadline - time.monotonic())) for line in lines)
+        queues = self._queues.values()
+        return all(each.finish(max(0.0, deadline - time.monotonic())) for each in queues)
 
     def _names(self) -> list[str]:
         if not self._folder:
@@ -70,7 +70,7 @@ class Hooks:
         return not hidden and os.path.isfile(path) and os.access(path, os.X_OK)
 
 
-class _Line:
+class _HookQueue:
     """One hook and the events that wait for it."""
 
     def __init__(self, path: str, run: Runner, timeout_s: float) -> None:

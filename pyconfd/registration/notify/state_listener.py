@@ -27,7 +27,7 @@ from pyconfd.registration.notify import states
 from pyconfd.registration.notify.hooks import Event, Hooks
 from pyconfd.registration.notify.state_file import StateFile
 from pyconfd.registration.notify.states import Dialect, PublishedState
-from pyconfd.registration.registrar.notices import Notice, RegistrarDied, Tell
+from pyconfd.registration.registrar.notices import Notice, NoticeHandler, RegistrarDied
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.system.fifo import Fifo
 from pyconfd.system.sdnotify import Notifier
@@ -61,8 +61,8 @@ class StateListener:
         fifo: Fifo,
         memory: StateFile,
         hooks: Hooks,
-        make_registrar: Callable[[Tell], Registrar],
-        report: Tell,
+        make_registrar: Callable[[NoticeHandler], Registrar],
+        report: NoticeHandler,
         notifier: Notifier,
     ) -> None:
         self._plan = plan

@@ -1,17 +1,17 @@
 """
-Is the lease held: the lease session machine. Pure; own clock and luck are passed in.
+Is the lease held: the machine of one lease. Pure; the clock and the jitter are passed in.
 
     phase      message                    next       command
-    idle       wanted, or retry due       granting   Grant
+    idle       acquire, or retry due      granting   Grant
     granting   granted                    held       LeaseUp; heartbeats from now on
-    granting   failed                     idle       retry soon, with luck
+    granting   failed                     idle       retry soon, with jitter
     held       heartbeat due              held       KeepAlive
     held       kept alive, seconds left   held       -
     held       gone                       idle       LeaseDown; grant again
     held       silent for 2/3 of the TTL  suspect    keep trying
     suspect    kept alive                 held       -
     suspect    silent for the whole TTL   idle       LeaseDown; grant when reachable
-    any        unwanted                   revoking   Revoke, again until done or expired
+    any        release                    revoking   Revoke, again until done or expired
     revoking   revoked, or TTL over       idle       LeaseDown
 
 The server counts from when it saw a heartbeat, so we count from when we sent it: our clock never
@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
+
+from pyconfd.model.backoff import exponential_s
 
 FIRST_RETRY_S = 0.1
 MAX_RETRY_S = 0.5  # a store that is back must see us within a second
@@ -44,10 +46,16 @@ class Lease:
     """
     One lease and what we know of it.
 
-    asked_ttl_s: what we ask for; ttl_s: what the server gave. lease: its id, 0 when there is none.
-    renewed_at: when the last heartbeat that was answered was sent. beat_sent_at: when the oldest
-    unanswered heartbeat was sent. due_at: when to act next (beat, grant or revoke again), None for
-    when there is nothing to do.
+    asked_ttl_s: the TTL we ask for
+    wanted: whether a member needs it
+    lease: its id, 0 when there is none
+    ttl_s: the TTL the server gave
+    renewed_at: when the last answered heartbeat was sent
+    beat_sent_at: when the oldest unanswered heartbeat was sent
+    due_at: when to act next (beat, grant or revoke again), None when there is nothing to do
+    failures: so many in a row
+    beats: heartbeats sent so far
+    problem: what failed last, for people; "" when nothing did
     """
 
     asked_ttl_s: int
@@ -74,18 +82,18 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Somebody wants to put a key under it."""
+class Acquire:
+    """A member wants to put a key under it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Unwanted:
-    """Nobody has a key under it any more."""
+class Release:
+    """No member needs it any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The server gave a lease; asked_at is when the request was sent."""
+    """The server gave a lease. asked_at: when the request was sent."""
 
     lease: int
     ttl_s: float
@@ -116,7 +124,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The server ended the lease at our wish."""
+    """The server ended the lease at our request."""
 
     lease: int
 
@@ -131,7 +139,7 @@ class Tick:
     """Time has passed."""
 
 
-Message = Wanted | Unwanted | Granted | Failed | KeptAlive | Gone | Revoked | StreamBroken | Tick
+Message = Acquire | Release | Granted | Failed | KeptAlive | Gone | Revoked | StreamBroken | Tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +164,14 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class LeaseUp:
-    """Tell the members: keys can be put under this lease."""
+    """Keys can be put under this lease; the members are to know."""
 
     lease: int
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseDown:
-    """Tell the members: the lease and every key under it are gone."""
+    """The lease and every key under it are gone; the members are to know."""
 
     lease: int
     why: str
@@ -176,10 +184,10 @@ Step = tuple[Lease, tuple[Command, ...]]
 def step(lease: Lease, message: Message, now: float, jitter: float) -> Step:
     """What the lease becomes and what is to be done. jitter: 0 to 1, spreads many processes."""
     match message:
-        case Wanted():
-            return _wanted(lease, now)
-        case Unwanted():
-            return _unwanted(lease)
+        case Acquire():
+            return _acquire(lease, now)
+        case Release():
+            return _release(lease)
         case Granted():
             return _granted(lease, message, now, jitter)
         case Failed(problem):
@@ -224,7 +232,7 @@ def _beat_in(lease: Lease, jitter: float) -> float:
 
 
 def _retry_in(failures: int, jitter: float) -> float:
-    return float(min(MAX_RETRY_S, FIRST_RETRY_S * 2 ** min(failures, 8))) * (0.5 + jitter / 2)
+    return exponential_s(failures, FIRST_RETRY_S, MAX_RETRY_S) * (0.5 + jitter / 2)
 
 
 def _empty(lease: Lease, problem: str) -> Lease:
@@ -236,14 +244,14 @@ def _grant(lease: Lease) -> Step:
     return replace(lease, phase=LeasePhase.GRANTING, due_at=None), (Grant(),)
 
 
-def _wanted(lease: Lease, now: float) -> Step:
+def _acquire(lease: Lease, now: float) -> Step:
     lease = replace(lease, wanted=True)
     if lease.phase is LeasePhase.IDLE and (lease.due_at is None or lease.due_at <= now):
         return _grant(lease)
     return lease, ()
 
 
-def _unwanted(lease: Lease) -> Step:
+def _release(lease: Lease) -> Step:
     lease = replace(lease, wanted=False)
     if lease.usable:
         return replace(lease, phase=LeasePhase.REVOKING, due_at=None, failures=0), (
@@ -265,19 +273,19 @@ def _granted(lease: Lease, message: Granted, now: float, jitter: float) -> Step:
         ttl_s=message.ttl_s,
         renewed_at=message.asked_at,
     )
-    # The first heartbeat goes at once: only an open stream can break and tell us of a store
+    # The first heartbeat goes at once: only an open stream can break and show us a store
     # that comes back without the lease.
     lease = replace(lease, due_at=now)
     if not lease.wanted:
-        return _unwanted(lease)
+        return _release(lease)
     if lease.expires_at <= now:  # the answer was older than the lease: the machine slept
         return _lost(lease, lease.lease, "expired before it was known", now, jitter)
     return lease, (LeaseUp(lease.lease),)
 
 
 def _failed(lease: Lease, problem: str, now: float, jitter: float) -> Step:
-    due_at = now + _retry_in(lease.failures, jitter)
     lease = replace(lease, failures=lease.failures + 1, problem=problem)
+    due_at = now + _retry_in(lease.failures, jitter)
     if lease.phase is LeasePhase.GRANTING:
         return replace(lease, phase=LeasePhase.IDLE, due_at=due_at if lease.wanted else None), ()
     if lease.phase is LeasePhase.REVOKING:

@@ -15,14 +15,18 @@ Is the key there: the machine of one member. Pure.
     any          unwanted               withdrawing  Withdraw, when a key may be there
     withdrawing  withdrawn, lease down  cleaning     Clean (only with an `after_withdraw` command)
 
-A command that has been given is always waited for: whatever happens meanwhile is judged when its
-outcome comes, so that a claim under way is never overtaken by a withdrawal.
+A command that has been given is always waited for: whatever happens meanwhile is decided on when
+its outcome comes, so that a claim under way is never overtaken by a withdrawal.
 """
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
+
+from pyconfd.model.backoff import exponential_s
+from pyconfd.registration.reason import Reason
+from pyconfd.registration.registrar.lease_session import LeaseDown, LeaseUp, Tick
 
 CLAIM_RETRY_S = 0.25
 MAX_CLAIM_RETRY_S = 0.5
@@ -48,11 +52,19 @@ class Member:
     """
     One member and what we know of its key.
 
-    before, after: whether it has such commands. wanted: healthy and not in maintenance.
-    lease: what keys can be put under now, 0 for none. held: the lease under which our key stands
-    or may stand, 0 for none. prepared: `before` has succeeded since the key was last there.
-    seen: our key has stood here since the start. stale: the value has changed since it was put.
-    dirty: `after_withdraw` is owed. why: reason of the phase, for people.
+    before: whether it has a `before` command
+    after: whether it has an `after_withdraw` command
+    wanted: healthy and not in maintenance
+    lease: the lease that keys can be put under now, 0 for none
+    held: the lease under which our key is or may be, 0 for none
+    prepared: `before` has succeeded since the key was last there
+    seen: our key has been there since the start
+    stale: the value has changed since it was put
+    dirty: `after_withdraw` is pending
+    due_at: when to try again, None for at once
+    failures: so many in a row
+    reason: why it is in this phase
+    why: the same, for people
     """
 
     before: bool = False
@@ -67,6 +79,7 @@ class Member:
     dirty: bool = False
     due_at: float | None = None
     failures: int = 0
+    reason: Reason = Reason.NONE
     why: str = ""
 
     @property
@@ -87,24 +100,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Unwanted:
-    """It should not be in rotation."""
+    """It should not be in rotation. why: the reason, for people."""
 
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseUp:
-    """Keys can be put under this lease."""
-
-    lease: int
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseDown:
-    """The lease and all its keys are gone."""
-
-    lease: int
-    why: str
+    reason: Reason = Reason.UNHEALTHY
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +123,10 @@ class Claimed:
 @dataclass(frozen=True, slots=True)
 class ClaimFailed:
     """
-    The key was not put, or we do not know. taken: somebody else's stands there. refused: the
-    store answered, and will hardly answer otherwise in a moment.
+    The key was not put, or we do not know.
+
+    taken: another registration's key is there
+    refused: the store answered, and will hardly answer otherwise in a moment
     """
 
     problem: str
@@ -155,11 +156,6 @@ class Withdrawn:
 @dataclass(frozen=True, slots=True)
 class Cleaned:
     """`after_withdraw` ended, well or not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
 
 
 Message = (
@@ -222,8 +218,8 @@ def _noted(member: Member, message: Message, now: float, jitter: float) -> Membe
     match message:
         case Wanted():
             return member if member.wanted else replace(member, wanted=True, due_at=None)
-        case Unwanted(why):
-            return replace(member, wanted=False, prepared=False, why=why)
+        case Unwanted(why, reason):
+            return replace(member, wanted=False, prepared=False, reason=reason, why=why)
         case LeaseUp(lease):
             return replace(member, lease=lease, due_at=None)
         case LeaseDown(lease, why):
@@ -239,7 +235,7 @@ def _noted(member: Member, message: Message, now: float, jitter: float) -> Membe
 
 
 def _outcome(member: Member, message: Message, now: float, jitter: float) -> Member:
-    """The member with the outcome of its command; one that nobody waits for is ignored."""
+    """The member with the outcome of its command; one that it does not wait for is ignored."""
     match message, member.phase:
         case Prepared(problem), MemberPhase.PREPARING:
             return _prepared(member, problem, now, jitter)
@@ -286,10 +282,10 @@ def _lease_down(member: Member, lease: int, why: str) -> Member:
     if member.held != lease:
         return member
     if member.wanted:
-        member = replace(member, held=0, due_at=None, why=why)
+        member = replace(member, held=0, due_at=None, reason=Reason.LEASE_LOST, why=why)
     else:  # it could not be withdrawn before the lease ended: that is a withdrawal too
-        owed = member.after and member.phase is not MemberPhase.WITHDRAWING
-        member = replace(member, held=0, due_at=None, dirty=owed)
+        dirty = member.after and member.phase is not MemberPhase.WITHDRAWING
+        member = replace(member, held=0, due_at=None, dirty=dirty)
     if member.phase is MemberPhase.REGISTERED:
         return replace(member, phase=MemberPhase.WAITING)
     return member
@@ -299,57 +295,58 @@ def _key_gone(member: Member, lease: int) -> Member:
     if member.phase is not MemberPhase.REGISTERED or member.held != lease:
         return member
     # It was there a moment ago and may have been removed by hand: no `before` for that.
-    return replace(
-        member, phase=MemberPhase.WAITING, held=0, prepared=True, why="the key was removed"
-    )
+    member = replace(member, phase=MemberPhase.WAITING, held=0, prepared=True)
+    return replace(member, reason=Reason.KEY_GONE, why="the key was removed")
 
 
 def _claimed(member: Member, lease: int) -> Member:
     member = replace(member, held=lease, seen=True, prepared=False, failures=0)
     if lease != member.lease:  # the lease ended while the answer was on its way
         return replace(member, phase=MemberPhase.WAITING)
-    return replace(member, phase=MemberPhase.REGISTERED, why="" if member.wanted else member.why)
+    member = replace(member, phase=MemberPhase.REGISTERED)
+    return replace(member, reason=Reason.NONE, why="") if member.wanted else member
 
 
 def _prepared(member: Member, problem: str, now: float, jitter: float) -> Member:
     if not problem:
-        return replace(
-            member, phase=MemberPhase.WAITING, prepared=member.wanted, failures=0, why=""
-        )
-    wait_s = min(MAX_PREPARE_RETRY_S, PREPARE_RETRY_S * 2 ** min(member.failures, 8))
+        member = replace(member, prepared=member.wanted, failures=0)
+        return replace(member, phase=MemberPhase.WAITING, reason=Reason.NONE, why="")
+    failures = member.failures + 1
+    wait_s = exponential_s(failures, PREPARE_RETRY_S, MAX_PREPARE_RETRY_S)
     return replace(
         member,
         phase=MemberPhase.WAITING,
         due_at=now + wait_s * (0.75 + jitter / 2),
-        failures=member.failures + 1,
+        failures=failures,
+        reason=Reason.NOT_PREPARED,
         why=problem,
     )
 
 
 def _claim_failed(member: Member, failed: ClaimFailed, now: float, jitter: float) -> Member:
-    slow_s = TAKEN_RETRY_S * (0.75 + jitter / 2)
+    member = replace(member, reason=Reason.NOT_CLAIMED, why=failed.problem)
+    retry_at = now + TAKEN_RETRY_S * (0.75 + jitter / 2)
     if failed.taken:
-        return replace(
-            member, phase=MemberPhase.TAKEN, held=0, due_at=now + slow_s, why=failed.problem
-        )
+        return replace(member, phase=MemberPhase.TAKEN, held=0, due_at=retry_at)
+    phase = MemberPhase.REGISTERED if member.held else MemberPhase.WAITING
     if failed.refused:
-        phase = MemberPhase.REGISTERED if member.held else MemberPhase.WAITING
-        return replace(member, phase=phase, stale=True, due_at=now + slow_s, why=failed.problem)
-    wait_s = min(MAX_CLAIM_RETRY_S, CLAIM_RETRY_S * 2 ** min(member.failures, 4))
+        return replace(member, phase=phase, stale=True, due_at=retry_at)
+    failures = member.failures + 1
+    wait_s = exponential_s(failures, CLAIM_RETRY_S, MAX_CLAIM_RETRY_S)
     return replace(
         member,
-        phase=MemberPhase.REGISTERED if member.held else MemberPhase.WAITING,
-        # An unanswered put may have been carried out: the key may stand under the lease.
+        phase=phase,
+        # An unanswered put may have been carried out: the key may be under the lease.
         held=member.held or member.lease,
         stale=True,
         due_at=now + wait_s * (0.5 + jitter / 2),
-        failures=member.failures + 1,
-        why=failed.problem,
+        failures=failures,
     )
 
 
 def _withdrawn(member: Member, problem: str, now: float, jitter: float) -> Member:
     if problem and member.held:
         wait_s = CLAIM_RETRY_S * (0.5 + jitter / 2)
-        return replace(member, phase=MemberPhase.REGISTERED, due_at=now + wait_s, why=problem)
+        member = replace(member, reason=Reason.NOT_WITHDRAWN, why=problem)
+        return replace(member, phase=MemberPhase.REGISTERED, due_at=now + wait_s)
     return replace(member, phase=MemberPhase.WAITING, held=0, prepared=False, dirty=member.after)

@@ -1,19 +1,24 @@
-"""What is told about members: to the log, to systemd, to users of the Python interface. Pure."""
+"""What is reported about members: to the log, systemd and the Python interface. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pyconfd.registration.reason import Reason
 from pyconfd.registration.registrar.member import MemberPhase
 
 
 @dataclass(frozen=True, slots=True)
 class MemberStatus:
     """
-    One member now. lease: under which its key stands, 0 for none. why: reason of the phase.
+    One member now.
 
-    since: when the phase began, seconds of the registrar's clock.
+    key: its key path
+    lease: the lease its key is under, 0 for none
+    reason: why it is in this phase
+    why: the same, for people
+    since: when the phase began, seconds of the registrar's clock
     """
 
     service: str
@@ -21,12 +26,13 @@ class MemberStatus:
     key: str
     phase: MemberPhase
     lease: int = 0
+    reason: Reason = Reason.NONE
     why: str = ""
     since: float = 0.0
 
     @property
     def registered(self) -> bool:
-        """Whether the key stands, as far as we know."""
+        """Whether the key is there, as far as we know."""
         return self.phase is MemberPhase.REGISTERED
 
 
@@ -53,4 +59,4 @@ class RegistrarDied:
 
 
 Notice = MemberChanged | StoreState | RegistrarDied
-Tell = Callable[[Notice], None]
+NoticeHandler = Callable[[Notice], None]

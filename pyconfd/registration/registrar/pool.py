@@ -1,8 +1,8 @@
 """
-A few threads that do what may take time: probes and the operator's commands. Shell.
+A few threads for what may take time: probes and the operator's commands. Shell.
 
-Threads are started when there is something to do and none is idle, are daemons, and are never
-waited for: everything they do has a deadline of its own.
+A thread is started when there is a task and none is idle. They are daemons that are never joined:
+every task has a deadline of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _Work = tuple[Callable[[], None], Callable[[str], None]]
 
 
 class WorkerPool:
-    """At most `limit` threads; what is more waits its turn."""
+    """At most `limit` threads; further tasks wait."""
 
     def __init__(self, name: str, limit: int) -> None:
         self._name = name
@@ -26,7 +26,7 @@ class WorkerPool:
         self._idle = 0
 
     def submit(self, task: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Have it done. failed: told what a task raised, from the same thread."""
+        """Run the task. failed: called with what it raised, from the same thread."""
         with self._lock:
             start = self._idle <= self._todo.qsize() and self._threads < self._limit
             if start:
@@ -52,5 +52,5 @@ class WorkerPool:
             task, failed = work
             try:
                 task()
-            except Exception as error:  # noqa: BLE001 - the top of the thread: it must be told
+            except Exception as error:  # noqa: BLE001 - the top of the thread: it must be reported
                 failed(f"{type(error).__name__}: {error}")

@@ -1,8 +1,10 @@
 """
-One thread that carries out what the machines of leases and members command. Shell.
+Keeps members registered: one thread, and what others may ask of it. Shell.
 
-It owns every session; others talk to it through its inbox. Decisions are in session.py, member.py
-and health.py: here is only who is told what, and when.
+    add -> health_driver (probes, verdict) -> member_driver (wanted) -> lease_driver (grant)
+        -> member_driver (lease up, claim) -> the key
+
+The machines in health.py, lease_session.py and member.py decide; the drivers carry out.
 """
 
 from __future__ import annotations
@@ -10,35 +12,31 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from queue import Empty, SimpleQueue
 
-from pyconfd.backends.base import MAX_TOGETHER, KeptAlive, LeaseRegistry
+from pyconfd.backends.base import KeptAlive, LeaseRegistry
 from pyconfd.registration.declaration import Announcement
+from pyconfd.registration.health import RotationVerdict
+from pyconfd.registration.reason import Reason
 from pyconfd.registration.registrar import lease_session as session
 from pyconfd.registration.registrar import member
-from pyconfd.registration.registrar.health_monitor import HealthMonitor, Probe
+from pyconfd.registration.registrar.health_driver import HealthDriver
+from pyconfd.registration.registrar.health_monitor import HealthMonitor
+from pyconfd.registration.registrar.inbox import Inbox
+from pyconfd.registration.registrar.lease_driver import LeaseDriver
+from pyconfd.registration.registrar.member_driver import MemberDriver
 from pyconfd.registration.registrar.notices import (
     MemberChanged,
     MemberStatus,
+    NoticeHandler,
     RegistrarDied,
-    StoreState,
-    Tell,
 )
-from pyconfd.registration.registrar.pool import WorkerPool
-from pyconfd.registration.registrar.probes import Machine, Prober
-from pyconfd.registration.registrar.roster import LeaseGroup, Roster, RosterEntry, Turn
-from pyconfd.registration.registrar.schedule import Look, TimerQueue
+from pyconfd.registration.registrar.probes import Machine
+from pyconfd.registration.registrar.roster import Roster, RosterEntry
 from pyconfd.registration.registrar.store_client import LeaseClient
 from pyconfd.system.proc import Runner
-
-MAX_PROBES = 32  # at a time; a probe waits on others, so more than there are processors
-MAX_HOOKS = 8
-ASK_AGAIN_S = 0.3
-STOPPING = "stopping"
 
 
 def awake_clock() -> float:
@@ -48,11 +46,12 @@ def awake_clock() -> float:
 
 class Registrar:
     """
-    Keeps members registered while they are well.
+    Keeps members registered while they are healthy. Members are known by key.
 
-    open_registry: makes the store's client, given where keep-alive answers and the end of their
-    stream are to go; called from the registrar's own thread. run: for exec probes and hooks.
-    tell: called from that thread with every Notice; it must not block. Members are known by key.
+    open_registry: makes the store's client, given what to call with keep-alive answers and at the
+    end of their stream; called from the registrar's own thread.
+    run: for exec probes and hooks.
+    notify: called from the registrar's thread with every Notice; it must not block.
     time_scale: seconds of the clock in a second of waiting, other than 1 for tests.
     """
 
@@ -60,31 +59,36 @@ class Registrar:
         self,
         open_registry: Callable[[KeptAlive, Callable[[], None]], LeaseRegistry],
         run: Runner,
-        tell: Tell,
+        notify: NoticeHandler,
         *,
         clock: Callable[[], float] = awake_clock,
         time_scale: float = 1.0,
         jitter: Callable[[], float] = random.random,
         machine: Machine | None = None,
     ) -> None:
-        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._carrier = LeaseClient(lambda: open_registry(self._answer, self._broken), clock)
-        self._run_command = run
-        self._tell = tell
         self._clock = clock
-        self._haste = time_scale
-        self._luck = jitter
-        self._machine = machine or Machine()
-        self._probes = WorkerPool("probe", MAX_PROBES)
-        self._hooks = WorkerPool("hook", MAX_HOOKS)
-        self._agenda = TimerQueue()
-        self._roster = Roster()
-        self._todo: deque[Callable[[], None]] = deque()
-        self._claims: list[tuple[RosterEntry, member.Claim]] = []
+        self._notify = notify
+        inbox = self._inbox = Inbox(clock, time_scale)
+        roster = self._roster = Roster()
+
+        def kept_alive(lease: int, left_s: int) -> None:
+            inbox.post(partial(self._leases.kept_alive, lease, left_s))
+
+        def stream_broken() -> None:
+            inbox.post(self._leases.stream_broken)
+
+        def notify_member(key: str, message: member.Message) -> None:
+            self._members.queue(key, message)
+
+        client = self._client = LeaseClient(lambda: open_registry(kept_alive, stream_broken), clock)
+        self._leases = LeaseDriver(inbox, roster, client, jitter, notify, notify_member)
+        self._members = MemberDriver(
+            inbox, roster, client, self._leases, run, jitter, notify, self._forget
+        )
+        self._health = HealthDriver(inbox, roster, run, machine or Machine(), notify_member)
         self._thread: threading.Thread | None = None
         self._stop_at: float | None = None
-        self._waiting: list[threading.Event] = []
-        self._told_problem = ""
+        self._withdrawals: list[threading.Event] = []
         self._turned_at = clock()
 
     # From any thread
@@ -96,33 +100,34 @@ class Registrar:
 
     def add(self, announced: Announcement) -> None:
         """Keep this member registered. One with the same key replaces its declaration."""
-        self._inbox.put(lambda: self._add(announced))
+        self._inbox.post(partial(self._add, announced))
 
     def remove(self, key: str) -> None:
         """Withdraw this member and forget it."""
-        self._inbox.put(lambda: self._remove(key))
+        self._inbox.post(partial(self._remove, key))
 
     def exclude(self, key: str, why: str) -> None:
         """Take this member out of rotation, whatever its health; an empty `why` ends that."""
-        self._inbox.put(lambda: self._exclude(key, why))
+        excluded = RotationVerdict(False, Reason.MAINTENANCE, why) if why else None
+        self._inbox.post(partial(self._exclude, key, excluded))
 
     def await_store(self, key: str) -> threading.Event:
         """An event that is set once the store has answered a question about this key."""
-        done = threading.Event()
-        self._inbox.put(lambda: self._ask_store(key, done))
-        return done
+        answered = threading.Event()
+        self._inbox.post(partial(self._leases.await_store, key, answered))
+        return answered
 
     def withdraw_all(self, why: str, timeout_s: float) -> bool:
         """Take all members out of rotation for good and wait; False when it takes too long."""
         done = threading.Event()
-        self._inbox.put(lambda: self._exclude_all(why, done))
+        self._inbox.post(partial(self._exclude_all, why, done))
         return done.wait(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
         """Withdraw everything, end the lease and the thread. False when it takes too long."""
         if self._thread is None:
             return True
-        self._inbox.put(lambda: self._begin_stop(timeout_s))
+        self._inbox.post(partial(self._begin_stop, timeout_s))
         self._thread.join(timeout_s + 1.0)
         return not self._thread.is_alive()
 
@@ -137,7 +142,7 @@ class Registrar:
 
     def turn(self) -> None:
         """Have the thread show a sign of life."""
-        self._inbox.put(self._turned)
+        self._inbox.post(self._turned)
 
     def _turned(self) -> None:
         self._turned_at = self._clock()
@@ -146,45 +151,30 @@ class Registrar:
         """All members as they are now."""
         return tuple(entry.status for entry in list(self._roster.entries.values()))
 
-    def _answer(self, lease: int, left_s: int) -> None:
-        self._inbox.put(lambda: self._beat_answered(lease, left_s))
-
-    def _broken(self) -> None:
-        self._inbox.put(self._all_broken)
-
     # The thread
 
     def _live(self) -> None:
         try:
             while not self._over():
-                self._take(self._agenda.wait_s(self._clock()))
-                for entry in self._agenda.take_due(self._clock()):
-                    self._look(entry)
-                    self._work_off()
-                self._settle_waiting()
-        except Exception as error:  # noqa: BLE001 - the top of the thread: it must be told
-            self._tell(RegistrarDied(f"{type(error).__name__}: {error}"))
-            for done in self._waiting:
+                self._inbox.take()
+                self._settle()
+                for timer in self._inbox.take_due():
+                    timer.call()
+                    self._settle()
+                self._report_withdrawals()
+        except Exception as error:  # noqa: BLE001 - the top of the thread: it must be reported
+            self._notify(RegistrarDied(f"{type(error).__name__}: {error}"))
+            for done in self._withdrawals:
                 done.set()
         finally:
-            self._probes.stop()
-            self._hooks.stop()
-            self._carrier.close()
+            self._health.stop()
+            self._members.stop()
+            self._client.close()
 
-    def _take(self, wait_s: float | None) -> None:
-        """Everything on the inbox, after waiting for the first."""
-        try:
-            self._inbox.get(timeout=None if wait_s is None else wait_s / self._haste)()
-            while True:  # many that come together are claimed together
-                self._inbox.get_nowait()()
-        except Empty:
-            self._work_off()
-
-    def _work_off(self) -> None:
-        while self._todo or self._claims:
-            while self._todo:
-                self._todo.popleft()()
-            self._claim_all()
+    def _settle(self) -> None:
+        self._inbox.run_steps()
+        while self._members.claim_pending():
+            self._inbox.run_steps()
 
     def _over(self) -> bool:
         if self._stop_at is None:
@@ -192,193 +182,11 @@ class Registrar:
         done = not (self._roster.any_held or self._roster.any_lease)
         return done or self._clock() >= self._stop_at
 
-    def _look(self, look: Look) -> None:
-        entry = self._roster.entries.get(str(look.key))
-        match look.kind:
-            case "lease":
-                for group in self._roster.groups.values():
-                    if group.ttl_s == look.key:
-                        self._feed_lease(group, session.Tick())
-            case "member" if entry is not None:
-                self._feed(entry, member.Tick())
-            case "watching" if entry is not None:
-                self._watch(entry, self._clock())
-            case "store":
-                self._ask_store(*look.key)  # type: ignore[misc]
-
-    # Leases
-
-    def _feed_lease(self, group: LeaseGroup, message: session.Message) -> None:
-        group.lease, commands = session.step(group.lease, message, self._clock(), self._luck())
-        for command in commands:
-            self._carry_lease(group, command)
-        self._agenda.plan(session.next_due(group.lease), "lease", group.ttl_s)
-        self._tell_problem(group.lease.problem or self._carrier.problem)
-
-    def _lease_later(self, group: LeaseGroup, message: session.Message) -> None:
-        self._todo.append(lambda: self._feed_lease(group, message))
-
-    def _carry_lease(self, group: LeaseGroup, command: session.Command) -> None:
-        match command:
-            case session.Grant():
-                self._lease_later(group, self._carrier.grant(group.ttl_s))
-            case session.Revoke(lease):
-                self._lease_later(group, self._carrier.revoke(lease))
-            case session.KeepAlive(lease, verify):
-                self._carrier.keep_alive(lease)
-                if verify:
-                    self._verify(group, lease)
-            case session.LeaseUp(lease):
-                for key in group.members:
-                    self._later(key, member.LeaseUp(lease))
-            case session.LeaseDown(lease, why):
-                for key in group.members:
-                    self._lease_down(self._roster.entries[key], lease, why)
-
-    def _lease_down(self, entry: RosterEntry, lease: int, why: str) -> None:
-        withdrawing = entry.state.phase is member.MemberPhase.WITHDRAWING
-        self._later(entry.key, member.LeaseDown(lease, why))
-        if withdrawing:
-            self._later(entry.key, member.Withdrawn())
-
-    def _verify(self, group: LeaseGroup, lease: int) -> None:
-        """Keys can be removed by hand, or put again by a newer process under its own lease."""
-        there = self._carrier.keys_under(lease)
-        if there is None:
-            return
-        for key in group.holding - there:
-            if self._roster.entries[key].state.held == lease:
-                self._later(key, member.KeyGone(lease))
-
-    def _unwanted(self, group: LeaseGroup) -> None:
-        """The lease goes when nobody wants it, and with it whatever is under it."""
-        if not group.wanting and group.lease.wanted:
-            self._feed_lease(group, session.Unwanted())
-
-    def _ask_store(self, key: str, done: threading.Event) -> None:
-        if self._carrier.answers(key):
-            done.set()
-        else:
-            self._agenda.plan(self._clock() + ASK_AGAIN_S, "store", (key, done))
-        self._tell_problem(self._carrier.problem)
-
-    def _beat_answered(self, lease: int, left_s: int) -> None:
-        for group in self._roster.groups.values():
-            if group.lease.lease == lease:
-                self._feed_lease(group, session.KeptAlive(lease, float(left_s)))
-
-    def _all_broken(self) -> None:
-        for group in self._roster.groups.values():
-            self._feed_lease(group, session.StreamBroken())
-
-    # Members
-
-    def _later(self, key: str, message: member.Message) -> None:
-        def feed() -> None:
-            if entry := self._roster.entries.get(key):
-                self._feed(entry, message)
-
-        self._todo.append(feed)
-
-    def _feed(self, entry: RosterEntry, message: member.Message) -> None:
-        now = self._clock()
-        entry.state, command = member.step(entry.state, message, now, self._luck())
-        group = self._roster.group_of(entry)
-        match self._roster.account(entry):
-            case Turn.WANTED:
-                self._lease_later(group, session.Wanted())
-            case Turn.UNWANTED:
-                self._todo.append(lambda: self._unwanted(group))
-        if command is not None:
-            self._carry(entry, command)
-        else:
-            self._agenda.plan(entry.state.due_at, "member", entry.key)
-        self._publish(entry, now)
-        if entry.removed and not entry.holds:
-            self._forget(entry)
-
-    def _carry(self, entry: RosterEntry, command: member.Command) -> None:
-        declared = entry.announced.declared
-        match command:
-            case member.Prepare():
-                self._hook(entry, declared.before, member.Prepared)
-            case member.Clean():
-                self._hook(entry, declared.after_withdraw, lambda _: member.Cleaned())
-            case member.Claim():
-                self._claims.append((entry, command))
-            case member.Withdraw(lease):
-                self._withdraw(entry, lease)
-
-    def _claim_all(self) -> None:
-        """What is to be claimed now: together where nothing stands there, else one by one."""
-        claims, self._claims = self._claims, []
-        by_lease: dict[int, list[tuple[RosterEntry, member.Claim]]] = {}
-        for each in claims:
-            by_lease.setdefault(each[1].lease, []).append(each)
-        for lease, several in by_lease.items():
-            for start in range(0, len(several), MAX_TOGETHER):
-                self._claim_some(lease, several[start : start + MAX_TOGETHER])
-
-    def _claim_some(self, lease: int, several: list[tuple[RosterEntry, member.Claim]]) -> None:
-        pairs = [(entry.announced, entry.value) for entry, _ in several]
-        if len(several) > 1 and self._carrier.claim_absent(pairs, lease):
-            for entry, _ in several:
-                self._later(entry.key, member.Claimed(lease))
-        else:
-            for entry, claim in several:
-                self._claim(entry, lease, claim.again)
-
-    def _claim(self, entry: RosterEntry, lease: int, again: bool) -> None:
-        outcome = self._carrier.claim(entry.announced, entry.value, lease, again)
-        if isinstance(outcome, session.Gone):
-            self._later(entry.key, member.ClaimFailed("the store no longer knows the lease"))
-            self._lease_later(self._roster.group_of(entry), outcome)
-        else:
-            self._later(entry.key, outcome)
-
-    def _withdraw(self, entry: RosterEntry, lease: int) -> None:
-        """With the lease when nobody else wants it, else the key alone."""
-        group = self._roster.group_of(entry)
-        if group.wanting or group.lease.lease != lease:
-            self._later(entry.key, self._carrier.withdraw(entry.key))
-        else:
-            self._todo.append(lambda: self._unwanted(group))
-
-    def _hook(
-        self, entry: RosterEntry, command: str, outcome: Callable[[str], member.Message]
-    ) -> None:
-        key, timeout_s = entry.announced.key, entry.announced.declared.hook_timeout_s
-
-        def run() -> None:
-            report = self._run_command(command, timeout_s=timeout_s)
-            said = report.output.strip().splitlines()[-1:] if not report.ok else []
-            problem = "" if report.ok else f"{command!r}: {': '.join([report.reason, *said])}"
-            over(problem)
-
-        def over(problem: str) -> None:
-            self._inbox.put(lambda: self._later(key, outcome(problem)))
-
-        self._hooks.submit(run, over)
-
-    def _publish(self, entry: RosterEntry, now: float) -> None:
-        before, state = entry.status, entry.state
-        if (before.phase, before.why, before.lease) == (state.phase, state.why, state.held):
-            return
-        entry.status = MemberStatus(
-            service=before.service,
-            member_id=before.member_id,
-            key=before.key,
-            phase=state.phase,
-            lease=state.held,
-            why=state.why,
-            since=before.since if before.phase is state.phase else now,
-        )
-        self._tell(MemberChanged(entry.status, before))
-
-    def _tell_problem(self, problem: str) -> None:
-        if problem != self._told_problem:
-            self._told_problem = problem
-            self._tell(StoreState(problem))
+    def _report_withdrawals(self) -> None:
+        if self._withdrawals and not self._roster.any_held:
+            for done in self._withdrawals:
+                done.set()
+            self._withdrawals.clear()
 
     # Coming and going
 
@@ -386,41 +194,43 @@ class Registrar:
         if self._stop_at is not None:
             return
         declared = announced.declared
-        there = self._roster.entries.get(announced.key)
-        if there is not None and there.ttl_s != declared.ttl_s:
+        existing = self._roster.entries.get(announced.key)
+        if existing is not None and existing.ttl_s != declared.ttl_s:
             # Another TTL is another lease: the key must go with the old one first.
-            there.successor = announced
+            existing.successor = announced
             self._remove(announced.key)
             return
-        now = self._clock()
-        prober = Prober(self._run_command, self._machine)
-        watching = HealthMonitor(declared, announced.address, prober, self._machine, now)
-        if there is not None:
-            there.announced, there.watching, there.removed = announced, watching, False
-            there.state = replace(
-                there.state, before=bool(declared.before), after=bool(declared.after_withdraw)
+        monitor = self._health.monitor(announced)
+        if existing is not None:
+            existing.announced, existing.monitor, existing.removed = announced, monitor, False
+            existing.state = replace(
+                existing.state, before=bool(declared.before), after=bool(declared.after_withdraw)
             )
-        entry = there or self._enter(announced, watching, now)
-        self._judge(entry)
-        self._watch(entry, now)
+        entry = existing or self._enter(announced, monitor)
+        self._health.apply_verdict(entry)
+        self._health.poll(entry)
 
-    def _enter(self, announced: Announcement, watching: HealthMonitor, now: float) -> RosterEntry:
-        key, declared = announced.key, announced.declared
+    def _enter(self, announced: Announcement, monitor: HealthMonitor) -> RosterEntry:
+        declared = announced.declared
         status = MemberStatus(
-            declared.service, announced.member_id, key, member.MemberPhase.WAITING, since=now
+            service=declared.service,
+            member_id=announced.member_id,
+            key=announced.key,
+            phase=member.MemberPhase.WAITING,
+            since=self._clock(),
         )
         state = member.Member(before=bool(declared.before), after=bool(declared.after_withdraw))
-        entry = RosterEntry(announced, state, watching, status, announced.value(watching.weight))
+        entry = RosterEntry(announced, state, monitor, status, announced.value(monitor.weight))
         group = self._roster.enter(entry)
         if group.lease.usable:
-            self._later(key, member.LeaseUp(group.lease.lease))
-        self._tell(MemberChanged(status, None))
+            self._members.queue(announced.key, session.LeaseUp(group.lease.lease))
+        self._notify(MemberChanged(status, None))
         return entry
 
     def _remove(self, key: str) -> None:
         if entry := self._roster.entries.get(key):
             entry.removed = True
-            self._exclude(key, "removed")
+            self._exclude(key, RotationVerdict(False, Reason.REMOVED, "removed"))
             if not entry.holds:
                 self._forget(entry)
 
@@ -428,77 +238,23 @@ class Registrar:
         if self._roster.forget(entry) and entry.successor is not None:
             self._add(entry.successor)
 
-    def _exclude(self, key: str, why: str) -> None:
+    def _exclude(self, key: str, excluded: RotationVerdict | None) -> None:
         if entry := self._roster.entries.get(key):
-            entry.watching.excluded = why
-            self._judge(entry)
+            entry.monitor.excluded = excluded
+            self._health.apply_verdict(entry)
 
     def _exclude_all(self, why: str, done: threading.Event) -> None:
-        """All are told before any is withdrawn, so that one revocation does for all."""
-        self._waiting.append(done)
+        """Exclude all before any is withdrawn, so that one revocation does for all."""
+        self._withdrawals.append(done)
         for entry in self._roster.entries.values():
-            entry.watching.excluded = why
+            entry.monitor.excluded = RotationVerdict(False, Reason.STOPPING, why)
             self._roster.group_of(entry).wanting.discard(entry.key)
         for entry in list(self._roster.entries.values()):
-            self._judge(entry)
+            self._health.apply_verdict(entry)
 
     def _begin_stop(self, timeout_s: float) -> None:
         self._stop_at = self._clock() + timeout_s
-        self._agenda.plan(self._stop_at, "stop", None)
-        self._exclude_all(STOPPING, threading.Event())
+        self._inbox.plan(self._stop_at, "stop", lambda: None)  # wakes the thread
+        self._exclude_all("stopping", threading.Event())
         for group in self._roster.groups.values():
-            self._todo.append(partial(self._unwanted, group))
-
-    def _settle_waiting(self) -> None:
-        """Tell those who wait for the withdrawal of everything."""
-        if self._waiting and not self._roster.any_held:
-            for done in self._waiting:
-                done.set()
-            self._waiting.clear()
-
-    # Health
-
-    def _watch(self, entry: RosterEntry, now: float) -> None:
-        """Start the probes that are due and look at what else may have changed."""
-        watching = entry.watching
-        for number, probe in watching.due_probes(now):
-            answer = partial(self._answered, entry.key, watching, number)
-            self._probes.submit(partial(_ask, probe, answer), partial(answer, False))
-        if watching.look(now):
-            self._judge(entry)
-        self._reweigh(entry)
-        self._agenda.plan(watching.next_due(), "watching", entry.key)
-
-    def _answered(
-        self, key: str, watching: HealthMonitor, number: int, passed: bool, why: str
-    ) -> None:
-        """From a thread of the workers."""
-        self._inbox.put(lambda: self._probed(key, watching, number, passed, why))
-
-    def _probed(
-        self, key: str, watching: HealthMonitor, number: int, passed: bool, why: str
-    ) -> None:
-        entry = self._roster.entries.get(key)
-        if entry is None or entry.watching is not watching:
-            return
-        watching.probed(number, passed, why, self._clock())
-        self._judge(entry)
-        self._agenda.plan(watching.next_due(), "watching", key)
-
-    def _judge(self, entry: RosterEntry) -> None:
-        """Tell the member whether it should be in rotation."""
-        wanted, why = verdict = entry.watching.verdict()
-        if verdict != entry.told:
-            entry.told = verdict
-            self._later(entry.key, member.Wanted() if wanted else member.Unwanted(why))
-
-    def _reweigh(self, entry: RosterEntry) -> None:
-        value = entry.announced.value(entry.watching.weight)
-        if value != entry.value:
-            entry.value = value
-            self._later(entry.key, member.ValueChanged())
-
-
-def _ask(probe: Probe, answer: Callable[[bool, str], None]) -> None:
-    passed, why = probe()
-    answer(passed, why)
+            self._leases.queue_release(group)

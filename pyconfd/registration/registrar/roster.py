@@ -1,6 +1,5 @@
 """
-Who is registered and who shares a lease: the registrar's books. Pure; the registrar's thread alone
-changes them.
+Which members there are and which share a lease. Pure; the registrar's thread alone changes it.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ import enum
 from dataclasses import dataclass, field
 
 from pyconfd.registration.declaration import Announcement
+from pyconfd.registration.health import RotationVerdict
 from pyconfd.registration.registrar import lease_session as session
 from pyconfd.registration.registrar import member
 from pyconfd.registration.registrar.health_monitor import HealthMonitor
@@ -20,16 +20,22 @@ class RosterEntry:
     """
     A member as the registrar knows it.
 
-    value: to be put under its key. told: the verdict that its state was told last. removed: it is
-    to be forgotten once its key is gone, and successor takes its place then.
+    announced: what is to be registered
+    state: its machine
+    monitor: its health, maintenance and weight
+    status: as it was last reported
+    value: to be put under its key
+    verdict: the last one that its machine was given, None before the first
+    removed: it is to be forgotten once its key is gone
+    successor: takes its place then, None for none
     """
 
     announced: Announcement
     state: member.Member
-    watching: HealthMonitor
+    monitor: HealthMonitor
     status: MemberStatus
     value: bytes
-    told: tuple[bool, str] | None = None
+    verdict: RotationVerdict | None = None
     removed: bool = False
     successor: Announcement | None = None
 
@@ -45,16 +51,19 @@ class RosterEntry:
 
     @property
     def holds(self) -> bool:
-        """Whether its key may be there, or something is still owed after it went."""
-        owed = (member.MemberPhase.WITHDRAWING, member.MemberPhase.CLEANING)
-        return bool(self.state.held) or self.state.dirty or self.state.phase in owed
+        """Whether its key may be there, or the clean-up after it is not done."""
+        leaving = (member.MemberPhase.WITHDRAWING, member.MemberPhase.CLEANING)
+        return bool(self.state.held) or self.state.dirty or self.state.phase in leaving
 
 
 @dataclass(slots=True)
 class LeaseGroup:
     """
-    All members with one TTL: they share a lease. wanting: those that should be in rotation;
-    holding: those whose key may be there.
+    All members with one TTL: they share a lease.
+
+    members: their keys
+    wanting: of those that should be in rotation
+    holding: of those whose key may be there
     """
 
     ttl_s: int
@@ -64,12 +73,12 @@ class LeaseGroup:
     holding: set[str] = field(default_factory=set)
 
 
-class Turn(enum.Enum):
-    """What a member's change means to the lease of its group."""
+class LeaseNeed(enum.Enum):
+    """What a member's change means for the lease of its group."""
 
-    NONE = enum.auto()
-    WANTED = enum.auto()
-    UNWANTED = enum.auto()
+    UNCHANGED = enum.auto()
+    ACQUIRE = enum.auto()
+    RELEASE = enum.auto()
 
 
 class Roster:
@@ -89,7 +98,7 @@ class Roster:
         return self.groups[ttl_s]
 
     def forget(self, entry: RosterEntry) -> bool:
-        """Strike a member off; False when it was not there."""
+        """Remove a member; False when it was not there."""
         if self.entries.pop(entry.key, None) is None:
             return False
         group = self.groups[entry.ttl_s]
@@ -100,22 +109,22 @@ class Roster:
     def group_of(self, entry: RosterEntry) -> LeaseGroup:
         return self.groups[entry.ttl_s]
 
-    def account(self, entry: RosterEntry) -> Turn:
-        """Keep the group's sets true after the member's state has changed."""
+    def account(self, entry: RosterEntry) -> LeaseNeed:
+        """Update the group's sets after the member's state has changed."""
         group, key, state = self.groups[entry.ttl_s], entry.key, entry.state
         (group.holding.add if state.held else group.holding.discard)(key)
         if state.wanted and key not in group.wanting:
             group.wanting.add(key)
-            return Turn.NONE if group.lease.wanted else Turn.WANTED
+            return LeaseNeed.UNCHANGED if group.lease.wanted else LeaseNeed.ACQUIRE
         if not state.wanted and key in group.wanting:
             group.wanting.discard(key)
             if not group.wanting and not group.holding:
-                return Turn.UNWANTED
-        return Turn.NONE
+                return LeaseNeed.RELEASE
+        return LeaseNeed.UNCHANGED
 
     @property
     def any_held(self) -> bool:
-        """Whether anything of ours may still stand in the store, or is owed after it."""
+        """Whether a key of ours may still be there, or a clean-up is not done."""
         return any(entry.holds for entry in self.entries.values())
 
     @property

@@ -1,9 +1,8 @@
 """
-Carries out what the machines command at the store, and says in their words how it went. Shell.
+Carries out the machines' commands at the store, and answers with their messages. Shell.
 
-A store that does not answer is left alone for a moment: a thousand members must not wait for a
-thousand timeouts. So is one that refuses leases; what it says about one key concerns that member
-alone. It decides nothing else.
+A store that does not answer is left alone for a moment, so that a thousand members do not wait for
+a thousand timeouts. So is one that refuses leases; a refusal of one key concerns that member alone.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ REFUSED_PAUSE_S = 5.0
 
 class LeaseClient:
     """
-    The store as the machines need it. One thread only.
+    The store as the machines need it. For one thread.
 
-    open_registry: called at the first command and not before; its keep-alive answers go where
-    whoever made it wants them.
+    open_registry: called at the first command, not before.
     """
 
     def __init__(
@@ -51,8 +49,8 @@ class LeaseClient:
 
     def keep_alive(self, lease: int) -> None:
         """
-        The answer comes by another way, or does not. It waits for nothing, so it is not held back
-        by what failed elsewhere.
+        Send a heartbeat; the answer comes through the callback of the registry. It does not wait,
+        so an earlier failure does not hold it back.
         """
         if self._registry is None:
             return
@@ -74,7 +72,7 @@ class LeaseClient:
     def claim(
         self, announced: Announcement, value: bytes, lease: int, again: bool
     ) -> member.Message | session.Gone:
-        """Put the key, unless it is somebody else's. again: as in member.Claim."""
+        """Put the key, unless another registration has it. again: as in member.Claim."""
 
         def mine(there: KeyValue) -> bool:
             if there.lease in self._own_leases:
@@ -101,7 +99,7 @@ class LeaseClient:
     def claim_absent(self, several: Sequence[tuple[Announcement, bytes]], lease: int) -> bool:
         """
         Put all the keys at once if none of them is there. False when they have to be claimed one
-        by one, which also says why.
+        by one, which also finds the reason.
         """
         pairs = [(announced.key, value) for announced, value in several]
         try:
@@ -126,7 +124,7 @@ class LeaseClient:
         return member.Withdrawn()
 
     def keys_under(self, lease: int) -> frozenset[str] | None:
-        """The keys that go with a lease; None when that could not be learnt or it is gone."""
+        """The keys that go with a lease; None when that is not known or the lease is gone."""
         try:
             life = self._store().life(lease)
         except (SourceError, LeaseLost):
@@ -155,7 +153,7 @@ class LeaseClient:
         return self._registry
 
     def _failed(self, error: SourceError, refused_pause_s: float = 0.0) -> str:
-        """Its words. refused_pause_s: how long to leave alone a store that answered no."""
+        """The text of the error. refused_pause_s: how long to leave a store alone that refused."""
         if isinstance(error, _StillAway):
             return self.problem
         refused = isinstance(error, SourceRefused)

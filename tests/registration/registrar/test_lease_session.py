@@ -22,8 +22,8 @@ REVOKING = replace(HELD, phase=s.LeasePhase.REVOKING, wanted=False, due_at=None)
 @pytest.mark.parametrize(
     ("lease", "message", "now", "phase", "commands"),
     [
-        pytest.param(IDLE, s.Wanted(), 0, "granting", "Grant", id="wanted"),
-        pytest.param(GRANTING, s.Wanted(), 0, "granting", "", id="wanted-twice"),
+        pytest.param(IDLE, s.Acquire(), 0, "granting", "Grant", id="wanted"),
+        pytest.param(GRANTING, s.Acquire(), 0, "granting", "", id="wanted-twice"),
         pytest.param(GRANTING, s.Granted(7, 9.0, 1.0), 1, "held", "LeaseUp", id="granted"),
         pytest.param(
             replace(GRANTING, wanted=False), s.Granted(7, 9.0, 1.0), 1, "revoking", "Revoke",
@@ -45,8 +45,8 @@ REVOKING = replace(HELD, phase=s.LeasePhase.REVOKING, wanted=False, due_at=None)
         pytest.param(SUSPECT, s.KeptAlive(7, 4.0), 107, "held", "", id="suspect-answered"),
         pytest.param(SUSPECT, s.Tick(), 109, "idle", "LeaseDown", id="silent-for-the-whole-ttl"),
         pytest.param(HELD, s.Tick(), 900, "idle", "LeaseDown", id="woke-after-a-long-sleep"),
-        pytest.param(HELD, s.Unwanted(), 101, "revoking", "Revoke", id="unwanted"),
-        pytest.param(SUSPECT, s.Unwanted(), 107, "revoking", "Revoke", id="suspect-unwanted"),
+        pytest.param(HELD, s.Release(), 101, "revoking", "Revoke", id="unwanted"),
+        pytest.param(SUSPECT, s.Release(), 107, "revoking", "Revoke", id="suspect-unwanted"),
         pytest.param(REVOKING, s.Revoked(7), 101, "idle", "LeaseDown", id="revoked"),
         pytest.param(
             replace(REVOKING, wanted=True), s.Revoked(7), 101, "granting", "LeaseDown Grant",
@@ -82,7 +82,7 @@ def test_a_second_heartbeat_does_not_make_the_first_younger() -> None:
     assert twice.beat_sent_at == 103.0
 
 
-def test_heartbeats_keep_a_third_of_the_ttl_with_some_luck() -> None:
+def test_heartbeats_keep_a_third_of_the_ttl_with_jitter() -> None:
     """No two processes beat in step, and none beats much more often than it must."""
     early, _ = s.step(BEATEN, s.KeptAlive(7, 9.0), 103.0, 0.0)
     late, _ = s.step(BEATEN, s.KeptAlive(7, 9.0), 103.0, 1.0)
@@ -108,7 +108,7 @@ def test_a_broken_stream_is_asked_about_soon_but_not_in_a_tight_loop() -> None:
 
 
 MESSAGES = st.one_of(
-    st.sampled_from([s.Wanted(), s.Unwanted(), s.StreamBroken(), s.Failed("down"), s.Tick()]),
+    st.sampled_from([s.Acquire(), s.Release(), s.StreamBroken(), s.Failed("down"), s.Tick()]),
     st.builds(s.KeptAlive, st.just(-1), st.sampled_from([0.0, 3.0, 9.0])),
     st.builds(s.Gone, st.just(-1)),
     st.builds(s.Revoked, st.just(-1)),
@@ -120,8 +120,8 @@ MESSAGES = st.one_of(
 @given(st.lists(st.tuples(MESSAGES, st.floats(0, 5), st.floats(0, 1)), max_size=40))
 def test_any_history_keeps_the_promises(history: list[tuple[s.Message, float, float]]) -> None:
     """
-    Never believed in beyond its TTL; members hear of each lease's start and end once; something
-    is always due while it is wanted and nothing is under way.
+    Never believed in beyond its TTL; members are notified once of each lease's start and end;
+    something is always due while it is wanted and nothing is under way.
     """
     lease, now, up, fresh = IDLE, 0.0, 0, 100
     for message, pause, jitter in history:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyconfd.registration.registrar import lease_session as s
 from pyconfd.registration.registrar import member as m
 
 BARE = m.Member()
@@ -22,9 +23,9 @@ CLEANING = m.Member(after=True, lease=7, phase=m.MemberPhase.CLEANING)
     ("member", "message", "phase", "command"),
     [
         pytest.param(BARE, m.Wanted(), "waiting", None, id="no-lease-yet"),
-        pytest.param(BARE, m.LeaseUp(7), "waiting", None, id="not-wanted-yet"),
+        pytest.param(BARE, s.LeaseUp(7), "waiting", None, id="not-wanted-yet"),
         pytest.param(
-            replace(BARE, wanted=True), m.LeaseUp(7), "claiming", m.Claim(7, False), id="claim"
+            replace(BARE, wanted=True), s.LeaseUp(7), "claiming", m.Claim(7, False), id="claim"
         ),
         pytest.param(
             m.Member(before=True, lease=7), m.Wanted(), "preparing", m.Prepare(), id="prepare"
@@ -50,11 +51,11 @@ CLEANING = m.Member(after=True, lease=7, phase=m.MemberPhase.CLEANING)
         pytest.param(REGISTERED, m.KeyGone(7), "claiming", m.Claim(7, True), id="key-removed"),
         pytest.param(REGISTERED, m.KeyGone(6), "registered", None, id="old-key-removed"),
         pytest.param(HOOKED, m.KeyGone(7), "claiming", m.Claim(7, True), id="no-before-for-that"),
-        pytest.param(REGISTERED, m.LeaseDown(7, "gone"), "waiting", None, id="lease-lost"),
-        pytest.param(REGISTERED, m.LeaseDown(6, "gone"), "registered", None, id="old-lease-lost"),
+        pytest.param(REGISTERED, s.LeaseDown(7, "gone"), "waiting", None, id="lease-lost"),
+        pytest.param(REGISTERED, s.LeaseDown(6, "gone"), "registered", None, id="old-lease-lost"),
         pytest.param(
             replace(HOOKED, held=0, lease=0, phase=m.MemberPhase.WAITING),
-            m.LeaseUp(8), "preparing",
+            s.LeaseUp(8), "preparing",
             m.Prepare(), id="prepare-again-after-a-loss",
         ),
         pytest.param(REGISTERED, m.Unwanted("sick"), "withdrawing", m.Withdraw(7), id="sick"),
@@ -69,7 +70,7 @@ CLEANING = m.Member(after=True, lease=7, phase=m.MemberPhase.CLEANING)
             replace(CLEANING, wanted=True), m.Cleaned(), "claiming", m.Claim(7, False),
             id="well-again-when-cleaned",
         ),
-        pytest.param(BARE, m.Claimed(7), "waiting", None, id="outcome-nobody-waits-for"),
+        pytest.param(BARE, m.Claimed(7), "waiting", None, id="outcome-not-waited-for"),
     ],
 )  # fmt: skip
 def test_step_follows_the_table(
@@ -84,10 +85,10 @@ def test_a_key_that_could_not_be_withdrawn_is_withdrawn_again_until_the_lease_en
     """The key of a sick member never stays for want of one answer, and is cleaned up after."""
     member, _ = m.step(WITHDRAWING, m.Withdrawn("down"), 0.0, 1.0)
     assert member.due_at is not None and member.due_at <= 0.25
-    again, command = m.step(member, m.Tick(), 0.25, 1.0)
+    again, command = m.step(member, s.Tick(), 0.25, 1.0)
     assert command == m.Withdraw(7)
     member, _ = m.step(again, m.Withdrawn("down"), 1.0, 1.0)
-    _, command = m.step(member, m.LeaseDown(7, "expired"), 1.0, 1.0)
+    _, command = m.step(member, s.LeaseDown(7, "expired"), 1.0, 1.0)
     assert command == m.Clean()
 
 
@@ -99,7 +100,7 @@ def test_an_unanswered_claim_may_have_been_carried_out() -> None:
 
 
 MESSAGES = st.sampled_from(
-    [m.Wanted(), m.Unwanted("sick"), m.ValueChanged(), m.Tick(), m.KeyGone(1), "up", "down"]
+    [m.Wanted(), m.Unwanted("sick"), m.ValueChanged(), s.Tick(), m.KeyGone(1), "up", "down"]
 )
 
 
@@ -118,9 +119,9 @@ class World:
             if self.member.lease:
                 return
             self.lease += 1
-            message = m.LeaseUp(self.lease)
+            message = s.LeaseUp(self.lease)
         elif message == "down":
-            message = m.LeaseDown(self.lease, "lost")
+            message = s.LeaseDown(self.lease, "lost")
         assert not isinstance(message, str)
         self.member, command = m.step(self.member, message, self.now, 0.5)
         if command is not None:
@@ -168,7 +169,7 @@ def test_any_history_ends_where_it_should(
         while world.pending is not None:
             world.finish("ok")
         world.now += 60.0
-        world.feed(m.Tick())
+        world.feed(s.Tick())
     member = world.member
     if member.wanted:
         assert (member.phase, member.held) == (m.MemberPhase.REGISTERED, member.lease)

@@ -26,14 +26,14 @@ FAST = HealthRule(interval_s=0.02, timeout_s=0.5, rise=1, fall=2)
 
 
 # Ten seconds of leases and retries pass in one.
-HASTE = 10.0
-# What a busy machine may cost, in the same hasty seconds.
+TIME_SCALE = 10.0
+# What a busy machine may cost, in the same scaled seconds.
 SLACK = 1.0
 
 
 class FastClock:
     """
-    Hasty seconds, in small steps: where this process stands still for a while, so does its time.
+    Scaled seconds, in small steps: where this process stands still for a while, so does its time.
     Leases here last for a third of a second, which a busy machine may let pass without a turn.
     """
 
@@ -57,7 +57,7 @@ class FastClock:
         before_s = time.monotonic()
         while not self._over.wait(0.002):
             now_s = time.monotonic()
-            self._now_s += min(now_s - before_s, 0.01) * HASTE
+            self._now_s += min(now_s - before_s, 0.01) * TIME_SCALE
             before_s = now_s
 
 
@@ -79,7 +79,7 @@ class FakeMachine(Machine):
 
 
 class Bench:
-    """A registrar, its store, its commands and what it told."""
+    """A registrar, its store, its commands and what it reported."""
 
     def __init__(self, clock: FastClock) -> None:
         self.clock = clock
@@ -96,15 +96,15 @@ class Bench:
             self.notices.append,
             machine=self.machine,
             clock=self.clock,
-            time_scale=HASTE,
+            time_scale=TIME_SCALE,
         )
         registrar.start()
         return registrar
 
     def phases(self, key: str = KEY) -> list[str]:
         """The phases a member went through."""
-        told = [each.status for each in self.notices if isinstance(each, MemberChanged)]
-        phases = [str(each.phase) for each in told if each.key == key]
+        statuses = [each.status for each in self.notices if isinstance(each, MemberChanged)]
+        phases = [str(each.phase) for each in statuses if each.key == key]
         return [each for number, each in enumerate(phases) if phases[number - 1 : number] != [each]]
 
     def why(self) -> str:
@@ -172,7 +172,7 @@ def test_a_store_that_was_away_has_the_member_within_a_second(bench: Bench) -> N
     bench.store.come_back()
     took = Stopwatch()
     wait_until(lambda: bench.store.value(KEY))
-    assert took.within((1.0 + SLACK) / HASTE), took
+    assert took.within((1.0 + SLACK) / TIME_SCALE), took
 
 
 def test_a_member_can_come_before_its_store(bench: Bench) -> None:
@@ -203,7 +203,7 @@ def test_a_removed_key_is_put_again(bench: Bench) -> None:
         pytest.param(b"10.0.0.5:80", 0, True, True, id="takeover-from-a-hand"),
     ],
 )
-def test_a_foreign_key_is_left_alone_and_told(
+def test_a_foreign_key_is_left_alone_and_reported(
     bench: Bench, value: bytes, lease: int, takeover: bool, ours: bool
 ) -> None:
     """Only what an earlier life of this very member has left is replaced without being asked to."""
@@ -266,15 +266,15 @@ def test_a_probe_that_breaks_counts_as_failed(bench: Bench) -> None:
 
 def test_a_registrar_that_breaks_says_so() -> None:
     """Whoever runs it can start another one."""
-    told: list[Notice] = []
+    notices: list[Notice] = []
 
     def broken(answered: object, ended: object) -> FakeLeases:
         raise LookupError("surprise")
 
-    registrar = Registrar(broken, FakeRunner(), told.append)
+    registrar = Registrar(broken, FakeRunner(), notices.append)
     registrar.start()
     registrar.add(member())
-    wait_until(lambda: RegistrarDied("LookupError: surprise") in told)
+    wait_until(lambda: RegistrarDied("LookupError: surprise") in notices)
     wait_until(lambda: not registrar.alive)
 
 

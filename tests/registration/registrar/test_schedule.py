@@ -1,36 +1,40 @@
-"""One look at each thing is planned, the earliest that was asked for."""
+"""One timer for each thing, the earliest that was set."""
 
 from pyconfd.registration.registrar.schedule import TimerQueue
 
 
-def taken(agenda: TimerQueue, now: float) -> list[tuple[float, object]]:
-    return [(look.due_at, look.key) for look in agenda.take_due(now)]
+def nothing() -> None:
+    """The call of a timer."""
 
 
-def test_the_earliest_look_wins_and_is_taken_once() -> None:
-    """A later plan for the same thing is no second look."""
-    agenda = TimerQueue()
+def taken(timers: TimerQueue, now: float) -> list[tuple[float, object]]:
+    return [(timer.due_at, timer.key) for timer in timers.take_due(now)]
+
+
+def test_the_earliest_timer_wins_and_is_taken_once() -> None:
+    """A later time for the same thing sets no second timer."""
+    timers = TimerQueue()
     for due_at in (5.0, 3.0, 4.0):
-        agenda.plan(due_at, "member", "a")
-    assert agenda.wait_s(1.0) == 2.0
-    assert taken(agenda, 10.0) == [(3.0, "a")]
-    assert agenda.wait_s(1.0) is None
+        timers.plan(due_at, ("member", "a"), nothing)
+    assert timers.wait_s(1.0) == 2.0
+    assert taken(timers, 10.0) == [(3.0, ("member", "a"))]
+    assert timers.wait_s(1.0) is None
 
 
-def test_kinds_do_not_mix_and_none_plans_nothing() -> None:
+def test_keys_do_not_mix_and_none_plans_nothing() -> None:
     """In order of time."""
-    agenda = TimerQueue()
-    agenda.plan(2.0, "member", "a")
-    agenda.plan(1.0, "watching", "a")
-    agenda.plan(None, "lease", 3)
-    assert [look.kind for look in agenda.take_due(2.0)] == ["watching", "member"]
+    timers = TimerQueue()
+    timers.plan(2.0, ("member", "a"), nothing)
+    timers.plan(1.0, ("health", "a"), nothing)
+    timers.plan(None, ("lease", 3), nothing)
+    assert [key for _, key in taken(timers, 2.0)] == [("health", "a"), ("member", "a")]
 
 
 def test_it_does_not_grow() -> None:
-    """However often a look is planned again, as probes with several checks do."""
-    agenda = TimerQueue()
+    """However often a timer is set again, as probes with several checks do."""
+    timers = TimerQueue()
     for now in range(10_000):
-        agenda.plan(now + 2.0, "watching", "a")
-        agenda.plan(now + 3.0, "watching", "a")
-        agenda.take_due(float(now))
-    assert len(agenda) <= 2
+        timers.plan(now + 2.0, ("health", "a"), nothing)
+        timers.plan(now + 3.0, ("health", "a"), nothing)
+        timers.take_due(float(now))
+    assert len(timers) <= 2

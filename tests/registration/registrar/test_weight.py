@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyconfd.registration.registrar.weight import next_weight
+from pyconfd.registration.registrar.health_monitor import next_weight
 
 
 @pytest.mark.parametrize(
