@@ -21,7 +21,7 @@ _ANY = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, never bound
 
 
 class NotYet(RegistrationError):
-    """The address cannot be known now but may be soon: no route yet, nobody listens yet."""
+    """The address cannot be known now but may be soon: no route yet, no listener yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,10 @@ class Written:
     """
     An address as the operator wrote it, taken apart.
 
-    kind: host, port, unix, pid or auto. port: 0 when it has yet to be found. host: also the path
-    of a UNIX socket. pid: of whom to ask for the port.
+    kind: host, port, unix, pid or auto
+    host: also the path of a UNIX socket
+    port: 0 when it has yet to be found
+    pid: of the process whose port is published
     """
 
     kind: str
@@ -65,7 +67,7 @@ def parse_address(text: str) -> Written:
 
 def _wrong(text: str, why: str) -> RegistrationError:
     return RegistrationError(
-        f"{text!r} is no address: {why}",
+        f"{text!r} is not an address: {why}",
         where="address",
         hint="host:port, :port, unix:/path, pid:N or port:auto",
     )
@@ -79,7 +81,7 @@ def join(host: str, port: int) -> str:
 def resolve(written: Written, *, nodes: Sequence[str], interface: str = "", child: int = 0) -> str:
     """
     The address to publish. nodes: of the store, `host:port` or URLs. child: pid of the started
-    command, 0 for none. Raises NotYet when it may be asked again later.
+    command, 0 for none. Raises NotYet when it may be known later.
     """
     match written.kind:
         case "host":
@@ -99,9 +101,9 @@ def resolve(written: Written, *, nodes: Sequence[str], interface: str = "", chil
 
 def taken_by(address: str) -> str:
     """
-    Who listens on an address of this machine already, in words; "" for nobody or elsewhere.
+    What listens on an address of this machine already, for people; "" for nothing or elsewhere.
 
-    An address that is not ours may well be answered by others: a shared one in front of several.
+    Another machine may answer at an address that is not ours: a shared one in front of several.
     """
     host, _, port = address.rpartition(":")
     target = (host.strip("[]"), int(port))

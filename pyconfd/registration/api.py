@@ -32,7 +32,7 @@ class Registration:
     """
     A member that is being kept registered. Made by `register`; safe to use from any thread.
 
-    After a fork the child's copy is of no effect: only the process that registered can close.
+    After a fork the child's copy has no effect: only the process that registered can close.
     """
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ class Registration:
         os.set_blocking(self._statuses, False)
         self._pid = os.getpid()
         self._reading = threading.Lock()
-        self._said = b""
+        self._unread = b""
         self._last: dict[str, str] = {"phase": "waiting", "why": "", "key": "", "member_id": ""}
         try:
             self._process: Popen[bytes] = subprocess.Popen(
@@ -62,7 +62,7 @@ class Registration:
     def state(self) -> str:
         """
         `registered`, or why not yet or no longer: `waiting` (starting, unhealthy, in maintenance,
-        store away), `taken` (by somebody else), a step on the way (`preparing`, `claiming`,
+        store away), `taken` (by another registration), a step on the way (`preparing`, `claiming`,
         `withdrawing`, `cleaning`), or `closed`. `reason` says more.
         """
         self._read()
@@ -140,7 +140,7 @@ class Registration:
             os.write(self._orders, line.encode())
 
     def _read(self) -> None:
-        """Take in what the other process has said since the last time."""
+        """Read the statuses that have come since the last time."""
         with self._reading:
             self._take_in()
 
@@ -153,7 +153,7 @@ class Registration:
             if not part:
                 self._ended()
                 return
-            *lines, self._said = (self._said + part).split(b"\n")
+            *lines, self._unread = (self._unread + part).split(b"\n")
             for line in lines:
                 self._last.update(json.loads(line))
 
@@ -190,7 +190,7 @@ def register(
     service: str,
     address: str,
     *,
-    id: str = "",  # noqa: A002 - the word of the command line and of the key pattern
+    id: str = "",  # noqa: A002 - as on the command line and in the key pattern
     ttl: int = 10,
     check: str | Sequence[str] | None = None,
     interval: float = 2.0,
@@ -216,7 +216,7 @@ def register(
     on. check: one or several, as `--check` takes them; None asks whether the address accepts
     connections, an empty sequence asks nothing. Times in seconds. weight: a number or "auto".
     key: a pattern in place of the default. node: of the store; it and all other connection
-    options also come from PYCONFD_... variables. options: further words for `pyconfd register`.
+    options also come from PYCONFD_... variables. options: further ones for `pyconfd register`.
     environ: in place of os.environ.
 
     Returns at once; `wait` waits. Raises RegistrationError for what can be seen to be wrong now.

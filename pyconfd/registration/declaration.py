@@ -27,9 +27,10 @@ _PLACE = re.compile(r"\{([^{}]*)\}")
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    One question to the member. kind: http, https, tcp, exec, pid, grpc, load or memory.
+    One check of a member.
 
-    target: the URL, host:port, command line, process id or limit, as the kind wants it.
+    kind: http, https, tcp, exec, pid, grpc, load or memory
+    target: the URL, host:port, command line, process id or limit, by kind
     """
 
     kind: str
@@ -44,13 +45,21 @@ class Declaration:
     """
     A member as the operator declares it. Times in seconds.
 
-    address: as written (`host:port`, `:port`, `unix:/path`, `pid:N`, `port:auto`). member_id: ""
-    for one made from host and port. key_pattern: with `{service}` and `{id}`, below `prefix`.
-    fields: further keys of the JSON value. weight: None for none. auto_weight: the weight follows
-    the load, from 1 to `weight` (100 when that is None). as_json: None decides by whether there
-    is anything but the address to say. before, after_withdraw: shell command lines, "" for none.
-    takeover: replace a foreign key of this name. maintenance: stay out of rotation.
-    maintenance_file: stay out of rotation while this path exists.
+    address: as written (`host:port`, `:port`, `unix:/path`, `pid:N`, `port:auto`)
+    member_id: "" for one made from host and port
+    key_pattern: with `{service}` and `{id}`, below `prefix`
+    interface: with `:port`, the network interface whose address is published, "" for none
+    as_json: None for JSON only when there is more than the address to publish
+    weight: None for none
+    auto_weight: the weight follows the load, from 1 to `weight` (100 when that is None)
+    weight_interval_s: the shortest time between two changes of the weight by load
+    labels, version, fields: further keys of the JSON value
+    checks: all must pass
+    before: shell command line that must succeed before each registration, "" for none
+    after_withdraw: shell command line that runs after each withdrawal, "" for none
+    takeover: replace a foreign key of this name
+    maintenance: stay out of rotation
+    maintenance_file: stay out of rotation while this path exists
     """
 
     service: str
@@ -106,8 +115,9 @@ class Announcement:
     """
     A declaration whose address is known.
 
-    address: `host:port`, an IPv6 host in brackets, or `unix:/path`. key: a key path.
-    started: when it was announced first, UTC in ISO 8601, for the value; "" for none.
+    address: `host:port`, an IPv6 host in brackets, or `unix:/path`
+    key: a key path
+    started: when it was announced first, UTC in ISO 8601, for the value; "" for none
     """
 
     declared: Declaration
@@ -135,9 +145,9 @@ class Announcement:
 
     def is_same_member(self, there: KeyValue) -> bool:
         """
-        Whether the key that stands there was left by an earlier life of this very member.
+        Whether a key was left by an earlier run of this very member.
 
-        One without a lease was put by a person or another program, whatever it says.
+        One without a lease was put by a person or another program, whatever its value.
         """
         return bool(there.lease) and address_of(there.value) == self.address
 
@@ -165,7 +175,7 @@ def stable_id(address: str, host: str) -> str:
 
 
 def address_of(value: bytes) -> str:
-    """The address that a value speaks of, plain or JSON; "" when it speaks of none."""
+    """The address in a value, plain or JSON; "" when there is none."""
     text = value.decode(errors="replace").strip()
     if not text.startswith("{"):
         return text
@@ -214,7 +224,7 @@ def make_key(pattern: str, service: str, member_id: str, prefix: str = "/") -> s
 
 def override_pattern(pattern: str) -> str:
     """
-    Where operators' words about a member are kept: beside the members, never in their own keys.
+    Where overrides of members are kept: beside the members, never in their own keys.
 
     It is everything up to and with the segment of `{service}`, then `override/{id}`; without a
     `{service}` it is beside the folder of the members.

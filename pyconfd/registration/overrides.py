@@ -1,5 +1,5 @@
 """
-What operators say about a member, for everyone: kept in the store beside the members. Pure.
+What operators set for a member, for everyone: kept in the store beside the members. Pure.
 
 An override is a JSON object with `state` ("drain" or "down") and `weight`, each only when set. The
 member itself never touches it, so that a restart of the member does not undo it.
@@ -19,24 +19,27 @@ from pyconfd.registration.declaration import override_pattern
 @dataclass(frozen=True, slots=True)
 class Override:
     """
-    state: "drain" (no new sessions), "down" (nothing) or "". weight: None for the member's own.
+    What is set for one member.
+
+    state: "drain" (no new sessions), "down" (nothing) or ""
+    weight: None for the member's own
     """
 
     state: str = ""
     weight: int | None = None
 
     def value(self) -> bytes:
-        """What is put under its key; b"" when there is nothing to say and the key should go."""
-        said: dict[str, object] = {}
+        """What is put under its key; b"" when nothing is set and the key should go."""
+        fields: dict[str, object] = {}
         if self.state:
-            said["state"] = self.state
+            fields["state"] = self.state
         if self.weight is not None:
-            said["weight"] = self.weight
-        return json.dumps(said, separators=(",", ":")).encode() if said else b""
+            fields["weight"] = self.weight
+        return json.dumps(fields, separators=(",", ":")).encode() if fields else b""
 
 
 def parse_override(value: bytes) -> Override:
-    """An override as it stands; what cannot be read says nothing."""
+    """An override from its value; what cannot be read sets nothing."""
     found = _json(value)
     state, weight = found.get("state", ""), found.get("weight")
     return Override(
@@ -59,10 +62,14 @@ def changed(override: Override, verb: str, weight: int | None = None) -> Overrid
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """
-    A member as operators see it. address: "" for one that is not registered but has an override.
+    A member as operators see it.
 
-    own_weight: what it announces. since: UTC in ISO 8601 as it announces, "" when it does not.
-    own_state: as it announces, "" when it does not; that of a keepalived, for instance.
+    address: "" for one that is not registered but has an override
+    own_weight: as it announces, None when it does not
+    lease: 0 for none
+    since: UTC in ISO 8601 as it announces, "" when it does not
+    own_state: as it announces, "" when it does not; that of a keepalived, for instance
+    override: what operators have set
     """
 
     service: str
@@ -97,7 +104,7 @@ class Places:
         self.root = join_paths(prefix, pattern.split("{", 1)[0].rpartition("/")[0])
 
     def override_key(self, service: str, member_id: str) -> str:
-        """Where the override of a member stands."""
+        """The key of a member's override."""
         return self._override_pattern.replace("{service}", service).replace("{id}", member_id)
 
     def rows(self, keys: Iterable[KeyValue], service: str = "") -> tuple[Row, ...]:
@@ -139,16 +146,16 @@ def _matcher(pattern: str) -> re.Pattern[str]:
 
 def _row(name: tuple[str, str], there: KeyValue) -> Row:
     text = there.value.decode(errors="replace").strip()
-    said = _json(there.value) if text.startswith("{") else {"addr": text}
-    weight = said.get("weight")
+    fields = _json(there.value) if text.startswith("{") else {"addr": text}
+    weight = fields.get("weight")
     return Row(
         service=name[0],
         member_id=name[1],
-        address=str(said.get("addr") or "?"),
+        address=str(fields.get("addr") or "?"),
         own_weight=weight if isinstance(weight, int) and not isinstance(weight, bool) else None,
         lease=there.lease,
-        since=str(said.get("started") or said.get("since") or ""),
-        own_state=str(said.get("state") or ""),
+        since=str(fields.get("started") or fields.get("since") or ""),
+        own_state=str(fields.get("state") or ""),
     )
 
 

@@ -25,10 +25,12 @@ class _Lease:
 @dataclass(slots=True)
 class FakeStore:
     """
-    What the server holds. failure: raised by every call while it is set (the server is away).
+    What the server holds.
 
-    history: (action, key) of everything that happened to keys, in order: put, delete, expire.
-    beats: heartbeats that were answered.
+    failure: raised by every call while it is set (the server is away)
+    silent: heartbeats are not answered
+    history: (action, key) of everything that happened to keys, in order: put, delete, expire
+    beats: heartbeats that were answered
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -51,27 +53,27 @@ class FakeStore:
         self.failure = None
 
     def wipe(self) -> None:
-        """Everything is gone, as if somebody had put an empty store in its place."""
+        """Remove everything, as if an empty store had taken its place."""
         with self.lock:
             self.keys.clear()
             self.leases.clear()
 
     def expire(self) -> None:
-        """Do what a server does by itself when time passes."""
+        """Do what a server does when time passes."""
         with self.lock:
             now = self.clock()
             for lease in [each for each, it in self.leases.items() if it.expires_at <= now]:
                 self._end(lease, "expire")
 
     def put(self, key: str, value: bytes, lease: int = 0) -> None:
-        """By somebody else."""
+        """As another client does."""
         with self.lock:
             self.revision += 1
             self.keys[key] = KeyValue(key, value, self.revision, lease)
             self.history.append(("put", key))
 
     def remove(self, key: str) -> bool:
-        """By somebody else."""
+        """As another client does."""
         with self.lock:
             self.history.append(("delete", key))
             return self.keys.pop(key, None) is not None
@@ -118,7 +120,7 @@ class FakeLeases:
         with self._call() as store:
             there = store.keys.get(key)
             if there is not None and not mine(there):
-                raise KeyTaken("somebody else's key stands there", where=key)
+                raise KeyTaken("the key belongs to another registration", where=key)
             self._put(store, key, value, lease)
 
     def claim_absent(self, pairs: Sequence[tuple[str, bytes]], lease: int) -> bool:

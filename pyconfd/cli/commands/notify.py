@@ -75,8 +75,8 @@ def _plan(values: Mapping[str, Any], daemon: str) -> ListenerPlan:
     from pyconfd.registration.notify.dialects import load
     from pyconfd.registration.notify.state_listener import ListenerPlan
 
-    speech = load(daemon)
-    pattern = values["key_pattern"] or speech.key_pattern
+    dialect = load(daemon)
+    pattern = values["key_pattern"] or dialect.key_pattern
     node = values["node_name"] or os.uname().nodename
     ttl_s = int(values["ttl_s"])
     try:
@@ -88,7 +88,7 @@ def _plan(values: Mapping[str, Any], daemon: str) -> ListenerPlan:
     except RegistrationError as error:
         raise SettingsError(error.what, where=error.where, hint=error.hint) from error
     return ListenerPlan(
-        speech=speech, node=node, key_pattern=pattern, prefix=values["prefix"], ttl_s=ttl_s
+        dialect=dialect, node=node, key_pattern=pattern, prefix=values["prefix"], ttl_s=ttl_s
     )
 
 

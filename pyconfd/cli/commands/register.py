@@ -125,9 +125,7 @@ def _run(
         start_anyway=values["start_anyway"],
         control_fd=_descriptor("control-fd", values["control_fd"]),
         status_fd=_descriptor("status-fd", values["status_fd"]),
-        read_again=(lambda: read_declarations(values, arguments))
-        if values["services_file"]
-        else None,
+        reload=(lambda: read_declarations(values, arguments)) if values["services_file"] else None,
     )
     agent = Agent(
         plan,

@@ -1,10 +1,10 @@
 """
 One run of `pyconfd register`: beside a backend, or around the command that is one. Shell.
 
-    start       the command (once the store answers, unless told not to wait)
-    then        addresses are found, members added, signals passed on
+    start       the command (once the store answers, or at once with --start-anyway)
+    then        find addresses, add members, pass signals on
     stop        withdraw, wait for the drain, stop the command, leave with its exit status
-    command     ended by itself: withdraw at once, leave with its exit status
+    command     has ended: withdraw at once, leave with its exit status
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from pyconfd.errors import RegistrationError
 from pyconfd.observe import log
 from pyconfd.registration import address as addresses
-from pyconfd.registration.declaration import Announcement, Declaration, announce, make_key
+from pyconfd.registration.declaration import Declaration, announce, make_key
 from pyconfd.registration.reason import Reason
 from pyconfd.registration.registrar.notices import (
     MemberChanged,
@@ -30,6 +30,7 @@ from pyconfd.registration.registrar.notices import (
     RegistrarDied,
 )
 from pyconfd.registration.registrar.registrar import Registrar
+from pyconfd.registration.registrar.supervisor import RegistrarSupervisor
 from pyconfd.system.child import Child
 from pyconfd.system.sdnotify import Notifier
 from pyconfd.system.signals import Signals
@@ -39,21 +40,25 @@ PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 WITHDRAW_S = 5.0  # etcd away: the TTL does what is left
 RESOLVE_AGAIN_S = 0.25
 TWICE_S = 0.5
-TELL_EVERY_S = 0.1  # systemd; a thousand changes at once are not told one by one
+STATUS_INTERVAL_S = 0.1  # for systemd; a thousand changes at once are reported together
 # The kernel may give a signal to another thread of gRPC's, which does not wake the main thread.
 LONGEST_PAUSE_S = 1.0
-TURN_LIMIT_S = 30.0  # a call on a hung store takes seconds; a stuck thread takes for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentPlan:
     """
-    What a run was asked to do. Times in seconds.
+    What a run is to do. Times in seconds.
 
-    nodes: of the store, for finding the route to it. command: argument list, empty for none.
-    control_fd: orders come from it, one on a line, and its end is the end of the run.
-    status_fd: one JSON line goes to it for each change. read_again: gives the declarations anew
-    on SIGHUP, None when they cannot change.
+    declarations: the members
+    nodes: of the store, for finding the route to it
+    command: argument list, empty for none
+    drain_s: from the withdrawal to the stop of the command
+    stop_timeout_s: for the command to stop; then it is killed
+    start_anyway: start the command before the store answers
+    control_fd: orders come from it, one on a line, and its end is the end of the run
+    status_fd: one JSON line goes to it for each change
+    reload: reads the declarations again on SIGHUP, None when they cannot change
     """
 
     declarations: Sequence[Declaration]
@@ -64,7 +69,7 @@ class AgentPlan:
     start_anyway: bool = False
     control_fd: int | None = None
     status_fd: int | None = None
-    read_again: Callable[[], Sequence[Declaration]] | None = None
+    reload: Callable[[], Sequence[Declaration]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,12 @@ class _Ordered:
 
 class Agent:
     """
-    Runs a Plan in the main thread.
+    Runs a plan in the main thread.
 
-    make_registrar: given whom to tell. host: name of this machine. started: UTC in ISO 8601.
+    make_registrar: as RegistrarSupervisor takes it
+    report: called with every notice, from the registrar's thread
+    host: name of this machine
+    started: UTC in ISO 8601
     """
 
     def __init__(
@@ -99,7 +107,6 @@ class Agent:
         started: str,
     ) -> None:
         self._plan = plan
-        self._make_registrar = make_registrar
         self._report = report
         self._notifier = notifier
         self._host = host
@@ -107,16 +114,19 @@ class Agent:
         self._inbox: SimpleQueue[_Message] = SimpleQueue()
         self._child = Child(plan.command, lambda status: self._inbox.put(_Exited(status)))
         self._pending: list[Declaration] = list(plan.declarations)
-        self._known: dict[str, Announcement] = {}
-        self._complaints: set[str] = set()
+        self._reported_faults: set[str] = set()
         self._ready = False
-        self._told_at = float("-inf")
-        self._untold = True
+        self._status_at = float("-inf")
+        self._status_due = True
         self._stop_signal: int | None = None
-        self._asked_at = float("-inf")
+        self._stop_requested_at = float("-inf")
         self._held_at = float("-inf")
         self._exit_status: int | None = None
-        self._registrar = make_registrar(self._tell)
+        self._supervisor = RegistrarSupervisor(make_registrar, self._notify)
+
+    @property
+    def _registrar(self) -> Registrar:
+        return self._supervisor.registrar
 
     def run(self) -> int:
         """Until it is stopped or the command ends; returns the exit status."""
@@ -141,7 +151,7 @@ class Agent:
                 self._child.kill()  # a fault of ours must not leave an orphan behind
             handled.restore()
 
-    def _tell(self, notice: Notice) -> None:
+    def _notify(self, notice: Notice) -> None:
         self._report(notice)
         if isinstance(notice, MemberChanged) and any(
             each.lease for each in (notice.status, notice.before) if each is not None
@@ -152,7 +162,7 @@ class Agent:
     # Running
 
     def _refuse_taken_port(self) -> None:
-        """Whoever listens there already would pass the checks in place of the command."""
+        """What listens there already would pass the checks in place of the command."""
         (declared,) = self._plan.declarations
         written = addresses.parse_address(declared.address)
         if written.kind not in ("host", "port") or not declared.checks:
@@ -197,7 +207,7 @@ class Agent:
             return
 
     def _listen(self) -> None:
-        """Orders until their file ends; who gave them has ended then, or closed it."""
+        """Orders until their file ends: the program that gives them has ended or closed it."""
         assert self._plan.control_fd is not None  # noqa: S101 - for the type checker
         with open(self._plan.control_fd, encoding="utf-8", errors="replace") as orders:
             for line in orders:
@@ -207,7 +217,7 @@ class Agent:
     def _order(self, line: str) -> None:
         """`exclude REASON` takes everything out of rotation, `include` ends that."""
         word, _, why = line.partition(" ")
-        for key in self._known:
+        for key in self._supervisor.members:
             self._registrar.exclude(key, (why or "maintenance") if word == "exclude" else "")
 
     def _write_status(self, status: MemberStatus) -> None:
@@ -219,13 +229,13 @@ class Agent:
         line = json.dumps({name: getattr(status, name) for name in fields})
         try:
             os.write(self._plan.status_fd, f"{line}\n".encode())
-        except OSError:  # nobody listens any more
+        except OSError:  # the reader has gone
             return
 
     def _act(self, message: _Message) -> None:
         match message:
             case MemberChanged(status, _):
-                self._untold = True
+                self._status_due = True
                 self._write_status(status)
             case _Ordered(line):
                 self._order(line)
@@ -233,25 +243,26 @@ class Agent:
                 self._exit_status = status
                 log.info(f"the command ended with exit status {status}")
             case RegistrarDied():
-                self._replace_registrar()
+                self._supervisor.restart()
             case int() if message in STOP:
-                self._asked(message)
+                self._stop_requested(message)
             case signal.SIGHUP if not self._child.pid:
-                self._read_again()
+                self._reload()
             case int():
                 self._child.send(message)
 
     def _pause_s(self) -> float:
         pauses = [RESOLVE_AGAIN_S if self._pending else LONGEST_PAUSE_S]
-        if self._notifier.wanted and self._untold:
-            pauses.append(TELL_EVERY_S)
+        if self._notifier.wanted and self._status_due:
+            pauses.append(STATUS_INTERVAL_S)
         if self._notifier.watchdog_s:
             pauses.append(self._notifier.watchdog_s / 3)
         return min(pauses)
 
-    def _resolve(self) -> None:
-        """Add the members whose address is known by now."""
-        still: list[Declaration] = []
+    def _resolve(self) -> set[str]:
+        """Add the members whose address is known by now; gives their keys."""
+        added: set[str] = set()
+        pending: list[Declaration] = []
         for declared in self._pending:
             try:
                 address = addresses.resolve(
@@ -261,26 +272,27 @@ class Agent:
                     child=self._child.pid,
                 )
             except addresses.NotYet as error:
-                still.append(declared)
-                if str(error) not in self._complaints:
-                    self._complaints.add(str(error))
-                    log.warn(f"{error}; it is asked again", service=declared.service)
+                pending.append(declared)
+                if str(error) not in self._reported_faults:
+                    self._reported_faults.add(str(error))
+                    log.warn(f"{error}; trying again", service=declared.service)
             else:
                 started = self._started if declared.json_value else ""
                 announced = announce(declared, address, host=self._host, started=started)
-                self._known[announced.key] = announced
-                self._registrar.add(announced)
-        self._pending = still
+                added.add(announced.key)
+                self._supervisor.add(announced)
+        self._pending = pending
+        return added
 
     def _signs_of_life(self) -> None:
-        """NoticeHandler systemd when all are registered for the first time, and that we turn."""
+        """Notify systemd when all are registered for the first time, and that we turn."""
         now = time.monotonic()
-        if not self._notifier.wanted or now < self._told_at + TELL_EVERY_S:
+        if not self._notifier.wanted or now < self._status_at + STATUS_INTERVAL_S:
             return
-        self._told_at, self._untold = now, False
+        self._status_at, self._status_due = now, False
         statuses = self._registrar.statuses()
         up = sum(1 for each in statuses if each.registered)
-        if not self._ready and not self._pending and len(statuses) == len(self._known):
+        if not self._ready and not self._pending and len(statuses) == len(self._supervisor.members):
             self._ready = all(
                 each.registered or each.reason is Reason.MAINTENANCE for each in statuses
             )
@@ -288,36 +300,24 @@ class Agent:
                 self._notifier.ready(f"{up} of {len(statuses)} registered")
         elif self._ready:
             self._notifier.status(f"{up} of {len(statuses)} registered")
-        if self._notifier.watchdog_s:
-            if self._registrar.alive and self._registrar.idle_s() < TURN_LIMIT_S:
-                self._notifier.watchdog()
-            self._registrar.turn()
+        self._supervisor.feed_watchdog(self._notifier)
 
-    def _replace_registrar(self) -> None:
-        """A fault of ours must not take the backend out for good."""
-        time.sleep(1.0)
-        self._registrar = self._make_registrar(self._tell)
-        self._registrar.start()
-        for announced in self._known.values():
-            self._registrar.add(announced)
-
-    def _read_again(self) -> None:
-        """The declarations anew; faulty ones leave everything as it is."""
-        if self._plan.read_again is None:
+    def _reload(self) -> None:
+        """Read the declarations again; faulty ones leave everything as it is."""
+        if self._plan.reload is None:
             return
         from pyconfd.errors import PyconfdError
 
         self._notifier.reloading()
         try:
-            wanted = list(self._plan.read_again())
+            self._pending = list(self._plan.reload())
         except PyconfdError as error:
-            log.error(f"{error}; the members of before are kept")
+            log.error(f"{error}; the members stay as they were")
         else:
-            before, self._known, self._pending = self._known, {}, wanted
-            self._resolve()
-            for key in before.keys() - self._known.keys():
-                self._registrar.remove(key)
-            log.info("read again", members=len(self._known))
+            before = set(self._supervisor.members)
+            for key in before - self._resolve():
+                self._supervisor.remove(key)
+            log.info("read again", members=len(self._supervisor.members))
         self._notifier.ready()
 
     # Leaving
@@ -334,31 +334,31 @@ class Agent:
         began = time.monotonic()
         if not self._registrar.withdraw_all("stopping", WITHDRAW_S):
             log.warn("the store did not answer: the keys stay until their TTL is over")
-        number = self._asked_to_stop() or signal.SIGTERM
+        number = self._take_stop_signal() or signal.SIGTERM
         if self._held_at >= began:  # a key was there: nginx may not know yet that it has gone
             self._await_exit(self._plan.drain_s)
-            number = self._asked_to_stop() or number  # asked twice: no more draining
+            number = self._take_stop_signal() or number  # a second request ends the drain
         while number and not self._over:
             self._child.send(number)
             self._await_exit(self._plan.stop_timeout_s)
-            number = self._asked_to_stop()  # asked again: passed on again
+            number = self._take_stop_signal()  # a further request is passed on
         if not self._over:
             log.warn(f"the command did not stop within {self._plan.stop_timeout_s:g} s: killed")
             self._child.kill()
             self._await_exit(WITHDRAW_S)
 
-    def _asked(self, number: int) -> None:
-        """Asked to stop. Twice at once is once: some send to the process and to its group."""
+    def _stop_requested(self, number: int) -> None:
+        """Two signals at once count as one: some send to the process and to its group."""
         now = time.monotonic()
-        if now - self._asked_at >= TWICE_S:
-            self._asked_at, self._stop_signal = now, number
+        if now - self._stop_requested_at >= TWICE_S:
+            self._stop_requested_at, self._stop_signal = now, number
 
     @property
     def _over(self) -> bool:
         return self._exit_status is not None
 
-    def _asked_to_stop(self) -> int:
-        """The signal that asked, 0 for none; it counts once."""
+    def _take_stop_signal(self) -> int:
+        """The signal of the last request to stop, 0 for none; it counts once."""
         number, self._stop_signal = self._stop_signal, None
         return number or 0
 

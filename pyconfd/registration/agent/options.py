@@ -114,7 +114,7 @@ def whole_seconds(ttl_s: float) -> int:
 
 
 def _checks(values: Mapping[str, Any], address: str) -> tuple[Check, ...]:
-    """Without a word about checks the member must at least accept connections."""
+    """Without any check the member must at least accept connections."""
     checks = [parse_check(each) for each in values["check"]]
     if values["no_check"] and checks:
         raise RegistrationError("no-check contradicts check", where="check")
@@ -135,7 +135,9 @@ def _weight(text: str) -> tuple[int | None, bool]:
     if word == "auto":
         return (_count("weight", top) if top else None), True
     if top or (text and not text.isdigit()):
-        raise RegistrationError(f"{text!r} is no weight", where="weight", hint="a number, or auto")
+        raise RegistrationError(
+            f"{text!r} is not a weight", where="weight", hint="a number, or auto"
+        )
     return (int(text) if text else None), False
 
 

@@ -32,7 +32,7 @@ _SPELT: Mapping[str, Option] = {
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file that was read. lines: of every key, as TomlFile has them; found only once."""
+    """A file that was read. lines: of every key, as in TomlFile."""
 
     path: str
     data: Mapping[str, object]
@@ -41,7 +41,7 @@ class _File:
 
 def read_services(path: str, given: Mapping[str, Any]) -> tuple[Declaration, ...]:
     """
-    Every member of the file. given: values by field that hold where the file says nothing.
+    Every member of the file. given: values by field, for what the file does not set.
 
     Raises SettingsError with every fault as `faults`.
     """

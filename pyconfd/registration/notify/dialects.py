@@ -1,4 +1,4 @@
-"""How daemons tell their states, as data: `pyconfd/recipes/notices/<name>.toml`. Shell."""
+"""How daemons report their states, as data: `pyconfd/recipes/notices/<name>.toml`. Shell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def daemons() -> tuple[str, ...]:
 
 
 def load(name: str) -> Dialect:
-    """How this daemon tells its states. Raises SettingsError for one that is not known."""
+    """How this daemon reports its states. Raises SettingsError for one that is not known."""
     known = daemons()
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"

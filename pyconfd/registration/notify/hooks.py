@@ -24,7 +24,7 @@ _HIDDEN = ("PYCONFD_PASSWORD", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What hooks are told. about: for the log."""
+    """What hooks are called with. about: for the log."""
 
     arguments: Sequence[str]
     environ: Mapping[str, str]
@@ -32,7 +32,7 @@ class Event:
 
 
 class Hooks:
-    """The hooks of a folder, "" for none. The folder is looked at anew at each event."""
+    """The hooks of a folder, "" for none. It is read again at each event."""
 
     def __init__(self, folder: str, run: Runner, timeout_s: float) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Hooks:
         self._timeout_s = timeout_s
         self._queues: dict[str, _HookQueue] = {}
 
-    def tell(self, event: Event) -> None:
+    def run(self, event: Event) -> None:
         """Have every hook run. Never blocks."""
         for name in self._names():
             if name not in self._queues:
@@ -49,7 +49,7 @@ class Hooks:
             self._queues[name].put(event)
 
     def finish(self, timeout_s: float) -> bool:
-        """Wait until all have been told everything; False when it takes too long."""
+        """Wait until every hook has run for every event; False when it takes too long."""
         deadline = time.monotonic() + timeout_s
         queues = self._queues.values()
         return all(each.finish(max(0.0, deadline - time.monotonic())) for each in queues)
@@ -102,19 +102,19 @@ class _HookQueue:
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._waiting)
                 event, self._busy = self._waiting.popleft(), True
-            self._tell(event)
+            self._run_hook(event)
 
-    def _tell(self, event: Event) -> None:
+    def _run_hook(self, event: Event) -> None:
         """A shell would read the values; env passes them as they are."""
-        words = ["env", *(f"--unset={name}" for name in _HIDDEN)]
-        words += [f"{name}={text}" for name, text in event.environ.items()]
-        report = self._run([*words, self._path, *event.arguments], timeout_s=self._timeout_s)
+        argv = ["env", *(f"--unset={name}" for name in _HIDDEN)]
+        argv += [f"{name}={text}" for name, text in event.environ.items()]
+        report = self._run([*argv, self._path, *event.arguments], timeout_s=self._timeout_s)
         about = {**self._about(event), "seconds": f"{report.duration_s:.2f}"}
         if report.ok:
             log.info("the hook is done", **about)
             return
-        said = report.output.strip().splitlines()[-1:]
-        log.warn(f"the hook failed: {': '.join([report.reason, *said])}", **about)
+        output = report.output.strip().splitlines()[-1:]
+        log.warn(f"the hook failed: {': '.join([report.reason, *output])}", **about)
 
     def _about(self, event: Event) -> dict[str, str]:
         return {"hook": os.path.basename(self._path), **event.about}

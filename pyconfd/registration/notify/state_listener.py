@@ -1,13 +1,13 @@
 """
-One run of `pyconfd notify`: hears a daemon's states, publishes them, tells the hooks. Shell.
+One run of `pyconfd notify`: reads a daemon's states, publishes them, runs the hooks. Shell.
 
-    start          what was heard before is published again, without hooks
-    line heard     publish the newest state under the lease; hooks only for another state
-    writer gone    for longer than a reload takes: LOST, unless its last word was a peaceful one
-    stop           hear what is left, let the hooks end, withdraw
+    start          publish the states of the last run again, without hooks
+    line read      publish the newest state under the lease; hooks only for another state
+    writer gone    for longer than a reload takes: LOST, unless it has reported a regular stop
+    stop           read what is left, let the hooks end, withdraw
 
-Publishing is the registrar's: while the store is away the newest state waits, and who writes to the
-pipe never waits for anything here.
+The registrar publishes: while the store is away the newest state waits there, and the daemon that
+writes to the pipe never waits.
 """
 
 from __future__ import annotations
@@ -29,23 +29,29 @@ from pyconfd.registration.notify.state_file import StateFile
 from pyconfd.registration.notify.states import Dialect, PublishedState
 from pyconfd.registration.registrar.notices import Notice, NoticeHandler, RegistrarDied
 from pyconfd.registration.registrar.registrar import Registrar
+from pyconfd.registration.registrar.supervisor import RegistrarSupervisor
 from pyconfd.system.fifo import Fifo
 from pyconfd.system.sdnotify import Notifier
 from pyconfd.system.signals import Signals
 
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 TICK_S = 0.5
-GONE_AFTER_S = 2.0  # keepalived closes its pipe for some milliseconds at each reload
 WITHDRAW_S = 5.0  # the store away: the TTL does what is left
 HOOKS_S = 5.0
-TURN_LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerPlan:
-    """What a run was asked to do. node: id of every member. prefix: of the keys."""
+    """
+    What a run is to do.
 
-    speech: Dialect
+    dialect: of the daemon
+    node: id of every member
+    key_pattern: of the keys, below `prefix`
+    ttl_s: of the keys
+    """
+
+    dialect: Dialect
     node: str
     key_pattern: str
     prefix: str
@@ -53,13 +59,18 @@ class ListenerPlan:
 
 
 class StateListener:
-    """Runs a Plan in the main thread. make_registrar: given whom to tell."""
+    """
+    Runs a plan in the main thread.
+
+    make_registrar: as RegistrarSupervisor takes it
+    report: called with every notice, from the registrar's thread
+    """
 
     def __init__(
         self,
         plan: ListenerPlan,
         fifo: Fifo,
-        memory: StateFile,
+        state_file: StateFile,
         hooks: Hooks,
         make_registrar: Callable[[NoticeHandler], Registrar],
         report: NoticeHandler,
@@ -67,109 +78,105 @@ class StateListener:
     ) -> None:
         self._plan = plan
         self._fifo = fifo
-        self._memory = memory
+        self._state_file = state_file
         self._hooks = hooks
-        self._make_registrar = make_registrar
         self._report = report
         self._notifier = notifier
-        self._states = memory.recall()
-        self._published: dict[str, Announcement] = {}
-        self._gone_at: float | None = None
+        self._states = state_file.read()
+        self._keys: dict[str, str] = {}
+        self._gone_since: float | None = None
         self._stopping = False
         self._died = False
         self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._registrar = make_registrar(self._tell)
+        self._supervisor = RegistrarSupervisor(make_registrar, self._notify)
 
     def run(self) -> int:
         """Until it is stopped; returns the exit status."""
         handled = Signals(self._stop, STOP)
         handled.install()
-        self._registrar.start()
+        self._supervisor.registrar.start()
         for known in self._states.values():
             self._publish(known)
         self._notifier.ready("listening")
         try:
             while not self._stopping:
-                self._hear(TICK_S)
-                self._look_for_writer(time.monotonic())
+                self._read(TICK_S)
+                self._check_writer(time.monotonic())
                 self._signs_of_life()
             self._notifier.stopping("withdrawing")
-            self._hear(0.0)
+            self._read(0.0)
             if not self._hooks.finish(HOOKS_S):
                 log.warn("hooks that still run are ended")
             return 0
         finally:
-            self._registrar.stop(WITHDRAW_S)
+            self._supervisor.registrar.stop(WITHDRAW_S)
             handled.restore()
 
     def _stop(self, _: int) -> None:
         self._stopping = True
         os.write(self._wake[1], b"\0")
 
-    def _tell(self, notice: Notice) -> None:
+    def _notify(self, notice: Notice) -> None:
         """From the registrar's thread."""
         self._report(notice)
         self._died = self._died or isinstance(notice, RegistrarDied)
 
-    # Hearing
+    # Reading
 
-    def _hear(self, timeout_s: float) -> None:
+    def _read(self, timeout_s: float) -> None:
         for line in self._fifo.lines(timeout_s, self._wake[0]):
-            self._gone_at = None  # who has written was there a moment ago
-            said = states.understood(line, self._plan.speech)
-            if said is None:
+            self._gone_since = None  # a writer was there a moment ago
+            reported = states.parse_line(line, self._plan.dialect)
+            if reported is None:
                 log.debug("not a state", line=line)
                 continue
-            known = self._states.get(said.service)
-            new = states.after(known, said, self._plan.speech, _now())
+            known = self._states.get(reported.service)
+            new = states.after(known, reported, self._plan.dialect, _now())
             if new is None:
-                self._forget(said.service, said.state, said.number)
+                self._forget(reported.service, reported.state, reported.number)
             elif new != known:
                 self._take(new, known)
 
-    def _look_for_writer(self, now: float) -> None:
-        if self._fifo.has_writer:
-            self._gone_at = None
-        elif self._gone_at is None:
-            self._gone_at = now + GONE_AFTER_S
-        elif now >= self._gone_at:
+    def _check_writer(self, now: float) -> None:
+        self._gone_since = states.gone_since(self._gone_since, self._fifo.has_writer, now)
+        if states.is_gone(self._gone_since, now):
             for known in list(self._states.values()):
-                new = states.lost(known, self._plan.speech, _now())
+                new = states.lost(known, self._plan.dialect, _now())
                 if new != known:
                     self._take(new, known)
 
     def _take(self, new: PublishedState, known: PublishedState | None) -> None:
         self._states[new.service] = new
-        self._memory.keep(self._states)
+        self._state_file.write(self._states)
         if known is None or new.state != known.state:
-            tell = log.warn if new.state == states.LOST else log.info
-            tell(f"is {new.state}", service=new.service, was=new.was)
+            report = log.warn if new.state == states.LOST else log.info
+            report(f"is {new.state}", service=new.service, was=new.was)
             self._call_hooks(new)
         self._publish(new)
 
-    def _forget(self, service: str, word: str, number: int) -> None:
+    def _forget(self, service: str, state: str, number: int) -> None:
         known = self._states.pop(service, None)
         if known is None:
             return
-        self._memory.keep(self._states)
-        log.info(f"is {word}", service=service, was=known.state)
+        self._state_file.write(self._states)
+        log.info(f"is {state}", service=service, was=known.state)
         ended = PublishedState(
-            service=service, state=word, number=number, since=_now(), was=known.state
+            service=service, state=state, number=number, since=_now(), was=known.state
         )
         self._call_hooks(ended)
-        if there := self._published.pop(service, None):
-            self._registrar.remove(there.key)
+        if key := self._keys.pop(service, None):
+            self._supervisor.remove(key)
 
-    # Telling
+    # Publishing
 
     def _publish(self, state: PublishedState) -> None:
         try:
             announced = self._announcement(state)
         except RegistrationError as error:
-            log.error(f"its state cannot be published: {error}", service=state.service)
+            log.error(f"the state cannot be published: {error}", service=state.service)
             return
-        self._published[state.service] = announced
-        self._registrar.add(announced)
+        self._keys[state.service] = announced.key
+        self._supervisor.add(announced)
 
     def _announcement(self, state: PublishedState) -> Announcement:
         plan = self._plan
@@ -181,7 +188,7 @@ class StateListener:
             prefix=plan.prefix,
             ttl_s=plan.ttl_s,
             as_json=True,
-            fields=state.fields(plan.speech),
+            fields=state.fields(plan.dialect),
         )
         return announce(declared, plan.node)
 
@@ -194,28 +201,17 @@ class StateListener:
             "EVENT_NODE": self._plan.node,
             "EVENT_SINCE": state.since,
         }
-        said = {name[6:].lower(): text for name, text in environ.items()}
-        said["number"] = state.number  # type: ignore[assignment]
-        environ["EVENT_JSON"] = json.dumps(said, ensure_ascii=False)
+        event: dict[str, object] = {name[6:].lower(): text for name, text in environ.items()}
+        event["number"] = state.number
+        environ["EVENT_JSON"] = json.dumps(event, ensure_ascii=False)
         about = {"service": state.service, "state": state.state}
-        self._hooks.tell(Event(states.call(state, self._plan.speech), environ, about))
+        self._hooks.run(Event(states.hook_arguments(state, self._plan.dialect), environ, about))
 
     def _signs_of_life(self) -> None:
         if self._died:
-            self._replace_registrar()
-        if self._notifier.watchdog_s:
-            if self._registrar.idle_s() < TURN_LIMIT_S:
-                self._notifier.watchdog()
-            self._registrar.turn()
-
-    def _replace_registrar(self) -> None:
-        """A fault of ours must not silence the daemon for good."""
-        self._died = False
-        time.sleep(1.0)
-        self._registrar = self._make_registrar(self._tell)
-        self._registrar.start()
-        for announced in self._published.values():
-            self._registrar.add(announced)
+            self._died = False
+            self._supervisor.restart()
+        self._supervisor.feed_watchdog(self._notifier)
 
 
 def _now() -> str:

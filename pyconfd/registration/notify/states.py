@@ -1,12 +1,12 @@
 """
-The states of a daemon's parts as it tells them, line by line: what a line changes. Pure.
+The states of a daemon's parts as it reports them: what a line changes. Pure.
 
-    said                         known state   becomes
+    reported                     known state   becomes
     another state                any           that state, since now
     the same state               the same      only the number may change: no transition
     a new number                 any           the number; the state where none was known
     ended                        any           forgotten
-    (the daemon is gone)         its last word unchanged
+    (the daemon is gone)         stopped       unchanged
     (the daemon is gone)         any other     LOST, since now
 """
 
@@ -17,16 +17,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 LOST = "LOST"
+GONE_AFTER_S = 2.0  # keepalived closes its pipe for some milliseconds at each reload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """
-    How a daemon tells its states (recipes/notices). line: with the groups service, state, number.
+    How a daemon reports its states (recipes/notices).
 
-    number: what the number is called in the published value. key_pattern: as in service.py.
-    arguments: of hooks, with places. ended: the part is no more. last: said before a peaceful end.
-    ignored: events that are no state. renumbered: event -> the state whose number has changed.
+    line: with the groups service, state and number
+    number: what the number is called in the published value
+    key_pattern: as in declaration.py
+    arguments: of hooks, with places
+    ended: events that mean the part no longer exists
+    last: states reported before a regular stop
+    ignored: events that are no state
+    renumbered: from an event to the state whose number has changed
     """
 
     line: re.Pattern[str]
@@ -41,7 +47,7 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class StateLine:
-    """One line that was understood."""
+    """One line about a part."""
 
     service: str
     state: str
@@ -50,7 +56,12 @@ class StateLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedState:
-    """The state of one part. since: UTC in ISO 8601. was: the state before, "" when unknown."""
+    """
+    The state of one part.
+
+    since: UTC in ISO 8601
+    was: the state before, "" when unknown
+    """
 
     service: str
     state: str
@@ -58,53 +69,65 @@ class PublishedState:
     since: str
     was: str = ""
 
-    def fields(self, speech: Dialect) -> dict[str, object]:
+    def fields(self, dialect: Dialect) -> dict[str, object]:
         """What is published of it."""
         return {
             "state": self.state,
-            speech.number: self.number,
+            dialect.number: self.number,
             "was": self.was or None,
             "since": self.since,
         }
 
 
-def understood(line: str, speech: Dialect) -> StateLine | None:
-    """What a line says of a part; None for a line about something else."""
-    match = speech.line.fullmatch(line.strip())
+def parse_line(line: str, dialect: Dialect) -> StateLine | None:
+    """What a line reports of a part; None for a line about something else."""
+    match = dialect.line.fullmatch(line.strip())
     if match is None:
         return None
-    said = StateLine(match["service"], match["state"], int(match["number"]))
-    return None if said.state in speech.ignored else said
+    reported = StateLine(match["service"], match["state"], int(match["number"]))
+    return None if reported.state in dialect.ignored else reported
 
 
 def after(
-    known: PublishedState | None, said: StateLine, speech: Dialect, now: str
+    known: PublishedState | None, reported: StateLine, dialect: Dialect, now: str
 ) -> PublishedState | None:
-    """The state after what was said; None when the part is no more. now: UTC in ISO 8601."""
-    if said.state in speech.ended:
+    """The state after a line; None when the part no longer exists. now: UTC in ISO 8601."""
+    if reported.state in dialect.ended:
         return None
-    meant = said.state
-    if said.state in speech.renumbered:
-        meant = known.state if known is not None else speech.renumbered[said.state]
-    if known is not None and known.state == meant:
-        return replace(known, number=said.number)
+    state = reported.state
+    if reported.state in dialect.renumbered:
+        state = known.state if known is not None else dialect.renumbered[reported.state]
+    if known is not None and known.state == state:
+        return replace(known, number=reported.number)
     return PublishedState(
-        service=said.service,
-        state=meant,
-        number=said.number,
+        service=reported.service,
+        state=state,
+        number=reported.number,
         since=now,
         was=known.state if known is not None else "",
     )
 
 
-def lost(known: PublishedState, speech: Dialect, now: str) -> PublishedState:
+def gone_since(before: float | None, has_writer: bool, now: float) -> float | None:
+    """When the daemon was seen to have closed its pipe; None while it has it open."""
+    if has_writer:
+        return None
+    return now if before is None else before
+
+
+def is_gone(since: float | None, now: float) -> bool:
+    """Whether that is longer than a reload takes. since: as `gone_since` gives it."""
+    return since is not None and now - since >= GONE_AFTER_S
+
+
+def lost(known: PublishedState, dialect: Dialect, now: str) -> PublishedState:
     """The state after the daemon has gone."""
-    if known.state in speech.last or known.state == LOST:
+    if known.state in dialect.last or known.state == LOST:
         return known
     return replace(known, state=LOST, since=now, was=known.state)
 
 
-def call(state: PublishedState, speech: Dialect) -> list[str]:
+def hook_arguments(state: PublishedState, dialect: Dialect) -> list[str]:
     """The arguments of a hook."""
-    words = {"service": state.service, "state": state.state, "number": str(state.number)}
-    return [words.get(each.strip("{}"), each) for each in speech.arguments]
+    places = {"service": state.service, "state": state.state, "number": str(state.number)}
+    return [places.get(each.strip("{}"), each) for each in dialect.arguments]

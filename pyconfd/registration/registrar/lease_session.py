@@ -32,7 +32,7 @@ VERIFY_BEATS = 3  # once per TTL the keys under the lease are compared with ours
 
 
 class LeasePhase(enum.StrEnum):
-    """Where a lease stands."""
+    """The states of a lease."""
 
     IDLE = "idle"
     GRANTING = "granting"

@@ -36,7 +36,7 @@ MAX_PREPARE_RETRY_S = 30.0
 
 
 class MemberPhase(enum.StrEnum):
-    """Where a member stands."""
+    """The states of a member."""
 
     WAITING = "waiting"
     PREPARING = "preparing"
@@ -115,7 +115,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Our key stands under this lease."""
+    """Our key is under this lease."""
 
     lease: int
 
@@ -263,7 +263,7 @@ def _settle(member: Member, now: float) -> Step:
         return (replace(member, phase=MemberPhase.WAITING) if not member.held else member), None
     if member.phase is MemberPhase.REGISTERED and member.held == member.lease and not member.stale:
         return member, None
-    # A key that stands is only refreshed: `before` is for coming back.
+    # A key that is there is only refreshed: `before` is for coming back.
     if member.before and not member.prepared and not member.held:
         return replace(member, phase=MemberPhase.PREPARING), Prepare()
     member = replace(member, phase=MemberPhase.CLAIMING, stale=False)

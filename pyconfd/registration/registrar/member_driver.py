@@ -55,8 +55,8 @@ class MemberDriver:
 
     def claim_pending(self) -> bool:
         """
-        Claim what is to be claimed now: together where no key stands, else one by one. False when
-        there was nothing to claim.
+        Claim what is to be claimed now: together where none of the keys exists, else one by one.
+        False when there was nothing to claim.
         """
         claims, self._claims = self._claims, []
         by_lease: dict[int, list[tuple[RosterEntry, member.Claim]]] = {}

@@ -1,8 +1,8 @@
 """
-Asking a member how it is: http, https, tcp, grpc, exec, pid, and the machine's load and memory.
+Probes of a member: http, https, tcp, grpc, exec, pid, and the machine's load and memory. Shell.
 
-A probe passes or fails with a reason within its timeout; the counting is in health.py. Shell.
-Certificates are not verified: a probe asks whether the member answers, not who it is.
+A probe passes or fails with a reason within its timeout; the counting is in health.py.
+Certificates are not verified: a probe finds out whether the member answers, not who it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Answer = tuple[bool, str]
 
 
 class Machine:
-    """What the machine says of itself. psutil is imported at the first question."""
+    """The load, memory and files of this machine. psutil is imported when first needed."""
 
     def load(self) -> float:
         """Runnable processes per processor over the last minute."""
@@ -46,10 +46,10 @@ class Machine:
 
 def parse_check(text: str) -> Check:
     """
-    A check from an operator's words: `http://host/path`, `http:/path`, `tcp`, `exec:COMMAND`, ...
+    A check as an operator writes it: `http://host/path`, `http:/path`, `tcp`, `exec:COMMAND`, ...
 
-    Without a host it is asked at the member's own address; ` host=NAME` behind a URL is the site
-    that is asked for there. Raises RegistrationError.
+    Without a host it is the member's own address; ` host=NAME` after a URL is the Host that is
+    requested there. Raises RegistrationError.
     """
     kind, _, rest = text.strip().partition(":")
     if kind not in KINDS:
@@ -60,14 +60,14 @@ def parse_check(text: str) -> Check:
     if kind in ("http", "https"):
         if not re.fullmatch(r"\S*( host=[\w.-]+)?", rest, re.ASCII):
             hint = "write http:/path, or http:/path host=www.example.com"
-            raise RegistrationError("the check is no URL", where=text, hint=hint)
+            raise RegistrationError("the check is not a URL", where=text, hint=hint)
         return Check(kind, _url(kind, rest))
     if kind in ("tcp", "grpc"):
         return Check(kind, rest.removeprefix("//") or ADDRESS)
     if kind in ("load", "memory"):
         _limit(text, rest)
     elif not rest:
-        raise RegistrationError(f"the check says nothing after {kind}:", where=text)
+        raise RegistrationError(f"the check has nothing after {kind}:", where=text)
     return Check(kind, rest)
 
 
@@ -88,7 +88,7 @@ def _limit(text: str, number: str) -> None:
 
 
 class Prober:
-    """Asks one question and gives the answer; safe to call from any thread."""
+    """Runs one check; safe to call from any thread."""
 
     def __init__(self, run: Runner, machine: Machine) -> None:
         self._run = run
@@ -140,14 +140,14 @@ def _split(target: str, default_port: int) -> tuple[str, int]:
     parts = urlsplit(f"//{target}" if "//" not in target else target)
     port = parts.port or default_port
     if not parts.hostname or (not port and not target.startswith("localhost")):
-        raise ValueError(f"{target} is no host:port")
+        raise ValueError(f"{target} is not host:port")
     return parts.hostname, port
 
 
 def _ask_http(url: str, unix: str, deadline: float) -> Answer:
     """
-    Only the status line is awaited: a slow or endless body says nothing about health. url: with
-    ` host=NAME` behind it where another site than that of its host is asked for.
+    Only the status line is read: a slow or endless body is no sign of illness. url: followed by
+    ` host=NAME` where the Host header is to differ from its host.
     """
     url, _, site = url.partition(" host=")
     parts = urlsplit(url)

@@ -14,7 +14,7 @@ WRITES = '#!/bin/sh\necho "$0" "$@" "$EVENT_STATE" "$PYCONFD_PASSWORD" >>"$OUT"\
 
 
 def event(state: str, out: Path) -> Event:
-    """As the keeper makes them."""
+    """As the listener makes them."""
     environ = {"EVENT_STATE": state, "OUT": str(out)}
     return Event(["INSTANCE", "VI 1", state], environ, {"state": state})
 
@@ -38,7 +38,7 @@ def test_every_executable_file_is_run_for_every_event_in_order(
     hook(folder, "readme", WRITES, 0o644)
     hooks = Hooks(str(folder), Commands().run, 60.0)
     for state in ("BACKUP", "MASTER", "FAULT"):
-        hooks.tell(event(state, out))
+        hooks.run(event(state, out))
     assert hooks.finish(60.0)
     ran = f"{folder / 'a'} INSTANCE VI 1"
     assert out.read_text().splitlines() == [
@@ -57,12 +57,12 @@ def test_one_that_fails_or_hangs_holds_up_no_other(
     commands = Commands()
     hooks = Hooks(str(folder), commands.run, 2.0)
     with caplog.at_level(logging.INFO, "pyconfd"):
-        hooks.tell(event("MASTER", out))
+        hooks.run(event("MASTER", out))
         assert hooks.finish(60.0)
-    said = {record.fields["hook"]: record.getMessage() for record in caplog.records}  # type: ignore[attr-defined]
-    assert "timed out after 2 s" in said["1-hangs"]
-    assert said["2-fails"] == "the hook failed: exit status 3: no mail server"
-    assert said["3-works"] == "the hook is done"
+    logged = {record.fields["hook"]: record.getMessage() for record in caplog.records}  # type: ignore[attr-defined]
+    assert "timed out after 2 s" in logged["1-hangs"]
+    assert logged["2-fails"] == "the hook failed: exit status 3: no mail server"
+    assert logged["3-works"] == "the hook is done"
     assert out.exists()
 
 
@@ -76,18 +76,18 @@ def test_what_a_hook_cannot_keep_up_with_is_left_out_from_the_oldest(
     hooks = Hooks(str(folder), Commands().run, 30.0)
     with caplog.at_level(logging.WARNING, "pyconfd"):
         for number in range(MAX_WAITING + 3):
-            hooks.tell(event(str(number), out))
+            hooks.run(event(str(number), out))
     assert "an event is left out" in caplog.text
     go.touch()
     assert hooks.finish(60.0)
     assert out.read_text().splitlines()[-1] == str(MAX_WAITING + 2)
 
 
-def test_a_folder_that_is_not_there_is_told(
+def test_a_folder_that_is_not_there_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The states are published all the same."""
     hooks = Hooks(str(tmp_path / "none"), Commands().run, 1.0)
-    hooks.tell(event("MASTER", tmp_path))
+    hooks.run(event("MASTER", tmp_path))
     assert "the hooks cannot be read" in caplog.text
     assert hooks.finish(0.0)

@@ -69,7 +69,7 @@ def listening(folder: Path, etcd: PrivateEtcd, *more: str) -> Iterator[Listener]
         made.daemon.end()
 
 
-def test_states_come_and_go_with_what_is_said(tmp_path: Path, etcd: PrivateEtcd) -> None:
+def test_states_come_and_go_as_reported(tmp_path: Path, etcd: PrivateEtcd) -> None:
     """Each part under its own key and all under a lease; what is deleted goes; so does a stop."""
     with listening(tmp_path, etcd) as listener:
         listener.say('INSTANCE "VI_1" BACKUP 100', 'INSTANCE "VI_2" MASTER 150', "nonsense")
@@ -97,8 +97,8 @@ def test_of_fast_transitions_the_last_one_stays(tmp_path: Path, etcd: PrivateEtc
         assert listener.wait("VI_1", "FAULT")["was"] == "BACKUP"
 
 
-def test_a_writer_that_goes_without_a_word_is_lost(tmp_path: Path, etcd: PrivateEtcd) -> None:
-    """Its parts, but the one that had said its last word."""
+def test_a_writer_that_goes_without_a_stop_is_lost(tmp_path: Path, etcd: PrivateEtcd) -> None:
+    """Its parts, but the one that had reported its stop."""
     with listening(tmp_path, etcd) as listener:
         listener.say('INSTANCE "VI_1" MASTER 100', 'INSTANCE "VI_2" STOP 100')
         listener.wait("VI_2", "STOP")
@@ -118,7 +118,7 @@ def test_a_writer_that_goes_without_a_word_is_lost(tmp_path: Path, etcd: Private
         (["keepalived", "/f", "--node-name", "a/b"], "is no name of a node"),
     ],
 )
-def test_wrong_usage_is_told(words: list[str], says: str) -> None:
+def test_wrong_usage_is_reported(words: list[str], says: str) -> None:
     """Exit status 2, before anything is opened."""
     argv = [sys.executable, "-m", "pyconfd", "notify", *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

@@ -11,9 +11,11 @@ from pyconfd.registration.notify.states import (
     PublishedState,
     StateLine,
     after,
-    call,
+    gone_since,
+    hook_arguments,
+    is_gone,
     lost,
-    understood,
+    parse_line,
 )
 
 KEEPALIVED = load("keepalived")
@@ -21,7 +23,7 @@ MASTER = PublishedState(service="VI_1", state="MASTER", number=150, since="t0", 
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reported"),
     [
         ('INSTANCE "VI_1" MASTER 150\n', StateLine("VI_1", "MASTER", 150)),
         ('INSTANCE "a b" BACKUP_PRIORITY 7', StateLine("a b", "BACKUP_PRIORITY", 7)),
@@ -31,9 +33,9 @@ MASTER = PublishedState(service="VI_1", state="MASTER", number=150, since="t0", 
         ("", None),
     ],
 )
-def test_lines_of_keepalived_are_understood(line: str, said: StateLine | None) -> None:
-    """As its manual and vrrp_notify.c have them; what is no state says nothing."""
-    assert understood(line, KEEPALIVED) == said
+def test_lines_of_keepalived_are_parsed(line: str, reported: StateLine | None) -> None:
+    """As its manual and vrrp_notify.c have them; what is no state is left out."""
+    assert parse_line(line, KEEPALIVED) == reported
 
 
 def test_another_state_begins_now_and_knows_the_one_before() -> None:
@@ -45,12 +47,12 @@ def test_another_state_begins_now_and_knows_the_one_before() -> None:
 
 
 def test_the_first_state_has_none_before_it() -> None:
-    """Nobody knows what was."""
+    """It is not known."""
     new = after(None, StateLine("VI_1", "BACKUP", 100), KEEPALIVED, "t1")
     assert new == PublishedState(service="VI_1", state="BACKUP", number=100, since="t1")
 
 
-def test_the_same_state_said_again_is_no_transition() -> None:
+def test_the_same_state_reported_again_is_no_transition() -> None:
     """keepalived repeats its states at a reload."""
     assert after(MASTER, StateLine("VI_1", "MASTER", 150), KEEPALIVED, "t1") == MASTER
 
@@ -64,7 +66,7 @@ def test_another_priority_changes_the_number_alone(word: str) -> None:
     )
 
 
-def test_a_priority_tells_the_state_to_who_knows_none() -> None:
+def test_a_priority_gives_the_state_when_none_is_known() -> None:
     """As after a start in the middle of everything."""
     new = after(None, StateLine("VI_1", "BACKUP_PRIORITY", 90), KEEPALIVED, "t1")
     assert new is not None
@@ -76,7 +78,7 @@ def test_what_is_deleted_is_forgotten() -> None:
     assert after(MASTER, StateLine("VI_1", "DELETED", 150), KEEPALIVED, "t1") is None
 
 
-def test_a_daemon_that_goes_without_a_word_is_lost() -> None:
+def test_a_daemon_that_goes_without_a_stop_is_lost() -> None:
     """Its address may still be on the interface."""
     gone = lost(MASTER, KEEPALIVED, "t1")
     assert (gone.state, gone.was, gone.since) == (LOST, "MASTER", "t1")
@@ -84,7 +86,7 @@ def test_a_daemon_that_goes_without_a_word_is_lost() -> None:
 
 
 def test_a_daemon_that_has_stopped_stays_so() -> None:
-    """STOP is its last word."""
+    """STOP is the last state it reports."""
     stopped = PublishedState(service="VI_1", state="STOP", number=150, since="t0", was="MASTER")
     assert lost(stopped, KEEPALIVED, "t1") == stopped
 
@@ -97,12 +99,21 @@ def test_what_is_published_and_what_hooks_are_called_with() -> None:
         "was": "BACKUP",
         "since": "t0",
     }
-    assert call(MASTER, KEEPALIVED) == ["INSTANCE", "VI_1", "MASTER", "150"]
+    assert hook_arguments(MASTER, KEEPALIVED) == ["INSTANCE", "VI_1", "MASTER", "150"]
 
 
 def test_an_unknown_daemon_is_refused_with_the_known_ones() -> None:
-    """A slip of the pen is told so."""
+    """A typing error is answered with them."""
     assert "keepalived" in daemons()
     with pytest.raises(SettingsError, match="unknown daemon") as caught:
         load("keepalive")
     assert "keepalived" in caught.value.hint
+
+
+def test_a_daemon_is_gone_when_its_pipe_stays_closed_for_longer_than_a_reload() -> None:
+    """Opening it again in between begins a new count."""
+    since = gone_since(None, False, 5.0)
+    assert gone_since(since, False, 6.0) == 5.0
+    assert [is_gone(since, now) for now in (5.0, 6.9, 7.0)] == [False, False, True]
+    assert gone_since(since, True, 6.0) is None
+    assert not is_gone(None, 99.0)
