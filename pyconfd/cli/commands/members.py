@@ -1,5 +1,5 @@
 """
-`pyconfd members`: who is registered, and steering members for everyone through the store.
+`pyconfd members`: list the registered members, and steer them for everyone through the store.
 
 Exit status: 0 done; 1 the store does not answer, or there is no such member; 2 wrong usage.
 """
@@ -11,8 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.cli.command import read_command
 from pyconfd.cli.main import DONE
-from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, did_you_mean
@@ -47,20 +47,16 @@ usage: pyconfd members [SERVICE] [OPTIONS]
 
 Lists who is registered: address, weight, state, what is left of the lease, since when. drain takes
 a member out for new sessions, down takes it out, weight gives it another share, up ends all of
-that. What is said is kept in the store beside the member's own key (override/ID), so that it holds
-for everyone and a restart of the member does not undo it.
+that. The setting is kept in the store beside the member's own key (override/ID): it holds for
+everyone, and a restart of the member does not undo it.
 """
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """List or steer; returns the exit status."""
-    arguments = read_arguments(argv, ALL_OPTIONS)
-    if arguments.help:
-        from pyconfd.cli.help import grouped
-
-        sys.stdout.write("\n".join([_HELP, *grouped(ALL_OPTIONS)]))
+    arguments = read_command(argv, _HELP, ALL_OPTIONS)
+    if arguments is None:
         return DONE
-    arguments.words += arguments.rest or []
     values = resolve(ALL_OPTIONS, arguments, environ)
     try:
         check_pattern(values["key_pattern"])
@@ -157,14 +153,14 @@ def _steer(
         registry.put(key, value)
     else:
         registry.delete(key)
-    said = f"weight {weight}" if verb == "weight" else verb
-    sys.stdout.write(f"{service} {member_id}: {said}\n")
+    setting = f"weight {weight}" if verb == "weight" else verb
+    sys.stdout.write(f"{service} {member_id}: {setting}\n")
 
 
 def _absent(
     rows: Sequence[Row], order: tuple[str, str, str, int | None], row: Row | None, force: bool
 ) -> None:
-    """A member that is not there: a slip of the pen, unless it is up'ed or forced."""
+    """A member that is not there: a typing error, unless it is up'ed or forced."""
     verb, service, member_id, _ = order
     if force or (verb == "up" and row is not None):
         return

@@ -1,5 +1,5 @@
 """
-`pyconfd notify`: a daemon's own states in the store under a lease, and to the operator's hooks.
+`pyconfd notify`: publish a daemon's states under a lease, and run the operator's hooks.
 
 Exit status: 0 stopped by a signal; 1 the named pipe cannot be opened; 2 wrong usage.
 """
@@ -7,13 +7,12 @@ Exit status: 0 stopped by a signal; 1 the named pipe cannot be opened; 2 wrong u
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.commands.register import opener, store_options
 from pyconfd.cli.main import DONE
-from pyconfd.config.arguments import read_arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import OPTIONS, SAYING
 from pyconfd.config.options import Option
@@ -49,26 +48,22 @@ _HELP = """\
 usage: pyconfd notify DAEMON FIFO [OPTIONS]
 
 Reads the states that a daemon writes to a named pipe, publishes the newest of each part under a
-lease (the id is this node's name), and runs the operator's hooks at each new state. The pipe is
-made when it is not there. `pyconfd members --key-pattern PATTERN` lists what is published.
+lease (the id is this node's name), and runs the operator's hooks at each new state. A missing pipe
+is created. `pyconfd members --key-pattern PATTERN` lists what is published.
 
-DAEMON says how its lines are read: keepalived (its vrrp_notify_fifo).
+DAEMON selects how the lines are read: keepalived (its vrrp_notify_fifo).
 """
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Listen until stopped; returns the exit status. Raises SettingsError for wrong usage."""
-    arguments = read_arguments(argv, ALL_OPTIONS)
-    if arguments.help:
-        from pyconfd.cli.help import grouped
-
-        sys.stdout.write("\n".join([_HELP, *grouped(ALL_OPTIONS)]))
+    arguments = read_command(argv, _HELP, ALL_OPTIONS)
+    if arguments is None:
         return DONE
-    if len(words := [*arguments.words, *(arguments.rest or ())]) != 2:
-        what = "DAEMON and FIFO are needed" if len(words) < 2 else "too many words"
-        arguments.faults.append(SettingsError(what, where="pyconfd notify", hint="see --help"))
+    expect_words(arguments, 2, least=2, missing="DAEMON and FIFO are needed")
     values = resolve(ALL_OPTIONS, arguments, environ)
-    return _run(_plan(values, words[0]), words[1], values, environ)
+    daemon, fifo = arguments.words
+    return _run(_plan(values, daemon), fifo, values, environ)
 
 
 def _plan(values: Mapping[str, Any], daemon: str) -> ListenerPlan:

@@ -66,7 +66,7 @@ def _descriptor(name: str, text: str) -> int | None:
     try:
         os.fstat(int(text))
     except (ValueError, OverflowError, OSError):
-        raise SettingsError(f"{text!r} is no open file", where=f"--{name}") from None
+        raise SettingsError(f"{text!r} is not an open file", where=f"--{name}") from None
     return int(text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from pyconfd.registration.registrar import lease_session as session
@@ -16,29 +17,21 @@ from pyconfd.registration.registrar.store_client import LeaseClient
 ASK_AGAIN_S = 0.3
 
 
+@dataclass(slots=True)
 class LeaseDriver:
     """
     The leases of all groups. Called from the registrar's thread alone.
 
-    notify_member: takes a member's key and a message for its machine, and queues it.
+    _notify_member: takes a member's key and a message for its machine, and queues it
     """
 
-    def __init__(
-        self,
-        inbox: Inbox,
-        roster: Roster,
-        client: LeaseClient,
-        jitter: Callable[[], float],
-        notify: NoticeHandler,
-        notify_member: Callable[[str, member.Message], None],
-    ) -> None:
-        self._inbox = inbox
-        self._roster = roster
-        self._client = client
-        self._jitter = jitter
-        self._notify = notify
-        self._notify_member = notify_member
-        self._reported_problem = ""
+    _inbox: Inbox
+    _roster: Roster
+    _client: LeaseClient
+    _jitter: Callable[[], float]
+    _notify: NoticeHandler
+    _notify_member: Callable[[str, member.Message], None]
+    _reported_problem: str = ""
 
     def queue(self, group: LeaseGroup, message: session.Message) -> None:
         """Give the group's machine a message when the step under way is done."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from pyconfd.backends.base import MAX_TOGETHER
@@ -20,34 +20,25 @@ from pyconfd.system.proc import Runner
 MAX_HOOKS = 8
 
 
+@dataclass(slots=True)
 class MemberDriver:
     """
     The keys of all members. Called from the registrar's thread alone.
 
-    run: for the operator's commands. gone: called with a removed member whose key is gone.
+    _run: for the operator's commands
+    _gone: called with a removed member whose key is gone
     """
 
-    def __init__(
-        self,
-        inbox: Inbox,
-        roster: Roster,
-        client: LeaseClient,
-        leases: LeaseDriver,
-        run: Runner,
-        jitter: Callable[[], float],
-        notify: NoticeHandler,
-        gone: Callable[[RosterEntry], None],
-    ) -> None:
-        self._inbox = inbox
-        self._roster = roster
-        self._client = client
-        self._leases = leases
-        self._run = run
-        self._jitter = jitter
-        self._notify = notify
-        self._gone = gone
-        self._hooks = WorkerPool("hook", MAX_HOOKS)
-        self._claims: list[tuple[RosterEntry, member.Claim]] = []
+    _inbox: Inbox
+    _roster: Roster
+    _client: LeaseClient
+    _leases: LeaseDriver
+    _run: Runner
+    _jitter: Callable[[], float]
+    _notify: NoticeHandler
+    _gone: Callable[[RosterEntry], None]
+    _hooks: WorkerPool = field(default_factory=lambda: WorkerPool("hook", MAX_HOOKS))
+    _claims: list[tuple[RosterEntry, member.Claim]] = field(default_factory=list)
 
     def queue(self, key: str, message: member.Message) -> None:
         """Give the member's machine a message when the step under way is done."""
