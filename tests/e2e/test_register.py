@@ -296,7 +296,7 @@ def test_many_services_from_one_file(etcd: PrivateEtcd, tmp_path: Path, service:
         assert json.loads(keys(etcd, service)["10.0.0.6:80"])["weight"] == 3
         file.write_text("oops\n")
         run.signal(signal.SIGHUP)
-        run.wait_log("are kept")
+        run.wait_log("stay as they were")
         assert len(keys(etcd, service)) == 2
         file.write_text(f"no_check = true\n{one.replace('5:80', '7:80')}")
         run.signal(signal.SIGHUP)
@@ -402,9 +402,9 @@ def test_process_1_reaps_and_leaves_with_the_status_of_the_command(
         (["www", "1.2.3.4:80", "--key-pattern", "/a/b"], "all members would share one key", 2),
         (["../etc", "1.2.3.4:80"], "would escape its prefix", 2),
         (["www", "1.2.3.4:80", "--id", "a/b"], "would escape its prefix", 2),
-        (["www", "1.2.3.4"], "is no address", 2),
+        (["www", "1.2.3.4"], "is not an address", 2),
         (["www", "1.2.3.4:80", "--check", "htp:/"], "did you mean http?", 2),
-        (["www", "1.2.3.4:80", "--weight", "x"], "is no weight", 2),
+        (["www", "1.2.3.4:80", "--weight", "x"], "is not a weight", 2),
         (["www", "1.2.3.4:80", "--riise", "2"], "did you mean --rise?", 2),
         (["www", "port:auto"], "port:auto needs a command", 2),
         (["--file", "/does/not/exist.toml"], "does not exist", 2),
@@ -412,7 +412,7 @@ def test_process_1_reaps_and_leaves_with_the_status_of_the_command(
         (["www", "1.2.3.4:80", "--", "/etc/passwd"], "Permission denied", 126),
     ],
 )
-def test_bad_input_is_said(etcd: PrivateEtcd, words: list[str], said: str, status: int) -> None:
+def test_bad_input_is_reported(etcd: PrivateEtcd, words: list[str], said: str, status: int) -> None:
     """One clear line, nothing registered."""
     argv = [sys.executable, "-m", "pyconfd", "register", *words]
     done = subprocess.run(
