@@ -112,7 +112,8 @@ def events_bare(endpoint: str, number: int) -> None:
 
 def events(endpoint: str, number: int) -> None:
     """CPU until so many were applied to the mirror, and the resources that read them found."""
-    store, index = Store(), ReadIndex()
+    store = Store()
+    index: ReadIndex[str] = ReadIndex()
     for resource in range(1000):
         index.set(str(resource), Reads(trees=frozenset({f"{PREFIX}/{resource}"})))
     begun, count = 0.0, 0

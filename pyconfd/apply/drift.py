@@ -7,7 +7,8 @@ Cheap enough for a thousand files a minute, so that rendering is only done where
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pyconfd.model.resources import Resource
 
@@ -18,26 +19,41 @@ class Drift:
     """What each destination looked like when a pass last dealt with it. Any lane may call it."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, dict[str, Signature | None]] = {}  # declared name -> dest -> facts
+        self._seen: dict[str, dict[str, _Seen]] = {}  # declared name -> dest -> facts
 
     def saw(self, resource: Resource, path: str) -> None:
         """
         Note how the file at `path` looks: the live file before it is compared, or the staged one
         before it is swapped. After that would be too late: somebody could write in between.
         """
-        self._seen.setdefault(resource.declared, {})[resource.dest] = _signature(path)
+        seen = _Seen(resource.dest, resource.item, _signature(path))
+        self._seen.setdefault(resource.declared, {})[resource.dest] = seen
 
     def forget(self, resource: Resource) -> None:
         """There is no live file of ours to compare with any more."""
         self._seen.get(resource.declared, {}).pop(resource.dest, None)
 
-    def touched(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
-        """Those of which a live file is not as it was left; none that was never rendered well."""
-        return tuple(resource for resource in resources if self._is_touched(resource))
+    def touched(self, resources: Sequence[Resource]) -> Mapping[str, frozenset[str]]:
+        """
+        Name of each resource of which a live file is not as it was left -> the names of a pattern
+        that these are for, none for any other; without those that were never rendered well.
+        """
+        found: dict[str, frozenset[str]] = {}
+        for resource in resources:
+            seen = list(self._seen.get(resource.name, {}).values())
+            items = [each.item for each in seen if each.signature != _signature(each.dest)]
+            if items:
+                found[resource.name] = frozenset(filter(None, items))
+        return found
 
-    def _is_touched(self, resource: Resource) -> bool:
-        seen = self._seen.get(resource.name, {})
-        return any(signature != _signature(dest) for dest, signature in list(seen.items()))
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """dest, item: of the resource. signature: of what stood there."""
+
+    dest: str
+    item: str
+    signature: Signature | None
 
 
 def _signature(path: str) -> Signature | None:

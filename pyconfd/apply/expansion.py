@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import join_paths
@@ -32,20 +32,31 @@ class Expanded:
     resources: tuple[Resource, ...]
     faults: tuple[tuple[Resource, TemplateFault], ...] = ()
 
+    @property
+    def names(self) -> Iterator[str]:
+        """All names, good or not."""
+        yield from (one.item for one in self.resources)
+        yield from (one.item for one, _ in self.faults)
+
 
 def no_other(_: Resource, __: Snapshot) -> None:
     """When no other resource is known."""
 
 
-def expand(resource: Resource, snapshot: Snapshot, other: Other = no_other) -> Expanded:
+def expand(
+    resource: Resource,
+    snapshot: Snapshot,
+    other: Other = no_other,
+    of: Iterable[str] | None = None,
+) -> Expanded:
     """
     The resources that this pattern stands for at this snapshot. other: who else has the
-    destination of one of them.
+    destination of one of them. of: only these of its names, as far as they exist.
     """
     good: list[Resource] = []
     faults: list[tuple[Resource, TemplateFault]] = []
     folder = join_paths(resource.prefix, resource.each)
-    for name in snapshot.children(folder):
+    for name in snapshot.children(folder) if of is None else _existing(of, folder, snapshot):
         one = resource.for_item(name)
         why = unfit(name)
         if why:
@@ -61,6 +72,10 @@ def expand(resource: Resource, snapshot: Snapshot, other: Other = no_other) -> E
         else:
             good.append(one)
     return Expanded(tuple(good), tuple(faults))
+
+
+def _existing(names: Iterable[str], folder: str, snapshot: Snapshot) -> list[str]:
+    return [name for name in sorted(names) if snapshot.find(join_paths(folder, name)) is not None]
 
 
 def _taken(one: Resource, owner: Resource) -> TemplateFault:

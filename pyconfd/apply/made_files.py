@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from pyconfd.model.resources import Resource
 from pyconfd.system.json_file import read_json, write_json
@@ -20,14 +20,14 @@ class MadeFiles:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._names = _read(path)
+        self._names = {name: set(items) for name, items in _read(path).items()}
         self._lock = threading.Lock()
 
     def known(self, resource: Resource) -> tuple[Resource, ...]:
         """The resource, or for a pattern one for each name that has or had a file."""
         if not resource.each:
             return (resource,)
-        return tuple(resource.for_item(name) for name in self._names.get(resource.name, ()))
+        return tuple(resource.for_item(name) for name in sorted(self._names.get(resource.name, ())))
 
     def count(self, resource: Resource) -> int:
         """How many files there are for names of a pattern."""
@@ -44,25 +44,37 @@ class MadeFiles:
 
     def gone(self, resource: Resource, now: Iterable[Resource]) -> tuple[Resource, ...]:
         """What was made for names that are no more and still stands there."""
-        wanted = {one.dest for one in now}
-        before = (resource.for_item(name) for name in self._names.get(resource.name, ()))
-        return tuple(one for one in before if one.dest not in wanted and os.path.lexists(one.dest))
+        wanted = {one.item for one in now}
+        return self.gone_of(resource, self._names.get(resource.name, set()) - wanted)
+
+    def gone_of(self, resource: Resource, names: Iterable[str]) -> tuple[Resource, ...]:
+        """What was made for these names, which are no more, and still stands there."""
+        made = self._names.get(resource.name, set())
+        before = (resource.for_item(name) for name in sorted(names) if name in made)
+        return tuple(one for one in before if os.path.lexists(one.dest))
 
     def will_make(self, resource: Resource, new: Iterable[Resource]) -> None:
         """Write down that files for these names may exist from now on. Raises OSError."""
-        known = set(self._names.get(resource.name, ()))
-        self._write(resource.name, known.union(one.item for one in new))
+        self._write(resource.name, add={one.item for one in new})
 
-    def has_made(self, resource: Resource, all_of_them: Iterable[Resource]) -> None:
-        """Write down that there are files for these names and no others. Raises OSError."""
-        self._write(resource.name, {one.item for one in all_of_them})
+    def has_made(
+        self, resource: Resource, live: Iterable[Resource], of: Collection[str] | None = None
+    ) -> None:
+        """
+        Write down that there are files for these names and no others, or no others of `of`.
+        Raises OSError.
+        """
+        names = {one.item for one in live}
+        known = self._names.get(resource.name, set())
+        self._write(resource.name, add=names, drop=(known if of is None else set(of)) - names)
 
-    def _write(self, name: str, items: set[str]) -> None:
+    def _write(self, name: str, *, add: set[str], drop: Collection[str] = ()) -> None:
         with self._lock:
-            if items == set(self._names.get(name, ())):
+            known = self._names.setdefault(name, set())
+            if add <= known and known.isdisjoint(drop):
                 return
-            self._names[name] = sorted(items)
-            write_json(self._path, self._names)
+            self._names[name] = (known | add).difference(drop)
+            write_json(self._path, {key: sorted(items) for key, items in self._names.items()})
 
 
 def _read(path: str) -> dict[str, list[str]]:

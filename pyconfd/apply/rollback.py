@@ -193,7 +193,7 @@ def roll_back(
         done,
         outcomes=tuple(refused.outcomes.values()),
         names=done.names | looked_at,
-        partly=looked_at - done.names,
+        partly=done.partly | (looked_at - done.names),
         reload=refused.answer,
     )
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.expansion import expand
 from pyconfd.apply.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, ReloadError, SwapError, TemplateFault
-from pyconfd.model.keys import join_paths
 from pyconfd.model.reads import Reads
 from pyconfd.model.reload_spec import ReloadSpec
 from pyconfd.model.resources import Resource
@@ -30,7 +29,14 @@ from pyconfd.model.steps import (
 from pyconfd.observe import log
 from pyconfd.pipeline import reload
 from pyconfd.pipeline.store import Snapshot
-from pyconfd.reconcile.service import Job, NextStep, next_step, pending_after
+from pyconfd.reconcile.service import (
+    NO_ITEMS,
+    Items,
+    Job,
+    NextStep,
+    next_step,
+    pending_after,
+)
 
 if TYPE_CHECKING:
     from pyconfd.apply.rollback import RollbackActions
@@ -88,8 +94,8 @@ def run_pass(
     Do the job. resources: all of the service in declared order, of which the job names those to
     render; their groups are done whole. spec: None when the service has no reload command.
     """
-    due = _due(context, job, resources)
-    outcomes, reads = apply_groups(context, due, snapshot)
+    due, some = _due(context, job, resources)
+    outcomes, reads = apply_groups(context, due, snapshot, some=some, failing=job.failing)
     debt = pending_after(job, outcomes, time.monotonic())
     answer: ReloadResult | None = None
     match next_step(job, debt):
@@ -102,7 +108,9 @@ def run_pass(
         generation=job.generation,
         outcomes=outcomes,
         names=frozenset(resource.name for resource in due),
-        reads=reads,
+        partly=frozenset(some),
+        reads=reads.whole,
+        items=reads.items,
         debt=debt,
         reload=answer,
     )
@@ -142,13 +150,36 @@ def _rollback_actions(
     )
 
 
-def _due(context: PassContext, job: Job, resources: Sequence[Resource]) -> list[Resource]:
-    """What the job names, or finds changed by something else, and all of the same groups."""
+def _due(
+    context: PassContext, job: Job, resources: Sequence[Resource]
+) -> tuple[list[Resource], Items]:
+    """
+    What the job names, or finds changed by something else, and all of the same groups; and the
+    names of patterns of which only some are due.
+    """
     named = set(job.resources)
+    some = dict(job.items)
     if job.verify:
-        named.update(resource.name for resource in context.drift.touched(resources))
+        for name, items in context.drift.touched(resources).items():
+            if items and (name not in named or name in some):
+                some[name] = some.get(name, frozenset()) | items
+            named.add(name)
     groups = {resource.group for resource in resources if resource.group and resource.name in named}
-    return [one for one in resources if one.name in named or one.group in groups]
+    due = [one for one in resources if one.name in named or one.group in groups]
+    return due, some
+
+
+@dataclass(frozen=True, slots=True)
+class PassReads:
+    """
+    What a pass has read.
+
+    whole: declared name -> what to watch for; missing where it is not known.
+    items: pattern -> name -> the same, for the names of the pass.
+    """
+
+    whole: Mapping[str, Reads]
+    items: Mapping[str, Mapping[str, Reads]]
 
 
 def apply_groups(
@@ -157,11 +188,15 @@ def apply_groups(
     snapshot: Snapshot,
     *,
     only: Collection[str] | None = None,
-) -> tuple[tuple[Outcome, ...], Mapping[str, Reads]]:
+    some: Items = NO_ITEMS,
+    failing: Collection[str] = (),
+) -> tuple[tuple[Outcome, ...], PassReads]:
     """
-    Every due group as far as it comes, and what each declared resource has read.
+    Every due group as far as it comes, and what it has read.
 
     only: of the resources of a pattern, those of these names; the others are left as they are.
+    some: names below the `each` of patterns; the others are not looked at. failing: patterns of
+    which others of those have failed.
     """
     outcomes: list[Outcome] = []
     candidates: list[Candidate] = []
@@ -174,7 +209,11 @@ def apply_groups(
         if held:
             continue
         admitted += members
-        if members[0].each:
+        if members[0].name in some:
+            more, refused = _some_of_each(context, members[0], snapshot, some[members[0].name])
+            candidates += more
+            outcomes += refused
+        elif members[0].each:
             more, refused = _one_for_each(context, members[0], snapshot)
             candidates += [one for one in more if only is None or one.name in only]
             outcomes += refused if only is None else ()
@@ -183,8 +222,8 @@ def apply_groups(
     transact(context, candidates, snapshot)
     done = [outcome for candidate in candidates for outcome in candidate.outcomes.values()]
     if only is None and not context.dry_run:
-        _note_successes(context, admitted, done, snapshot)
-    return (*outcomes, *done), _reads(admitted, done)
+        _note_successes(context, admitted, done, snapshot, some, failing)
+    return (*outcomes, *done), _reads(admitted, done, some)
 
 
 def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
@@ -227,16 +266,42 @@ def _one_for_each(
     if not context.dry_run:
         context.made_files.will_make(resource, found.resources)
     candidates = [Candidate(one.name, (one,)) for one in found.resources]
-    candidates += [
+    return candidates + _removals(context, gone, snapshot), refused
+
+
+def _some_of_each(
+    context: PassContext, resource: Resource, snapshot: Snapshot, names: Iterable[str]
+) -> tuple[list[Candidate], list[Outcome]]:
+    """As `_one_for_each`, for these names alone."""
+    found = expand(resource, snapshot, context.ownership.other, names)
+    refused = [
+        Outcome(resource=one, result=Result.RENDER_FAILED, error=fault)
+        for one, fault in found.faults
+    ]
+    gone = context.made_files.gone_of(resource, set(names).difference(found.names))
+    if not context.dry_run:
+        context.made_files.will_make(resource, found.resources)
+    candidates = [Candidate(one.name, (one,)) for one in found.resources]
+    return candidates + _removals(context, gone, snapshot), refused
+
+
+def _removals(
+    context: PassContext, gone: Iterable[Resource], snapshot: Snapshot
+) -> list[Candidate]:
+    return [
         Candidate(one.name, (), (one,))
         for one in gone
         if not context.ownership.other(one, snapshot)
     ]
-    return candidates, refused
 
 
 def _note_successes(
-    context: PassContext, admitted: Iterable[Resource], done: Iterable[Outcome], snapshot: Snapshot
+    context: PassContext,
+    admitted: Iterable[Resource],
+    done: Iterable[Outcome],
+    snapshot: Snapshot,
+    some: Items,
+    failing: Collection[str],
 ) -> None:
     """What the guards and the list of made files compare with next time."""
     by_name: dict[str, list[Outcome]] = {}
@@ -246,33 +311,36 @@ def _note_successes(
         mine = by_name.get(resource.name, [])
         if any(outcome.result.failed for outcome in mine):
             continue
-        context.guards.passed(resource, snapshot)
+        if resource.name not in failing:
+            context.guards.passed(resource, snapshot)
         if resource.each:
             live = [one.resource for one in mine if one.result is not Result.REMOVED]
-            context.made_files.has_made(resource, live)
+            context.made_files.has_made(resource, live, of=some.get(resource.name))
 
 
-def _reads(admitted: Iterable[Resource], done: Iterable[Outcome]) -> Mapping[str, Reads]:
-    """Declared name -> everything its renders asked for; left out where one of them is unknown."""
-    reads: dict[str, Reads | None] = {}
+def _reads(admitted: Iterable[Resource], done: Iterable[Outcome], some: Items) -> PassReads:
+    """
+    What the renders asked for. Of a name without a known one everything that it may read counts; a
+    name that is gone reads nothing.
+    """
+    whole: dict[str, Reads] = {}
+    items: dict[str, dict[str, Reads]] = {}
+    watched: dict[str, Reads] = {}
     for resource in admitted:
-        folder = join_paths(resource.prefix, resource.each)
-        reads[resource.name] = Reads(trees=frozenset((folder,) if resource.each else ()))
+        if resource.each:
+            items[resource.name] = dict.fromkeys(some.get(resource.name, ()), Reads())
+            watched[resource.name] = Reads(trees=frozenset(resource.watched))
+            if resource.name not in some:
+                whole[resource.name] = Reads()
     for outcome in done:
         name = outcome.resource.declared
-        known = reads[name]
         if outcome.result is Result.REMOVED:
             continue
-        if known is None or outcome.reads is None:
-            reads[name] = None
-        else:
-            reads[name] = Reads(known.keys | outcome.reads.keys, known.trees | outcome.reads.trees)
-    rendered = {outcome.resource.declared for outcome in done}
-    return {
-        resource.name: found
-        for resource in admitted
-        if (found := reads[resource.name]) and (resource.each or resource.name in rendered)
-    }
+        if outcome.resource.item:
+            items[name][outcome.resource.item] = outcome.reads or watched[name]
+        elif outcome.reads is not None:
+            whole[name] = outcome.reads
+    return PassReads(whole, items)
 
 
 def _reload(context: PassContext, service: str, spec: ReloadSpec) -> ReloadResult:

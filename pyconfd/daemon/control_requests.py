@@ -25,14 +25,14 @@ MOST_KEYS = 200
 
 class Access(NamedTuple):
     """
-    What answers need beside the facts. reads: what a declared resource has read. snapshot: the
+    What answers need beside the facts. reads: what a resource has read. snapshot: the
     store as it is now. release: lets the held change of these declared resources through; the
     names of those that were held. counts: what has happened, None when it is not counted. give_up:
     forgets what is owed to a service that is no longer declared, or for a destination of it; the
     services.
     """
 
-    reads: Callable[[str], Reads]
+    reads: Callable[[Resource], Reads]
     snapshot: Callable[[], Snapshot]
     release: Callable[[Sequence[str]], Sequence[str]]
     counts: Counters | None = None
@@ -129,7 +129,7 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
         for one in _destinations(resource, facts):
             row = dict(rows.get(one.name, {}))
             row.update(_declared(one))
-            row["keys"] = _keys(access.reads(one.declared), snapshot)
+            row["keys"] = _keys(access.reads(one), snapshot)
             row["guard"] = _guard(one)
             row["last_trouble"] = _last_trouble(facts, one)
             row["last_check"] = _last_check(facts, one)

@@ -26,13 +26,22 @@ from pyconfd.daemon.lanes import Lanes
 from pyconfd.daemon.outage import OutageTracker
 from pyconfd.daemon.status_notifier import StatusNotifier
 from pyconfd.daemon.supervised import PASSED_ON, ChildExited, Supervised
-from pyconfd.model.keys import Changed, Listed, Lost, Progressed, SourceMessage, covering
+from pyconfd.model.keys import (
+    Changed,
+    Listed,
+    Lost,
+    Progressed,
+    SourceMessage,
+    covering,
+    join_paths,
+)
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport
 from pyconfd.observe import log, report
 from pyconfd.pipeline.store import Store
 from pyconfd.reconcile.fleet import Fleet
+from pyconfd.reconcile.item_index import ItemIndex
 from pyconfd.reconcile.read_index import ReadIndex
 from pyconfd.status.counters import Counters
 from pyconfd.status.history import History
@@ -110,7 +119,8 @@ class Loop:
         self._tools = deps.tools
         self._child = deps.child
         self._store = Store()
-        self._index = ReadIndex()
+        self._index: ReadIndex[str] = ReadIndex()
+        self._items = ItemIndex()
         self._fleet = Fleet()
         self._resources: dict[str, Resource] = {}
         self._watch: Watch | None = None
@@ -227,7 +237,8 @@ class Loop:
             gc.freeze()
             self._fleet.dirty(self._resources, now)
         elif delta.changed:
-            self._fleet.dirty(self._index.affected(delta.changed), now)
+            names = self._index.affected(delta.changed)
+            self._fleet.dirty(names, now, self._items.affected(delta.changed))
 
     def _found(self) -> None:
         if self._outage.ended():
@@ -238,9 +249,7 @@ class Loop:
         self._fleet.finished(message, now)
         if message.generation > self._adopted:
             self._unready -= message.names
-            for name, reads in message.reads.items():
-                if name in self._resources:
-                    self._index.set(name, reads)
+            self._note_reads(message)
         else:
             self._overtaken(message, now)
         self._history.note(message, time.time())
@@ -253,6 +262,21 @@ class Loop:
                 self._child.start(self._resources.values())
             if self._tools.guards.unwritten:
                 self._keep()
+
+    def _note_reads(self, message: LaneReport) -> None:
+        """What makes each resource dirty from now on."""
+        for name, reads in message.reads.items():
+            if name in self._resources:
+                self._index.set(name, reads)
+        for name, items in message.items.items():
+            if name in self._resources and name in message.partly:
+                self._items.note(name, items)
+            elif name in self._resources:
+                self._items.replace(name, items)
+        for one in (outcome.resource for outcome in message.outcomes):
+            if one.each and not one.item and one.name in self._resources:
+                # held as a whole: which of its names have changed since is not remembered
+                self._index.set(one.name, Reads(trees=frozenset(one.watched)))
 
     def _overtaken(self, message: LaneReport, now: float) -> None:
         """
@@ -308,7 +332,13 @@ class Loop:
             members = self._fleet.members(job.service)
             for resource in self._fleet.due_members(job):
                 # until its reads are known again, anything it may read makes it dirty
-                self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
+                watched = Reads(trees=frozenset(resource.watched))
+                if resource.name in job.items:
+                    self._items.note(
+                        resource.name, dict.fromkeys(job.items[resource.name], watched)
+                    )
+                else:
+                    self._index.set(resource.name, watched)
             spec = self._fleet.reload_spec(job.service)
             self._deps.lanes.submit(self._tools, job, members, spec, snapshot)
 
@@ -321,7 +351,7 @@ class Loop:
         """Answer a question of the control socket, or let a held change through."""
         now = time.monotonic()
         access = Access(
-            self._index.reads,
+            self._reads,
             self._store.snapshot,
             self._release,
             self._deps.counts,
@@ -330,6 +360,15 @@ class Loop:
         reply = answer(request.question, self._facts(now), access)
         self._fleet.dirty(reply.dirty, now)
         request.reply(reply.answer)
+
+    def _reads(self, resource: Resource) -> Reads:
+        """What a resource has read, or one name of a pattern; of a pattern the folder of names."""
+        if resource.item:
+            found = self._items.reads(resource.declared).get(resource.item)
+            return found or self._index.reads(resource.declared)
+        if resource.each:
+            return Reads(trees=frozenset((join_paths(resource.prefix, resource.each),)))
+        return self._index.reads(resource.name)
 
     def _release(self, names: Sequence[str]) -> Sequence[str]:
         """What is held back by a guard or in quarantine may go live; the names of those."""
@@ -400,9 +439,13 @@ class Loop:
     def _adopt(self, resources: Sequence[Resource]) -> None:
         for gone in self._resources.keys() - {resource.name for resource in resources}:
             self._index.drop(gone)
+            self._items.drop(gone)
         self._resources = {resource.name: resource for resource in resources}
         for resource in resources:
             self._index.set(resource.name, Reads(trees=frozenset(resource.watched)))
+            self._items.drop(resource.name)
+            if resource.each:
+                self._items.declare(resource.name, join_paths(resource.prefix, resource.each))
         self._unready = set(self._resources)
         self._history.keep(resources)
         self._fleet.adopt(resources)

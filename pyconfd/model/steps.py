@@ -274,6 +274,7 @@ class LaneReport:
     names: the declared resources of the pass.
     partly: those of which only some destinations were.
     reads: declared name -> what to watch for; missing where it is not known.
+    items: the same for the names of patterns: of all names, or of those of a pass in part.
     debt: the reload that was pending after the swaps, before any reload.
     reload: None when none was due or allowed.
     """
@@ -284,5 +285,6 @@ class LaneReport:
     names: frozenset[str] = frozenset()
     partly: frozenset[str] = frozenset()
     reads: Mapping[str, Reads] = field(default_factory=dict)
+    items: Mapping[str, Mapping[str, Reads]] = field(default_factory=dict)
     debt: Debt | None = None
     reload: ReloadResult | None = None

@@ -8,7 +8,7 @@ services there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pyconfd.model.reload_spec import ReloadSpec
@@ -79,6 +79,7 @@ class Fleet:
                 state,
                 policy=_policy(found, spec),
                 dirty=state.dirty & names,
+                items={key: value for key, value in state.items.items() if key in names},
                 retries={key: value for key, value in state.retries.items() if key in names},
             )
         for name in [name for name in self._states if name not in self._members]:
@@ -99,14 +100,26 @@ class Fleet:
         """How a service is reloaded; None for one without a reload command, or that is gone."""
         return self._reload_specs.get(service)
 
-    def dirty(self, names: Iterable[str], now: float) -> None:
-        """Keys that these resources read have changed; unknown names are ignored."""
+    def dirty(
+        self,
+        names: Iterable[str],
+        now: float,
+        items: Mapping[str, Collection[str]] = machine.NO_ITEMS,
+    ) -> None:
+        """
+        Keys that these resources read have changed, or these names of patterns; unknown resources
+        are ignored.
+        """
         touched: dict[str, list[str]] = {}
         for name in names:
             if name in self._service_of:
                 touched.setdefault(self._service_of[name], []).append(name)
         for service, found in touched.items():
             self._set(machine.dirtied(self._states[service], found, now))
+        for name, some in items.items():
+            if service_of := self._service_of.get(name):
+                state = self._states[service_of]
+                self._set(machine.dirtied(state, (), now, {name: frozenset(some)}))
 
     def verify(self) -> None:
         """It is time to compare every live file with what was last written."""

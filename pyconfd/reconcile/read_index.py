@@ -5,14 +5,17 @@ Which resources can a change alter? Only those that asked for it. Pure.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
 
 from pyconfd.model.reads import Reads
 
 NOTHING = Reads()
 
+Name = TypeVar("Name", bound=Hashable)
 
-class ReadIndex:
+
+class ReadIndex(Generic[Name]):
     """
     From key paths to the names of the resources that read them.
 
@@ -22,11 +25,11 @@ class ReadIndex:
     """
 
     def __init__(self) -> None:
-        self._reads: dict[str, Reads] = {}
-        self._by_key: dict[str, set[str]] = {}
-        self._by_tree: dict[str, set[str]] = {}
+        self._reads: dict[Name, Reads] = {}
+        self._by_key: dict[str, set[Name]] = {}
+        self._by_tree: dict[str, set[Name]] = {}
 
-    def set(self, name: str, reads: Reads) -> None:
+    def set(self, name: Name, reads: Reads) -> None:
         """From now on `name` reads this and nothing else."""
         before = self._reads.get(name, NOTHING)
         if reads == before:
@@ -36,18 +39,19 @@ class ReadIndex:
         _move(self._by_key, name, before.keys, reads.keys)
         _move(self._by_tree, name, before.trees, reads.trees)
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: Name) -> None:
         """Forget a resource; nothing happens when it is not known."""
-        self.set(name, NOTHING)
-        del self._reads[name]
+        if name in self._reads:
+            self.set(name, NOTHING)
+            del self._reads[name]
 
-    def reads(self, name: str) -> Reads:
+    def reads(self, name: Name) -> Reads:
         """What `name` reads; nothing when it is not known."""
         return self._reads.get(name, NOTHING)
 
-    def affected(self, changed: Iterable[str]) -> builtins.set[str]:
+    def affected(self, changed: Iterable[str]) -> builtins.set[Name]:
         """Names of the resources that read any of the changed keys."""
-        names: builtins.set[str] = set()
+        names: builtins.set[Name] = set()
         seen: builtins.set[str] = set()
         by_key, by_tree = self._by_key, self._by_tree
         for key in changed:
@@ -65,7 +69,7 @@ class ReadIndex:
 
 
 def _move(
-    index: dict[str, set[str]], name: str, before: frozenset[str], after: frozenset[str]
+    index: dict[str, set[Name]], name: Name, before: frozenset[str], after: frozenset[str]
 ) -> None:
     """Take `name` out where it no longer reads and put it in where it now does."""
     for path in before - after:

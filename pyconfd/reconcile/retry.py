@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
 from pyconfd.errors import HeldBack
 from pyconfd.model.steps import Outcome, Result
 from pyconfd.model.values import dataclass
@@ -20,10 +23,48 @@ def backoff_s(attempts: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A resource that failed `attempts` times in a row and is tried again at `at_s`."""
+    """
+    A resource that failed.
+
+    attempts: how many times in a row.
+    at_s: when it is tried again.
+    items: the names of a pattern that failed; empty for a resource as a whole.
+    """
 
     attempts: int
     at_s: float
+    items: frozenset[str] = frozenset()
+
+
+def after_pass(
+    before: Retry | None,
+    outcomes: Sequence[Outcome],
+    now: float,
+    *,
+    partly: bool = False,
+    of: Collection[str] | None = None,
+) -> Retry | None:
+    """
+    The retry of a resource after a pass; None when it is well.
+
+    outcomes: all of the resource, of this pass. partly: the pass was not about all of its names,
+    but about those that have an outcome, and `of`, which may have none when they are gone.
+    """
+    failed = [outcome for outcome in outcomes if outcome.result.failed]
+    retry = after_failure(before, failed[0], now) if failed else None
+    items = frozenset(outcome.resource.item for outcome in failed)
+    if "" in items or not (items or partly):
+        return retry
+    if not partly or before is None:
+        return replace(retry, items=items) if retry else None
+    if not before.items and (of is not None or items):
+        return before  # it failed as a whole, and is tried as a whole
+    others = before.items.difference(of or (), (outcome.resource.item for outcome in outcomes))
+    if retry is None:
+        return replace(before, items=others) if others else None
+    return replace(
+        retry, at_s=min(retry.at_s, before.at_s) if others else retry.at_s, items=items | others
+    )
 
 
 def after_failure(retry: Retry | None, outcome: Outcome, now: float) -> Retry:

@@ -12,8 +12,9 @@ meanwhile accumulate and the newest wins. `deadline_s` is the time to ask again.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
+from types import MappingProxyType
 
 from pyconfd.model.debt import Debt
 from pyconfd.model.steps import LaneReport, NotRunning, Outcome, Reloaded, ReloadFailed
@@ -21,6 +22,10 @@ from pyconfd.model.values import dataclass
 from pyconfd.reconcile import debt as debts
 from pyconfd.reconcile import retry as retries
 from pyconfd.reconcile.retry import Retry
+
+#: Name of a pattern -> names below its `each`.
+Items = Mapping[str, frozenset[str]]
+NO_ITEMS: Items = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Job:
     service: its name.
     generation: the number of the job.
     resources: names of those to render.
+    items: of a pattern among them, the names to render; all where it is not here.
+    failing: patterns of which other names than those have failed and wait for their retry.
     verify: compare all live files, and render those that something else has changed.
     reloads: as in Policy.
     may_reload: the least interval has passed.
@@ -79,6 +86,8 @@ class Job:
     service: str
     generation: int
     resources: frozenset[str] = frozenset()
+    items: Items = field(default_factory=dict)
+    failing: frozenset[str] = frozenset()
     verify: bool = False
     reloads: bool = True
     may_reload: bool = True
@@ -104,6 +113,7 @@ class ServiceState:
     policy: the operator's numbers.
     running: its job on a lane.
     dirty: names of resources whose keys have changed.
+    items: the same for patterns of which only some names have changed.
     hold: the burst of changes that is waited out.
     verify: whether a comparison of its live files is due.
     debt: the pending reload.
@@ -115,6 +125,7 @@ class ServiceState:
     policy: Policy = Policy()
     running: Job | None = None
     dirty: frozenset[str] = frozenset()
+    items: Items = field(default_factory=dict)
     hold: Hold | None = None
     verify: bool = False
     debt: Debt | None = None
@@ -124,13 +135,18 @@ class ServiceState:
     @property
     def idle(self) -> bool:
         """Whether nothing runs, waits or is pending."""
-        return not (self.running or self.dirty or self.verify or self.debt or self.retries)
+        waiting = self.dirty or self.items or self.retries
+        return not (self.running or waiting or self.verify or self.debt)
 
 
-def dirtied(state: ServiceState, names: Iterable[str], now: float) -> ServiceState:
-    """Keys that these resources read have changed."""
+def dirtied(
+    state: ServiceState, names: Iterable[str], now: float, items: Items = NO_ITEMS
+) -> ServiceState:
+    """Keys that these resources read have changed, or these names of patterns."""
     hold = replace(state.hold, last_s=now) if state.hold else Hold(now, now)
-    return replace(state, dirty=state.dirty.union(names), hold=hold)
+    return replace(
+        state, dirty=state.dirty.union(names), items=_joined(state.items, items), hold=hold
+    )
 
 
 def verify(state: ServiceState) -> ServiceState:
@@ -176,11 +192,14 @@ def start(
             no_snapshot=no_snapshot,
         )
         return replace(state, running=job), job
-    ready = frozenset() if no_snapshot else _ready(state, now)
+    whole, items = (frozenset(), NO_ITEMS) if no_snapshot else _ready(state, now)
+    ready = whole.union(items)
     job = Job(
         service=state.name,
         generation=generation,
         resources=ready,
+        items=items,
+        failing=frozenset(name for name in items if _others_fail(state, name, items[name])),
         verify=state.verify and not no_snapshot,
         reloads=state.policy.reloads,
         may_reload=now >= _reload_from_s(state),
@@ -190,13 +209,19 @@ def start(
     )
     if not (ready or job.verify or job.pay):
         return state, None
-    held = state.dirty - ready
+    held = state.dirty - whole
+    held_items = {
+        name: left
+        for name, names in state.items.items()
+        if name not in whole and (left := names - items.get(name, frozenset()))
+    }
     return (
         replace(
             state,
             running=job,
             dirty=held,
-            hold=state.hold if held else None,
+            items=held_items,
+            hold=state.hold if held or held_items else None,
             verify=state.verify and no_snapshot,
         ),
         job,
@@ -223,15 +248,15 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
     The job's report: failures get their retry, and what is pending is what the pass has found,
     unless a reload of another service became this one's meanwhile.
     """
-    failed: dict[str, Outcome] = {}
-    for outcome in report.outcomes:
-        if outcome.result.failed:
-            failed.setdefault(outcome.resource.declared, outcome)
     left = dict(state.retries)
+    outcomes = _by_resource(report)
     for name in report.names:
-        before = left.pop(name, None)
-        if name in failed:
-            left[name] = retries.after_failure(before, failed[name], now)
+        some = state.running.items.get(name) if state.running else None
+        retry = retries.after_pass(
+            left.pop(name, None), outcomes.get(name, ()), now, partly=name in report.partly, of=some
+        )
+        if retry:
+            left[name] = retry
     debt, reloaded_s = report.debt, state.reloaded_s
     match report.reload:
         case Reloaded():
@@ -254,22 +279,51 @@ def deadline_s(state: ServiceState, *, no_snapshot: bool = False) -> float | Non
     times = [_payable_s(state, state.debt)] if state.debt else []
     if not no_snapshot:
         times += [retry.at_s for retry in state.retries.values()]
-        if state.dirty and state.hold:
+        if (state.dirty or state.items) and state.hold:
             times.append(state.hold.due_s(state.policy.hold_min_s, state.policy.hold_max_s))
         if state.verify:
             times.append(0.0)
     return min(times, default=None)
 
 
-def _ready(state: ServiceState, now: float) -> frozenset[str]:
-    """The resources to render now: all dirty ones once it is quiet, and retries that are due."""
-    due = frozenset(name for name, retry in state.retries.items() if now >= retry.at_s)
+def _ready(state: ServiceState, now: float) -> tuple[frozenset[str], Items]:
+    """
+    What to render now: all that is dirty once it is quiet, and retries that are due; resources as a
+    whole, and the names of patterns that are not among them.
+    """
+    due = [(name, retry.items) for name, retry in state.retries.items() if now >= retry.at_s]
+    whole = frozenset(name for name, items in due if not items)
+    some: Items = {name: items for name, items in due if items}
     policy = state.policy
-    if state.dirty and (
-        state.hold is None or now >= state.hold.due_s(policy.hold_min_s, policy.hold_max_s)
-    ):
-        due |= state.dirty
-    return due
+    if state.hold is None or now >= state.hold.due_s(policy.hold_min_s, policy.hold_max_s):
+        whole |= state.dirty
+        # names of a pattern that failed as a whole: nothing is known of the others
+        whole |= {name for name in state.items if _failed_whole(state, name)}
+        some = _joined(some, state.items)
+    return whole, {name: items for name, items in some.items() if name not in whole}
+
+
+def _failed_whole(state: ServiceState, name: str) -> bool:
+    return name in state.retries and not state.retries[name].items
+
+
+def _others_fail(state: ServiceState, name: str, items: frozenset[str]) -> bool:
+    return name in state.retries and not state.retries[name].items <= items
+
+
+def _joined(some: Items, more: Items) -> Items:
+    """Both; the first is not changed."""
+    if not more:
+        return some
+    return {**some, **{name: some.get(name, frozenset()) | items for name, items in more.items()}}
+
+
+def _by_resource(report: LaneReport) -> Mapping[str, Sequence[Outcome]]:
+    """Declared name -> its outcomes."""
+    found: dict[str, list[Outcome]] = {}
+    for outcome in report.outcomes:
+        found.setdefault(outcome.resource.declared, []).append(outcome)
+    return found
 
 
 def _reload_from_s(state: ServiceState) -> float:

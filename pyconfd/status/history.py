@@ -152,6 +152,7 @@ class History:
             by_name.setdefault(outcome.resource.declared, []).append(outcome)
         for declared in report.names:
             outcomes = by_name.get(declared, [])
+            self._forget_vanished(declared, report, outcomes)
             if declared not in report.partly and all(
                 outcome.resource.name != declared for outcome in outcomes
             ):
@@ -187,11 +188,23 @@ class History:
         if names:
             self._items[declared] = names
 
+    def _forget_vanished(
+        self, declared: str, report: LaneReport, outcomes: Iterable[Outcome]
+    ) -> None:
+        """Names of a pass in part without an outcome are gone, and so is whatever they were in."""
+        if declared in report.partly and (looked_at := report.items.get(declared)):
+            for name in looked_at.keys() - {outcome.resource.item for outcome in outcomes}:
+                self._forget(f"{declared}[{name}]")
+                self._items.get(declared, set()).discard(f"{declared}[{name}]")
+
     def _outcome(self, outcome: Outcome, at: float) -> None:
         name = outcome.resource.name
         if outcome.result is Result.REMOVED:
             self._forget(name)
+            self._items.get(outcome.resource.declared, set()).discard(name)
             return
+        if outcome.resource.item:
+            self._items.setdefault(outcome.resource.declared, set()).add(name)
         fate = _fate(self._fates.get(name), outcome, at)
         self._fates[name] = fate
         if fate.trouble:

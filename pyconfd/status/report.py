@@ -155,7 +155,7 @@ def _service(facts: StatusFacts, name: str, members: list[str]) -> Plain:
         "name": name,
         "reloads": state.policy.reloads,
         "running": state.running is not None,
-        "waiting": sorted(state.dirty),
+        "waiting": sorted(state.dirty.union(state.items)),
         "owed": owed,
         "last_reload": reload_fate(last) if last else None,
         "resources": members,

@@ -23,9 +23,10 @@ from pyconfd.daemon.lanes import Lanes
 from pyconfd.daemon.loop import Loop, LoopDependencies, LoopTimes, Message
 from pyconfd.errors import ConfigError
 from pyconfd.model.resources import Command, Origin, Resource, ResourceSet
-from pyconfd.model.steps import CommandReport
+from pyconfd.model.steps import CommandReport, Rendered
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.renderer import Renderer
+from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile.service import Job
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
@@ -64,6 +65,21 @@ class NotedLanes(Lanes):
         super().submit(tools, job, *rest)
 
 
+class NotedRenderer(Renderer):
+    """A renderer, and the names of the resources that it was given."""
+
+    rendered: list[str]
+
+    def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
+        self.rendered.append(resource.name)
+        return super().render(resource, snapshot)
+
+    def afresh(self) -> Renderer:
+        made = NotedRenderer(self._templates_dir, self._environ)
+        made.rendered = self.rendered
+        return made
+
+
 class World:
     """A folder with templates, a fake source, a fake runner, and the loop on a thread."""
 
@@ -82,6 +98,7 @@ class World:
         self.fault: ConfigError | None = None
         self.left_out: tuple[ConfigError, ...] = ()
         self.loop: Loop
+        self.rendered: list[str] = []
 
     def resource(self, name: str = "app", keys: str = "/app", **fields: Any) -> Resource:
         """One that lists what is directly below `keys`, reloaded by `reload NAME`."""
@@ -114,8 +131,10 @@ class World:
     ) -> Iterator[None]:
         """The loop, stopped by a SIGTERM on its inbox at the end."""
         self.journal.recover()
+        renderer = NotedRenderer(str(self.templates), {})
+        renderer.rendered = self.rendered
         tools = PassContext(
-            renderer=Renderer(str(self.templates), {}),
+            renderer=renderer,
             journal=self.journal,
             run=self.runner,
             drift=Drift(),
