@@ -120,7 +120,7 @@ class Watched:
             (now.own_s - before.own_s) / times, (now.children_s - before.children_s) / times
         )
 
-    def wait(self, ready: Callable[[], bool], timeout_s: float = 300.0) -> None:
+    def wait(self, ready: Callable[[], bool], timeout_s: float = 120.0) -> None:
         """Until something is so. RuntimeError with the log when it does not come."""
         end_s = time.monotonic() + timeout_s
         while not ready():
@@ -166,8 +166,8 @@ _EACH = (
     '{% for key, value in gets("/sites/" ~ name ~ "/*") %}\n{{ key }}={{ value }}\n{% endfor %}\n'
 )
 _SITE = """server {
-  listen unix:CONFDIR/{{ name }}.sock;
-  server_name {{ getv('/sites/' ~ name ~ '/key0') }};
+  listen 127.0.0.1:18999;
+  server_name {{ name }}.{{ getv('/sites/' ~ name ~ '/key0') }};
 }
 """
 
@@ -228,7 +228,10 @@ def each_change_nginx(world: World, size: int) -> Cost:
 
 def _in_nginx(world: World) -> str:
     tables = _pattern(
-        dest="CONFDIR/out/{name}.conf", check="nginx", nginx_conf="CONFDIR/nginx.conf"
+        dest="CONFDIR/out/{name}.conf",
+        check="nginx",
+        nginx_conf="CONFDIR/nginx.conf",
+        reload_cmd="true",
     )
     confdir = world.confdir(tables, {"keys": ""})
     _write(os.path.join(confdir, "templates", "keys"), _SITE.replace("CONFDIR", confdir))
