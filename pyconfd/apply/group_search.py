@@ -127,7 +127,9 @@ def _group_of(
         return next(about, next(iter(groups)) if alone else None)
     if not (verdict.named or alone):
         return None
-    return next(name for name, staged in groups.items() if verdict.staged in staged)
+    return next(
+        name for name, staged in groups.items() if any(each is verdict.staged for each in staged)
+    )
 
 
 def _dest(staged: Staged) -> str:
@@ -137,8 +139,9 @@ def _dest(staged: Staged) -> str:
 def _by_group(
     groups: Mapping[str, Sequence[Staged]], permits: tuple[Checked, ...]
 ) -> dict[str, tuple[Checked, ...]]:
+    permit_of = {id(permit.staged): permit for permit in permits}
     return {
-        name: tuple(permit for permit in permits if permit.staged in staged)
+        name: tuple(permit_of[id(each)] for each in staged if id(each) in permit_of)
         for name, staged in groups.items()
     }
 

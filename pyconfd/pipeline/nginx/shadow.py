@@ -13,6 +13,7 @@ when the staged files were among them and the live ones they replace were not.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
@@ -24,6 +25,7 @@ from dataclasses import dataclass, replace
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import CommandReport
+from pyconfd.pipeline.nginx.file_words import RealPaths, WordsOfFiles
 from pyconfd.pipeline.nginx.shadow_tree import KEPT, ShadowTree
 from pyconfd.pipeline.nginx.text import Statement, quoted
 from pyconfd.system import files
@@ -37,6 +39,8 @@ _FINDING = re.compile(
 )
 
 
+#: Main file of each nginx here -> the words of its files.
+_WORDS: collections.defaultdict[str, WordsOfFiles] = collections.defaultdict(WordsOfFiles)
 _FILE_READ = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
 
 
@@ -111,9 +115,11 @@ class Shadow:
         for path in sorted(self.expected - read):
             what = "the new version of " if path in ours else ""
             return f"nginx did not read {what}{self.real(path)}"
+        real = RealPaths()
         for path in sorted(read):
-            if os.path.realpath(path) in self.replaced:
+            if real(path) in self.replaced:
                 return f"nginx read the live version of {path}"
+        _WORDS[ours[self.main]].keep(read)
         return ""
 
     def report(self, report: CommandReport) -> CommandReport:
@@ -168,7 +174,14 @@ def build(
     statement on the way cannot be rewritten safely, or when the shadow cannot be written.
     """
     tree = ShadowTree(
-        nginx.conf, nginx.prefix, staged, removed, work_dir, statements, built_in_prefix
+        nginx.conf,
+        nginx.prefix,
+        staged,
+        removed,
+        work_dir,
+        statements,
+        built_in_prefix,
+        _WORDS[nginx.conf],
     )
     try:
         tree.grow()
@@ -218,7 +231,7 @@ def statements(path: str, facts: os.stat_result) -> tuple[Statement, ...]:
     return _found(path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=65_536)
 def _found(path: str, *_identity: int) -> tuple[Statement, ...]:
     """
     The directives of one file in the order of their names, as far as crossplane can follow.

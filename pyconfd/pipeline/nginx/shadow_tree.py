@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from pyconfd.errors import CheckBroken
 from pyconfd.pipeline.nginx import include_glob
+from pyconfd.pipeline.nginx.file_words import FileWords, RealPaths
 from pyconfd.pipeline.nginx.text import ConfigText, NotFound, Statement, edited, quoted
 from pyconfd.system import files
 
@@ -28,8 +29,6 @@ _NO_FILE = re.compile(r"off$|stderr$|syslog:|memory:|.*\$|\|", re.DOTALL)
 _NAMES_FILES = re.compile(
     "file|_key|cert|crl|dhparam|geoip|import|include|entities|path|require|rules|stylesheet"
 )
-#: A file that holds none of these words, nor the name of a destination, needs no parsing.
-_INTERESTING = (b"include", b"pid", b"_log")
 
 
 @dataclass
@@ -41,6 +40,7 @@ class ShadowTree:
     prefix: of relative logs; "" for the one that is built in.
     staged, removed, work_dir, built_in_prefix: as in shadow.build.
     statements: finds the directives of a file with these facts.
+    words: what a file is made of.
     names: shadow path -> real path.
     expected: shadow paths that nginx has to read.
     reached: real paths of destinations that something leads to.
@@ -56,6 +56,7 @@ class ShadowTree:
     work_dir: str
     statements: Callable[[str, os.stat_result], Iterable[Statement]]
     built_in_prefix: Callable[[], str]
+    words: Callable[[str], FileWords]
     names: dict[str, str] = field(default_factory=dict)
     expected: set[str] = field(default_factory=set)
     reached: set[str] = field(default_factory=set)
@@ -63,14 +64,19 @@ class ShadowTree:
     main: str = ""
     folder: str = ""
     _done: dict[str, str] = field(default_factory=dict)
-    _folders: dict[str, str] = field(default_factory=dict)
-    _open: list[str] = field(default_factory=list)
+    _real: RealPaths = field(default_factory=RealPaths)
+    _open: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.by_real = {os.path.realpath(dest): path for dest, path in self.staged.items()}
-        self.gone = {os.path.realpath(dest) for dest in self.removed}
+        self.by_real = {self._real(dest): path for dest, path in self.staged.items()}
+        self.gone = {self._real(dest) for dest in self.removed}
         paths = (*self.staged, *self.removed, *self.by_real, *self.gone)
         self.basenames = {os.fsencode(os.path.basename(path)) for path in paths}
+        self._new_in: dict[str, list[str]] = {}  # folder -> names of destinations to come
+        for real in self.by_real:
+            if not os.path.lexists(real):
+                folder, name = os.path.split(real)
+                self._new_in.setdefault(folder, []).append(name)
         self.conf_dir = os.path.dirname(self.conf)
 
     def grow(self) -> None:
@@ -120,7 +126,7 @@ class ShadowTree:
 
     def _refuse_unreached(self) -> None:
         for dest in self.staged:
-            if os.path.realpath(dest) not in self.reached:
+            if self._real(dest) not in self.reached:
                 broken = CheckBroken(
                     f"nothing in {self.conf} leads to it: no include, no certificate",
                     where=dest,
@@ -137,9 +143,9 @@ class ShadowTree:
             return known
         if path in self._open:  # includes itself: nginx reports that
             return path
-        self._open.append(path)
+        self._open.add(path)
         shadow = self._shadow_of(path)
-        self._open.pop()
+        self._open.remove(path)
         self._done[path] = shadow
         return shadow
 
@@ -177,22 +183,15 @@ class ShadowTree:
         new = self.by_real.get(real)
         if new is not None:
             self.reached.add(real)
-        raw, facts = files.read(new or real)
-        if not any(word in raw for word in (*_INTERESTING, *self.basenames)):
+        words = self.words(new or real)
+        changed = new is not None or path == self.conf
+        if not (words.followed or (changed and words.logs) or words.any_of(self.basenames)):
             return None
+        raw, facts = files.read(new or real)
         text = raw.decode(errors="surrogateescape")
         statements = self.statements(new or real, facts)
-        changed = new is not None or path == self.conf
         edits = list(self._edits(path, text, statements, changed))
         return edited(text, edits) if edits else None
-
-    def _real(self, path: str) -> str:
-        """os.path.realpath, which takes a system call for each folder, once for each folder."""
-        folder, name = os.path.split(path)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        real = os.path.join(self._folders[folder], name)
-        return os.path.realpath(real) if os.path.islink(real) else real
 
     def _edits(
         self, path: str, text: str, statements: Iterable[Statement], changed: bool
@@ -251,13 +250,11 @@ class ShadowTree:
     def _appearing(self, pattern: str) -> Iterator[str]:
         """Destinations that do not exist yet and that the pattern will match once they do."""
         folder, base = os.path.split(pattern)
-        folders = include_glob.folders(folder)
-        for real in self.by_real:
-            dest_folder, name = os.path.split(real)
-            if os.path.lexists(real) or not include_glob.matches(name, base):
-                continue
-            for each in folders:
-                if os.path.realpath(each) == dest_folder:
+        if not self._new_in:
+            return
+        for each in include_glob.folders(folder):
+            for name in self._new_in.get(os.path.realpath(each), ()):
+                if include_glob.matches(name, base):
                     yield os.path.join(each, name)
 
     def _path(self, arg: str) -> str:

@@ -1,0 +1,109 @@
+"""
+The words of nginx's files, remembered for as long as a file is the same. Shell: reads files.
+
+A check of one changed file among thousands looks at all of them, because each may include it or
+name it; reading them is what that would cost.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pyconfd.system import files
+
+#: A file that holds none of these, nor the name of a destination, needs no parsing.
+_FOLLOWED = (b"include", b"pid")
+#: The same for a new version, which could make logs.
+_LOG = b"_log"
+#: What may stand before and after the last part of a path.
+_BETWEEN = re.compile(rb"""[\s;{}"'/\\]+""")
+#: So many names of destinations are looked for one by one.
+_FEW = 8
+
+
+@dataclass(frozen=True, slots=True)
+class FileWords:
+    """
+    identity: of the file that was read.
+    followed: whether it holds a statement that the shadow has to follow.
+    logs: whether it may name a log.
+    words: each once, with a line break before and after it: a third of the memory of a set.
+    """
+
+    identity: tuple[int, ...]
+    followed: bool
+    logs: bool
+    words: bytes
+
+    def any_of(self, names: Collection[bytes]) -> bool:
+        """Whether one of these names of files may be the last part of a path in it."""
+        if len(names) <= _FEW:
+            return any(self._has(name) for name in names)
+        plain = self.words.split(b"\n")
+        if not set(names).isdisjoint(plain):
+            return True
+        return any(self._has(name) for name in names if _BETWEEN.search(name))
+
+    def _has(self, name: bytes) -> bool:
+        """A name that is several words here may be there when the first of them is."""
+        first = next(filter(None, _BETWEEN.split(name)), b"")
+        return b"\n%b\n" % first in self.words
+
+
+class WordsOfFiles:
+    """One entry for each path that was asked for. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, FileWords] = {}
+
+    def __call__(self, path: str) -> FileWords:
+        """Of a regular file that is no link. Raises OSError as `files.read`."""
+        known = self._known.get(path)
+        if known and known.identity == _identity(os.lstat(path)):
+            return known
+        raw, facts = files.read(path)
+        unique = set(_BETWEEN.split(raw))
+        found = FileWords(
+            _identity(facts),
+            any(word in raw for word in _FOLLOWED),
+            _LOG in raw,
+            b"\n".join((b"", *unique, b"")),
+        )
+        self._known[path] = found
+        return found
+
+    def keep(self, paths: Collection[str]) -> None:
+        """Forget the files that are not among these, when they have become many."""
+        if len(self._known) > 2 * len(paths) + 1000:
+            self._known = {path: self._known[path] for path in paths if path in self._known}
+
+
+def _identity(facts: os.stat_result) -> tuple[int, ...]:
+    return (facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+class RealPaths:
+    """os.path.realpath, which asks for each folder of a path, with each folder asked for once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+        self._known: dict[str, str] = {}
+
+    def __call__(self, path: str) -> str:
+        """The path without links, as it was when it was asked first."""
+        known = self._known.get(path)
+        if known is None:
+            known = self._known[path] = self._followed(path)
+        return known
+
+    def _followed(self, path: str) -> str:
+        folder, _, name = path.rpartition("/")
+        if name in ("", ".", "..") or not path.startswith("/"):
+            return os.path.realpath(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder or "/").rstrip("/")
+        whole = f"{self._folders[folder]}/{name}"
+        return os.path.realpath(whole) if os.path.islink(whole) else whole
