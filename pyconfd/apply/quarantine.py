@@ -30,6 +30,7 @@ class Quarantine:
         self._clock = clock
         self._lock = threading.Lock()
         self._held = Held(_read(path, clock()) if path else {})
+        self._members: tuple[Held | None, Mapping[str, Refusal]] = (None, {})
 
     def get(self, name: str) -> Refusal | None:
         """The version of this group that was refused."""
@@ -37,7 +38,12 @@ class Quarantine:
 
     def by_member(self) -> Mapping[str, Refusal]:
         """Name of a resource that was rolled back -> the version it was part of."""
-        return {one: each for each in self._held.refusals.values() for one in each.refused}
+        held, members = self._members
+        if held is not self._held:
+            held = self._held
+            members = {one: each for each in held.refusals.values() for one in each.refused}
+            self._members = (held, members)
+        return members
 
     def declared(self, name: str) -> tuple[str, ...]:
         """The resources of the version that this group, resource or member is held with."""

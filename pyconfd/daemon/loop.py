@@ -391,7 +391,7 @@ class Loop:
             resources=self._resources,
             unready=self._unready,
             services=self._fleet.states,
-            active=self._fleet.active,
+            indebted=self._fleet.indebted,
             history=self._history,
             quarantine=self._tools.quarantine.by_member(),
             undeclared=self._deps.orphaned_debts.services,

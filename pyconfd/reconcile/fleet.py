@@ -8,6 +8,7 @@ services there are.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -28,8 +29,13 @@ class Fleet:
         self._by_name: dict[str, Resource] = {}
         self._by_group: dict[str, list[Resource]] = {}
         self._states: dict[str, ServiceState] = {}
-        self._active: dict[str, None] = {}  # in order of arrival: a dict is an ordered set
+        self._active: dict[str, int] = {}  # name -> its number in order of arrival
+        self._arrivals = 0
+        self._indebted: dict[str, None] = {}  # a dict is an ordered set
+        self._deadlines: dict[str, float] = {}
+        self._queue: list[tuple[float, str]] = []  # a heap; an entry counts if it is a deadline
         self._generation = 0
+        self._running = 0
 
     @property
     def states(self) -> Mapping[str, ServiceState]:
@@ -42,9 +48,14 @@ class Fleet:
         return {name: self._states[name] for name in self._active}
 
     @property
+    def indebted(self) -> Mapping[str, ServiceState]:
+        """Those of `states` with a pending reload."""
+        return {name: self._states[name] for name in self._indebted}
+
+    @property
     def running(self) -> int:
         """How many services have a job on a lane."""
-        return sum(1 for name in self._active if self._states[name].running)
+        return self._running
 
     @property
     def generation(self) -> int:
@@ -75,12 +86,14 @@ class Fleet:
                 state = machine.corrected(state)
             self._reload_specs[name] = spec
             names = {resource.name for resource in found}
-            self._states[name] = replace(
-                state,
-                policy=_policy(found, spec),
-                dirty=state.dirty & names,
-                items={key: value for key, value in state.items.items() if key in names},
-                retries={key: value for key, value in state.retries.items() if key in names},
+            self._set(
+                replace(
+                    state,
+                    policy=_policy(found, spec),
+                    dirty=state.dirty & names,
+                    items={key: value for key, value in state.items.items() if key in names},
+                    retries={key: value for key, value in state.retries.items() if key in names},
+                )
             )
         for name in [name for name in self._states if name not in self._members]:
             self._retire(name)
@@ -136,7 +149,7 @@ class Fleet:
     def due(self, now: float, *, stopping: bool = False, no_snapshot: bool = False) -> list[Job]:
         """The jobs to run now (see service.start); each runs until its report comes."""
         jobs = []
-        for service in list(self._active):
+        for service in list(self._active) if stopping or no_snapshot else self._ripe(now):
             state, job = machine.start(
                 self._states[service],
                 now,
@@ -148,6 +161,8 @@ class Fleet:
                 self._generation += 1
                 self._set(state)
                 jobs.append(job)
+            else:
+                self._plan(state)
         return jobs
 
     def finished(self, report: LaneReport, now: float) -> None:
@@ -160,17 +175,52 @@ class Fleet:
 
     def deadline_s(self, *, no_snapshot: bool = False) -> float | None:
         """When `due` would next give a job if nothing else happens; None: never."""
+        if not no_snapshot:
+            self._drop_stale()
+            return self._queue[0][0] if self._queue else None
         times = (
             machine.deadline_s(self._states[name], no_snapshot=no_snapshot) for name in self._active
         )
         return min((time for time in times if time is not None), default=None)
 
+    def _ripe(self, now: float) -> list[str]:
+        """The services whose deadline has come, in order of arrival."""
+        found = []
+        while True:
+            self._drop_stale()
+            if not self._queue or self._queue[0][0] > now:
+                break
+            found.append(heapq.heappop(self._queue)[1])
+            del self._deadlines[found[-1]]
+        return sorted(found, key=self._active.__getitem__)
+
+    def _drop_stale(self) -> None:
+        while self._queue and self._deadlines.get(self._queue[0][1]) != self._queue[0][0]:
+            heapq.heappop(self._queue)
+
     def _set(self, state: ServiceState) -> None:
+        before = self._states.get(state.name)
+        self._running += bool(state.running) - bool(before and before.running)
         self._states[state.name] = state
         if state.idle:
             self._active.pop(state.name, None)
+        elif state.name not in self._active:
+            self._arrivals += 1
+            self._active[state.name] = self._arrivals
+        if state.debt:
+            self._indebted.setdefault(state.name)
         else:
-            self._active.setdefault(state.name)
+            self._indebted.pop(state.name, None)
+        self._plan(state)
+
+    def _plan(self, state: ServiceState) -> None:
+        """Note when it is to be looked at next."""
+        at_s = machine.deadline_s(state)
+        if at_s is None:
+            self._deadlines.pop(state.name, None)
+        elif self._deadlines.get(state.name) != at_s:
+            self._deadlines[state.name] = at_s
+            heapq.heappush(self._queue, (at_s, state.name))
 
     def _retire(self, service: str) -> None:
         """Forget a service that is no longer declared, unless its job is still on a lane."""
@@ -178,6 +228,8 @@ class Fleet:
             del self._states[service]
             self._reload_specs.pop(service, None)
             self._active.pop(service, None)
+            self._indebted.pop(service, None)
+            self._deadlines.pop(service, None)
 
 
 def _policy(resources: Sequence[Resource], spec: ReloadSpec | None) -> Policy:

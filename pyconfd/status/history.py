@@ -24,7 +24,7 @@ from pyconfd.model.steps import (
     ReloadResult,
     Result,
 )
-from pyconfd.status.summary import Unhealthy, brief
+from pyconfd.status.summary import Troubles, Unhealthy, brief
 
 _TELLING = re.compile(r"\b(emerg|alert|crit|critical|error|fatal|invalid|refused)\b", re.IGNORECASE)
 _PROGRAM = re.compile(r"^\S+: \[\w+\] ")
@@ -118,7 +118,8 @@ class History:
 
     def __init__(self) -> None:
         self._fates: dict[str, ResourceState] = {}
-        self._bad: dict[str, ResourceState] = {}
+        #: The destinations in trouble, in the order in which they got into it.
+        self.bad = Troubles()
         self._items: dict[str, set[str]] = {}
         self.reloads: dict[str, ReloadState] = {}
 
@@ -131,15 +132,6 @@ class History:
     def more(self) -> int:
         """How many destinations there are beyond one for each declared resource."""
         return sum(len(made) - (name not in self._fates) for name, made in self._items.items())
-
-    @property
-    def bad(self) -> tuple[Unhealthy, ...]:
-        """The destinations in trouble, in the order in which they got into it."""
-        return tuple(
-            Unhealthy(name, fate.trouble.kind, fate.trouble.what)
-            for name, fate in self._bad.items()
-            if fate.trouble
-        )
 
     def made_by(self, declared: str) -> Collection[str]:
         """The names of the destinations that a pattern has made."""
@@ -208,13 +200,13 @@ class History:
         fate = _fate(self._fates.get(name), outcome, at)
         self._fates[name] = fate
         if fate.trouble:
-            self._bad[name] = fate
+            self.bad.put(Unhealthy(name, fate.trouble.kind, fate.trouble.what))
         else:
-            self._bad.pop(name, None)
+            self.bad.drop(name)
 
     def _forget(self, name: str) -> None:
         self._fates.pop(name, None)
-        self._bad.pop(name, None)
+        self.bad.drop(name)
 
 
 def _fate(before: ResourceState | None, outcome: Outcome, at: float) -> ResourceState:

@@ -28,7 +28,7 @@ class StatusFacts:
     What the loop knows at one moment. now_s: monotonic seconds; now_at: the same moment in seconds
     since 1970. about: what never changes (version, pid, ...). resources: declared ones by name.
     unready: those that were not looked at yet. lost: why the store is out of reach, since lost_s.
-    active: the services that have something running, waiting or owed. quarantine: resource name ->
+    indebted: the services with a pending reload. quarantine: resource name ->
     the version of it that its service has refused. undeclared: service that is owed a reload and
     that no resource has any more -> the destinations that it was not told of. faulty: what is wrong
     with conf.d or its templates. edited: templates that are no longer what was read of them.
@@ -46,7 +46,7 @@ class StatusFacts:
     resources: Mapping[str, Resource]
     unready: Collection[str]
     services: Mapping[str, ServiceState]
-    active: Mapping[str, ServiceState]
+    indebted: Mapping[str, ServiceState]
     history: History
     stopping: bool
     quarantine: Mapping[str, Refusal] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def summary(facts: StatusFacts) -> Summary:
     """What the status line is made of."""
     owed = tuple(
         FailedReload(name, facts.moment(state.debt.since_s), _last_words(facts, name))
-        for name, state in facts.active.items()
+        for name, state in facts.indebted.items()
         if state.debt and state.debt.attempts
     )
     return Summary(
@@ -81,8 +81,7 @@ def summary(facts: StatusFacts) -> Summary:
 
 def is_ready(facts: StatusFacts) -> bool:
     """Whether the store was read, everything was looked at, and no swap is torn."""
-    torn = any(bad.kind == "torn" for bad in facts.history.bad)
-    return facts.listed and not facts.unready and not torn
+    return facts.listed and not facts.unready and not facts.history.bad.of("torn")
 
 
 def picture(facts: StatusFacts) -> Plain:

@@ -7,9 +7,10 @@ status`; so trouble comes before what is well, and each trouble says its place a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 
 #: Kinds of trouble a resource can be in, the worst first.
 TROUBLES = ("torn", "refused", "reverted", "failed", "held", "left out")
@@ -27,6 +28,39 @@ class Unhealthy:
     name: str
     kind: str
     what: str
+
+
+class Troubles:
+    """Resources in trouble, of each kind in the order in which they got into it."""
+
+    def __init__(self, found: Iterable[Unhealthy] = ()) -> None:
+        self._kinds: dict[str, str] = {}
+        self._of: dict[str, dict[str, Unhealthy]] = {}
+        for each in found:
+            self.put(each)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def __iter__(self) -> Iterator[Unhealthy]:
+        return (self._of[kind][name] for name, kind in self._kinds.items())
+
+    def of(self, kind: str) -> Collection[Unhealthy]:
+        """Those of one kind."""
+        return self._of.get(kind, {}).values()
+
+    def put(self, unhealthy: Unhealthy) -> None:
+        """A resource is in this trouble now; one that was in it already keeps its place."""
+        if self._kinds.get(unhealthy.name, unhealthy.kind) != unhealthy.kind:
+            self.drop(unhealthy.name)
+        self._kinds[unhealthy.name] = unhealthy.kind
+        self._of.setdefault(unhealthy.kind, {})[unhealthy.name] = unhealthy
+
+    def drop(self, name: str) -> None:
+        """A resource is in none."""
+        kind = self._kinds.pop(name, None)
+        if kind is not None:
+            del self._of[kind][name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +104,7 @@ class Summary:
     revision: int = 0
     listed: bool = True
     waiting: int = 0
-    bad: tuple[Unhealthy, ...] = ()
+    bad: Troubles = field(default_factory=Troubles)
     owed: tuple[FailedReload, ...] = ()
     undeclared: tuple[str, ...] = ()
     outage: Outage | None = None
@@ -82,7 +116,7 @@ def kind(summary: Summary) -> str:
     Which troubles there are, in words joined by commas: "ok", "starting", "refused,owed,lost".
     It changes when an operator should look, and not with every attempt or revision.
     """
-    found = [name for name in TROUBLES if any(bad.kind == name for bad in summary.bad)]
+    found = [name for name in TROUBLES if summary.bad.of(name)]
     if summary.owed:
         found.append("owed")
     if summary.undeclared:
@@ -127,10 +161,13 @@ def _resources(summary: Summary) -> str:
     """`1 refused (sites: ...), 19 fine`."""
     words = []
     for name in TROUBLES:
-        found = [bad for bad in summary.bad if bad.kind == name]
+        found = summary.bad.of(name)
         if found:
-            named = [f"{bad.name}: {brief(bad.what)}" if bad.what else bad.name for bad in found]
-            words.append(f"{len(found)} {name} ({_listed(named)})")
+            named = [
+                f"{bad.name}: {brief(bad.what)}" if bad.what else bad.name
+                for bad in islice(found, NAMED)
+            ]
+            words.append(f"{len(found)} {name} ({_listed(named, len(found))})")
     fine = summary.resources - len(summary.bad) - summary.waiting
     if fine > 0:
         words.append(f"{fine} fine")
@@ -173,8 +210,9 @@ def _count(resources: int) -> str:
     return f"{resources} resource{'s' * (resources != 1)}"
 
 
-def _listed(named: list[str]) -> str:
-    more = len(named) - NAMED
+def _listed(named: list[str], of: int | None = None) -> str:
+    """The first few. of: how many there are, if `named` is not all."""
+    more = (len(named) if of is None else of) - NAMED
     return "; ".join(named[:NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 

@@ -61,7 +61,7 @@ def facts(history: History, **more: Any) -> StatusFacts:
         "now_s": 1000.0, "now_at": 1_000_000.0, "about": {"version": "1.2"}, "source": "etcd",
         "revision": 812, "listed": True, "lost": "", "lost_s": 0.0, "watched": ("/web",),
         "resources": {"web": WEB, "sites": SITES}, "unready": (), "services": {RELOAD: state},
-        "active": {RELOAD: state}, "history": history, "stopping": False,
+        "indebted": {RELOAD: state}, "history": history, "stopping": False,
     }  # fmt: skip
     return StatusFacts(**{**known, **more})
 

@@ -82,7 +82,7 @@ def facts(history: History, *resources: Resource, **more: Any) -> StatusFacts:
         "resources": {one.name: one for one in resources},
         "unready": (),
         "services": {RELOAD: state},
-        "active": {RELOAD: state},
+        "indebted": {RELOAD: state},
         "history": history,
         "stopping": False,
     }
@@ -157,7 +157,7 @@ def test_the_staged_name_in_a_checkers_words_is_that_of_the_destination() -> Non
     history = History()
     words = "syntax error in /etc/nginx/conf.d/.web.conf.4026-79-7288-2.pyconfd~:3"
     history.note(report(outcome(WEB, Result.REFUSED, report=said(words))), 1.0)
-    assert history.bad[0].what == "syntax error in /etc/nginx/conf.d/web.conf:3"
+    assert next(iter(history.bad)).what == "syntax error in /etc/nginx/conf.d/web.conf:3"
 
 
 def test_items_of_a_pattern_come_and_go_with_their_keys() -> None:

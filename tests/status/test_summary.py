@@ -18,6 +18,7 @@ from pyconfd.status.summary import (
     FailedReload,
     Outage,
     Summary,
+    Troubles,
     Unhealthy,
     brief,
     kind,
@@ -59,7 +60,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
             "lost",
         ),
         (
-            replace(OK, bad=(SITES,), owed=(OWED,), outage=LOST),
+            replace(OK, bad=Troubles((SITES,)), owed=(OWED,), outage=LOST),
             '1 refused (sites: unexpected "}" in nginx.conf:12), 19 fine; '
             "reload owed for 12 s (nginx -s reload: exit status 1); "
             "store lost for 40 s: connection refused",
@@ -86,17 +87,17 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
             "owed",
         ),
         (
-            replace(OK, bad=(HELD, SITES), waiting=2),
+            replace(OK, bad=Troubles((HELD, SITES)), waiting=2),
             '1 refused (sites: unexpected "}" in nginx.conf:12), '
             "1 held (edge: all 3 keys are gone), 16 fine, 2 not looked at yet",
             "refused,held",
         ),
         (
-            replace(OK, bad=tuple(replace(SITES, name=f"s{n}", what="x") for n in range(5))),
+            replace(OK, bad=Troubles(replace(SITES, name=f"s{n}", what="x") for n in range(5))),
             "5 refused (s0: x; s1: x; s2: x; and 2 more), 15 fine",
             "refused",
         ),
-        (Summary(resources=1, bad=(Unhealthy("a", "torn", ""),)), "1 torn (a)", "torn"),
+        (Summary(resources=1, bad=Troubles((Unhealthy("a", "torn", ""),))), "1 torn (a)", "torn"),
     ],
 )
 def test_the_line_says_what_is_wrong_and_what_is_fine(
@@ -112,7 +113,7 @@ def test_every_combination_of_troubles_is_one_line_that_names_each() -> None:
     several = (LOST, None), ((OWED,), ()), (True, False), (0, 2)
     for count in range(len(TROUBLES) + 1):
         for names in itertools.combinations(TROUBLES, count):
-            bad = tuple(Unhealthy(f"r-{name}", name, f"why\n{name}") for name in names)
+            bad = Troubles(Unhealthy(f"r-{name}", name, f"why\n{name}") for name in names)
             for outage, owed, listed, waiting in itertools.product(*several):
                 summary = Summary(
                     resources=9, listed=listed, waiting=waiting, bad=bad, owed=owed, outage=outage
@@ -163,7 +164,7 @@ def test_systemd_is_told_each_change_and_the_log_each_new_kind(
             assert telling.due_s == 100.0 + LEAST_S
             telling.tell(replace(OK, revision=814), 100.0 + LEAST_S)
             assert telling.due_s is None
-            telling.tell(replace(OK, revision=814, bad=(SITES,)), 101.1)
+            telling.tell(replace(OK, revision=814, bad=Troubles((SITES,))), 101.1)
         assert [systemd.recv(4096).decode() for _ in range(3)] == [
             "STATUS=ok: 20 resources at revision 812",
             "STATUS=ok: 20 resources at revision 814",
