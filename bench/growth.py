@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+from bench.growth_curve import svg
 from bench.installed import PROGRAM
 from bench.measure import run
 from bench.store import private_etcd
@@ -221,7 +222,7 @@ def each_change(world: World, size: int) -> Cost:
 
 
 def each_change_nginx(world: World, size: int) -> Cost:
-    """The same with check = "nginx" and a server for each name."""
+    """Watch: one name's key of an `each` resource with check = "nginx", a server for each name."""
     world.fill(_sites(size))
     confdir = _in_nginx(world)
     with _nginx(confdir):
@@ -277,7 +278,7 @@ def first_start(world: World, size: int) -> Cost:
 
 
 def first_start_nginx(world: World, size: int) -> Cost:
-    """The same with check = "nginx"."""
+    """Watch: the first start with check = "nginx", a server for each name."""
     world.fill(_sites(size))
     confdir = _in_nginx(world)
     with _nginx(confdir), world.daemon(confdir, _all_there(confdir, size)) as daemon:
@@ -420,7 +421,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.growth")
     parser.add_argument("--only", action="append", choices=list(ROWS))
     parser.add_argument("--sizes", default=",".join(map(str, _SIZES)))
-    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--json", metavar="FILE", help="write every figure here as well")
+    parser.add_argument("--svg", metavar="FILE", help="and the curves as a picture here")
     wanted = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sizes = tuple(map(int, wanted.sizes.split(",")))
@@ -431,6 +433,14 @@ def main() -> int:
             costs = tuple(ROWS[name](World(etcd, folder), size) for size in sizes)
             curves.append(Curve(name, sizes, costs))
             print(curves[-1].line(), flush=True)
+    if wanted.svg:
+        picture = {
+            (ROWS[each.row].__doc__ or "").strip(): [
+                (size, cost.own_s * 1e3) for size, cost in zip(each.sizes, each.costs, strict=True)
+            ]
+            for each in curves
+        }
+        _write(wanted.svg, svg(picture))
     if wanted.json:
         with open(wanted.json, "w", encoding="utf-8") as file:
             json.dump([asdict(each) for each in curves], file, indent=1)

@@ -16,11 +16,21 @@ from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.status.counters import Counters
 from pyconfd.status.measurements import measures
-from pyconfd.status.report import Plain, StatusFacts, is_ready, picture, trouble
+from pyconfd.status.report import (
+    Plain,
+    StatusFacts,
+    is_ready,
+    picture,
+    resource_row,
+    service_row,
+    trouble,
+)
 from pyconfd.status.summary import utc
 
 #: An explanation is for reading: of a destination that reads more keys, the rest is counted.
 MOST_KEYS = 200
+#: The same for the files of a pattern.
+MOST_DESTINATIONS = 20
 
 
 class Access(NamedTuple):
@@ -119,24 +129,25 @@ def _release(found: Sequence[Resource], facts: StatusFacts, access: Access) -> C
 
 
 def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> Plain:
-    """Each destination that is meant; a pattern is explained with everything it made."""
+    """Each destination that is meant; of many the first ones, after those in trouble."""
     snapshot = access.snapshot()
-    now = picture(facts)
-    rows = {row["name"]: row for row in now["resources"]}
-    services = {row["name"]: row for row in now["services"]}
+    services: dict[str, Plain | None] = {}
     explained = []
-    for resource in found:
-        for one in _destinations(resource, facts):
-            row = dict(rows.get(one.name, {}))
-            row.update(_declared(one))
-            row["keys"] = _keys(access.reads(one), snapshot)
-            row["guard"] = _guard(one)
-            row["last_trouble"] = _last_trouble(facts, one)
-            row["last_check"] = _last_check(facts, one)
-            row["reload"] = services.get(one.service_name)
-            explained.append(row)
+    meant = [one for resource in found for one in _destinations(resource, facts)]
+    for one in meant[:MOST_DESTINATIONS]:
+        if one.service_name not in services:
+            services[one.service_name] = service_row(facts, one.service_name)
+        row = resource_row(facts, one)
+        row.update(_declared(one))
+        row["keys"] = _keys(access.reads(one), snapshot)
+        row["guard"] = _guard(one)
+        row["last_trouble"] = _last_trouble(facts, one)
+        row["last_check"] = _last_check(facts, one)
+        row["reload"] = services[one.service_name]
+        explained.append(row)
     return {
         "explained": explained,
+        "left_out": len(meant) - len(explained),
         "ready": is_ready(facts),
         "source": {"name": facts.source, "revision": facts.revision, "lost": facts.lost},
     }
@@ -144,9 +155,10 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
 
 def _destinations(resource: Resource, facts: StatusFacts) -> list[Resource]:
     fates = facts.history.fates
-    made = sorted(facts.history.made_by(resource.name))
+    known = (fates[name] for name in facts.history.made_by(resource.name) if name in fates)
+    made = sorted(known, key=lambda fate: (fate.trouble is None, fate.resource.name))
     own = [resource] if not made or resource.name in fates else []
-    return own + [fates[name].resource for name in made if name in fates]
+    return own + [fate.resource for fate in made]
 
 
 def _declared(resource: Resource) -> Plain:

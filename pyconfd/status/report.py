@@ -100,7 +100,7 @@ def picture(facts: StatusFacts) -> Plain:
         "undeclared": [
             {"service": name, "dests": list(dests)} for name, dests in facts.undeclared.items()
         ],
-        "resources": [_resource(facts, one) for one in _shown(facts)],
+        "resources": [resource_row(facts, one) for one in _shown(facts)],
     }
 
 
@@ -137,6 +137,14 @@ def _services(facts: StatusFacts) -> list[Plain]:
     for one in facts.resources.values():
         members.setdefault(one.service_name, []).append(one.name)
     return [_service(facts, name, members.get(name, [])) for name in facts.services]
+
+
+def service_row(facts: StatusFacts, name: str) -> Plain | None:
+    """One service; None when it is not known."""
+    if name not in facts.services:
+        return None
+    members = [one.name for one in facts.resources.values() if one.service_name == name]
+    return _service(facts, name, members)
 
 
 def _service(facts: StatusFacts, name: str, members: list[str]) -> Plain:
@@ -183,7 +191,7 @@ def _shown(facts: StatusFacts) -> list[Resource]:
     return shown
 
 
-def _resource(facts: StatusFacts, resource: Resource) -> Plain:
+def resource_row(facts: StatusFacts, resource: Resource) -> Plain:
     """One row; `state` is fine, waiting, or the kind of trouble."""
     fate = facts.history.fates.get(resource.name)
     retry = retry_of(facts, resource)

@@ -31,6 +31,21 @@ def test_a_quick_run_prints_tables_and_writes_json(tmp_path: Path) -> None:
     assert all(each["value"] > 0 for each in figures)
 
 
+def test_growth_is_measured_at_several_sizes_and_drawn(tmp_path: Path) -> None:
+    """A row for each piece of work with its exponent, and a picture."""
+    picture = tmp_path / "growth.svg"
+    only = ["--only", "one_shot", "--only", "each_change", "--sizes", "2,4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.growth", *only, "--svg", str(picture)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("| 2 / 4 |") == 2
+    assert picture.read_text().count("<polyline") == 2
+
+
 def test_the_store_layer_is_measured_beside_the_bare_watch() -> None:
     """Delivery and a burst of events, in processes of their own."""
     only = ["--only", "store-delivery", "--only", "store-events", "--only", "store-storm"]

@@ -319,6 +319,18 @@ def test_a_group_a_pattern_and_an_item_are_explained() -> None:
     assert names("sites[a]") == names(item.dest) == ["sites[a]"]
 
 
+def test_an_explanation_of_a_pattern_is_bounded_and_begins_with_trouble() -> None:
+    """However many files it has made: the rest is counted."""
+    asking = Asking(SITES)
+    items = [SITES.for_item(f"n{number:03}") for number in range(100)]
+    bad = outcome(items[90], Result.STAGE_FAILED, error=StageError("disk full"))
+    asking.history.note(report(*map(outcome, items[:90]), bad), 1.0)
+    found, _ = asking(do="explain", name="sites")
+    names = [one["name"] for one in found["explained"]]
+    assert names == ["sites[n090]", *(f"sites[n{number:03}]" for number in range(19))]
+    assert found["left_out"] == 71
+
+
 def test_a_release_concerns_the_whole_group_and_is_looked_at_again() -> None:
     """A group is held by one member, and any word for it will do."""
     members = replace(WEB, group="edge"), replace(API, group="edge")

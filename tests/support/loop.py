@@ -118,8 +118,10 @@ class World:
         (self.templates / f"{name}.j2").write_text(text)
 
     def live(self, name: str = "app") -> str | None:
-        path = self.out / name
-        return path.read_text() if path.exists() else None
+        try:
+            return (self.out / name).read_text()
+        except FileNotFoundError:
+            return None
 
     @property
     def reloads(self) -> list[str]:

@@ -48,6 +48,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return DONE
     paint = Terminal(sys.stdout, environ)
     pages = ["\n".join(page(one, answer["source"], paint)) for one in answer["explained"]]
+    if more := answer.get("left_out"):
+        pages.append(f"and {more} more; pyconfd explain DESTINATION shows one of them")
     sys.stdout.write("\n\n".join(pages) + "\n")
     return DONE
 
