@@ -19,6 +19,8 @@ from pyconfd.pipeline.store import Snapshot
 #: Another resource with the destination of this one, as apply/ownership.py knows.
 Other = Callable[[Resource, Snapshot], Resource | None]
 
+#: Means itself to every shell, file system, systemd unit and crontab.
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@-]*", re.ASCII)
 _LONGEST_NAME_BYTES = 200  # of 255: a staged file's name is longer than its destination's
 
 
@@ -58,13 +60,13 @@ def expand(
     folder = join_paths(resource.prefix, resource.each)
     for name in snapshot.children(folder) if of is None else _existing(of, folder, snapshot):
         one = resource.for_item(name)
-        why = unfit(name)
+        why = unfit(name) or ("" if resource.each_names == "any" else unsafe(name))
         if why:
             fault = TemplateFault(
                 f"the name of key {join_paths(folder, name)!r} {why}, so it makes no file",
                 resource=resource.name,
                 template=resource.src,
-                hint="rename the key",
+                hint=_hint(name),
             )
             faults.append((one, fault))
         elif owner := other(one, snapshot):
@@ -96,6 +98,29 @@ def made_from(resource: Resource, dest: str) -> Resource | None:
     found = re.fullmatch(pattern, dest)
     one = resource.for_item(found[1]) if found else None
     return one if one and one.dest == dest else None
+
+
+def too_many(resource: Resource, snapshot: Snapshot) -> TemplateFault | None:
+    """The fault of a pattern with more names than `each_limit`; nothing of it is done then."""
+    folder = join_paths(resource.prefix, resource.each)
+    count = len(snapshot.children(folder)) if resource.each else 0
+    if count <= resource.each_limit:
+        return None
+    return TemplateFault(
+        f"there are {count} names below {folder!r}, more than each_limit = {resource.each_limit}",
+        resource=resource.name,
+        template=resource.src,
+        hint="remove keys, or raise each_limit",
+    )
+
+
+def _hint(name: str) -> str:
+    return "rename the key" if unfit(name) else 'rename the key, or write each_names = "any"'
+
+
+def unsafe(name: str) -> str:
+    """Why a name that can be part of a path is not admitted by default; "" when it is."""
+    return "" if _SAFE.fullmatch(name) else "has other characters than A-Z a-z 0-9 _ . + @ -"
 
 
 def unfit(name: str) -> str:

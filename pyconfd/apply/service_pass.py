@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
-from pyconfd.apply.expansion import expand
+from pyconfd.apply.expansion import expand, too_many
 from pyconfd.apply.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, ReloadError, SwapError, TemplateFault
 from pyconfd.model.reads import Reads
@@ -207,6 +207,10 @@ def apply_groups(
         held = _held(context, members, snapshot)
         outcomes += held
         if held:
+            continue
+        if fault := too_many(members[0], snapshot):
+            failed = Outcome(resource=members[0], result=Result.RENDER_FAILED, error=fault)
+            outcomes.append(failed)
             continue
         admitted += members
         if members[0].name in some:

@@ -176,7 +176,7 @@ class Trial:
         found = ResourceSet(tuple(self._harmless(one) for one in found.resources))
         log.configure(level="panic", style="text")  # what is to be said is in the outcomes
         with build.state(settings, found) as state:
-            tools = build.tools(settings, state, Commands())
+            tools = build.tools(settings, state, Commands(variables=tuple(self.environ)))
             snapshot = run.read(settings, found)
             reports = list(run.passes(found, snapshot, state, tools))
         return [outcome for report in reports for outcome in report.outcomes]

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pyconfd.config.options import did_you_mean
+from pyconfd.config.shell_commands import note_refusal
 from pyconfd.config.table import Table
 from pyconfd.errors import ResourceError
 from pyconfd.model.resources import Confirm, Nginx, Resource
@@ -29,6 +30,7 @@ def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm
     """
     by, at, log, pid = _daemon(table, nginx, reloads)
     command = table.text("confirm_cmd").strip()
+    note_refusal(table, "confirm_cmd", command)
     timeout_s = None
     if table.has("confirm_timeout"):
         timeout_s = table.seconds("confirm_timeout", 0.0, above=0.0)

@@ -57,6 +57,12 @@ SAYING = (
            choices=("text", "json")),
 )
 
+# For every command that runs others.
+COMMANDS = (
+    Option("command-env", "text", (), "a variable that commands, probes and hooks get too; may be "
+           "repeated", FILES, "NAME", repeatable=True),
+)
+
 OPTIONS = (
     Option("onetime", "flag", False, "bring every file up to date once, then exit", MODE),
     Option("watch", "flag", False, "follow the store and act on every change", MODE),
@@ -84,6 +90,7 @@ OPTIONS = (
     Option("state-dir", "text", None, "keeps what must survive a restart", FILES, "FOLDER",
            default_text="$STATE_DIRECTORY, else /var/lib/pyconfd as root, else "
            "$XDG_STATE_HOME/pyconfd or ~/.local/state/pyconfd"),
+    *COMMANDS,
     Option("backend", "text", "etcd", "etcd (also called etcdv3), file, env, or one that a package "
            "adds", SOURCE, "NAME"),
     Option("file", "text", (), "for the file backend: JSON, TOML or YAML, or a folder of files; "

@@ -15,9 +15,10 @@ from pyconfd.config.confirm import CONFIRM_KEYS, read_confirm
 from pyconfd.config.guards import GUARD_KEYS, read_guard
 from pyconfd.config.nginx import INTERVAL_S, read_nginx, usual_reload
 from pyconfd.config.options import did_you_mean
+from pyconfd.config.shell_commands import note_refusal
 from pyconfd.config.table import Table
 from pyconfd.model.keys import is_under, join_paths, key_path
-from pyconfd.model.resources import Command, Nginx, Origin, Resource, Service
+from pyconfd.model.resources import EACH_LIMIT, Command, Nginx, Origin, Resource, Service
 
 #: How a service is reloaded: keys of [service.NAME], or of the resources of a service without one.
 SERVICE_KEYS = (
@@ -31,8 +32,9 @@ SHARED_KEYS = (
 )  # fmt: skip
 
 KEYS = (
-    "src", "engine", "dest", "keys", "prefix", "each", "mode", "uid", "gid", "owner", "group",
-    "make_dirs", "check_cmd", "check_cmd_timeout", *SHARED_KEYS,
+    "src", "engine", "dest", "keys", "prefix", "each", "each_names", "each_limit",
+    "mode", "uid", "gid", "owner", "group", "make_dirs",
+    "check_cmd", "check_cmd_timeout", *SHARED_KEYS,
 )  # fmt: skip
 
 #: The languages of templates.
@@ -76,6 +78,8 @@ def read_resource(
         prefix=join_paths(settings.prefix, table.text("prefix")),
         keys=keys,
         each=_each(table, dest, keys, group),
+        each_names=_each_names(table),
+        each_limit=table.number("each_limit", EACH_LIMIT),
         mode=table.mode(),
         uid=table.account("uid", "owner"),
         gid=table.account("gid", "group"),
@@ -172,6 +176,17 @@ def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
     return each
 
 
+def _each_names(table: Table) -> str:
+    word = table.text("each_names") or "safe"
+    for key in ("each_names", "each_limit"):
+        if table.has(key) and not table.has("each"):
+            table.fault(key, f"{key} is of use with each only")
+    if word not in ("safe", "any"):
+        what = f"each_names {word!r} is not known"
+        table.fault("each_names", what, 'write "safe" or "any"')
+    return word
+
+
 def _destination(table: Table, dest: str) -> str:
     """The absolute path. A relative one starts at the current folder, as with confd."""
     if dest.endswith("/") or os.path.isdir(dest):
@@ -206,6 +221,7 @@ def _command(table: Table, key: str, timeout_s: float, usual: str = "") -> Comma
         table.fault(key, f"{key} is a list", "write one string; the shell takes it apart")
         return None
     text = table.text(key) if table.has(key) else usual
+    note_refusal(table, key, text)
     return Command(text, timeout_s) if text.strip() else None
 
 

@@ -50,6 +50,7 @@ class Settings(NamedTuple):
     compat: str
     node_name: str
     state_dir: str
+    command_env: tuple[str, ...]
     backend: str
     file: tuple[str, ...]
     filter: str

@@ -149,6 +149,14 @@ class Table:
             return default
         return raw
 
+    def number(self, key: str, default: int) -> int:
+        """A whole number of 1 or more."""
+        raw = self.values.get(key, default)
+        if isinstance(raw, bool) or not isinstance(raw, int) or raw < 1:
+            self.fault(key, f"{key} is not a whole number of 1 or more")
+            return default
+        return raw
+
     def seconds(self, key: str, default: float, *, above: float | None = None) -> float:
         """A duration. above: what it must be more than."""
         if key not in self.values:

@@ -122,7 +122,7 @@ def _apply(
     settings: Settings, found: ResourceSet, snapshot: Snapshot, state: wiring.StateFolder
 ) -> int:
     """One pass over every service, in declared order, with the pending reloads of earlier runs."""
-    commands = Commands()
+    commands = Commands(variables=settings.command_env)
     with Interrupt(commands, settings.shutdown_timeout_s) as interrupt:
         tools = wiring.tools(settings, state, commands, interrupt.asked)
         status = _pass_over_all(found, snapshot, state, tools)

@@ -152,7 +152,7 @@ def dry_run(settings: Settings) -> PassContext:
     return PassContext(
         renderer=renderer(settings),
         journal=Journal(folder),
-        run=Commands().run,
+        run=Commands(variables=settings.command_env).run,
         drift=Drift(),
         guards=GuardState(os.path.join(folder, "keys.json")),
         made_files=MadeFiles(os.path.join(folder, "made.json")),
@@ -233,7 +233,7 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
     from pyconfd.system.signals import HANDLED, Signals
 
     inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    commands = Commands()
+    commands = Commands(variables=settings.command_env)
     store = source(settings)
 
     def follow(prefixes: Sequence[str], put: Put) -> Watch:

@@ -8,6 +8,9 @@ from pyconfd.errors import ConfigError
 from pyconfd.model.keys import join_paths
 from pyconfd.model.values import dataclass
 
+#: More names than this below `each` are an accident, or an attempt to fill the disk.
+EACH_LIMIT = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -138,6 +141,8 @@ class Resource:
     each: a key path below `prefix`; there is one destination for each name directly below it, and
         `dest` holds `{name}`. item: that name, in a resource made by `for_item`; the template
         knows it as `name`. declared: the name of the resource it was made from.
+    each_names: which names `each` admits: "safe" for those that no shell or file system reads as
+        more than a name, "any" for all that can be part of a path. each_limit: how many.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not checked.
     engine: the language of the template, "go" or "jinja2"; empty to find it out.
@@ -161,6 +166,8 @@ class Resource:
     group: str = ""
     each: str = ""
     item: str = ""
+    each_names: str = "safe"
+    each_limit: int = EACH_LIMIT
     format: str = ""
     engine: str = ""
     guard: Guard = Guard()

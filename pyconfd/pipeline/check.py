@@ -24,7 +24,7 @@ from pyconfd.model.steps import (
     Staged,
 )
 from pyconfd.pipeline import stage
-from pyconfd.pipeline.command_line import fill
+from pyconfd.pipeline.operator_command import run_on
 from pyconfd.system.proc import Runner
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
     command = resource.check
     if command is None:
         return unchecked(staged)
-    text = fill(command.text, src=staged.path, dest=resource.dest)
-    report = run(text, timeout_s=command.timeout_s)
+    report = run_on(
+        run, command.text, src=staged.path, dest=resource.dest, timeout_s=command.timeout_s
+    )
     if report.ok:
         return Checked(staged, report)
     stage.discard(staged)

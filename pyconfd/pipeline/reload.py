@@ -16,7 +16,7 @@ from pyconfd.model.steps import (
     ReloadFailed,
     ReloadResult,
 )
-from pyconfd.pipeline.command_line import fill
+from pyconfd.pipeline.operator_command import run_on
 from pyconfd.system.proc import Runner
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def reload(service: str, command: Command, *, dest: str, run: Runner) -> Reloade
     A ReloadFailed has an error when the command could not be started or was not let finish, and
     the report in any case.
     """
-    report = run(fill(command.text, src=dest, dest=dest), timeout_s=command.timeout_s)
+    report = run_on(run, command.text, src=dest, dest=dest, timeout_s=command.timeout_s)
     if report.ok:
         return Reloaded(service, report)
     if report.ending is Ending.EXITED:
@@ -135,10 +135,9 @@ def _by_command(
     outcome: Reloaded, confirm: Confirm, dest: str, run: Runner
 ) -> Reloaded | ReloadFailed:
     """Repeat confirm_cmd until it succeeds or its time is over."""
-    text = fill(confirm.command, src=dest, dest=dest)
     timeout_s = confirm.timeout_s or CONFIRM_CMD_S
     begun = time.monotonic()
-    last = _repeat(text, begun + timeout_s, run)
+    last = _repeat(confirm.command, dest, begun + timeout_s, run)
     report = replace(
         outcome.report,
         output=f"{outcome.report.output}{last.output}",
@@ -151,7 +150,7 @@ def _by_command(
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
 
 
-def _repeat(text: str, deadline: float, run: Runner) -> CommandReport:
+def _repeat(text: str, dest: str, deadline: float, run: Runner) -> CommandReport:
     """
     The report of the try that succeeded, or of the last one. A try that the deadline cut short
     tells less than the one before it.
@@ -159,7 +158,8 @@ def _repeat(text: str, deadline: float, run: Runner) -> CommandReport:
     pause = _FIRST_PAUSE_S
     before: CommandReport | None = None
     while True:
-        report = run(text, timeout_s=max(deadline - time.monotonic(), _FIRST_PAUSE_S))
+        left_s = max(deadline - time.monotonic(), _FIRST_PAUSE_S)
+        report = run_on(run, text, src=dest, dest=dest, timeout_s=left_s)
         left_s = deadline - time.monotonic()
         if report.ok or report.ending is Ending.STOPPED:
             return report

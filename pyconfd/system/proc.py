@@ -13,10 +13,12 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from pyconfd.model.steps import CommandReport, Ending
+from pyconfd.system.child_env import child_environment
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -29,12 +31,23 @@ _TICK_S = 0.1
 _HEAD_BYTES = 32 * 1024
 _TAIL_BYTES = 32 * 1024
 
+_NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
+
 
 class Runner(Protocol):
     """What the steps need to run a command; `Commands.run` in the program, a fake in tests."""
 
-    def __call__(self, command: str | Sequence[str], *, timeout_s: float) -> CommandReport:
-        """Run it to its end. A str is a shell command line, a sequence an argument list."""
+    def __call__(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] = _NO_VARIABLES,
+    ) -> CommandReport:
+        """
+        Run it to its end. A str is a shell command line, a sequence an argument list.
+        env: further variables of its environment.
+        """
 
 
 class Commands:
@@ -47,17 +60,34 @@ class Commands:
     deadline the whole process group gets SIGTERM, and SIGKILL `kill_grace_s` later.
     """
 
-    def __init__(self, *, kill_grace_s: float = KILL_GRACE_S, pidfd: bool = True) -> None:
-        """pidfd: whether to use one; without, exits are polled for every 10 ms."""
+    def __init__(
+        self,
+        *,
+        kill_grace_s: float = KILL_GRACE_S,
+        pidfd: bool = True,
+        variables: Collection[str] = (),
+    ) -> None:
+        """
+        pidfd: whether to use one; without, exits are polled for every 10 ms.
+        variables: names of our environment that commands get beside the harmless ones.
+        """
+        self._variables = frozenset(variables)
         self._kill_grace_s = kill_grace_s
         self._pidfd = pidfd
         self._changed = threading.Condition()
         self._running = 0
         self._stop_at: float | None = None
 
-    def run(self, command: str | Sequence[str], *, timeout_s: float) -> CommandReport:
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] = _NO_VARIABLES,
+    ) -> CommandReport:
         """
         Run it to its end. A str is a shell command line for /bin/sh, a sequence an argument list.
+        env: further variables of its environment, beside those of `child_environment`.
 
         Returns a report also when the command could not be started, ran out of time, or was ended
         by `stop`: `ending` says so. Does not raise.
@@ -69,7 +99,7 @@ class Commands:
                 return _unrun(text, 0.0, Ending.STOPPED, "not started: pyconfd is stopping")
             self._running += 1
         try:
-            return self._run(text, argv, timeout_s)
+            return self._run(text, argv, timeout_s, env)
         finally:
             with self._changed:
                 self._running -= 1
@@ -92,10 +122,12 @@ class Commands:
             while self._running:
                 self._changed.wait(1.0)
 
-    def _run(self, text: str, argv: list[str], timeout_s: float) -> CommandReport:
+    def _run(
+        self, text: str, argv: list[str], timeout_s: float, env: Mapping[str, str]
+    ) -> CommandReport:
         begun = time.monotonic()
         try:
-            child = _start(argv)
+            child = _start(argv, {**child_environment(os.environ, self._variables), **env})
         except (OSError, ValueError) as error:  # ValueError: a NUL byte among the arguments
             why = error.strerror if isinstance(error, OSError) else str(error)
             spent_s = time.monotonic() - begun
@@ -239,7 +271,7 @@ def _unrun(text: str, spent_s: float, ending: Ending, problem: str) -> CommandRe
     return CommandReport(text, None, spent_s, ending=ending, problem=problem)
 
 
-def _start(argv: list[str]) -> Popen[bytes]:
+def _start(argv: list[str], env: Mapping[str, str]) -> Popen[bytes]:
     import subprocess  # 5 ms: only runs that have something to run pay for it
 
     return subprocess.Popen(
@@ -248,6 +280,7 @@ def _start(argv: list[str]) -> Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         bufsize=0,
+        env=env,
         start_new_session=True,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pyconfd.model.steps import CommandReport, Ending
 
@@ -23,9 +23,17 @@ class FakeRunner:
         self.commands: list[str] = []
         self.timeouts_s: list[float] = []
 
-    def __call__(self, command: str | Sequence[str], *, timeout_s: float) -> CommandReport:
-        """As the Runner protocol has it."""
+    def __call__(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout_s: float,
+        env: Mapping[str, str] | None = None,
+    ) -> CommandReport:
+        """As the Runner protocol has it. References to `env` are replaced as a shell would."""
         text = command if isinstance(command, str) else " ".join(command)
+        for name, value in (env or {}).items():
+            text = text.replace(f'"${{{name}}}"', value).replace(f"${{{name}}}", value)
         self.commands.append(text)
         self.timeouts_s.append(timeout_s)
         found = [answer for part, answer in self.answers.items() if part in text]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -437,3 +438,13 @@ def test_a_pattern_in_keys_is_a_fault(confdir: Path, write: Write, key: str, ins
     """confd takes it for a name, and the file is empty."""
     write(f'[template]\nsrc = "a.j2"\ndest = "/tmp/t"\nkeys = ["{key}"]\n')
     assert f'write "{instead}"' in faults(confdir)[0]
+
+
+@pytest.mark.parametrize("key", ["check_cmd", "reload_cmd", "confirm_cmd"])
+def test_a_path_that_would_become_code_is_a_fault(confdir: Path, write: Write, key: str) -> None:
+    """With file and line, and how to write it."""
+    lines = f"{key} = \"sh -c 'cat {{{{ src }}}}'\""
+    more = 'reload_cmd = "r"' if key == "confirm_cmd" else ""
+    write("[template]\n" + GOOD + lines + "\n" + more)
+    said = f"{key} has a placeholder in the code of sh"
+    assert any(re.match(rf"conf.d/a.toml:[56]: {said}", text) for text in faults(confdir))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pyconfd.errors import CheckBroken
+from pyconfd.model.command_line import environment, fill, reference
 from pyconfd.model.resources import Command
 from pyconfd.model.steps import Checked, Ending, Refused, Staged
 from pyconfd.pipeline import check, stage
-from pyconfd.pipeline.command_line import fill
 from pyconfd.system.proc import Commands
 from pyconfd.testing.fake_runner import FakeRunner, problem, said
 from tests.support.steps import rendered, strays_in
@@ -124,9 +124,10 @@ def test_both_spellings_are_filled_in(text: str, expected: str) -> None:
 )
 def test_the_shell_reads_any_path_as_one_word(text: str, path: str) -> None:
     """Whatever the path holds and however the operator quoted it."""
-    line = fill(f"printf '%s|' {text}", src=path, dest="")
+    line = reference(f"printf '%s|' {text}")
     before = {"a'b'{{src}}": "ab", 'x"$(true)"{{src}}': "x"}.get(text, "")
-    assert Commands().run(line, timeout_s=5).output == f"{before}{path}|"
+    env = environment(src=path, dest="")
+    assert Commands().run(line, timeout_s=5, env=env).output == f"{before}{path}|"
 
 
 def test_an_absent_checker_is_found_out_by_the_real_shell(tmp_path: Path) -> None:

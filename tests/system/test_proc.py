@@ -236,3 +236,17 @@ def test_no_descriptor_is_left(tmp_path: Path) -> None:
     for command in ("true", "false", ["no-such-program"], "sleep 5"):
         commands.run(command, timeout_s=0.2)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_command_sees_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What programs need, what the operator allows, and what the caller gives."""
+    monkeypatch.setenv("PYCONFD_PASSWORD", "hunter2")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
+    monkeypatch.setenv("APACHE_CONFDIR", "/etc/apache2")
+    monkeypatch.setenv("LC_ALL", "C")
+    run = Commands(variables=("APACHE_CONFDIR",)).run
+    seen = run(["env"], timeout_s=60, env={"PYCONFD_SRC": "/a b"}).output.splitlines()
+    names = {line.partition("=")[0] for line in seen}
+    assert {"PATH", "LC_ALL", "APACHE_CONFDIR", "PYCONFD_SRC"} <= names
+    assert not names & {"PYCONFD_PASSWORD", "AWS_SECRET_ACCESS_KEY", "NOTIFY_SOCKET"}

@@ -167,8 +167,10 @@ def _render_all(
     failed: list[PyconfdError] = []
     todo: Sequence[Resource] = (resource,)
     if resource.each:
-        from pyconfd.apply.expansion import expand
+        from pyconfd.apply.expansion import expand, too_many
 
+        if fault := too_many(resource, snapshot):
+            return [fault]
         expanded = expand(resource, snapshot, claims.other)
         todo = expanded.resources
         failed += [fault for _, fault in expanded.faults]

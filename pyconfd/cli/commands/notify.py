@@ -14,7 +14,7 @@ from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.commands.register import opener, store_options
 from pyconfd.cli.main import DONE
 from pyconfd.config.layers import resolve
-from pyconfd.config.option_table import OPTIONS, SAYING
+from pyconfd.config.option_table import COMMANDS, OPTIONS, SAYING
 from pyconfd.config.options import Option
 from pyconfd.errors import RegistrationError, SettingsError
 from pyconfd.registration.agent.arguments import STORE_OPTIONS
@@ -41,6 +41,7 @@ ALL_OPTIONS = (
     *NOTIFY_OPTIONS,
     *(option for option in OPTIONS if option.name == "node-name"),
     *STORE_OPTIONS,
+    *COMMANDS,
     *SAYING,
 )
 
@@ -101,7 +102,7 @@ def _run(
     from pyconfd.system.sdnotify import Notifier
 
     log.configure(level=values["log_level"], style=values["log_format"])
-    commands = Commands()
+    commands = Commands(variables=values["command_env"])
 
     def make_registrar(notify: NoticeHandler) -> Registrar:
         options = store_options(values, environ, plan.ttl_s)

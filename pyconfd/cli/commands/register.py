@@ -110,7 +110,7 @@ def _run(
     from pyconfd.system.sdnotify import Notifier
 
     log.configure(level=values["log_level"], style=values["log_format"])
-    commands = Commands()
+    commands = Commands(variables=values["command_env"])
     ttl_s = min(declared.ttl_s for declared in declarations)
 
     def make_registrar(notify: NoticeHandler) -> Registrar:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyconfd.config.arguments import Arguments, read_arguments
 from pyconfd.config.layers import resolve
-from pyconfd.config.option_table import CONNECTION, OPTIONS, SAYING
+from pyconfd.config.option_table import COMMANDS, CONNECTION, OPTIONS, SAYING
 from pyconfd.config.options import Option
 from pyconfd.errors import RegistrationError, SettingsError
 from pyconfd.registration.agent.options import MEMBER_OPTIONS, declaration
@@ -38,7 +38,7 @@ STORE_OPTIONS = (
     *(option for option in CONNECTION if option.name != "timeout"),
     *(option for option in OPTIONS if option.name in ("prefix", "config-file")),
 )
-ALL_OPTIONS = (*RUN_OPTIONS, *MEMBER_OPTIONS, *STORE_OPTIONS, *SAYING)
+ALL_OPTIONS = (*RUN_OPTIONS, *MEMBER_OPTIONS, *COMMANDS, *STORE_OPTIONS, *SAYING)
 
 
 def read_register_arguments(

@@ -18,8 +18,6 @@ from pyconfd.observe import log
 from pyconfd.system.proc import Runner
 
 MAX_WAITING = 100
-# Not for the operator's commands: the password of the store, and where systemd listens to us.
-_HIDDEN = ("PYCONFD_PASSWORD", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +103,8 @@ class _HookQueue:
             self._run_hook(event)
 
     def _run_hook(self, event: Event) -> None:
-        """A shell would read the values; env passes them as they are."""
-        argv = ["env", *(f"--unset={name}" for name in _HIDDEN)]
-        argv += [f"{name}={text}" for name, text in event.environ.items()]
-        report = self._run([*argv, self._path, *event.arguments], timeout_s=self._timeout_s)
+        argv = [self._path, *event.arguments]
+        report = self._run(argv, timeout_s=self._timeout_s, env=event.environ)
         about = {**self._about(event), "seconds": f"{report.duration_s:.2f}"}
         if report.ok:
             log.info("the hook is done", **about)
