@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from pyconfd.model.safe_text import escaped
+
 _CODES = {"bad": "31", "wait": "33", "good": "32", "head": "1"}
 _TONES = {
     "fine": "good",
@@ -34,6 +36,7 @@ class Terminal:
         Lines with aligned columns; the first row is the heading. state: the column whose words
         give its colour.
         """
+        rows = [[escaped(cell) for cell in row] for row in rows]
         widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
         lines = []
         for place, row in enumerate(rows):
@@ -58,4 +61,4 @@ def tone_of(state: str) -> str:
 
 def printable(text: str) -> str:
     """The words of other programs, without what would move a terminal's cursor."""
-    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+    return escaped(text, "\n")

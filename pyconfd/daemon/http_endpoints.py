@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyconfd.daemon.control_socket import ANSWER_S, ControlRequest
+from pyconfd.model.safe_text import escaped
 from pyconfd.observe.http import HttpResponse, Listener
 from pyconfd.observe.metrics import CONTENT_TYPE, exposition
 
@@ -48,7 +49,7 @@ def health(measures: Mapping[str, Any] | None) -> HttpResponse:
     if measures is None:
         return _silent()
     good = measures["ready"] and measures["connected"]
-    return HttpResponse(200 if good else 503, _TEXT, f"{measures['line']}\n".encode())
+    return HttpResponse(200 if good else 503, _TEXT, f"{escaped(str(measures['line']))}\n".encode())
 
 
 def _silent() -> HttpResponse:

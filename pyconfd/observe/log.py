@@ -14,6 +14,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from pyconfd.model.safe_text import escaped
 from pyconfd.observe.log_stream import LogStream, to_journal
 
 #: confd's level names and the standard library's numbers.
@@ -114,7 +115,7 @@ class _Text(logging.Formatter):
         head = f"\x1b[{code}m{name}\x1b[0m" if code else name
         if self._timed:
             head = f"{_stamp(record)} {head}"
-        first, *rest = record.getMessage().split("\n")
+        first, *rest = escaped(record.getMessage(), "\n\t").split("\n")
         tail = "".join(
             f" {key}={_shown(value)}"
             for key, value in _fields(record).items()
@@ -150,10 +151,11 @@ class _Json(logging.Formatter):
         line.update(_fields(record))
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def _shown(value: object) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     plain = text.isprintable() and not any(letter in text for letter in ' "=')
-    return text if plain and text else json.dumps(text, ensure_ascii=False)
+    return text if plain and text else escaped(json.dumps(text, ensure_ascii=False))

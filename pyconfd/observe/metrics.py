@@ -21,6 +21,8 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from pyconfd.model.safe_text import escaped_all
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Plain = Mapping[str, Any]
 #: Every state that a destination can be in, so that a series is there before its first trouble.
@@ -30,7 +32,7 @@ GUARDS = ("allow_empty", "max_shrink", "min_keys", "require")
 
 def exposition(measures: Plain) -> bytes:
     """The page of /metrics. measures: as made by status/measurements.py."""
-    return generate_latest(_registry(measures))
+    return generate_latest(_registry(escaped_all(measures)))
 
 
 class _Snapshot(Collector):

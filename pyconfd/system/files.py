@@ -12,6 +12,7 @@ files that a living one is working on.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -169,6 +170,28 @@ def remove(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def own_folder(path: str) -> None:
+    """
+    Make the folder, and those above it that are missing, with mode 0700 whatever the umask is.
+
+    Raises OSError; PermissionError also when another user owns it or may write in it: what is in
+    it would be that user's word.
+    """
+    missing = []
+    above = os.path.abspath(path)
+    while not os.path.isdir(above) and above != "/":
+        missing.append(above)
+        above = os.path.dirname(above)
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+    facts = os.stat(path)
+    if facts.st_uid not in (0, os.geteuid()):
+        raise PermissionError(errno.EPERM, f"user {facts.st_uid} owns it", path)
+    if facts.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "other users may write in it", path)
 
 
 def sync_folder(path: str) -> None:

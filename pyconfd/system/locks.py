@@ -6,6 +6,7 @@ import fcntl
 import os
 
 from pyconfd.errors import StateError
+from pyconfd.system import files
 
 
 class InstanceLock:
@@ -28,7 +29,7 @@ class InstanceLock:
         Raises StateError: another process holds it, or the folder cannot be used.
         """
         try:
-            os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+            files.own_folder(os.path.dirname(self._path))
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise StateError(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from pyconfd.model.safe_text import escaped
+
 
 class Notifier:
     """
@@ -55,7 +57,7 @@ class Notifier:
         import socket  # only a service under systemd needs it
 
         if status:
-            lines += ("STATUS=" + " ".join(status.split()),)
+            lines += ("STATUS=" + escaped(" ".join(status.split())),)
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
                 sock.setblocking(False)

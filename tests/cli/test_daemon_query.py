@@ -93,7 +93,7 @@ def test_the_page_ends_with_what_of_the_declared_is_not_in_use() -> None:
     assert found[-5:] == [
         "the former configuration runs; mend these and send SIGHUP:",
         "app.toml:3: unknown key",
-        "a.j2:1: ?[2J",
+        "a.j2:1: \\x1b[2J",
         "",
         "edited since they were read, SIGHUP takes them: a.j2, b.j2",
     ]
@@ -160,7 +160,7 @@ def test_an_explanation_reads_from_the_state_to_the_reload() -> None:
     assert explain_command.page(explained(), source, PLAIN) == [
         "web: /nowhere/web.conf",
         "  state     refused since T2: unexpected end (revision 4)",
-        "            | a?[2J",
+        "            | a\\x1b[2J",
         "            | b",
         "            looked at again in 42 s, or when its keys change",
         "  live      revision 3, written T0, last looked at T1",

@@ -45,3 +45,31 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"")
     with pytest.raises(StateError, match=r"state: the state folder cannot be used.*writable"):
         InstanceLock(str(tmp_path / "state")).acquire()
+
+
+def test_the_folder_and_its_parents_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    """With umask 000 the parents were open to everybody."""
+    before = os.umask(0)
+    try:
+        with InstanceLock(str(tmp_path / "a" / "b")):
+            pass
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "a", tmp_path / "a" / "b"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o1777])
+def test_a_folder_that_others_may_write_in_is_refused(tmp_path: Path, mode: int) -> None:
+    """They could write into it what pyconfd then believes."""
+    tmp_path.chmod(mode)
+    with pytest.raises(StateError, match="other users may write in it"):
+        InstanceLock(str(tmp_path)).acquire()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    """Even with mode 0700."""
+    os.chown(tmp_path, 65534, 65534)
+    with pytest.raises(StateError, match="user 65534 owns it"):
+        InstanceLock(str(tmp_path)).acquire()

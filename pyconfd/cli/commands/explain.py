@@ -17,6 +17,7 @@ from pyconfd.cli.daemon_query import read_query
 from pyconfd.cli.main import DONE
 from pyconfd.cli.terminal import Terminal, printable, tone_of
 from pyconfd.config.options import Option
+from pyconfd.model.safe_text import escaped
 from pyconfd.status.summary import span
 
 EXPLAIN = "Explain"
@@ -56,7 +57,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def page(one: Plain, source: Plain, paint: Terminal) -> list[str]:
     """The lines for one destination. one: as made by daemon/control_requests.py."""
-    lines = [paint(printable(f"{one['name']}: {one['dest']}"), "head")]
+    lines = [paint(escaped(f"{one['name']}: {one['dest']}"), "head")]
     for name, texts in (
         ("state", _state(one, paint)),
         ("live", _live(one)),
@@ -83,7 +84,7 @@ def _state(one: Plain, paint: Terminal) -> list[str]:
         lines.append(f"looked at again in {span(one['retry_s'])}, or when its keys change")
     if held := one.get("quarantine"):
         at = f" at revision {held['revision']}" if held["revision"] else ""
-        lines.append(printable(f"quarantine since {held['since_at']}{at}: {held['why']}"))
+        lines.append(escaped(f"quarantine since {held['since_at']}{at}: {held['why']}"))
         often = "once" if held["times"] == 1 else f"{held['times']} times"
         lines.append(f"refused {often}; tried again in {span(held['trial_s'])}, or now with:")
         lines.append(f"pyconfd release {one['group'] or one['name']}")
@@ -119,15 +120,15 @@ def _by_hand(one: Plain, live: Plain) -> list[str]:
 
 def _declared(one: Plain) -> list[str]:
     group = f", group {one['group']}" if one["group"] else ""
-    return [printable(f"{one['origin']}, template {one['template']}{group}")]
+    return [escaped(f"{one['origin']}, template {one['template']}{group}")]
 
 
 def _keys(keys: Plain, source: Plain) -> list[str]:
     """Names and revisions of what was read."""
-    lost = f"; the store is lost: {printable(source['lost'])}" if source["lost"] else ""
+    lost = f"; the store is lost: {escaped(source['lost'])}" if source["lost"] else ""
     lines = [f"store {source['name']} at revision {keys['revision']}{lost}"]
     for key, revision in keys["keys"].items():
-        lines.append(printable(f"{key}  {_revision(revision)}"))
+        lines.append(escaped(f"{key}  {_revision(revision)}"))
     for path, tree in keys["trees"].items():
         plural = "s" * (tree["keys"] != 1)
         newest = f", the newest at revision {tree['newest_revision']}" if tree["keys"] else ""

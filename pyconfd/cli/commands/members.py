@@ -18,6 +18,7 @@ from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, did_you_mean
 from pyconfd.config.settings import source_options
 from pyconfd.errors import RegistrationError, SettingsError
+from pyconfd.model.safe_text import escaped
 from pyconfd.registration.declaration import KEY_PATTERN, check_pattern
 from pyconfd.registration.overrides import Places, Row, changed
 
@@ -106,7 +107,7 @@ def _list(registry: LeaseRegistry, places: Places, words: Sequence[str], as_json
     table: list[tuple[str, ...]] = [
         ("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")
     ]
-    table += [_line(row, left) for row in rows]
+    table += [tuple(map(escaped, _line(row, left))) for row in rows]
     widths = [max(len(line[number]) for line in table) for number in range(len(table[0]))]
     for line in table:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -154,7 +155,8 @@ def _steer(
     else:
         registry.delete(key)
     setting = f"weight {weight}" if verb == "weight" else verb
-    sys.stdout.write(f"{service} {member_id}: {setting}\n")
+    sys.stdout.write(escaped(f"{service} {member_id}: {setting}") + "
+")
 
 
 def _absent(

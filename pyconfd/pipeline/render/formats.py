@@ -23,11 +23,13 @@ class Quoting:
     mark: the quote.
     escaped: characters that get a backslash.
     refused: characters that cannot stand between quotes, beside control characters.
+    first: characters that none may begin with: the daemon takes the quotes away before it looks.
     """
 
     mark: str
     escaped: str = ""
     refused: str = ""
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ def key_pattern(text: str) -> KeyPattern | None:
     ends in "/" or holds "//"). Raises BadPattern for a malformed one, whatever the store holds.
     """
     tokens, crossing = _tokens(text)
-    whole = re.compile("".join(tokens), re.DOTALL)
+    whole = _compiled(tokens)
     levels = _levels(tokens)
     if crossing:
         return _crossing(text, whole)
@@ -98,7 +98,26 @@ def _level(tokens: list[str]) -> str | re.Pattern[str]:
     """One level: its plain name, or the pattern that its name has to match."""
     text = "".join(tokens)
     plain = all(token not in (_ANY, _ONE) and not token.startswith("[") for token in tokens)
-    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if plain else re.compile(text, re.DOTALL)
+    return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL) if plain else _compiled(tokens)
+
+
+def _compiled(tokens: list[str]) -> re.Pattern[str]:
+    """
+    A regular expression whose time grows with the product of both lengths at most: each star takes
+    the first place where what follows it matches and no other one, as Go's path.Match does.
+    """
+    chunks: list[str] = [""]
+    for token in tokens:
+        if token == _ANY:
+            chunks.append("")
+        else:
+            chunks[-1] += token
+    first, *middle = chunks
+    if not middle:
+        return re.compile(first, re.DOTALL)
+    last = middle.pop()
+    lazy = "".join(f"(?>{_ANY}?{chunk})" for chunk in middle if chunk)
+    return re.compile(f"{first}{lazy}{_ANY}{last}", re.DOTALL)
 
 
 def _tokens(text: str) -> tuple[list[str], bool]:

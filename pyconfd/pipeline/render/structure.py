@@ -9,6 +9,7 @@ place of each value must have a word wherever it has one, and nothing else. Pure
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,13 @@ def compare(text: str, neutral: str, format: Format) -> None:  # noqa: A002 - th
 
 def shape(text: str, format: Format) -> list[str]:  # noqa: A002
     """The words of a text and the marks between them, in order; a comment is the empty word."""
-    return _tokens(format.structure).findall(text)
+    return [match[1] or "" for match in _matches(text, format)]
+
+
+def _matches(text: str, format: Format) -> Iterator[re.Match[str]]:  # noqa: A002
+    """The tokens; what is none (white space at the end) is matched too, and left out."""
+    matches = _tokens(format.structure).finditer(text)
+    return (match for match in matches if match["rest"] is None)
 
 
 def _changed(text: str, at: int, format: Format) -> FunctionFault:  # noqa: A002
@@ -59,7 +66,7 @@ def _changed(text: str, at: int, format: Format) -> FunctionFault:  # noqa: A002
 
 def _line(text: str, at: int, format: Format) -> int:  # noqa: A002
     """The line of a token, 1-based; of the end of the text when there are not so many."""
-    for number, match in enumerate(_tokens(format.structure).finditer(text)):
+    for number, match in enumerate(_matches(text, format)):
         if number == at:
             return text.count("\n", 0, match.start(1) if match[1] else match.start()) + 1
     return text.count("\n") + 1
@@ -67,7 +74,10 @@ def _line(text: str, at: int, format: Format) -> int:  # noqa: A002
 
 @cache
 def _tokens(rules: Structure) -> re.Pattern[str]:
-    """One pattern for the next token, with the white space before it."""
+    """
+    One pattern for the next token, with the white space before it. It matches everywhere, so that
+    no white space is read twice: that would take quadratic time.
+    """
     single = r"'[^']*'" if rules.raw_single else r"'(?:[^'\\]|\\.)*'"
     quoted = r'"(?:[^"\\]|\\.)*"|' + single
     ends = re.escape(rules.ends)
@@ -80,4 +90,4 @@ def _tokens(rules: Structure) -> re.Pattern[str]:
     else:
         word = rf"{quoted}|[\"'].*|(?:\\.|\$\{{|[^\s{ends}{{\\])+"
     marks = f"[{ends}{braces}]"
-    return re.compile(rf"{space}(?:{comment}|({marks}|{word}))", re.DOTALL)
+    return re.compile(rf"{space}(?:{comment}|({marks}|{word})|(?P<rest>.?))", re.DOTALL)

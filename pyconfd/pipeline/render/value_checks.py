@@ -30,9 +30,15 @@ if TYPE_CHECKING:
 _SPACE = r"\s\x00-\x1f\x7f-\x9f\u2028\u2029"
 # Addresses, ports, paths, host names: words in every format, whatever stands beside them, and
 # never the name of a directive, which has letters and underscores alone.
-TAME = re.compile(r"[\w.:/\[\]*-]*[0-9.:/\[\]*-][\w.:/\[\]*-]*", re.ASCII)
+# Two patterns, because one that has both would take quadratic time.
+_TAME = re.compile(r"[\w.:/\[\]*-]+", re.ASCII)
+_NO_DIRECTIVE = re.compile(r"[0-9.:/\[\]*-]")
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 
+
+#: Characters. Nothing that a daemon reads as one word is longer.
+LONGEST_VALUE = 64 * 1024
+_TOO_LONG = f"is longer than {LONGEST_VALUE} characters"
 
 # What a text is called that is neither the value nor the name of a key.
 _MADE = "the value"
@@ -121,6 +127,11 @@ def safe_text(text: str, neutral: str | None = None) -> SafeText:
     return made
 
 
+def is_tame(text: str) -> bool:
+    """Whether it is one word in every format, whatever stands beside it, and no directive."""
+    return bool(_TAME.fullmatch(text) and _NO_DIRECTIVE.search(text))
+
+
 class ValueChecker:
     """Everything about values in one format; has no state."""
 
@@ -139,7 +150,9 @@ class ValueChecker:
             if isinstance(value, (bool, int, float)) or not text:
                 return text
             value = text
-        if TAME.fullmatch(value):
+        if len(value) > LONGEST_VALUE:
+            raise RefusedValue(_origin(value), _TOO_LONG, "")
+        if is_tame(value):
             return safe_text(str(value))
         found = self._refused.search(value) or (self._first and self._first.match(value))
         if found:
@@ -168,6 +181,11 @@ class ValueChecker:
     def quoted(self, value: Any) -> SafeText:
         """In the format's quotes, where nearly everything is data."""
         text, rules = as_text(value), self._format.quoted
+        if len(text) > LONGEST_VALUE:
+            raise RefusedValue(_origin(value), _TOO_LONG, "")
+        first = text.lstrip(" ")[:1]
+        if first and first in rules.first:
+            raise RefusedValue(_origin(value), _holds(first, self._format, " at its beginning"), "")
         found = self._unquotable.search(text)
         if found:
             raise RefusedValue(_origin(value), _holds(found[0], self._format, " in quotes"), "")

@@ -11,7 +11,7 @@ from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.formats import format_names, load_format
 from pyconfd.pipeline.render.renderer import Renderer
-from pyconfd.pipeline.render.value_checks import TAME
+from pyconfd.pipeline.render.value_checks import is_tame
 from pyconfd.pipeline.store import Store
 
 HOSTILE = "1.2.3.4:80; } server { listen 9999; } upstream x { server 5.6.7.8:80"
@@ -354,8 +354,8 @@ def test_every_format_is_whole() -> None:
         assert set(rules.structure.comment) <= set(rules.refused)
         assert {'"', "'", "\\"} <= set(rules.refused)
         assert rules.structure.ends == "\n" or rules.structure.ends in rules.refused
-        assert not any(TAME.fullmatch(char) for char in rules.refused + rules.first)
-        assert not any(TAME.fullmatch(word) for word in rules.directives)
+        assert not any(is_tame(char) for char in rules.refused + rules.first)
+        assert not any(is_tame(word) for word in rules.directives)
         assert rules.weight["min"] < rules.weight["max"]
 
 
@@ -368,3 +368,12 @@ def test_macros_that_join_serve_resources_with_and_without_a_format(
     template = "{% import 'm.j2' as m %}{{ m.all(getvs('/*')) }};"
     for kind in kinds:
         assert site.render(template, {"/a": "x", "/b": "y"}, kind, m=macros) == "x y;"
+
+
+@pytest.mark.parametrize("value", ["|/bin/sh", "|$/bin/sh", "||/bin/sh -c x"])
+@pytest.mark.parametrize("how", ["", " | quoted"])
+def test_a_piped_log_is_no_data_to_apache(site: Site, value: str, how: str) -> None:
+    """`CustomLog |program` runs it as root, in quotes too."""
+    template = f"CustomLog {{{{ getv('/log'){how} }}}} agent\n"
+    with pytest.raises(TemplateFault, match="no data to apache"):
+        site.render(template, {"/log": value}, "apache")

@@ -185,10 +185,14 @@ def camelcase(text: str) -> str:
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
+#: Characters. Python's matching can take quadratic time and stops every other thread meanwhile.
+LONGEST_MATCHED = 8 * 1024
+
+
 @template_function("regexMatch")
 def regex_match(pattern: str, text: str) -> bool:
     """Whether the pattern occurs in the text. The syntax is Python's."""
-    return _regex(pattern).search(text) is not None
+    return _regex(pattern).search(_bounded(text)) is not None
 
 
 behind_pipe("regexMatch", lambda text, pattern: regex_match(pattern, text))
@@ -197,7 +201,7 @@ behind_pipe("regexMatch", lambda text, pattern: regex_match(pattern, text))
 @template_function("regexFind")
 def regex_find(pattern: str, text: str) -> str:
     """The first place where the pattern matches; empty when there is none."""
-    found = _regex(pattern).search(text)
+    found = _regex(pattern).search(_bounded(text))
     return found[0] if found else ""
 
 
@@ -207,7 +211,7 @@ behind_pipe("regexFind", lambda text, pattern: regex_find(pattern, text))
 @template_function("regexReplaceAll")
 def regex_replace_all(pattern: str, text: str, new: str) -> str:
     """Every match replaced; `$1` and `${name}` are groups, `$$` is a dollar, as in Go."""
-    return _regex(pattern).sub(lambda match: _expand(new, match), text)
+    return _regex(pattern).sub(lambda match: _expand(new, match), _bounded(text))
 
 
 behind_pipe("regexReplaceAll", lambda text, pattern, new: regex_replace_all(pattern, text, new))
@@ -224,6 +228,13 @@ def _expand(template: str, match: re.Match[str]) -> str:
             return ""
 
     return re.sub(r"\$(?:\$|\{(\w+)\}|(\w+))", group, template)
+
+
+def _bounded(text: str) -> str:
+    """The text, when it is short enough for a pattern that takes quadratic time."""
+    if len(text) > LONGEST_MATCHED:
+        raise FunctionFault(f"a text of more than {LONGEST_MATCHED} characters is not matched")
+    return text
 
 
 def _regex(pattern: str) -> re.Pattern[str]:
