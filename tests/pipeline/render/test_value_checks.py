@@ -375,5 +375,5 @@ def test_macros_that_join_serve_resources_with_and_without_a_format(
 def test_a_piped_log_is_no_data_to_apache(site: Site, value: str, how: str) -> None:
     """`CustomLog |program` runs it as root, in quotes too."""
     template = f"CustomLog {{{{ getv('/log'){how} }}}} agent\n"
-    with pytest.raises(TemplateFault, match="no data to apache"):
+    with pytest.raises(TemplateFault, match="not data to apache"):
         site.render(template, {"/log": value}, "apache")
