@@ -155,8 +155,7 @@ def _steer(
     else:
         registry.delete(key)
     setting = f"weight {weight}" if verb == "weight" else verb
-    sys.stdout.write(escaped(f"{service} {member_id}: {setting}") + "
-")
+    sys.stdout.write(escaped(f"{service} {member_id}: {setting}") + "\n")
 
 
 def _absent(
