@@ -8,8 +8,8 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
         RecipeError          a recipe, or the folder it is to be written to
       SourceError            a store could not be read
         SourceUnavailable    no answer: retry
-          StoreFull          it takes no more until somebody makes room
-        SourceRefused        credentials, permission, TLS: retry slowly, say so
+          StoreFull          it takes no writes until space is freed
+        SourceRefused        credentials, permission, TLS: retry slowly, report it
         RevisionCompacted    the history is gone: list again
         ResponseTooLarge     more than is taken in one message: ask for less at a time
       RenderError            resource, template, line
@@ -18,18 +18,18 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
       HeldBack               a guard finds the change too suspicious to act on
       LeftOut                another member of its group failed
       StageError             path and reason; nothing live has changed
-      CheckBroken            the checker could not judge: absent, timed out
+      CheckBroken            the checker gave no verdict: absent, timed out
       SwapError
         SwapReverted         the originals are back
         SwapTorn             they are not: needs a person
       ReloadError            the reload could not be run at all
       RegistrationError
         LeaseLost            the lease ended before we did
-        KeyTaken             somebody else's key stands under our name
+        KeyTaken             a key of another member has our name
       StateError             lock held, journal unreadable
 
 An error says *what* happened, *where*, what was *kept*, and what to do *next*; the last two
-are optional because most steps keep everything and the reader can see what to mend.
+are optional because most steps keep everything and the reader can see what to fix.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class CheckBroken(PyconfdError):
     The checker gave no verdict: it is absent, hung or crashed. Treated as a refusal.
 
     about: the one destination that it is about, where that is known. hopeless: no set of files
-    would be judged differently, because there is no checker, or what is live is refused already.
+    would get another verdict, because there is no checker, or what is live is refused already.
     """
 
     about: str = ""

@@ -22,7 +22,7 @@ def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = Fals
         if there == file.content:
             continue
         if there is not None and not force:
-            faults.append(RecipeError("is there already and differs", where=path))
+            faults.append(RecipeError("already exists and differs", where=path))
         wanted.append(file)
     if faults:
         raise RecipeError(
@@ -36,12 +36,12 @@ def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = Fals
 
 
 def _content(path: str) -> bytes | None:
-    """What is there; None when nothing is. b"" for what is no file, which no file of ours is."""
+    """What is there; None when nothing is; b"" for what is not a file: no file of ours is empty."""
     try:
         with open(path, "rb") as stream:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
-        return None  # what is wrong with the folder, writing will tell
+        return None  # if the folder is unusable, writing reports it
     except OSError:
         return b""
 

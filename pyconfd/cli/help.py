@@ -15,8 +15,8 @@ _USAGE = """\
 usage: pyconfd [OPTIONS]
        pyconfd COMMAND [OPTIONS]
 
-Keeps configuration files true to a live store: reads its keys, renders templates, checks the
-result, swaps it in atomically and reloads what runs with it.
+Keeps configuration files up to date with a live store: reads its keys, renders templates, checks
+the result, swaps it in atomically and reloads the services that use it.
 """
 
 _EXAMPLES = """\
@@ -28,7 +28,7 @@ Examples
 """
 
 _REST = """\
-Every option can also be given as a variable of the environment (in brackets) or, with "_" for "-",
+Every option can also be given as an environment variable (in brackets) or, with "_" for "-",
 as a key of the config file. The command line comes before the environment, that before the file.
 Long options take one dash or two; flags can be switched off with --no-NAME.
 

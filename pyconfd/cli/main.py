@@ -1,5 +1,5 @@
 """
-The command line: which command is meant, how errors are said, the exit status.
+The command line: which command is meant, how errors are printed, the exit status.
 
 Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
 configuration, nothing was done; 3 `--noop --detailed-exitcode` and something would change;
@@ -33,7 +33,7 @@ class SubCommand(NamedTuple):
 
 COMMANDS: Mapping[str, SubCommand] = {
     "check": SubCommand("pyconfd.cli.commands.check", "validate settings, resources and templates"),
-    "status": SubCommand("pyconfd.cli.commands.status", "how a running daemon and its etcd are"),
+    "status": SubCommand("pyconfd.cli.commands.status", "state of a running daemon and its etcd"),
     "explain": SubCommand("pyconfd.cli.commands.explain", "why a destination is as it is"),
     "release": SubCommand("pyconfd.cli.commands.release", "let a change through that is held back"),
     "register": SubCommand(
@@ -120,5 +120,5 @@ def _help() -> str:
 
 
 def _forget_stdout() -> None:
-    """The reader of standard output has gone; keep the exit from failing over it once more."""
+    """The reader of standard output has gone; keep the exit from failing on it again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

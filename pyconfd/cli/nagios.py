@@ -1,18 +1,13 @@
 """
-What monitoring plugins say: one line with a word for the state, and an exit status for each. Pure.
+The output of monitoring plugins: one line that begins with the state, and an exit status. Pure.
 
 https://nagios-plugins.org/doc/guidelines.html; Icinga, Naemon, Sensu and others read the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-#: Kinds of trouble (status/summary.py) in which something waits; in all others something is wrong.
-_WAITING = frozenset(("held", "left out", "owed", "starting", "undeclared"))
 
 
 def plugin_line(status: int, text: str, *figures: str) -> str:
@@ -38,21 +33,3 @@ def figure(
         tail = ""
     shown = f"{value:.3f}" if unit == "s" else f"{value:g}"
     return f"{name}={shown}{unit}{tail}"
-
-
-def daemon_line(picture: Mapping[str, Any]) -> tuple[int, str]:
-    """The state of a daemon. picture: as made by status/report.py."""
-    kinds = set(picture["kind"].split(",")) - {"ok"}
-    status = OK
-    if kinds:
-        status = WARNING if kinds <= _WAITING else CRITICAL
-    bad = sum(one["trouble"] is not None for one in picture["resources"])
-    owed = sum(one["owed"] is not None for one in picture["services"])
-    lost = picture["source"]["lost"]
-    figures = [
-        figure("resources", len(picture["resources"])),
-        figure("bad", bad),
-        figure("owed", owed),
-        figure("lost", lost["for_s"] if lost else 0, "s"),
-    ]
-    return status, plugin_line(status, picture["line"], *figures)

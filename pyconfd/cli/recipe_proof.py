@@ -2,7 +2,7 @@
 `pyconfd recipes test`: the proof of a recipe on the daemon that is installed here.
 
 The recipe is written below a temporary root, its example keys are read by the file source, and the
-real pipeline renders them, lets the daemon check them and puts them live below that root. Then each
+real pipeline renders them, has the daemon check them and puts them live below that root. Then each
 broken set of keys must be refused and must leave the files as they are. No reload is run.
 """
 
@@ -23,7 +23,7 @@ from itertools import chain
 
 from pyconfd.cli.confdir_writer import write_files
 from pyconfd.cli.main import DONE, FAILED
-from pyconfd.cli.terminal import Terminal
+from pyconfd.cli.terminal import Terminal, Tone
 from pyconfd.config.recipes import (
     USUAL,
     BrokenExample,
@@ -51,7 +51,13 @@ _DEST = re.compile(r"""^\s*dest\s*=\s*(["'])(/.+?)\1""", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that was tried. wrong: why it is not as it must be; "" when it is."""
+    """
+    One thing that was tried.
+
+    what: in words.
+    wrong: why it failed; "" when it did not.
+    duration_s: how long it took.
+    """
 
     what: str
     wrong: str
@@ -60,21 +66,21 @@ class Case:
 
 def test_all(names: Sequence[str], root: str, environ: Mapping[str, str], paint: Terminal) -> int:
     """
-    Test these recipes, or all of a folder, and say each case as it ends; the exit status.
+    Test these recipes, or all of a folder, and print each case as it ends; the exit status.
 
     What cannot be tested because a program is missing is a failure only when it was named.
     """
     failed = untested = cases = 0
     recipes = [load_recipe(name, root) for name in names or recipe_names(root)]
     for recipe in recipes:
-        _say(paint(f"{recipe.name}: {recipe.title}", "head"))
+        _say(paint(f"{recipe.name}: {recipe.title}", Tone.HEADING))
         if missing := missing_programs(recipe):
             what = f"{', '.join(missing)} not found; apt-get install {' '.join(recipe.packages)}"
-            _say(f"  {paint('not tested', 'bad' if names else 'wait')}  {what}")
+            _say(f"  {paint('not tested', Tone.BAD if names else Tone.WAITING)}  {what}")
             failed, untested = failed + bool(names), untested + 1
             continue
         for case in prove(recipe, environ):
-            word = paint("FAILED", "bad") if case.wrong else paint("ok    ", "good")
+            word = paint("FAILED", Tone.BAD) if case.wrong else paint("ok    ", Tone.GOOD)
             _say(f"  {word}  {case.what} ({case.duration_s:.2f} s)")
             if case.wrong:
                 _say("\n".join(f"          {line}" for line in case.wrong.splitlines()))
@@ -142,7 +148,7 @@ class Trial:
         failed = [one for one in outcomes if one.result.failed]
         if not outcomes:
             return "it renders nothing"
-        return self._plain("\n".join(_said(one) for one in failed))
+        return self._plain("\n".join(_reason(one) for one in failed))
 
     def refused(self, broken: BrokenExample) -> str:
         """Why these keys were not refused as they must be; "" when they were."""
@@ -152,14 +158,14 @@ class Trial:
         except PyconfdError as error:
             return self._plain(_faults(error))
         failed = [one for one in outcomes if one.result.failed]
-        said = self._plain("\n".join(_said(one) for one in failed))
+        text = self._plain("\n".join(_reason(one) for one in failed))
         if not failed:
             return "it is accepted"
-        if not broken.says.search(said):
-            return f"the refusal does not match {broken.says.pattern!r}:\n{said}"
+        if not broken.says.search(text):
+            return f"the refusal does not match {broken.says.pattern!r}:\n{text}"
         by_daemon = any(one.result is Result.REFUSED for one in failed)
         if by_daemon is not (broken.by == "daemon"):
-            return f"it is refused by {'the daemon' if by_daemon else 'pyconfd'}:\n{said}"
+            return f"it is refused by {'the daemon' if by_daemon else 'pyconfd'}:\n{text}"
         return "" if self._live() == before else "a live file has changed"
 
     def _pass(self, edit: Edit) -> list[Outcome]:
@@ -174,7 +180,7 @@ class Trial:
         if found.faults:
             raise ConfigError("conf.d has faults", faults=found.faults)
         found = ResourceSet(tuple(self._harmless(one) for one in found.resources))
-        log.configure(level="panic", style="text")  # what is to be said is in the outcomes
+        log.configure(level="panic", style="text")  # the outcomes have all of it
         with build.state(settings, found) as state:
             tools = build.tools(settings, state, Commands(variables=tuple(self.environ)))
             snapshot = run.read(settings, found)
@@ -212,7 +218,7 @@ class Trial:
         return found
 
     def _plain(self, text: str) -> str:
-        """Without the root, as it would be said on a real node."""
+        """Without the root, as it would read on a real node."""
         return text.replace(self._root, "").replace(self._confdir, USUAL)
 
 
@@ -278,12 +284,12 @@ def _faults(error: PyconfdError) -> str:
     return "\n".join(str(fault) for fault in faults)
 
 
-def _said(outcome: Outcome) -> str:
+def _reason(outcome: Outcome) -> str:
     """Why a destination is not live: the daemon's words, or ours."""
     words = f"{outcome.result}: {outcome.error or ''}"
     report: CommandReport | None = outcome.report
-    said = f"{words}\n{report.output.strip()}" if report else words
-    return f"{outcome.resource.name}: {said}"
+    text = f"{words}\n{report.output.strip()}" if report else words
+    return f"{outcome.resource.name}: {text}"
 
 
 def _say(text: str) -> None:

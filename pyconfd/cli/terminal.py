@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from pyconfd.model.safe_text import escaped
 
-_CODES = {"bad": "31", "wait": "33", "good": "32", "head": "1"}
-_TONES = {
-    "fine": "good",
-    "ok": "good",
-    "waiting": "wait",
-    "starting": "wait",
-    "held": "wait",
-    "left out": "wait",
-    "running": "wait",
-    "due": "wait",
-}
+
+class Tone(enum.Enum):
+    """What a text is about, as the code of a colour (ECMA-48, SGR)."""
+
+    BAD = "31"
+    WAITING = "33"
+    GOOD = "32"
+    HEADING = "1"
+    NONE = ""
 
 
 class Terminal:
@@ -27,38 +26,28 @@ class Terminal:
         plain = environ.get("NO_COLOR") or environ.get("TERM") == "dumb"
         self._on = stream.isatty() and not plain
 
-    def __call__(self, text: str, tone: str) -> str:
-        """The text in a tone: "bad", "wait", "good", "head"; "" for none."""
-        return f"\x1b[{_CODES[tone]}m{text}\x1b[0m" if self._on and tone else text
+    def __call__(self, text: str, tone: Tone) -> str:
+        """The text in a tone."""
+        return f"\x1b[{tone.value}m{text}\x1b[0m" if self._on and tone.value else text
 
-    def table(self, rows: Sequence[Sequence[str]], state: int = -1) -> list[str]:
+    def table(
+        self, rows: Sequence[Sequence[str]], tones: Sequence[Tone] = (), column: int = 1
+    ) -> list[str]:
         """
-        Lines with aligned columns; the first row is the heading. state: the column whose words
-        give its colour.
+        Lines with aligned columns; the first row is the heading. tones: of the cells of this
+        column, one for each row below the heading; none are needed.
         """
         rows = [[escaped(cell) for cell in row] for row in rows]
         widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
-        lines = []
-        for place, row in enumerate(rows):
-            cells = [
-                self(cell.ljust(width), tone_of(cell) if number == state and place else "")
-                for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            text = "  ".join(cells).rstrip()
-            lines.append(text if place else self(text, "head"))
-        return lines
-
-
-def tone_of(state: str) -> str:
-    """The tone of a state: `fine` is good, what waits is between, everything else is bad."""
-    if state in ("", "-"):
-        return ""
-    for word, tone in _TONES.items():
-        if state == word or state.startswith(f"{word} "):
-            return tone
-    return "bad"
+        cells = [
+            [cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows
+        ]
+        for row, tone in zip(cells[1:], tones, strict=False):
+            row[column] = self(row[column], tone)
+        heading, *lines = ["  ".join(row).rstrip() for row in cells]
+        return [self(heading, Tone.HEADING), *lines]
 
 
 def printable(text: str) -> str:
-    """The words of other programs, without what would move a terminal's cursor."""
+    """Text of other programs, without what would move a terminal's cursor."""
     return escaped(text, "\n")

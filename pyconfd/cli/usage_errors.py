@@ -2,7 +2,7 @@
 What is wrong with the command line or the configuration, on standard error.
 
 Text for people; one JSON object for each fault where the command line or the environment asks for
-`--log-format json`, so that who reads the log need not understand two languages.
+`--log-format json`, so that a log reader needs one format only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def style_asked(argv: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def say_error(text: str, style: str = "text") -> None:
-    """One line; lost without complaint when nobody listens."""
+    """One line; lost silently when nothing reads it."""
     if style == "json":
         from pyconfd.observe import log
 
@@ -43,7 +43,7 @@ def say_error(text: str, style: str = "text") -> None:
 
 
 def say_faults(error: ConfigError, style: str = "text") -> None:
-    """Every fault on a line of its own, then what they led to when that says more."""
+    """Every fault on a line of its own, then the error itself when it adds something."""
     for fault in error.faults:
         say_error(str(fault), style)
     if error.where and error not in error.faults:

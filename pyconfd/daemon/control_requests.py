@@ -1,8 +1,8 @@
 """
-Answers to questions from outside: how it is, why a destination is as it is, let a change through.
+Answers to the requests of the commands: the status, why a destination is as it is, a release.
 
 Only the loop calls it, between two messages, so it computes from what is in memory and touches no
-file. A question that cannot be answered gets {"error": ..., "hint": ...}. Pure.
+file. A request that cannot be answered gets {"error": ..., "hint": ...}. Pure.
 """
 
 from __future__ import annotations
@@ -35,11 +35,15 @@ MOST_DESTINATIONS = 20
 
 class Access(NamedTuple):
     """
-    What answers need beside the facts. reads: what a resource has read. snapshot: the
-    store as it is now. release: lets the held change of these declared resources through; the
-    names of those that were held. counts: what has happened, None when it is not counted. give_up:
-    forgets what is owed to a service that is no longer declared, or for a destination of it; the
-    services.
+    What answers need beside the facts.
+
+    reads: what a declared resource has read.
+    snapshot: the store as it is now.
+    release: lets the held change of these declared resources through; the names of those that were
+        held.
+    counts: what has happened; None when it is not counted.
+    give_up: forgets the pending reloads of services that are no longer declared, by name or by a
+        destination; the services.
     """
 
     reads: Callable[[Resource], Reads]
@@ -50,14 +54,19 @@ class Access(NamedTuple):
 
 
 class ControlAnswer(NamedTuple):
-    """dirty: the resources to look at again because of the question."""
+    """
+    The answer, and what follows from it.
+
+    answer: plain data.
+    dirty: the resources to process again because of the question.
+    """
 
     answer: Plain
     dirty: Sequence[str] = ()
 
 
 def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> ControlAnswer:
-    """The answer to one question; never raises for what somebody may have written in it."""
+    """The answer to one question; never raises, whatever it holds."""
     match question.get("do"):
         case "status":
             return ControlAnswer(picture(facts))
@@ -91,8 +100,7 @@ def _named(question: Mapping[str, Any], facts: StatusFacts) -> list[Resource]:
     if not found:
         found = [one for one in declared if one.group and one.group in words]
     if not found:
-        fates = facts.history.fates.values()
-        made = (fate.resource for fate in fates if fate.resource.item)
+        made = (one.resource for one in facts.history.states.values() if one.resource.item)
         found = [one for one in made if one.name in words or one.dest in words]
     return found
 
@@ -123,7 +131,7 @@ def _release(found: Sequence[Resource], facts: StatusFacts, access: Access) -> C
         {
             "error": "nothing is held back",
             "where": ", ".join(names),
-            "hint": f"pyconfd explain {names[0]} tells how it is",
+            "hint": f"pyconfd explain {names[0]} shows its state",
         }
     )
 
@@ -154,11 +162,11 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
 
 
 def _destinations(resource: Resource, facts: StatusFacts) -> list[Resource]:
-    fates = facts.history.fates
-    known = (fates[name] for name in facts.history.made_by(resource.name) if name in fates)
-    made = sorted(known, key=lambda fate: (fate.trouble is None, fate.resource.name))
-    own = [resource] if not made or resource.name in fates else []
-    return own + [fate.resource for fate in made]
+    states = facts.history.states
+    known = (states[name] for name in facts.history.made_by(resource.name) if name in states)
+    made = sorted(known, key=lambda one: (one.trouble is None, one.resource.name))
+    own = [resource] if not made or resource.name in states else []
+    return own + [one.resource for one in made]
 
 
 def _declared(resource: Resource) -> Plain:
@@ -188,16 +196,16 @@ def _guard(resource: Resource) -> Plain:
 
 
 def _last_trouble(facts: StatusFacts, resource: Resource) -> Plain | None:
-    fate = facts.history.fates.get(resource.name)
-    return trouble(fate.last_trouble) if fate and fate.last_trouble else None
+    last = facts.history.states.get(resource.name)
+    return trouble(last.last_trouble) if last and last.last_trouble else None
 
 
 def _last_check(facts: StatusFacts, resource: Resource) -> Plain | None:
-    fate = facts.history.fates.get(resource.name)
-    last = fate.check if fate else None
-    if last is None:
+    last = facts.history.states.get(resource.name)
+    if last is None or last.check is None:
         return None
-    return {"at": utc(last.at), "ok": last.ok, "duration_s": round(last.duration_s, 3)}
+    check = last.check
+    return {"at": utc(check.at), "ok": check.ok, "duration_s": round(check.duration_s, 3)}
 
 
 def _keys(reads: Reads, snapshot: Snapshot) -> Plain:

@@ -1,9 +1,9 @@
 """
-Speaking to a running daemon: a Unix socket in its state folder, one question and one answer.
+The control socket of a running daemon: a Unix socket in its state folder, one request, one answer.
 
-A question is a line of JSON such as {"do": "status"}, the answer another one. The socket belongs
-to the user of the daemon alone (mode 0600). The server knows no answers: it puts each question on
-the daemon's inbox and passes on what comes back. Shell.
+A request is a line of JSON such as {"do": "status"}, the answer another one. The socket belongs to
+the user of the daemon alone (mode 0600). The server knows no answers: it puts each request on the
+daemon's inbox and sends what comes back. Shell.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 NAME = "control.sock"
 ANSWER_S = 5.0
-#: A question is a few words; whoever sends more is no client of ours.
-LONGEST_QUESTION = 16 * 1024
-#: So many clients at once; others are told to come again.
+#: A request is a few words; whatever sends more is no client of ours.
+LONGEST_REQUEST = 16 * 1024
+#: So many clients at once; further ones get an error.
 MOST_CLIENTS = 8
 #: sockaddr_un.sun_path with its final NUL, unix(7).
 _SUN_PATH = 108
@@ -38,7 +38,12 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """A question from outside. reply: takes the answer, plain data; any thread, never blocks."""
+    """
+    A request from outside the process.
+
+    question: what was sent.
+    reply: takes the answer, plain data; from any thread, never blocks.
+    """
 
     question: Mapping[str, Any]
     reply: Callable[[Answer], None]
@@ -46,7 +51,7 @@ class ControlRequest:
 
 class ControlServer:
     """
-    The server, on threads of its own. put: takes the questions. answer_s: how long a client is
+    The server, on threads of its own. put: takes the requests. answer_s: how long a client is
     served at most, seconds.
     """
 
@@ -63,9 +68,9 @@ class ControlServer:
 
     def start(self) -> None:
         """
-        Listen. A daemon that cannot be spoken to still does its work, so that is only logged.
+        Listen. A daemon that cannot be reached still does its work, so that is only logged.
 
-        The caller holds the lock of the state folder: a socket that stands there is a dead one's.
+        The caller holds the lock of the state folder: a socket that exists was left by a dead one.
         """
         import socket
 
@@ -90,7 +95,7 @@ class ControlServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more and take the socket away. Clients that wait see the end of the line."""
+        """Stop listening and remove the socket. Clients that wait are disconnected."""
         self._stopped.set()
         if self._socket is None:
             return
@@ -127,13 +132,13 @@ class ControlServer:
                 client.close()
 
     def _client(self, client: socket.socket) -> None:
-        """One question and its answer, within `answer_s`; the top of a thread."""
+        """One request and its answer, within `answer_s`; the top of a thread."""
         try:
             deadline = time.monotonic() + self._answer_s
-            answer = self._answer(_read_line(client, LONGEST_QUESTION, deadline), deadline)
+            answer = self._answer(_read_line(client, LONGEST_REQUEST, deadline), deadline)
             _send(client, answer, max(0.5, deadline - time.monotonic()))
         except OSError:
-            return  # it went away, or said nothing in time
+            return  # it went away, or sent nothing in time
         except Exception:  # noqa: BLE001 - the top of the thread
             log.LOG.exception("an answer on the control socket died of a fault in pyconfd")
         finally:
@@ -146,7 +151,7 @@ class ControlServer:
         except (ValueError, RecursionError):
             question = None
         if not isinstance(question, dict) or not line.endswith(b"\n"):
-            return {"error": "the question is not one line of JSON"}
+            return {"error": "the request is not one line of JSON"}
         answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._put(ControlRequest(question, answers.put))
         try:
@@ -159,7 +164,7 @@ def ask(folder: str, question: Mapping[str, Any], timeout_s: float = ANSWER_S + 
     """
     The answer of the daemon of this state folder.
 
-    Raises StateError: no daemon runs there, it may not be asked, or it says no.
+    Raises StateError: no daemon runs there, it may not be reached, or its answer is an error.
     """
     import socket
 
@@ -224,7 +229,7 @@ def _address(path: str) -> Iterator[str]:
 
 
 def _read_line(client: socket.socket, limit: int | None, deadline: float) -> bytes:
-    """Up to and with the newline; without one when the other side ended or said too much."""
+    """Up to and with the newline; without one when the other side ended or sent too much."""
     chunks: list[bytes] = []
     size = 0
     while not (chunks and chunks[-1].endswith(b"\n")) and (limit is None or size <= limit):

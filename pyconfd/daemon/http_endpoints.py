@@ -1,7 +1,7 @@
 """
 What is answered over HTTP: metrics for Prometheus, health for load balancers and orchestrators.
 
-Each page asks the loop, through the inbox as everybody does; a loop that gives no answer is the
+Each page asks the loop, through the inbox like everything else; a loop that does not answer is the
 answer.
 """
 
@@ -22,7 +22,7 @@ _TEXT = "text/plain; charset=utf-8"
 def listener(
     host: str, port: int, put: Callable[[ControlRequest], None], *, answer_s: float = ANSWER_S
 ) -> Listener:
-    """The listener of a daemon. put: takes questions. answer_s: how long the loop may take."""
+    """The listener of a daemon. put: takes requests. answer_s: how long the loop may take."""
 
     def asked() -> Mapping[str, Any] | None:
         answers: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
@@ -45,7 +45,7 @@ def metrics(measures: Mapping[str, Any] | None) -> HttpResponse:
 
 
 def health(measures: Mapping[str, Any] | None) -> HttpResponse:
-    """200 when everything was looked at and the store answers; else 503 with what is wrong."""
+    """200 when every resource was processed and the store answers; else 503 with what is wrong."""
     if measures is None:
         return _silent()
     good = measures["ready"] and measures["connected"]
@@ -53,4 +53,4 @@ def health(measures: Mapping[str, Any] | None) -> HttpResponse:
 
 
 def _silent() -> HttpResponse:
-    return HttpResponse(503, _TEXT, b"pyconfd gives no answer: its loop does not turn\n")
+    return HttpResponse(503, _TEXT, b"pyconfd does not answer: its main loop is stuck\n")

@@ -311,7 +311,7 @@ class Loop:
             self._stopping_s = now + 1.0
         self._hand_out(now)
         if not self.stopping:
-            self._notifier.tell(summary(self._facts(now)), now)
+            self._notifier.show(summary(self._facts(now)), now)
 
     def _keep(self) -> None:
         """Write down, now and then, what the guards compare with after a restart."""
@@ -394,7 +394,7 @@ class Loop:
             indebted=self._fleet.indebted,
             history=self._history,
             quarantine=self._tools.quarantine.by_member(),
-            undeclared=self._deps.orphaned_debts.services,
+            orphaned=self._deps.orphaned_debts.services,
             stopping=self.stopping,
             faulty=self._deps.active_config.faulty,
             edited=self._deps.active_config.edited,

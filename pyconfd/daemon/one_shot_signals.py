@@ -1,9 +1,9 @@
 """
-Ctrl-C, SIGTERM and the end of the terminal during a one-shot run: what runs may end, nothing new
-is begun, nothing is left.
+Ctrl-C, SIGTERM and the end of the terminal during a one-shot run: commands that run may finish,
+nothing new is begun, nothing is left behind.
 
-The work is done by the main thread, so a thread of ours tells the commands. A second signal does
-not wait any longer.
+The main thread does the work, so a second thread stops the commands. A second signal stops them at
+once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The store is out of reach: since when, why, and whether that is still to be said. Pure."""
+"""The store is unavailable: since when, why, and whether that was reported already. Pure."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ class OutageTracker:
     """
     One outage after the other.
 
-    cause: the newest one in words, empty while there is no outage. since_s: monotonic, of the
-    first sign of this outage.
+    cause: the newest one in words; empty while there is no outage.
+    since_s: of the first sign of this outage, monotonic.
     """
 
     def __init__(self) -> None:
         self.cause = ""
         self.since_s = 0.0
-        self._said: set[str] = set()  # in this outage; empty while there is none
+        self._reported: set[str] = set()  # in this outage; empty while there is none
 
     def heard(self, cause: SourceError, now: float) -> bool:
         """
-        Note a sign of it; whether an operator learns anything from it.
+        Note a sign of it; whether it is worth a report.
 
-        Of a store that does not answer, the nodes' reasons change with every attempt (refused,
-        no answer in time); that is no news. A refusal is what somebody has to mend, so each new
-        one is said: after the unknown authority was mended comes the wrong password. Where the
-        nodes say no and nothing in turns, each is said once.
+        While a store does not answer, the reasons of its nodes change with every attempt (refused,
+        no answer in time); that is no news. A refusal needs an operator, so each new one is
+        reported: after the unknown authority was fixed comes the wrong password. Where the nodes
+        refuse and fall silent in turns, each is reported once.
         """
-        if not self._said:
+        if not self._reported:
             self.since_s = now
         self.cause = str(cause)
         matter = type(cause).__name__ if isinstance(cause, SourceUnavailable) else self.cause
-        news = matter not in self._said
-        self._said.add(matter)
+        news = matter not in self._reported
+        self._reported.add(matter)
         return news
 
     def ended(self) -> bool:
         """The store has answered; whether that ends an outage."""
-        ends = bool(self._said)
-        self._said.clear()
+        ends = bool(self._reported)
+        self._reported.clear()
         self.cause = ""
         return ends

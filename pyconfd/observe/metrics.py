@@ -148,11 +148,11 @@ def _services(rows: Sequence[Plain], bounds_s: Sequence[float]) -> Iterator[Metr
             counter.add_metric([row["name"]], row[key])
         yield counter
     gauges: tuple[tuple[str, str, Callable[[Plain], float | None]], ...] = (
-        ("pyconfd_reload_owed", "Whether a reload is pending.",
-         lambda row: row["owed_s"] is not None),
-        ("pyconfd_reload_owed_seconds", "For how long a reload has been pending; 0: none is.",
-         lambda row: row["owed_s"] or 0.0),
-        ("pyconfd_reload_owed_attempts", "How often the pending reload has failed.",
+        ("pyconfd_reload_pending", "Whether a reload is pending.",
+         lambda row: row["pending_s"] is not None),
+        ("pyconfd_reload_pending_seconds", "For how long a reload has been pending; 0: none is.",
+         lambda row: row["pending_s"] or 0.0),
+        ("pyconfd_reload_pending_attempts", "How often the pending reload has failed.",
          lambda row: row["attempts"]),
         ("pyconfd_last_success_timestamp_seconds", "When a pass last ended well.",
          lambda row: row["good_at"]),

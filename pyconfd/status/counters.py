@@ -34,10 +34,15 @@ class Histogram:
 
 class Counters:
     """
-    messages: of the source, by kind. changes: keys that became different. results: (declared
-    resource, result) -> how often. reloads: (service, whether it succeeded) -> how often.
-    good_at: service -> when a pass over it last ended well, seconds since 1970. message_s: when
-    the source was last heard of, monotonic; None: never, or it is lost.
+    What is counted.
+
+    messages: of the source, by kind.
+    changes: keys that became different.
+    results: (declared resource, result) -> how often.
+    reloads: (service, whether it succeeded) -> how often.
+    good_at: service -> when a pass over it last ended well, seconds since 1970.
+    message_s: when the last message but Lost came, monotonic; None: never.
+    pass_s, reload_s, live_s: service -> how long passes, reloads, and changes until live took.
     """
 
     def __init__(self) -> None:
@@ -53,7 +58,7 @@ class Counters:
         self._begun: dict[int, tuple[float, float | None]] = {}
 
     def heard(self, message: SourceMessage, now_s: float) -> None:
-        """The source has said something."""
+        """A message of the source."""
         kind = type(message).__name__.lower()
         self.messages[kind] += 1
         if kind != "lost":

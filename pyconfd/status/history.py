@@ -24,18 +24,18 @@ from pyconfd.model.steps import (
     ReloadResult,
     Result,
 )
-from pyconfd.status.summary import Troubles, Unhealthy, brief
+from pyconfd.status.summary import FileState, Troubles, Unhealthy, brief
 
 _TELLING = re.compile(r"\b(emerg|alert|crit|critical|error|fatal|invalid|refused)\b", re.IGNORECASE)
 _PROGRAM = re.compile(r"^\S+: \[\w+\] ")
 _STAGED = re.compile(r"\.([^/\s]+?)\.[\w-]+\.pyconfd~")  # as system/files.py names them
 _LONGEST_WORDS = 4000
 
-_KINDS = {
-    Result.REFUSED: "refused",
-    Result.HELD: "held",
-    Result.LEFT_OUT: "left out",
-    Result.REVERTED: "reverted",
+_STATES = {
+    Result.REFUSED: FileState.REFUSED,
+    Result.HELD: FileState.HELD,
+    Result.LEFT_OUT: FileState.LEFT_OUT,
+    Result.REVERTED: FileState.REVERTED,
 }
 
 
@@ -44,7 +44,7 @@ class Trouble:
     """
     Why a version did not become live.
 
-    kind: of summary.TROUBLES.
+    state: of summary.TROUBLES.
     what: one line.
     words: all output of the checker, bounded.
     revision: of the version, 0 where it is not known.
@@ -52,7 +52,7 @@ class Trouble:
     guard: which one holds it back, by its key in a resource file; "" for none.
     """
 
-    kind: str
+    state: FileState
     what: str
     words: str
     revision: int
@@ -62,17 +62,30 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class LiveVersion:
-    """The version that is live, as far as we know. digest: sha-256 in hex. looked_at: last time."""
+    """
+    The version that is live, as far as we know.
+
+    digest: sha-256 in hex.
+    revision: of the store that it was rendered from.
+    verified_at: when it was last found to be what the keys ask for.
+    written_at: None when it was found as it should be.
+    """
 
     digest: str
     revision: int
-    looked_at: float
+    verified_at: float
     written_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckState:
-    """The last check of a destination that came to a verdict."""
+    """
+    The last check of a destination that came to a verdict.
+
+    at: seconds since 1970, UTC.
+    ok: whether it passed.
+    duration_s: of the command.
+    """
 
     at: float
     ok: bool
@@ -82,9 +95,15 @@ class CheckState:
 @dataclass(frozen=True, slots=True)
 class ResourceState:
     """
-    One destination. since_at: of the state it is in now. trouble: why it is not well, None when
-    it is; last_trouble: the newest there was, mended or not. check: the last one, None where
-    nothing was checked yet.
+    One destination.
+
+    resource: a declared one, or one made by a pattern.
+    result: of the last pass.
+    since_at: of the state it is in now.
+    trouble: why it is not well; None when it is.
+    last_trouble: the newest there was, over or not.
+    live: None while no good version is known.
+    check: the last one; None where nothing was checked yet.
     """
 
     resource: Resource
@@ -96,14 +115,23 @@ class ResourceState:
     check: CheckState | None = None
 
     @property
-    def state(self) -> str:
-        """`fine` or the kind of the trouble."""
-        return self.trouble.kind if self.trouble else "fine"
+    def state(self) -> FileState:
+        """FINE, or the state of the trouble."""
+        return self.trouble.state if self.trouble else FileState.FINE
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadState:
-    """The last reload of a service. what: why it failed, one line, "" when it did not."""
+    """
+    The last reload of a service.
+
+    at: when it ended, seconds since 1970, UTC.
+    ok: whether it succeeded.
+    what: why it failed, one line; "" when it did not.
+    words: the output of the command, bounded.
+    command: "" when none was run.
+    duration_s: of the command.
+    """
 
     at: float
     ok: bool
@@ -114,24 +142,24 @@ class ReloadState:
 
 
 class History:
-    """The newest fate of every destination and the last reload of every service."""
+    """The newest state of every destination and the last reload of every service."""
 
     def __init__(self) -> None:
-        self._fates: dict[str, ResourceState] = {}
+        self._states: dict[str, ResourceState] = {}
         #: The destinations in trouble, in the order in which they got into it.
         self.bad = Troubles()
         self._items: dict[str, set[str]] = {}
         self.reloads: dict[str, ReloadState] = {}
 
     @property
-    def fates(self) -> Mapping[str, ResourceState]:
+    def states(self) -> Mapping[str, ResourceState]:
         """By name of the resource; those made by a pattern have names of their own."""
-        return self._fates
+        return self._states
 
     @property
     def more(self) -> int:
         """How many destinations there are beyond one for each declared resource."""
-        return sum(len(made) - (name not in self._fates) for name, made in self._items.items())
+        return sum(len(made) - (name not in self._states) for name, made in self._items.items())
 
     def made_by(self, declared: str) -> Collection[str]:
         """The names of the destinations that a pattern has made."""
@@ -153,7 +181,7 @@ class History:
             for outcome in outcomes:
                 self._outcome(outcome, at)
         if report.reload:
-            self.reloads[report.service] = _reload_fate(report.reload, at)
+            self.reloads[report.service] = _reload_state(report.reload, at)
 
     def keep(self, resources: Iterable[Resource]) -> None:
         """Forget what is no longer declared."""
@@ -162,11 +190,11 @@ class History:
         for resource in resources:
             declared.add(resource.name)
             services.add(resource.service_name)
-        for name, fate in list(self._fates.items()):
-            if fate.resource.declared not in declared:
+        for name, last in list(self._states.items()):
+            if last.resource.declared not in declared:
                 self._forget(name)
         self._items = {name: items for name, items in self._items.items() if name in declared}
-        self.reloads = {name: fate for name, fate in self.reloads.items() if name in services}
+        self.reloads = {name: last for name, last in self.reloads.items() if name in services}
 
     def _keep_items(self, declared: str, outcomes: Iterable[Outcome]) -> None:
         """The items of a pattern are those of its last whole pass."""
@@ -197,20 +225,20 @@ class History:
             return
         if outcome.resource.item:
             self._items.setdefault(outcome.resource.declared, set()).add(name)
-        fate = _fate(self._fates.get(name), outcome, at)
-        self._fates[name] = fate
-        if fate.trouble:
-            self.bad.put(Unhealthy(name, fate.trouble.kind, fate.trouble.what))
+        last = _state(self._states.get(name), outcome, at)
+        self._states[name] = last
+        if last.trouble:
+            self.bad.put(Unhealthy(name, last.trouble.state, last.trouble.what))
         else:
             self.bad.drop(name)
 
     def _forget(self, name: str) -> None:
-        self._fates.pop(name, None)
+        self._states.pop(name, None)
         self.bad.drop(name)
 
 
-def _fate(before: ResourceState | None, outcome: Outcome, at: float) -> ResourceState:
-    """The fate after one more outcome; a state that goes on keeps its beginning."""
+def _state(before: ResourceState | None, outcome: Outcome, at: float) -> ResourceState:
+    """The state after one more outcome; one that goes on keeps its beginning."""
     trouble = _trouble(outcome, at) if outcome.result.failed else None
     live = before.live if before else None
     if trouble is None:
@@ -218,7 +246,7 @@ def _fate(before: ResourceState | None, outcome: Outcome, at: float) -> Resource
         if outcome.result is Result.UPDATED:
             written_at = at
         live = LiveVersion(outcome.digest, outcome.revision, at, written_at)
-    fate = ResourceState(
+    found = ResourceState(
         resource=outcome.resource,
         result=outcome.result,
         since_at=at,
@@ -227,9 +255,9 @@ def _fate(before: ResourceState | None, outcome: Outcome, at: float) -> Resource
         live=live,
         check=_check(outcome, at) or (before.check if before else None),
     )
-    if before and before.state == fate.state:
-        return replace(fate, since_at=before.since_at)
-    return fate
+    if before and before.state is found.state:
+        return replace(found, since_at=before.since_at)
+    return found
 
 
 def _check(outcome: Outcome, at: float) -> CheckState | None:
@@ -239,22 +267,22 @@ def _check(outcome: Outcome, at: float) -> CheckState | None:
 
 
 def _trouble(outcome: Outcome, at: float) -> Trouble:
-    kind = _KINDS.get(outcome.result, "failed")
+    state = _STATES.get(outcome.result, FileState.FAILED)
     if isinstance(outcome.error, SwapTorn):
-        kind = "torn"
+        state = FileState.TORN
     report = outcome.report
     # a reader looks for the destination; the staged file is gone by then
     words = _STAGED.sub(r"\1", _bounded(report))
     what = gist(words) or _why(outcome.error, report) or str(outcome.result)
     if outcome.error is not None and outcome.result is not Result.REFUSED:
         what = _why(outcome.error, None)
-    for said_already in (f"{outcome.resource.name}: ", "held back: "):
-        what = what.removeprefix(said_already)
+    for prefix in (f"{outcome.resource.name}: ", "held back: "):
+        what = what.removeprefix(prefix)
     guard = outcome.error.guard if isinstance(outcome.error, HeldBack) else ""
-    return Trouble(kind, brief(what), words, outcome.revision, at, guard)
+    return Trouble(state, brief(what), words, outcome.revision, at, guard)
 
 
-def _reload_fate(reload: ReloadResult, at: float) -> ReloadState:
+def _reload_state(reload: ReloadResult, at: float) -> ReloadState:
     if isinstance(reload, NotRunning):
         return ReloadState(at=at, ok=True, words=reload.text)
     report = reload.report
@@ -272,7 +300,7 @@ def _reload_fate(reload: ReloadResult, at: float) -> ReloadState:
 
 
 def _bounded(report: CommandReport | None) -> str:
-    """The end of what a command said."""
+    """The end of the output of a command."""
     return report.output.strip()[-_LONGEST_WORDS:] if report else ""
 
 
@@ -284,7 +312,7 @@ def _why(error: PyconfdError | None, report: CommandReport | None) -> str:
 
 
 def gist(output: str) -> str:
-    """The line of a program's output that says most; "" when it said nothing."""
+    """The line of a program's output that says most; "" when there is none."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = (line for line in lines if _TELLING.search(line))
     return _PROGRAM.sub("", next(telling, lines[0] if lines else ""))

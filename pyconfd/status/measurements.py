@@ -1,5 +1,5 @@
 """
-The daemon in numbers: plain data for metrics, made when somebody asks. Pure.
+The daemon in numbers: plain data for metrics, made when it is asked for. Pure.
 
 Destinations made by a pattern count under the name of the pattern: names below a key are no labels.
 """
@@ -13,7 +13,7 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Result
 from pyconfd.status.counters import BOUNDS_S, Counters, Histogram
 from pyconfd.status.report import Plain, StatusFacts, is_ready, state_of, summary
-from pyconfd.status.summary import line
+from pyconfd.status.summary import FileState, line
 
 #: A template was rendered in a pass that ended like this.
 _RENDERED = frozenset(
@@ -47,11 +47,11 @@ def _resources(facts: StatusFacts, counts: Counters) -> list[Plain]:
     states: dict[str, Counter[str]] = {name: Counter() for name in facts.resources}
     held: dict[str, Counter[str]] = {name: Counter() for name in facts.resources}
     for name, resource in facts.resources.items():
-        if name in facts.history.fates or not facts.history.made_by(name):
+        if name in facts.history.states or not facts.history.made_by(name):
             _note(facts, resource, states[name], held[name])
         for item in facts.history.made_by(name):
-            if item in facts.history.fates:
-                _note(facts, facts.history.fates[item].resource, states[name], held[name])
+            if item in facts.history.states:
+                _note(facts, facts.history.states[item].resource, states[name], held[name])
     quarantined = Counter(_declared(facts, name) for name in facts.quarantine)
     return [
         {
@@ -67,15 +67,15 @@ def _resources(facts: StatusFacts, counts: Counters) -> list[Plain]:
 
 
 def _declared(facts: StatusFacts, name: str) -> str:
-    fate = facts.history.fates.get(name)
-    return fate.resource.declared if fate else name
+    last = facts.history.states.get(name)
+    return last.resource.declared if last else name
 
 
 def _note(facts: StatusFacts, resource: Resource, states: Counter[str], held: Counter[str]) -> None:
-    fate = facts.history.fates.get(resource.name)
-    states[state_of(facts, resource, fate)] += 1
-    if fate and fate.trouble and fate.trouble.kind == "held":
-        held[fate.trouble.guard] += 1
+    last = facts.history.states.get(resource.name)
+    states[state_of(facts, resource, last)] += 1
+    if last and last.trouble and last.state is FileState.HELD:
+        held[last.trouble.guard] += 1
 
 
 def _results(counts: Counters, name: str) -> Plain:
@@ -94,15 +94,15 @@ def _service(facts: StatusFacts, counts: Counters, name: str) -> Plain:
         "name": name,
         "reloaded": counts.reloads[name, True],
         "failed": counts.reloads[name, False],
-        "owed_s": None if debt is None else max(0.0, facts.now_s - debt.since_s),
+        "pending_s": None if debt is None else max(0.0, facts.now_s - debt.since_s),
         "attempts": debt.attempts if debt else 0,
         "good_at": counts.good_at.get(name),
-        "pass": _spread(counts.pass_s, name),
-        "reload": _spread(counts.reload_s, name),
-        "live": _spread(counts.live_s, name),
+        "pass": _histogram(counts.pass_s, name),
+        "reload": _histogram(counts.reload_s, name),
+        "live": _histogram(counts.live_s, name),
     }
 
 
-def _spread(spreads: Mapping[str, Histogram], name: str) -> Plain | None:
-    found = spreads.get(name)
+def _histogram(histograms: Mapping[str, Histogram], name: str) -> Plain | None:
+    found = histograms.get(name)
     return {"counts": found.counts, "sum_s": found.sum_s} if found else None

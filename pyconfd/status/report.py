@@ -1,5 +1,5 @@
 """
-The daemon as others may see it: plain data for `pyconfd status`, made when somebody asks. Pure.
+What `pyconfd status` shows of the daemon: plain data, made when it is asked for. Pure.
 
 Moments are UTC text (`*_at`), spans are seconds (`*_s`). Names of keys are in it, values never.
 """
@@ -14,7 +14,16 @@ from pyconfd.model.resources import Resource
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
 from pyconfd.status.history import History, ReloadState, ResourceState, Trouble
-from pyconfd.status.summary import ConfigFaults, FailedReload, Outage, Summary, kind, line, utc
+from pyconfd.status.summary import (
+    ConfigFaults,
+    FailedReload,
+    FileState,
+    Outage,
+    Summary,
+    kind,
+    line,
+    utc,
+)
 
 if TYPE_CHECKING:
     from pyconfd.reconcile.quarantine import Refusal
@@ -25,13 +34,28 @@ Plain = dict[str, Any]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusFacts:
     """
-    What the loop knows at one moment. now_s: monotonic seconds; now_at: the same moment in seconds
-    since 1970. about: what never changes (version, pid, ...). resources: declared ones by name.
-    unready: those that were not looked at yet. lost: why the store is out of reach, since lost_s.
-    indebted: the services with a pending reload. quarantine: resource name ->
-    the version of it that its service has refused. undeclared: service that is owed a reload and
-    that no resource has any more -> the destinations that it was not told of. faulty: what is wrong
-    with conf.d or its templates. edited: templates that are no longer what was read of them.
+    What the loop knows at one moment.
+
+    now_s: monotonic seconds.
+    now_at: the same moment in seconds since 1970.
+    about: what never changes (version, pid, ...).
+    source: name of the store.
+    revision: of the store.
+    listed: whether the store was read as it is watched now.
+    lost: why the store is unavailable; "" while it is not.
+    lost_s: since when, monotonic.
+    watched: the prefixes.
+    resources: the declared ones by name.
+    unready: those that were not processed yet.
+    services: all of them by name.
+    indebted: those with a pending reload.
+    history: what became of each destination and service.
+    stopping: whether the daemon is about to end.
+    quarantine: resource name -> the version of it that its service has refused.
+    orphaned: service with a pending reload that conf.d no longer has -> the destinations that it
+        was not reloaded for.
+    faulty: what is wrong with conf.d or its templates.
+    edited: templates that were changed since they were read.
     """
 
     now_s: float
@@ -50,7 +74,7 @@ class StatusFacts:
     history: History
     stopping: bool
     quarantine: Mapping[str, Refusal] = field(default_factory=dict)
-    undeclared: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    orphaned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     faulty: ConfigFaults | None = None
     edited: Sequence[str] = ()
 
@@ -61,8 +85,8 @@ class StatusFacts:
 
 def summary(facts: StatusFacts) -> Summary:
     """What the status line is made of."""
-    owed = tuple(
-        FailedReload(name, facts.moment(state.debt.since_s), _last_words(facts, name))
+    pending = tuple(
+        FailedReload(name, facts.moment(state.debt.since_s), _why_it_failed(facts, name))
         for name, state in facts.indebted.items()
         if state.debt and state.debt.attempts
     )
@@ -72,16 +96,16 @@ def summary(facts: StatusFacts) -> Summary:
         listed=facts.listed,
         waiting=len(facts.unready),
         bad=facts.history.bad,
-        owed=owed,
-        undeclared=tuple(facts.undeclared),
+        pending=pending,
+        orphaned=tuple(facts.orphaned),
         outage=Outage(facts.lost, facts.moment(facts.lost_s)) if facts.lost else None,
         faulty=facts.faulty,
     )
 
 
 def is_ready(facts: StatusFacts) -> bool:
-    """Whether the store was read, everything was looked at, and no swap is torn."""
-    return facts.listed and not facts.unready and not facts.history.bad.of("torn")
+    """Whether the store was read, every resource was processed, and no swap is torn."""
+    return facts.listed and not facts.unready and not facts.history.bad.of(FileState.TORN)
 
 
 def picture(facts: StatusFacts) -> Plain:
@@ -97,8 +121,8 @@ def picture(facts: StatusFacts) -> Plain:
         "configuration": _configuration(facts),
         "source": _source(facts),
         "services": _services(facts),
-        "undeclared": [
-            {"service": name, "dests": list(dests)} for name, dests in facts.undeclared.items()
+        "orphaned": [
+            {"service": name, "dests": list(dests)} for name, dests in facts.orphaned.items()
         ],
         "resources": [resource_row(facts, one) for one in _shown(facts)],
     }
@@ -110,7 +134,7 @@ def _configuration(facts: StatusFacts) -> Plain:
     return {
         "faults": list(faulty.faults) if faulty else [],
         "since_at": utc(faulty.since_at) if faulty else None,
-        "former_runs": bool(faulty and not faulty.taken),
+        "previous_in_use": bool(faulty and not faulty.taken),
         "edited_templates": list(facts.edited),
     }
 
@@ -149,9 +173,9 @@ def service_row(facts: StatusFacts, name: str) -> Plain | None:
 
 def _service(facts: StatusFacts, name: str, members: list[str]) -> Plain:
     state = facts.services[name]
-    owed = None
+    pending = None
     if state.debt:
-        owed = {
+        pending = {
             "since_at": utc(facts.moment(state.debt.since_s)),
             "for_s": round(facts.now_s - state.debt.since_s, 1),
             "failed_attempts": state.debt.attempts,
@@ -163,8 +187,8 @@ def _service(facts: StatusFacts, name: str, members: list[str]) -> Plain:
         "reloads": state.policy.reloads,
         "running": state.running is not None,
         "waiting": sorted(state.dirty.union(state.items)),
-        "owed": owed,
-        "last_reload": reload_fate(last) if last else None,
+        "pending_reload": pending,
+        "last_reload": reload_state(last) if last else None,
         "resources": members,
     }
 
@@ -182,58 +206,58 @@ def _next_try_s(facts: StatusFacts, state: ServiceState) -> float | None:
 def _shown(facts: StatusFacts) -> list[Resource]:
     """Every destination: a pattern is shown as what it made, or as itself while it made none."""
     shown: list[Resource] = []
-    fates = facts.history.fates
+    states = facts.history.states
     for resource in facts.resources.values():
         items = sorted(facts.history.made_by(resource.name))
-        if not items or resource.name in fates:
+        if not items or resource.name in states:
             shown.append(resource)
-        shown += [fates[name].resource for name in items if name in fates]
+        shown += [states[name].resource for name in items if name in states]
     return shown
 
 
 def resource_row(facts: StatusFacts, resource: Resource) -> Plain:
-    """One row; `state` is fine, waiting, or the kind of trouble."""
-    fate = facts.history.fates.get(resource.name)
+    """One destination."""
+    last = facts.history.states.get(resource.name)
     retry = retry_of(facts, resource)
     refusal = facts.quarantine.get(resource.name)
-    since_at = fate.since_at if fate else None
-    if refusal and fate and fate.state == "reverted":
+    since_at = last.since_at if last else None
+    if refusal and last and last.state is FileState.REVERTED:
         since_at = refusal.since_at  # this run may have begun later
     row: Plain = {
         "name": resource.name,
         "dest": resource.dest,
         "group": resource.group,
         "service": resource.service_name,
-        "state": state_of(facts, resource, fate),
-        "result": str(fate.result) if fate else None,
+        "state": state_of(facts, resource, last),
+        "result": str(last.result) if last else None,
         "since_at": utc(since_at) if since_at is not None else None,
-        "trouble": trouble(fate.trouble) if fate and fate.trouble else None,
+        "trouble": trouble(last.trouble) if last and last.trouble else None,
         "retry_s": round(max(0.0, retry.at_s - facts.now_s), 1) if retry else None,
         "quarantine": quarantine(refusal, facts.now_s),
         "live": None,
     }
-    if fate and fate.live:
+    if last and last.live:
         row["live"] = {
-            "revision": fate.live.revision,
-            "digest": fate.live.digest,
-            "looked_at": utc(fate.live.looked_at),
-            "written_at": utc(fate.live.written_at) if fate.live.written_at else None,
+            "revision": last.live.revision,
+            "digest": last.live.digest,
+            "verified_at": utc(last.live.verified_at),
+            "written_at": utc(last.live.written_at) if last.live.written_at else None,
         }
     return row
 
 
-def state_of(facts: StatusFacts, resource: Resource, fate: ResourceState | None) -> str:
-    """A pattern that has no files, or none yet, was looked at all the same."""
-    if fate:
-        return fate.state
-    return "waiting" if resource.declared in facts.unready else "fine"
+def state_of(facts: StatusFacts, resource: Resource, last: ResourceState | None) -> FileState:
+    """A pattern that has no files is fine once it was processed."""
+    if last:
+        return last.state
+    return FileState.WAITING if resource.declared in facts.unready else FileState.FINE
 
 
 def retry_of(facts: StatusFacts, resource: Resource) -> Retry | None:
     """When it is tried again."""
     state = facts.services.get(resource.service_name)
-    fate = facts.history.fates.get(resource.name)
-    if state is None or (fate and not fate.trouble):
+    last = facts.history.states.get(resource.name)
+    if state is None or (last and not last.trouble):
         return None
     return state.retries.get(resource.declared)
 
@@ -241,7 +265,7 @@ def retry_of(facts: StatusFacts, resource: Resource) -> Retry | None:
 def trouble(found: Trouble) -> Plain:
     """A trouble as plain data."""
     return {
-        "kind": found.kind,
+        "kind": found.state,
         "what": found.what,
         "words": found.words,
         "revision": found.revision or None,
@@ -262,7 +286,7 @@ def quarantine(refusal: Refusal | None, now_s: float) -> Plain | None:
     }
 
 
-def reload_fate(found: ReloadState) -> Plain:
+def reload_state(found: ReloadState) -> Plain:
     """A reload as plain data."""
     return {
         "at": utc(found.at),
@@ -274,6 +298,6 @@ def reload_fate(found: ReloadState) -> Plain:
     }
 
 
-def _last_words(facts: StatusFacts, service: str) -> str:
+def _why_it_failed(facts: StatusFacts, service: str) -> str:
     last = facts.history.reloads.get(service)
     return last.what if last and not last.ok else ""

@@ -1,71 +1,116 @@
 """
-The state of the daemon in one line: what is wrong, and what is still fine. Pure.
+The state of the daemon in one line: what is wrong, what is still fine, what to type next. Pure.
 
 It is what an operator reads first, in `systemctl status`, in the log and at the top of `pyconfd
-status`; so trouble comes before what is well, and each trouble says its place and its reason.
+status`; so trouble comes before what is well, and each trouble names its place and its reason.
 """
 
 from __future__ import annotations
 
+import enum
+import shlex
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
-#: Kinds of trouble a resource can be in, the worst first.
-TROUBLES = ("torn", "refused", "reverted", "failed", "held", "left out")
-#: The kind of a state in which nothing is wrong yet and not everything was looked at.
-STARTING = "starting"
-#: So many are named for each kind; the rest is counted.
+
+class FileState(enum.StrEnum):
+    """The state of one destination."""
+
+    FINE = "fine"
+    #: Not processed yet since the start or the last SIGHUP.
+    WAITING = "waiting"
+    TORN = "torn"
+    REFUSED = "refused"
+    REVERTED = "reverted"
+    FAILED = "failed"
+    HELD = "held"
+    LEFT_OUT = "left out"
+
+
+#: The states in which the newest version is not live, the worst first.
+TROUBLES = tuple(FileState)[2:]
+
+
+class DaemonState(enum.StrEnum):
+    """The state of everything else."""
+
+    OK = "ok"
+    #: Nothing is wrong, and not everything was processed yet.
+    STARTING = "starting"
+    #: A reload failed and is retried.
+    PENDING = "pending"
+    #: A reload is pending for a service that conf.d no longer has.
+    ORPHANED = "orphaned"
+    #: conf.d or a template has faults.
+    FAULTY = "faulty"
+    #: The store is unavailable.
+    LOST = "lost"
+
+
+#: So many are named for each state; the rest is counted.
 NAMED = 3
 _LONGEST = 160
 
 
 @dataclass(frozen=True, slots=True)
 class Unhealthy:
-    """A resource whose newest version is not live. kind: of TROUBLES. what: one line."""
+    """
+    A destination whose newest version is not live.
+
+    name: of the resource.
+    state: of TROUBLES.
+    what: why, in one line.
+    """
 
     name: str
-    kind: str
+    state: FileState
     what: str
 
 
 class Troubles:
-    """Resources in trouble, of each kind in the order in which they got into it."""
+    """Resources in trouble, of each state in the order in which they got into it."""
 
     def __init__(self, found: Iterable[Unhealthy] = ()) -> None:
-        self._kinds: dict[str, str] = {}
-        self._of: dict[str, dict[str, Unhealthy]] = {}
+        self._states: dict[str, FileState] = {}
+        self._of: dict[FileState, dict[str, Unhealthy]] = {}
         for each in found:
             self.put(each)
 
     def __len__(self) -> int:
-        return len(self._kinds)
+        return len(self._states)
 
     def __iter__(self) -> Iterator[Unhealthy]:
-        return (self._of[kind][name] for name, kind in self._kinds.items())
+        return (self._of[state][name] for name, state in self._states.items())
 
-    def of(self, kind: str) -> Collection[Unhealthy]:
-        """Those of one kind."""
-        return self._of.get(kind, {}).values()
+    def of(self, state: FileState) -> Collection[Unhealthy]:
+        """Those in one state."""
+        return self._of.get(state, {}).values()
 
     def put(self, unhealthy: Unhealthy) -> None:
         """A resource is in this trouble now; one that was in it already keeps its place."""
-        if self._kinds.get(unhealthy.name, unhealthy.kind) != unhealthy.kind:
+        if self._states.get(unhealthy.name, unhealthy.state) is not unhealthy.state:
             self.drop(unhealthy.name)
-        self._kinds[unhealthy.name] = unhealthy.kind
-        self._of.setdefault(unhealthy.kind, {})[unhealthy.name] = unhealthy
+        self._states[unhealthy.name] = unhealthy.state
+        self._of.setdefault(unhealthy.state, {})[unhealthy.name] = unhealthy
 
     def drop(self, name: str) -> None:
         """A resource is in none."""
-        kind = self._kinds.pop(name, None)
-        if kind is not None:
-            del self._of[kind][name]
+        state = self._states.pop(name, None)
+        if state is not None:
+            del self._of[state][name]
 
 
 @dataclass(frozen=True, slots=True)
 class FailedReload:
-    """A reload that failed and is still owed. since_at: seconds since 1970, UTC. why: one line."""
+    """
+    A reload that failed and is pending.
+
+    service: its name.
+    since_at: seconds since 1970, UTC.
+    why: one line.
+    """
 
     service: str
     since_at: float
@@ -74,7 +119,12 @@ class FailedReload:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The store is out of reach. since_at: seconds since 1970, UTC."""
+    """
+    The store is unavailable.
+
+    cause: the newest one, in words.
+    since_at: seconds since 1970, UTC.
+    """
 
     cause: str
     since_at: float
@@ -83,8 +133,11 @@ class Outage:
 @dataclass(frozen=True, slots=True)
 class ConfigFaults:
     """
-    Faults of conf.d or its templates. since_at: seconds since 1970, UTC, when they were found.
-    taken: the rest of that set is in force (at the start); else the former set is (SIGHUP).
+    Faults of conf.d or its templates.
+
+    faults: each with file and line.
+    since_at: when they were found, seconds since 1970, UTC.
+    taken: whether the rest of that set is in use (at the start); else the previous set is (SIGHUP).
     """
 
     faults: tuple[str, ...]
@@ -95,9 +148,17 @@ class ConfigFaults:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
-    What the line is made of. resources: how many there are, the bad ones and those that were not
-    looked at yet (`waiting`) included. listed: whether the store was read as it is watched now.
-    undeclared: services that are owed a reload, and that no resource has any more.
+    What the line is made of.
+
+    resources: how many there are, all of those below included.
+    revision: of the store.
+    listed: whether the store was read as it is watched now.
+    waiting: how many were not processed yet.
+    bad: those in trouble.
+    pending: reloads that failed.
+    orphaned: services with a pending reload that conf.d no longer has.
+    outage: None while the store answers.
+    faulty: None while conf.d has no faults.
     """
 
     resources: int
@@ -105,29 +166,32 @@ class Summary:
     listed: bool = True
     waiting: int = 0
     bad: Troubles = field(default_factory=Troubles)
-    owed: tuple[FailedReload, ...] = ()
-    undeclared: tuple[str, ...] = ()
+    pending: tuple[FailedReload, ...] = ()
+    orphaned: tuple[str, ...] = ()
     outage: Outage | None = None
     faulty: ConfigFaults | None = None
 
 
+def states(summary: Summary) -> tuple[enum.StrEnum, ...]:
+    """
+    Which troubles there are; OK or STARTING alone when there is none. They change when an operator
+    should look, and not with every attempt or revision.
+    """
+    others = (
+        (DaemonState.PENDING, summary.pending),
+        (DaemonState.ORPHANED, summary.orphaned),
+        (DaemonState.FAULTY, summary.faulty),
+        (DaemonState.LOST, summary.outage),
+    )
+    found = [state for state in TROUBLES if summary.bad.of(state)]
+    troubles = (*found, *(state for state, there in others if there))
+    calm = DaemonState.OK if summary.listed and not summary.waiting else DaemonState.STARTING
+    return troubles or (calm,)
+
+
 def kind(summary: Summary) -> str:
-    """
-    Which troubles there are, in words joined by commas: "ok", "starting", "refused,owed,lost".
-    It changes when an operator should look, and not with every attempt or revision.
-    """
-    found = [name for name in TROUBLES if summary.bad.of(name)]
-    if summary.owed:
-        found.append("owed")
-    if summary.undeclared:
-        found.append("undeclared")
-    if summary.faulty:
-        found.append("faulty")
-    if summary.outage:
-        found.append("lost")
-    if not found:
-        return "ok" if summary.listed and not summary.waiting else STARTING
-    return ",".join(found)
+    """The states in one word: "ok", "starting", "refused,pending,lost"."""
+    return ",".join(states(summary))
 
 
 def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
@@ -140,54 +204,67 @@ def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
         return f"for {span(now_at - since_at)}" if ages else f"since {utc(since_at)}"
 
     parts = [_resources(summary)] if summary.bad else []
-    if summary.owed:
-        parts.append(_owed(summary.owed, time_of(min(owed.since_at for owed in summary.owed))))
-    if summary.undeclared:
-        named = _listed([brief(name) for name in summary.undeclared])
-        parts.append(f"reload owed, and no resource has its command any more ({named})")
+    if summary.pending:
+        since_at = min(reload.since_at for reload in summary.pending)
+        parts.append(_pending(summary.pending, time_of(since_at)))
+    if summary.orphaned:
+        named = _listed([brief(name) for name in summary.orphaned])
+        parts.append(f"reload pending, but no resource has its command any more ({named})")
     if summary.faulty:
         parts.append(_faulty(summary.faulty, time_of(summary.faulty.since_at)))
     if summary.outage:
         cause = brief(summary.outage.cause)
-        parts.append(f"store lost {time_of(summary.outage.since_at)}: {cause}")
+        parts.append(f"store unavailable {time_of(summary.outage.since_at)}: {cause}")
     if not summary.listed:
         parts.append(_unread(summary))
     elif not summary.bad:
         parts.append(_fine(summary, alone=not parts))
+    if command := _next_command(summary):
+        parts.append(f"see {command}")
     return "; ".join(parts)
+
+
+def _next_command(summary: Summary) -> str:
+    """What to type to know more about the worst trouble; "" when there is none."""
+    for state in TROUBLES:
+        for worst in summary.bad.of(state):
+            return f"pyconfd explain {shlex.quote(brief(worst.name))}"
+    if summary.faulty:
+        return "pyconfd check"
+    return "pyconfd status" if summary.pending or summary.orphaned or summary.outage else ""
 
 
 def _resources(summary: Summary) -> str:
     """`1 refused (sites: ...), 19 fine`."""
     words = []
-    for name in TROUBLES:
-        found = summary.bad.of(name)
+    for state in TROUBLES:
+        found = summary.bad.of(state)
         if found:
             named = [
                 f"{bad.name}: {brief(bad.what)}" if bad.what else bad.name
                 for bad in islice(found, NAMED)
             ]
-            words.append(f"{len(found)} {name} ({_listed(named, len(found))})")
+            words.append(f"{len(found)} {state} ({_listed(named, len(found))})")
     fine = summary.resources - len(summary.bad) - summary.waiting
     if fine > 0:
         words.append(f"{fine} fine")
     if summary.waiting:
-        words.append(f"{summary.waiting} not looked at yet")
+        words.append(f"{summary.waiting} not processed yet")
     return ", ".join(words)
 
 
-def _owed(owed: Iterable[FailedReload], when: str) -> str:
-    named = [f"{each.service}: {brief(each.why)}" if each.why else each.service for each in owed]
+def _pending(reloads: Iterable[FailedReload], when: str) -> str:
+    named = [f"{each.service}: {brief(each.why)}" if each.why else each.service for each in reloads]
     count = f"{len(named)} reloads" if len(named) > 1 else "reload"
-    return f"{count} owed {when} ({_listed(named)})"
+    return f"{count} pending {when} ({_listed(named)})"
 
 
 def _faulty(faulty: ConfigFaults, when: str) -> str:
     count = f"{len(faulty.faults)} fault{'s' * (len(faulty.faults) != 1)}"
     named = _listed([brief(fault) for fault in faulty.faults])
     if faulty.taken:
-        return f"{count} in conf.d {when}, left out ({named})"
-    return f"new configuration refused {when}, the former one runs ({count}: {named})"
+        return f"{count} in conf.d {when}, not loaded ({named})"
+    return f"new configuration refused {when}, the previous one stays in use ({count}: {named})"
 
 
 def _unread(summary: Summary) -> str:
@@ -197,9 +274,9 @@ def _unread(summary: Summary) -> str:
 
 
 def _fine(summary: Summary, *, alone: bool) -> str:
-    """What is said when no resource is in trouble."""
+    """When no resource is in trouble."""
     if summary.waiting:
-        return f"starting: {summary.waiting} of {_count(summary.resources)} not looked at yet"
+        return f"starting: {summary.waiting} of {_count(summary.resources)} not processed yet"
     place = f" at revision {summary.revision}" if summary.revision else ""
     if alone:
         return f"ok: {_count(summary.resources)}{place}"

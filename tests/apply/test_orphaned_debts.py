@@ -33,9 +33,9 @@ def without(world: World, name: str = "app") -> None:
     world.resources = tuple(one for one in world.resources if one.name != name)
 
 
-def undeclared(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+def orphaned(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the status says of such services."""
-    return list(status["undeclared"])
+    return list(status["orphaned"])
 
 
 def test_what_is_no_longer_declared_is_said_and_not_run(
@@ -49,9 +49,11 @@ def test_what_is_no_longer_declared_is_said_and_not_run(
         without(owing)
         owing.hup()
         told = owing.settle()
-        assert undeclared(told) == [{"service": "reload app", "dests": [str(owing.out / "app")]}]
-        assert "reload owed, and no resource has its command any more (reload app)" in told["line"]
-        assert told["kind"] == "undeclared"
+        assert orphaned(told) == [{"service": "reload app", "dests": [str(owing.out / "app")]}]
+        assert (
+            "reload pending, but no resource has its command any more (reload app)" in told["line"]
+        )
+        assert told["kind"] == "orphaned"
         before = owing.reloads.count("reload app")
         owing.hup()
         owing.settle()
@@ -79,7 +81,7 @@ def test_it_is_paid_when_the_resource_is_back(owing: World) -> None:
         owing.resources = kept
         owing.hup()
         wait_until(lambda: owing.reloads.count("reload app") == before + 1)
-        assert undeclared(owing.settle()) == []
+        assert orphaned(owing.settle()) == []
     assert (owing.state / "journal").read_text() == ""
 
 
@@ -93,7 +95,7 @@ def test_it_is_let_go_when_somebody_says_so(owing: World) -> None:
         owing.settle()
         assert "error" in owing.ask("release", "nonsense")
         assert owing.ask("release", str(owing.out / "app")) == {"released": ["reload app"]}
-        assert undeclared(owing.settle()) == []
+        assert orphaned(owing.settle()) == []
     assert (owing.state / "journal").read_text() == ""
 
 
@@ -109,7 +111,7 @@ def test_it_ends_when_the_file_is_not_what_was_written(owing: World, by: str) ->
         else:
             (owing.out / "app").unlink()
         owing.hup()
-        assert undeclared(owing.settle()) == []
+        assert orphaned(owing.settle()) == []
     assert (owing.state / "journal").read_text() == ""
 
 

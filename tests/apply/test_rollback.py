@@ -135,7 +135,7 @@ def test_who_is_to_blame_is_not_known_when_the_old_version_is_not_taken_either(
         world.down = False
         world.hup()
         wait_until(lambda: world.says("t", "new"))
-        wait_until(lambda: world.settle()["services"][0]["owed"] is None)
+        wait_until(lambda: world.settle()["services"][0]["pending_reload"] is None)
 
 
 def test_a_group_is_refused_as_a_whole_and_tried_again_when_one_of_it_changes(

@@ -11,13 +11,13 @@ import pytest
 
 from pyconfd.backends.base import StoreStatus
 from pyconfd.cli import main as cli
-from pyconfd.cli import nagios
+from pyconfd.cli import status_page
 from pyconfd.cli.commands import explain as explain_command
 from pyconfd.cli.commands import status as status_command
 from pyconfd.cli.daemon_query import DaemonQuery, read_query
-from pyconfd.cli.terminal import Terminal, tone_of
+from pyconfd.cli.terminal import Terminal, Tone
 from pyconfd.config.options import Option
-from pyconfd.status.summary import TROUBLES
+from pyconfd.status.summary import FileState
 from tests.support.repository import ROOT
 
 COMMANDS = ("status", "explain", "release")
@@ -39,7 +39,7 @@ class FakeTty(io.StringIO):
 
 
 PLAIN = Terminal(io.StringIO(), {})
-LIVE = {"revision": 3, "digest": "", "looked_at": "T1", "written_at": "T0"}
+LIVE = {"revision": 3, "digest": "", "verified_at": "T1", "written_at": "T0"}
 WEB: dict[str, Any] = {
     "name": "web", "dest": "/nowhere/web.conf", "group": "", "service": "nginx -s reload",
     "state": "refused", "result": "refused", "since_at": "T2", "retry_s": 42.0, "live": LIVE,
@@ -49,14 +49,14 @@ WEB: dict[str, Any] = {
 API = {**WEB, "name": "api", "state": "fine", "trouble": None, "retry_s": None, "live": None}
 SERVICE: dict[str, Any] = {
     "name": "nginx -s reload", "reloads": True, "running": False, "waiting": [],
-    "owed": {"since_at": "T", "for_s": 12.0, "failed_attempts": 3, "next_try_s": 4.0},
+    "pending_reload": {"since_at": "T", "for_s": 12.0, "failed_attempts": 3, "next_try_s": 4.0},
     "last_reload": {"at": "T3", "ok": False, "what": "exit status 1", "words": "no pid",
                     "command": "nginx -s reload", "duration_s": 0.1},
     "resources": ["web", "api"],
 }  # fmt: skip
 PICTURE: dict[str, Any] = {
     "version": "1.0", "pid": 7, "started_at": "T", "confdir": "/etc/pyconfd", "mode": "watch",
-    "kind": "refused,owed", "line": "1 refused (web: unexpected end), 1 fine",
+    "kind": "refused,pending", "line": "1 refused (web: unexpected end), 1 fine",
     "source": {"name": "etcd", "listed": True, "revision": 4, "watched": ["/a", "/b"],
                "lost": {"cause": "away", "since_at": "T", "for_s": 40.0}},
     "services": [SERVICE], "resources": [API, WEB],
@@ -65,20 +65,20 @@ PICTURE: dict[str, Any] = {
 
 def test_the_page_begins_with_the_line_and_with_what_is_wrong() -> None:
     """Aligned, without colour where nobody sees it."""
-    assert status_command.page(PICTURE, PLAIN) == [
+    assert status_page.page(PICTURE, PLAIN) == [
         "1 refused (web: unexpected end), 1 fine",
         "",
         "pyconfd 1.0, process 7, since T, /etc/pyconfd",
-        "store etcd, watch: /a, /b, lost for 40 s, revision 4",
+        "store etcd, watch: /a, /b, unavailable for 40 s, revision 4",
         "",
-        "SERVICE          STATE                                     FILES  LAST RELOAD",
-        "nginx -s reload  owed for 12 s, 3 failed, next try in 4 s  2      T3, exit status 1",
+        "SERVICE          STATE                                        FILES  LAST RELOAD",
+        "nginx -s reload  pending for 12 s, 3 failed, next try in 4 s  2      T3, exit status 1",
         "",
         "RESOURCE  STATE    SINCE  LIVE REVISION  DESTINATION",
         "web       refused  T2     3              /nowhere/web.conf",
         "api       fine     T2     -              /nowhere/web.conf",
         "",
-        "web: unexpected end (looked at again in 42 s)",
+        "web: unexpected end (retried in 42 s)",
     ]
 
 
@@ -86,33 +86,34 @@ def test_the_page_ends_with_what_of_the_declared_is_not_in_use() -> None:
     """Every fault, and every edit that waits for SIGHUP."""
     configuration = {
         "faults": ["app.toml:3: unknown key", "a.j2:1: \x1b[2J"],
-        "former_runs": True,
+        "previous_in_use": True,
         "edited_templates": ["a.j2", "b.j2"],
     }
-    found = status_command.page({**PICTURE, "configuration": configuration}, PLAIN)
+    found = status_page.page({**PICTURE, "configuration": configuration}, PLAIN)
     assert found[-5:] == [
-        "the former configuration runs; mend these and send SIGHUP:",
+        "the previous configuration stays in use; fix these and send SIGHUP:",
         "app.toml:3: unknown key",
         "a.j2:1: \\x1b[2J",
         "",
-        "edited since they were read, SIGHUP takes them: a.j2, b.j2",
+        "edited and not loaded yet; SIGHUP loads them: a.j2, b.j2",
     ]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text", "tone"),
     [
-        ({"owed": None}, "ok"),
-        ({"owed": None, "running": True}, "running"),
-        ({"owed": None, "waiting": ["web"]}, "waiting for quiet"),
-        ({"owed": {"for_s": 1.0, "failed_attempts": 0, "next_try_s": 2.0}}, "due in 2 s"),
-        ({"owed": {"for_s": 1.0, "failed_attempts": 1, "next_try_s": None}},
-         "owed for 1 s, 1 failed, being tried"),
+        ({"pending_reload": None}, "ok", Tone.GOOD),
+        ({"pending_reload": None, "running": True}, "running", Tone.WAITING),
+        ({"pending_reload": None, "waiting": ["web"]}, "waiting (hold_min)", Tone.WAITING),
+        ({"pending_reload": {"for_s": 1.0, "failed_attempts": 0, "next_try_s": 2.0}},
+         "due in 2 s", Tone.WAITING),
+        ({"pending_reload": {"for_s": 1.0, "failed_attempts": 1, "next_try_s": None}},
+         "pending for 1 s, 1 failed, trying now", Tone.BAD),
     ],
 )  # fmt: skip
-def test_the_state_of_a_service_in_words(change: Mapping[str, Any], said: str) -> None:
-    """What runs, waits or is owed."""
-    assert status_command.service_state({**SERVICE, **change}) == said
+def test_the_state_of_a_service_in_words(change: Mapping[str, Any], text: str, tone: Tone) -> None:
+    """What runs, waits or is pending, and its colour."""
+    assert status_page.service_state({**SERVICE, **change}) == (text, tone)
 
 
 def test_the_members_of_etcd_are_a_table() -> None:
@@ -122,14 +123,14 @@ def test_the_members_of_etcd_are_a_table() -> None:
         StoreStatus("10.0.0.2:2379", "3.5.9", "b", False, 812, 12_345_678, ("NOSPACE",)),
         StoreStatus("10.0.0.3:2379", error="no answer"),
     ]
-    assert status_command.member_lines(members, PLAIN) == [
+    assert status_page.member_lines(members, PLAIN) == [
         "",
         "ETCD           STATE          MEMBER  VERSION  LEADER  REVISION  SIZE",
         "10.0.0.1:2379  ok             a       3.5.9    leader  812       20 kB",
         "10.0.0.2:2379  alarm NOSPACE  b       3.5.9    -       812       12.3 MB",
         "10.0.0.3:2379  no answer      -       -        -       -         -",
     ]
-    assert status_command.member_lines([], PLAIN) == []
+    assert status_page.member_lines([], PLAIN) == []
 
 
 def explained(**more: Any) -> dict[str, Any]:
@@ -162,9 +163,9 @@ def test_an_explanation_reads_from_the_state_to_the_reload() -> None:
         "  state     refused since T2: unexpected end (revision 4)",
         "            | a\\x1b[2J",
         "            | b",
-        "            looked at again in 42 s, or when its keys change",
-        "  live      revision 3, written T0, last looked at T1",
-        "            the file is gone; it is made again by the next comparison",
+        "            retried in 42 s, or when its keys change",
+        "  live      revision 3, written T0, last verified T1",
+        "            the file is gone; the next comparison restores it",
         "  declared  web.toml:1, template web.j2",
         "  keys      store etcd at revision 5",
         "            /a  revision 3",
@@ -175,7 +176,7 @@ def test_an_explanation_reads_from_the_state_to_the_reload() -> None:
         "  guard     an emptied store is held back, min_keys = 2, max_shrink = 0.5, require /x, "
         "guard_timeout = 60 s",
         "  reload    nginx -s reload",
-        "            state: owed for 12 s, 3 failed, next try in 4 s",
+        "            state: pending for 12 s, 3 failed, next try in 4 s",
         "            last: T3, exit status 1",
         "            | no pid",
     ]
@@ -186,17 +187,17 @@ def test_a_held_change_names_the_command_that_lets_it_through() -> None:
     held = explained(state="held", group="edge", trouble=None, live=None)
     text = "\n".join(explain_command.page(held, {"name": "etcd", "lost": "away"}, PLAIN))
     assert "let it through: pyconfd release edge" in text
-    assert "the store is lost: away" in text
+    assert "the store is unavailable: away" in text
     assert "last trouble: T2, refused: unexpected end" in text
 
 
-def test_a_file_changed_by_hand_is_said(tmp_path: Path) -> None:
+def test_a_file_changed_by_hand_is_reported(tmp_path: Path) -> None:
     """The live file is compared with what was written."""
     path = tmp_path / "web.conf"
     path.write_text("by hand")
     source = {"name": "etcd", "lost": ""}
     text = "\n".join(explain_command.page(explained(dest=str(path)), source, PLAIN))
-    assert "changed by somebody else" in text
+    assert "changed outside pyconfd" in text
 
 
 @pytest.mark.parametrize(
@@ -214,17 +215,20 @@ def test_colour_is_for_terminals_whose_owner_wants_it(
     stream: io.StringIO, environ: Mapping[str, str], coloured: bool
 ) -> None:
     """And the columns are the same with and without."""
-    lines = Terminal(stream, environ).table([("A", "STATE"), ("x", "refused")], state=1)
+    lines = Terminal(stream, environ).table([("A", "STATE"), ("x", "refused")], [Tone.BAD])
     assert ("\x1b[31mrefused\x1b[0m" in lines[1]) is coloured
     assert ("\x1b[" in "".join(lines)) is coloured
 
 
 def test_every_state_has_its_tone() -> None:
-    """What nobody has thought of is bad."""
-    assert tone_of("fine") == tone_of("ok") == "good"
-    assert tone_of("held") == tone_of("due in 2 s") == tone_of("waiting for quiet") == "wait"
-    assert tone_of("torn") == tone_of("alarm NOSPACE") == tone_of("news") == "bad"
-    assert tone_of("-") == tone_of("") == ""
+    """One that is not known is bad."""
+    assert status_page.file_tone("fine") is Tone.GOOD
+    assert status_page.file_tone("held") is status_page.file_tone("waiting") is Tone.WAITING
+    assert status_page.file_tone("torn") is status_page.file_tone("news") is Tone.BAD
+    members = [StoreStatus("a", alarms=("NOSPACE",)), StoreStatus("b", error="no answer")]
+    lines = status_page.member_lines(members, Terminal(FakeTty(), {}))
+    assert "\x1b[31malarm NOSPACE" in lines[2]
+    assert "\x1b[31mno answer" in lines[3]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -277,7 +281,7 @@ def test_the_daemon_of_a_config_file_is_found(tmp_path: Path) -> None:
 def test_the_page_on_operating_knows_every_state_and_command() -> None:
     """docs/operating.md has a row for each state that a destination can be in."""
     page = (ROOT / "docs" / "operating.md").read_text()
-    for state in ("fine", "waiting", *TROUBLES):
+    for state in FileState:
         assert f"\n| `{state}` |" in page
     for command in COMMANDS:
         assert f"| `pyconfd {command}" in page
@@ -286,18 +290,19 @@ def test_the_page_on_operating_knows_every_state_and_command() -> None:
 @pytest.mark.parametrize(
     ("kind", "status", "word"),
     [
-        ("ok", 0, "OK"), ("held", 1, "WARNING"), ("owed", 1, "WARNING"), ("starting", 1, "WARNING"),
+        ("ok", 0, "OK"), ("held", 1, "WARNING"), ("pending", 1, "WARNING"),
+        ("starting", 1, "WARNING"),
         ("refused", 2, "CRITICAL"), ("refused,left out", 2, "CRITICAL"), ("lost", 2, "CRITICAL"),
         ("held,lost", 2, "CRITICAL"), ("torn", 2, "CRITICAL"), ("reverted", 2, "CRITICAL"),
         ("failed", 2, "CRITICAL"),
     ],
 )  # fmt: skip
-def test_monitoring_is_told_in_one_line(kind: str, status: int, word: str) -> None:
+def test_monitoring_gets_one_line(kind: str, status: int, word: str) -> None:
     """What waits is a warning, what is wrong is critical; with figures."""
-    said = nagios.daemon_line({**PICTURE, "kind": kind})
-    figures = "resources=2 bad=1 owed=1 lost=40.000s"
+    found = status_command.daemon_line({**PICTURE, "kind": kind})
+    figures = "resources=2 bad=1 pending=1 lost=40.000s"
     line = f"PYCONFD {word} - 1 refused (web: unexpected end), 1 fine / {figures}\n"
-    assert said == (status, line.replace(" / ", " | "))
+    assert found == (status, line.replace(" / ", " | "))
 
 
 def test_monitoring_does_not_know_a_daemon_that_is_not_there(

@@ -33,9 +33,9 @@ def test_a_broken_template_keeps_the_running_set(world: World) -> None:
         told = world.settle()
         assert (world.live("app"), world.live("other")) == ("/app/a=2\n", "/other/b=y\n")
         assert told["kind"] == "faulty"
-        assert "the former one runs (1 fault: app.j2:1: " in told["line"]
-        assert told["line"].endswith("2 fine at revision 5")
-        assert told["configuration"]["former_runs"]
+        assert "the previous one stays in use (1 fault: app.j2:1: " in told["line"]
+        assert told["line"].endswith("2 fine at revision 5; see pyconfd check")
+        assert told["configuration"]["previous_in_use"]
         world.template("app", "mended {{ getv('/app/a') }}\n")
         world.hup()
         told = world.settle()
@@ -67,7 +67,7 @@ def test_what_was_left_out_at_the_start_shows(world: World) -> None:
         assert world.live() == "/app/a=1\n"
         assert told["kind"] == "faulty"
         assert "1 fault in conf.d" in told["line"]
-        assert "left out (new.toml:3: unknown key 'dst'); 1 fine" in told["line"]
+        assert "not loaded (new.toml:3: unknown key 'dst'); 1 fine" in told["line"]
         assert told["ready"]
         world.left_out = ()
         world.hup()

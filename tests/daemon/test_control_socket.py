@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.daemon.control_socket import (
-    LONGEST_QUESTION,
+    LONGEST_REQUEST,
     MOST_CLIENTS,
     NAME,
     ControlRequest,
@@ -36,7 +36,7 @@ def echo(asked: ControlRequest) -> None:
 
 
 def silent(asked: ControlRequest) -> None:
-    """A daemon whose loop does not turn."""
+    """A daemon whose loop is stuck."""
 
 
 def raw(folder: Path, data: bytes, *, end: bool = False) -> bytes:
@@ -119,7 +119,7 @@ def test_without_a_daemon_the_message_names_the_socket(tmp_path: Path, place: st
 def test_what_is_no_question_is_refused(tmp_path: Path, line: bytes) -> None:
     """And the next client is served."""
     with ControlServer(str(tmp_path), echo):
-        assert json.loads(raw(tmp_path, line)) == {"error": "the question is not one line of JSON"}
+        assert json.loads(raw(tmp_path, line)) == {"error": "the request is not one line of JSON"}
         assert ask(str(tmp_path), {}) == {"heard": {}}
 
 
@@ -130,7 +130,7 @@ def test_a_flood_is_cut_off(tmp_path: Path) -> None:
         client.connect(str(tmp_path / NAME))
         with pytest.raises(OSError):
             for _ in range(1000):
-                client.sendall(b"x" * LONGEST_QUESTION)
+                client.sendall(b"x" * LONGEST_REQUEST)
 
 
 def test_half_a_question_is_none(tmp_path: Path) -> None:

@@ -352,7 +352,7 @@ def test_a_stop_pays_a_postponed_reload(world: World) -> None:
         said = world.settle()
         assert world.live() == "/app/a=2\n"
         assert world.reloads == ["reload app"]
-        assert said["services"][0]["owed"]["failed_attempts"] == 0
+        assert said["services"][0]["pending_reload"]["failed_attempts"] == 0
     assert world.reloads == ["reload app"] * 2
     assert Journal(str(world.state)).recover().pending == ()
 
@@ -362,7 +362,7 @@ def test_a_stop_does_not_start_what_has_failed_and_the_next_start_owes_it(world:
     world.resource()
     world.runner.answers["reload"] = 1
     with world.running():
-        failed = world.settle()["services"][0]["owed"]["failed_attempts"]
+        failed = world.settle()["services"][0]["pending_reload"]["failed_attempts"]
         assert failed >= 1  # a slow machine tries again
     assert world.reloads == ["reload app"] * failed
     assert list(Journal(str(world.state)).recover().pending) == ["reload app"]
@@ -461,11 +461,13 @@ def test_a_fault_of_ours_in_a_pass_does_not_end_the_loop(
     world.runner.answers["reload"] = broken
     with world.running():
         said = world.settle()
-        assert said["services"][0]["owed"]["failed_attempts"] >= 1  # a slow machine tries again
+        assert (
+            said["services"][0]["pending_reload"]["failed_attempts"] >= 1
+        )  # a slow machine tries again
         world.runner.answers["reload"] = 0
         world.source.put("/app/a", "2")
         said = world.settle()
-        assert said["services"][0]["owed"] is None
+        assert said["services"][0]["pending_reload"] is None
         assert world.live() == "/app/a=2\n"
     assert len(world.reloads) >= 2
 

@@ -102,7 +102,7 @@ def test_whatever_happens_the_end_is_right(tmp_path: Path, seed: int) -> None:
         said = world.settle()
         assert (world.live("pointed"), world.live("listed")) == chance.expected()
         assert said["ready"]
-        assert not any(one["owed"] for one in said["services"])
+        assert not any(one["pending_reload"] for one in said["services"])
     assert world.journal.unsettled("pointed") == ()
     assert (world.state / "journal").read_bytes() == b""
     assert strays_in(world.out) == []

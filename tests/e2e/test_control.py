@@ -98,7 +98,7 @@ def test_a_group_is_released_as_one(confdir: Confdir, keys: Path) -> None:
             daemon.wait_file(confdir.out / f"{name}.conf", "")
 
 
-def test_the_status_shows_a_refusal_and_a_reload_that_is_owed(confdir: Confdir, keys: Path) -> None:
+def test_the_status_shows_a_refusal_and_a_pending_reload(confdir: Confdir, keys: Path) -> None:
     """With the checker's words, and without the values."""
     dest = confdir.simple(
         check_cmd='\'grep -q bad {{ src }} && { echo "syntax error in {{ src }}:2"; exit 3; }'
@@ -106,14 +106,14 @@ def test_the_status_shows_a_refusal_and_a_reload_that_is_owed(confdir: Confdir, 
         reload_cmd='"echo no pid; exit 7"',
     )
     with confdir.daemon() as daemon:
-        daemon.wait_log("status: reload owed")
+        daemon.wait_log("status: reload pending")
         save(keys, '{"app": {"a": "bad"}}')
         daemon.wait_log(f"status: 1 refused (app: syntax error in {dest}:2)")
         done = pyconfd(confdir, "status")
         assert done.returncode == 0, done.stderr
         first, *rest = done.stdout.splitlines()
-        assert first.startswith(f"1 refused (app: syntax error in {dest}:2); reload owed for ")
-        assert first.endswith("(echo no pid; exit 7: exit status 7)")
+        assert first.startswith(f"1 refused (app: syntax error in {dest}:2); reload pending for ")
+        assert first.endswith("(echo no pid; exit 7: exit status 7); see pyconfd explain app")
         assert any(line.startswith("app       refused") for line in rest)
         assert "\x1b[" not in done.stdout
 
@@ -178,10 +178,10 @@ def test_the_members_of_etcd_are_shown_while_it_answers(tmp_path: Path) -> None:
             assert member["db_size"] > 0
             assert pyconfd(confdir, "status", "--store", "--node", etcd.endpoint).returncode == 0
             etcd.stop()
-            daemon.wait_log("status: store lost since")
+            daemon.wait_log("status: store unavailable since")
             done = pyconfd(confdir, "status")
             assert done.returncode == 0, done.stderr
-            assert done.stdout.startswith("store lost for ")
+            assert done.stdout.startswith("store unavailable for ")
             assert "Connection refused" in done.stdout.splitlines()[-1]
             gone = pyconfd(confdir, "status", "--store", "--node", etcd.endpoint)
             assert gone.returncode == 1

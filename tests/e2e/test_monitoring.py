@@ -90,12 +90,13 @@ def test_a_held_change_is_seen_by_everyone_who_watches(watched: Watched) -> None
     assert watched.file.read_text() == "/app/a=1\n"
     assert watched.get("/health") == (
         200,
-        "1 held (app: all 1 keys are gone (allow_empty = true lets that through))\n",
+        "1 held (app: all 1 keys are gone (allow_empty = true lets that through)); "
+        "see pyconfd explain app\n",
     )
     status, said = watched.plugin()
     assert status == 1
     assert said.startswith("PYCONFD WARNING - 1 held (app: all 1 keys are gone ")
-    assert said.endswith("| resources=1 bad=1 owed=0 lost=0.000s\n")
+    assert said.endswith("| resources=1 bad=1 pending=0 lost=0.000s\n")
     argv = watched.confdir.argv()
     subprocess.run([*argv[:3], "release", "app", *argv[3:]], check=True, timeout=120)
     watched.daemon.wait_file(watched.file, "")
@@ -111,7 +112,7 @@ def test_a_store_that_is_away_is_seen_by_everyone_who_watches(watched: Watched) 
     wait_until(lambda: watched.metric("store_connected") == 0)
     status, said = watched.get("/health")
     assert status == 503
-    assert said.startswith("store lost for ")
+    assert said.startswith("store unavailable for ")
     status, said = watched.plugin()
     assert (status, said[:18]) == (2, "PYCONFD CRITICAL -")
     assert float(re.findall(r" lost=([\d.]+)s\n", said)[0]) > 0

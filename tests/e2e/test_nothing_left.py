@@ -212,7 +212,7 @@ def test_a_reload_owed_to_a_deleted_resource_is_said_and_paid_when_it_is_back(
     with edge.confdir.daemon() as daemon:
         daemon.wait_log("no resource has its command any more")
         said = ask(edge, "status", "")
-        assert "reload owed, and no resource has its command any more" in said
+        assert "reload pending, but no resource has its command any more" in said
         assert f"pyconfd release {edge.nginx.sites}/a.conf" in said
         for path in away.iterdir():
             path.rename(conf_d / path.name)

@@ -72,12 +72,12 @@ def test_a_corrected_command_pays_on_sighup(confdir: Confdir) -> None:
         assert pending(confdir) == {"edge"}
         shown = services(confdir)
         assert list(shown) == ["edge"]
-        assert shown["edge"]["owed"]
+        assert shown["edge"]["pending_reload"]
         edge(confdir, RIGHT)
         daemon.signal(signal.SIGHUP)
         daemon.wait(lambda: reloads(confdir) == 1, "the reload by the corrected command")
         daemon.wait_log("reloaded")
-        daemon.wait(lambda: not services(confdir)["edge"]["owed"], "nothing pending")
+        daemon.wait(lambda: not services(confdir)["edge"]["pending_reload"], "nothing pending")
         assert "no resource has its command" not in daemon.log
         assert daemon.end() == 0
     assert reloads(confdir) == 1

@@ -72,10 +72,10 @@ def test_an_address_that_is_taken_is_said_and_the_daemon_goes_on(
         assert second.port == 0
 
 
-def test_a_loop_that_does_not_turn_is_told_in_time() -> None:
+def test_a_loop_that_is_stuck_is_reported_in_time() -> None:
     """The page does not wait longer than it was told."""
     inbox: queue.SimpleQueue[ControlRequest] = queue.SimpleQueue()
     with listener("127.0.0.1", 0, inbox.put, answer_s=0.05) as found:
         assert get(found.port, "/health")[0] == 503
-        assert get(found.port, "/metrics")[2].startswith(b"pyconfd gives no answer")
+        assert get(found.port, "/metrics")[2].startswith(b"pyconfd does not answer")
     assert inbox.get_nowait().question == {"do": "measure"}

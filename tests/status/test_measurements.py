@@ -158,15 +158,15 @@ def test_reloads_debts_and_the_last_success_are_told_by_service() -> None:
     found = samples(counts, facts(history, state=owing))
     assert value(found, "reloads_total", service=RELOAD) == 1
     assert value(found, "reloads_failed_total", service=RELOAD) == 1
-    assert value(found, "reload_owed", service=RELOAD) == 1
-    assert value(found, "reload_owed_seconds", service=RELOAD) == 12
-    assert value(found, "reload_owed_attempts", service=RELOAD) == 3
+    assert value(found, "reload_pending", service=RELOAD) == 1
+    assert value(found, "reload_pending_seconds", service=RELOAD) == 12
+    assert value(found, "reload_pending_attempts", service=RELOAD) == 3
     assert value(found, "last_success_timestamp_seconds", service=RELOAD) == 500_020
     assert value(found, "reload_duration_seconds_count", service=RELOAD) == 1
     assert value(found, "reload_duration_seconds_bucket", service=RELOAD, le="0.05") == 0
     assert value(found, "reload_duration_seconds_bucket", service=RELOAD, le="0.1") == 1
     assert value(found, "reload_duration_seconds_bucket", service=RELOAD, le="+Inf") == 1
-    assert value(samples(counts, facts(history)), "reload_owed", service=RELOAD) == 0
+    assert value(samples(counts, facts(history)), "reload_pending", service=RELOAD) == 0
 
 
 def test_the_time_from_a_change_to_live_is_measured() -> None:
@@ -207,9 +207,10 @@ def test_the_loop_answers_with_plain_data() -> None:
     ("more", "status", "said"),
     [
         ({}, 200, "ok: 2 resources at revision 812\n"),
-        ({"unready": ("web",)}, 503, "starting: 1 of 2 resources not looked at yet\n"),
+        ({"unready": ("web",)}, 503, "starting: 1 of 2 resources not processed yet\n"),
         ({"lost": "no answer", "lost_s": 960.0}, 503,
-         "store lost for 40 s: no answer; 2 fine at revision 812\n"),
+         "store unavailable for 40 s: no answer; 2 fine at revision 812; "
+         "see pyconfd status\n"),
         ({"listed": False}, 503, "starting: the store has not been read yet\n"),
     ],
     ids=["well", "starting", "away", "not-listed"],

@@ -110,7 +110,7 @@ def test_a_refusal_keeps_the_checkers_words_and_the_live_version() -> None:
     assert web["live"]["written_at"] == "1970-01-01T00:00:10Z"
     assert row(found, "api")["state"] == "fine"
     assert found["line"].startswith('1 refused (web: unexpected "}"')
-    assert found["line"].endswith("1 fine")
+    assert found["line"].endswith("1 fine; see pyconfd explain web")
     assert found["ready"], "a refused resource runs with its last good file"
 
 
@@ -119,11 +119,11 @@ def test_what_was_mended_is_fine_and_remembered() -> None:
     history = History()
     history.note(report(outcome(WEB, Result.REFUSED, report=said(NGINX_SAYS))), 20.0)
     history.note(report(outcome(WEB, Result.UNCHANGED)), 30.0)
-    fate = history.fates["web"]
-    assert fate.state == "fine"
-    assert fate.since_at == 30.0
-    assert fate.last_trouble
-    assert fate.last_trouble.at == 20.0
+    web_state = history.states["web"]
+    assert web_state.state == "fine"
+    assert web_state.since_at == 30.0
+    assert web_state.last_trouble
+    assert web_state.last_trouble.at == 20.0
     assert not history.bad
 
 
@@ -148,7 +148,7 @@ def test_every_failure_has_its_kind_and_its_reason(
     history = History()
     history.note(report(outcome(WEB, result, error=error)), 1.0)
     (bad,) = history.bad
-    assert (bad.name, bad.kind, bad.what) == ("web", which, what)
+    assert (bad.name, bad.state, bad.what) == ("web", which, what)
     assert picture(facts(history, WEB))["ready"] is (which != "torn")
 
 
@@ -196,12 +196,12 @@ def test_what_is_no_longer_declared_is_forgotten() -> None:
     history = History()
     history.note(report(outcome(WEB, Result.HELD), outcome(SITES.for_item("a"))), 1.0)
     history.keep([API])
-    assert not history.fates
+    assert not history.states
     assert not history.bad
     assert history.more == 0
 
 
-def test_a_failed_reload_is_owed_and_says_when_it_is_tried_again() -> None:
+def test_a_failed_reload_is_pending_and_says_when_it_is_tried_again() -> None:
     """The least interval counts as well as the back-off."""
     history = History()
     failed = ReloadFailed(RELOAD, report=CommandReport(RELOAD, 1, 0.1, "no pid"))
@@ -209,7 +209,7 @@ def test_a_failed_reload_is_owed_and_says_when_it_is_tried_again() -> None:
     debt = Debt(since_s=988.0, attempts=2, not_before_s=1003.0)
     state = facts(history, WEB, state=ServiceState(name=RELOAD, debt=debt))
     (service,) = picture(state)["services"]
-    assert service["owed"] == {
+    assert service["pending_reload"] == {
         "since_at": "1970-01-12T13:46:28Z",
         "for_s": 12.0,
         "failed_attempts": 2,
@@ -217,7 +217,10 @@ def test_a_failed_reload_is_owed_and_says_when_it_is_tried_again() -> None:
     }
     assert service["last_reload"]["what"] == "exit status 1"
     text = line(summary(state), state.now_at)
-    assert text == f"reload owed for 12 s ({RELOAD}: exit status 1); 1 fine at revision 812"
+    assert text == (
+        f"reload pending for 12 s ({RELOAD}: exit status 1); 1 fine at revision 812; "
+        "see pyconfd status"
+    )
     history.note(report(reload=Reloaded(RELOAD, said("", 0)), names=["web"]), 9.0)
     assert history.reloads[RELOAD].ok
 
@@ -227,7 +230,7 @@ def test_a_reload_that_is_only_postponed_is_no_trouble() -> None:
     state = ServiceState(name=RELOAD, debt=Debt(since_s=999.0), reloaded_s=999.5)
     found = facts(History(), WEB, state=state)
     assert kind(summary(found)) == "ok"
-    assert picture(found)["services"][0]["owed"]["next_try_s"] == 0.0
+    assert picture(found)["services"][0]["pending_reload"]["next_try_s"] == 0.0
 
 
 def test_a_lost_store_is_in_the_picture_with_its_cause() -> None:
@@ -235,7 +238,7 @@ def test_a_lost_store_is_in_the_picture_with_its_cause() -> None:
     found = facts(History(), WEB, lost="connection refused", lost_s=960.0)
     assert picture(found)["source"]["lost"]["for_s"] == 40.0
     assert picture(found)["line"] == (
-        "store lost for 40 s: connection refused; 1 fine at revision 812"
+        "store unavailable for 40 s: connection refused; 1 fine at revision 812; see pyconfd status"
     )
 
 

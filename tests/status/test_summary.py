@@ -1,4 +1,4 @@
-"""The state of the daemon in one line, and when it is said."""
+"""The state of the daemon in one line, and when it is shown."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pyconfd.status.summary import (
     TROUBLES,
     ConfigFaults,
     FailedReload,
+    FileState,
     Outage,
     Summary,
     Troubles,
@@ -29,9 +30,9 @@ from pyconfd.system.sdnotify import Notifier
 
 NOW = 1_000_000.0
 OK = Summary(resources=20, revision=812)
-SITES = Unhealthy("sites", "refused", 'unexpected "}" in nginx.conf:12')
-HELD = Unhealthy("edge", "held", "all 3 keys are gone")
-OWED = FailedReload("nginx -s reload", NOW - 12, "exit status 1")
+SITES = Unhealthy("sites", FileState.REFUSED, 'unexpected "}" in nginx.conf:12')
+HELD = Unhealthy("edge", FileState.HELD, "all 3 keys are gone")
+PENDING = FailedReload("nginx -s reload", NOW - 12, "exit status 1")
 LOST = Outage("connection refused", NOW - 40)
 
 
@@ -47,57 +48,64 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
         (OK, "ok: 20 resources at revision 812", "ok"),
         (Summary(resources=1), "ok: 1 resource", "ok"),
         (replace(OK, listed=False), "starting: the store has not been read yet", "starting"),
-        (replace(OK, waiting=3), "starting: 3 of 20 resources not looked at yet", "starting"),
+        (replace(OK, waiting=3), "starting: 3 of 20 resources not processed yet", "starting"),
         (
             replace(OK, listed=False, outage=LOST),
-            "store lost for 40 s: connection refused; it has not been read yet, "
-            "20 resources left as found",
+            "store unavailable for 40 s: connection refused; it has not been read yet, "
+            "20 resources left as found; see pyconfd status",
             "lost",
         ),
         (
             replace(OK, outage=LOST),
-            "store lost for 40 s: connection refused; 20 fine at revision 812",
+            "store unavailable for 40 s: connection refused; 20 fine at revision 812; "
+            "see pyconfd status",
             "lost",
         ),
         (
-            replace(OK, bad=Troubles((SITES,)), owed=(OWED,), outage=LOST),
+            replace(OK, bad=Troubles((SITES,)), pending=(PENDING,), outage=LOST),
             '1 refused (sites: unexpected "}" in nginx.conf:12), 19 fine; '
-            "reload owed for 12 s (nginx -s reload: exit status 1); "
-            "store lost for 40 s: connection refused",
-            "refused,owed,lost",
+            "reload pending for 12 s (nginx -s reload: exit status 1); "
+            "store unavailable for 40 s: connection refused; see pyconfd explain sites",
+            "refused,pending,lost",
         ),
         (
             replace(
                 OK, faulty=ConfigFaults(("app.toml:3: unknown key", "b.j2:1: x"), NOW - 60, True)
             ),
-            "2 faults in conf.d for 60 s, left out (app.toml:3: unknown key; b.j2:1: x); "
-            "20 fine at revision 812",
+            "2 faults in conf.d for 60 s, not loaded (app.toml:3: unknown key; b.j2:1: x); "
+            "20 fine at revision 812; see pyconfd check",
             "faulty",
         ),
         (
             replace(OK, faulty=ConfigFaults(("app.toml:3: x",), NOW - 200, False), outage=LOST),
-            "new configuration refused for 3 min, the former one runs (1 fault: app.toml:3: x); "
-            "store lost for 40 s: connection refused; 20 fine at revision 812",
+            "new configuration refused for 3 min, the previous one stays in use "
+            "(1 fault: app.toml:3: x); store unavailable for 40 s: connection refused; "
+            "20 fine at revision 812; see pyconfd check",
             "faulty,lost",
         ),
         (
-            replace(OK, owed=(OWED, FailedReload("apachectl graceful", NOW - 200, ""))),
-            "2 reloads owed for 3 min (nginx -s reload: exit status 1; apachectl graceful); "
-            "20 fine at revision 812",
-            "owed",
+            replace(OK, pending=(PENDING, FailedReload("apachectl graceful", NOW - 200, ""))),
+            "2 reloads pending for 3 min (nginx -s reload: exit status 1; apachectl graceful); "
+            "20 fine at revision 812; see pyconfd status",
+            "pending",
         ),
         (
             replace(OK, bad=Troubles((HELD, SITES)), waiting=2),
             '1 refused (sites: unexpected "}" in nginx.conf:12), '
-            "1 held (edge: all 3 keys are gone), 16 fine, 2 not looked at yet",
+            "1 held (edge: all 3 keys are gone), 16 fine, 2 not processed yet; "
+            "see pyconfd explain sites",
             "refused,held",
         ),
         (
             replace(OK, bad=Troubles(replace(SITES, name=f"s{n}", what="x") for n in range(5))),
-            "5 refused (s0: x; s1: x; s2: x; and 2 more), 15 fine",
+            "5 refused (s0: x; s1: x; s2: x; and 2 more), 15 fine; see pyconfd explain s0",
             "refused",
         ),
-        (Summary(resources=1, bad=Troubles((Unhealthy("a", "torn", ""),))), "1 torn (a)", "torn"),
+        (
+            Summary(resources=1, bad=Troubles((Unhealthy("a", FileState.TORN, ""),))),
+            "1 torn (a); see pyconfd explain a",
+            "torn",
+        ),
     ],
 )
 def test_the_line_says_what_is_wrong_and_what_is_fine(
@@ -110,19 +118,24 @@ def test_the_line_says_what_is_wrong_and_what_is_fine(
 
 def test_every_combination_of_troubles_is_one_line_that_names_each() -> None:
     """No trouble hides another, whatever comes together."""
-    several = (LOST, None), ((OWED,), ()), (True, False), (0, 2)
+    several = (LOST, None), ((PENDING,), ()), (True, False), (0, 2)
     for count in range(len(TROUBLES) + 1):
         for names in itertools.combinations(TROUBLES, count):
             bad = Troubles(Unhealthy(f"r-{name}", name, f"why\n{name}") for name in names)
-            for outage, owed, listed, waiting in itertools.product(*several):
+            for outage, pending, listed, waiting in itertools.product(*several):
                 summary = Summary(
-                    resources=9, listed=listed, waiting=waiting, bad=bad, owed=owed, outage=outage
+                    resources=9,
+                    listed=listed,
+                    waiting=waiting,
+                    bad=bad,
+                    pending=pending,
+                    outage=outage,
                 )
                 text, which = line(summary, NOW), kind(summary)
                 assert text.isprintable()
                 assert all(f"1 {name} (r-{name}: why {name})" in text for name in names)
-                assert ("reload owed for 12 s" in text) is bool(owed) is ("owed" in which)
-                assert ("store lost for 40 s" in text) is bool(outage) is ("lost" in which)
+                assert ("reload pending for 12 s" in text) is bool(pending) is ("pending" in which)
+                assert ("store unavailable for 40 s" in text) is bool(outage) is ("lost" in which)
                 assert ("ok" in which) is text.startswith("ok")
                 assert ("starting" in which) <= text.startswith("starting")
 
@@ -130,7 +143,7 @@ def test_every_combination_of_troubles_is_one_line_that_names_each() -> None:
 def test_a_reader_who_comes_later_gets_the_time_instead_of_the_age() -> None:
     """What systemd shows may be hours old."""
     said = line(replace(OK, outage=LOST), NOW, ages=False)
-    assert said.startswith("store lost since 1970-01-12T13:46:00Z: connection refused")
+    assert said.startswith("store unavailable since 1970-01-12T13:46:00Z: connection refused")
 
 
 @pytest.mark.parametrize(
@@ -149,49 +162,51 @@ def test_words_of_others_are_one_short_printable_line() -> None:
     assert len(brief("x" * 10_000)) == 160
 
 
-def test_systemd_is_told_each_change_and_the_log_each_new_kind(
+def test_systemd_gets_each_change_and_the_log_each_new_kind(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A busy store does not flood either: revisions alone are told once a second."""
+    """A busy store does not flood either: revisions alone are shown once a second."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
         systemd.settimeout(60)
-        telling = StatusNotifier(Notifier({"NOTIFY_SOCKET": path}))
+        notifier = StatusNotifier(Notifier({"NOTIFY_SOCKET": path}))
         with caplog.at_level(logging.INFO, "pyconfd"):
-            telling.tell(OK, 100.0)
-            telling.tell(replace(OK, revision=813), 100.1)
-            assert telling.due_s == 100.0 + LEAST_S
-            telling.tell(replace(OK, revision=814), 100.0 + LEAST_S)
-            assert telling.due_s is None
-            telling.tell(replace(OK, revision=814, bad=Troubles((SITES,))), 101.1)
+            notifier.show(OK, 100.0)
+            notifier.show(replace(OK, revision=813), 100.1)
+            assert notifier.due_s == 100.0 + LEAST_S
+            notifier.show(replace(OK, revision=814), 100.0 + LEAST_S)
+            assert notifier.due_s is None
+            notifier.show(replace(OK, revision=814, bad=Troubles((SITES,))), 101.1)
         assert [systemd.recv(4096).decode() for _ in range(3)] == [
             "STATUS=ok: 20 resources at revision 812",
             "STATUS=ok: 20 resources at revision 814",
-            'STATUS=1 refused (sites: unexpected "}" in nginx.conf:12), 19 fine',
+            'STATUS=1 refused (sites: unexpected "}" in nginx.conf:12), 19 fine; '
+            "see pyconfd explain sites",
         ]
     assert [record.message for record in caplog.records] == [
         "status: ok: 20 resources at revision 812",
-        'status: 1 refused (sites: unexpected "}" in nginx.conf:12), 19 fine',
+        'status: 1 refused (sites: unexpected "}" in nginx.conf:12), 19 fine; '
+        "see pyconfd explain sites",
     ]
 
 
-def test_without_systemd_only_a_new_kind_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_systemd_only_a_new_kind_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """And nothing is held back that would wake the loop."""
-    telling = StatusNotifier(Notifier({}))
+    notifier = StatusNotifier(Notifier({}))
     with caplog.at_level(logging.INFO, "pyconfd"):
         for number in range(3):
-            telling.tell(replace(OK, revision=number + 1), float(number) / 10)
-    assert telling.due_s is None
+            notifier.show(replace(OK, revision=number + 1), float(number) / 10)
+    assert notifier.due_s is None
     assert len(caplog.records) == 1
 
 
-def test_a_set_that_is_taken_anew_is_no_news_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """SIGHUP: all is looked at again, and comes out as before."""
-    telling = StatusNotifier(Notifier({}))
+def test_a_set_that_is_loaded_again_is_no_news_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """SIGHUP: all is processed again, and comes out as before."""
+    notifier = StatusNotifier(Notifier({}))
     with caplog.at_level(logging.INFO, "pyconfd"):
         for summary in (replace(OK, listed=False), OK, replace(OK, waiting=20), OK):
-            telling.tell(summary, 1.0)
+            notifier.show(summary, 1.0)
     assert [record.message for record in caplog.records] == [
         "status: ok: 20 resources at revision 812"
     ]

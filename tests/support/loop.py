@@ -197,7 +197,7 @@ class World:
             return not any(
                 one["running"]
                 or (one["waiting"] and listed)
-                or (one["owed"] and not one["owed"]["next_try_s"])
+                or (one["pending_reload"] and not one["pending_reload"]["next_try_s"])
                 for one in said["services"]
             )
 

@@ -3,7 +3,7 @@
 
 With --values the templates are rendered by the real functions, with keys from a file. Nothing is
 written. Exit status: 0 no fault; 1 a template does not compile or render; 2 the settings or conf.d
-have faults. All faults are said, those of the settings, of conf.d and of the templates together.
+have faults. All faults are listed: those of the settings, of conf.d and of the templates.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ faults. Nothing is ever written.
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Check, say every fault, and return the exit status."""
+    """Check, print every fault, and return the exit status."""
     known = (*CHECK_OPTIONS, *OPTIONS)
     arguments = read_command(argv, _HELP, known, refused=REFUSED)
     if arguments is None:

@@ -1,7 +1,7 @@
 """
 `pyconfd explain`: why a destination is as it is.
 
-Exit status: 0 explained; 1 no daemon runs, or it knows nothing of that name; 2 wrong usage.
+Exit status: 0 explained; 1 no daemon runs, or it has nothing of that name; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyconfd.cli.commands.status import last_reload, service_state
 from pyconfd.cli.daemon_query import read_query
 from pyconfd.cli.main import DONE
-from pyconfd.cli.terminal import Terminal, printable, tone_of
+from pyconfd.cli.status_page import file_tone, last_reload, service_state
+from pyconfd.cli.terminal import Terminal, Tone, printable
 from pyconfd.config.options import Option
 from pyconfd.model.safe_text import escaped
-from pyconfd.status.summary import span
+from pyconfd.status.summary import FileState, span
 
 EXPLAIN = "Explain"
 EXPLAIN_OPTIONS = (Option("json", "flag", False, "as JSON", EXPLAIN, in_file=False),)
@@ -26,9 +26,9 @@ EXPLAIN_OPTIONS = (Option("json", "flag", False, "as JSON", EXPLAIN, in_file=Fal
 _HELP = """\
 usage: pyconfd explain RESOURCE|GROUP|DESTINATION [--json] [OPTIONS]
 
-Tells why a destination is as it is: the version that is live and whether somebody changed it since,
-the newest version and what the check said to it, the keys that were read and their revisions, the
-guard, the reload and what is owed of it. Values of keys are never shown.
+Shows why a destination is as it is: the live version and whether it was changed by hand since, the
+newest version and the output of its check, the keys that were read and their revisions, the guard,
+the last reload and the pending one. Values of keys are never shown.
 """
 
 Plain = Mapping[str, Any]
@@ -57,7 +57,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def page(one: Plain, source: Plain, paint: Terminal) -> list[str]:
     """The lines for one destination. one: as made by daemon/control_requests.py."""
-    lines = [paint(escaped(f"{one['name']}: {one['dest']}"), "head")]
+    lines = [paint(escaped(f"{one['name']}: {one['dest']}"), Tone.HEADING)]
     for name, texts in (
         ("state", _state(one, paint)),
         ("live", _live(one)),
@@ -74,21 +74,21 @@ def page(one: Plain, source: Plain, paint: Terminal) -> list[str]:
 
 def _state(one: Plain, paint: Terminal) -> list[str]:
     since = f" since {one['since_at']}" if one["since_at"] else ""
-    lines = [paint(one["state"], tone_of(one["state"])) + since]
+    lines = [paint(one["state"], file_tone(one["state"])) + since]
     trouble = one["trouble"]
     if trouble:
         at = f" (revision {trouble['revision']})" if trouble["revision"] else ""
         lines[0] += printable(f": {trouble['what']}{at}")
         lines += [f"| {line}" for line in printable(trouble["words"]).splitlines()]
     if one["retry_s"] is not None:
-        lines.append(f"looked at again in {span(one['retry_s'])}, or when its keys change")
+        lines.append(f"retried in {span(one['retry_s'])}, or when its keys change")
     if held := one.get("quarantine"):
         at = f" at revision {held['revision']}" if held["revision"] else ""
         lines.append(escaped(f"quarantine since {held['since_at']}{at}: {held['why']}"))
         often = "once" if held["times"] == 1 else f"{held['times']} times"
         lines.append(f"refused {often}; tried again in {span(held['trial_s'])}, or now with:")
         lines.append(f"pyconfd release {one['group'] or one['name']}")
-    if one["state"] == "held":
+    if one["state"] == FileState.HELD:
         lines.append(f"let it through: pyconfd release {one['group'] or one['name']}")
     return lines
 
@@ -96,10 +96,10 @@ def _state(one: Plain, paint: Terminal) -> list[str]:
 def _live(one: Plain) -> list[str]:
     live = one["live"]
     if not live:
-        return ["pyconfd has found or made no good version since it was started"]
-    written = f"written {live['written_at']}" if live["written_at"] else "found as it should be"
+        return ["no good version was found or written since pyconfd started"]
+    written = f"written {live['written_at']}" if live["written_at"] else "found up to date"
     revision = f"revision {live['revision']}, " if live["revision"] else ""
-    return [f"{revision}{written}, last looked at {live['looked_at']}", *_by_hand(one, live)]
+    return [f"{revision}{written}, last verified {live['verified_at']}", *_by_hand(one, live)]
 
 
 def _by_hand(one: Plain, live: Plain) -> list[str]:
@@ -110,12 +110,12 @@ def _by_hand(one: Plain, live: Plain) -> list[str]:
         with open(one["dest"], "rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
-        return ["the file is gone; it is made again by the next comparison"]
+        return ["the file is gone; the next comparison restores it"]
     except OSError:
         return []
     if digest == live["digest"]:
         return []
-    return ["the file was changed by somebody else; the next comparison puts it right"]
+    return ["the file was changed outside pyconfd; the next comparison restores it"]
 
 
 def _declared(one: Plain) -> list[str]:
@@ -125,7 +125,7 @@ def _declared(one: Plain) -> list[str]:
 
 def _keys(keys: Plain, source: Plain) -> list[str]:
     """Names and revisions of what was read."""
-    lost = f"; the store is lost: {escaped(source['lost'])}" if source["lost"] else ""
+    lost = f"; the store is unavailable: {escaped(source['lost'])}" if source["lost"] else ""
     lines = [f"store {source['name']} at revision {keys['revision']}{lost}"]
     for key, revision in keys["keys"].items():
         lines.append(escaped(f"{key}  {_revision(revision)}"))
@@ -170,7 +170,7 @@ def _reload(one: Plain) -> list[str]:
     service = one["reload"]
     if not one["reload_command"] or not service:
         return ["none"]
-    lines = [printable(one["reload_command"]), f"state: {service_state(service)}"]
+    lines = [printable(one["reload_command"]), f"state: {service_state(service)[0]}"]
     lines.append(f"last: {last_reload(service)}")
     last = service["last_reload"]
     if last and not last["ok"]:

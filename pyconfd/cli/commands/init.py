@@ -30,12 +30,12 @@ usage: pyconfd init NAME [FOLDER] [OPTIONS]
 
 Writes the recipe NAME (see pyconfd recipes) as a confdir: conf.d, templates, scripts, example
 keys (keys.json), and settings (pyconfd.toml) where it has some. FOLDER is ./NAME unless given.
-A file that is there and differs is never overwritten without --force; then nothing is written.
+A file that exists and differs is overwritten with --force only; without it nothing is written.
 """
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Write it, say what to do next, and return the exit status."""
+    """Write it, print what to do next, and return the exit status."""
     arguments = read_command(argv, _HELP, INIT_OPTIONS)
     if arguments is None:
         return DONE

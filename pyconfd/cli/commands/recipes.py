@@ -1,5 +1,5 @@
 """
-`pyconfd recipes`: what is shipped, what is in a recipe, and its proof on the daemon installed here.
+`pyconfd recipes`: lists and shows the shipped recipes, and tests them on the installed daemons.
 
 Exit status: 0 done; 1 a test failed; 2 wrong usage, or a recipe with faults.
 """
@@ -33,9 +33,9 @@ usage: pyconfd recipes [--json]
 
 Recipes are ready configurations for whole systems: conf.d, templates, example keys and scripts,
 and keys that must be refused. `show` prints one, `pyconfd init NAME` writes one as a confdir.
-`test` renders the example keys below a temporary folder, lets the daemon that is installed here
-check the result, and sees that each broken key is refused. Nothing outside of that folder is
-written, and no daemon is started or reloaded.
+`test` renders the example keys below a temporary folder, has the installed daemon check the result,
+and makes sure that each broken key is refused. Nothing outside that folder is written, and no
+daemon is started or reloaded.
 """
 
 
@@ -112,7 +112,7 @@ def _page(recipe: Recipe) -> str:
         *(f"  {key} = {value}" for key, value in recipe.keys.items()),
         "",
         "Refused, as `pyconfd recipes test` proves",
-        *(f"  {one.why} (by {_judge(recipe, one.by)})" for one in recipe.broken),
+        *(f"  {one.why} (by {_refused_by(recipe, one.by)})" for one in recipe.broken),
     ]
     for path in recipe.files:
         if path not in ("recipe.toml", "keys.json"):
@@ -120,7 +120,7 @@ def _page(recipe: Recipe) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _judge(recipe: Recipe, by: str) -> str:
+def _refused_by(recipe: Recipe, by: str) -> str:
     return "pyconfd" if by == "pyconfd" else recipe.system
 
 

@@ -1,9 +1,8 @@
 """
-`pyconfd release`: let a change through that a guard holds back, or a version try again that its
-service has refused.
+`pyconfd release`: let a change through that a guard holds back, or retry a version that its service
+has refused.
 
-Exit status: 0 released; 1 nothing is held back, as far as is known where no daemon runs; 2 wrong
-usage.
+Exit status: 0 released; 1 nothing is held back, or no daemon runs to tell; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from pyconfd.errors import StateError
 _HELP = """\
 usage: pyconfd release RESOURCE|GROUP|DESTINATION [OPTIONS]
 
-Lets the newest version through that a guard holds back, or tries one again that its service has
-refused, for the resource or its whole group. It is still checked like any other. Holds for this one
-change: the next is guarded again. Where no daemon runs, the next one-shot run tries a version again
-that was refused.
+Lets the newest version through that a guard holds back, or retries one that its service has
+refused, for the resource or its whole group. It is still checked like any other. This holds for one
+change only: the next is guarded again. Where no daemon runs, the next one-shot run retries the
+refused version.
 """
 
 

@@ -1,5 +1,5 @@
 """
-`pyconfd status`: how a running daemon is, and the members of its etcd.
+`pyconfd status`: the state of a running daemon, and the members of its etcd.
 
 Exit status: 0 the daemon answered (with --store: a member did); 1 it did not; 2 wrong usage. With
 --nagios those of monitoring plugins (cli/nagios.py).
@@ -13,14 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.cli import nagios
 from pyconfd.cli.daemon_query import DaemonQuery, read_query
 from pyconfd.cli.main import DONE, FAILED
-from pyconfd.cli.terminal import Terminal, printable, tone_of
+from pyconfd.cli.status_page import member_lines, page
+from pyconfd.cli.terminal import Terminal
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, from_environment
 from pyconfd.config.settings import Settings
 from pyconfd.errors import PyconfdError, SettingsError, SourceError, SourceUnavailable
-from pyconfd.status.summary import span
+from pyconfd.status.summary import DaemonState, FileState
 
 if TYPE_CHECKING:
     from pyconfd.backends.base import StoreStatus
@@ -33,7 +35,7 @@ STATUS_OPTIONS = (
     Option("nagios", "flag", False, "one line for monitoring, with its exit statuses", STATUS,
            in_file=False),
 )  # fmt: skip
-#: The members are asked for so long; a store that is away must not hold up the answer.
+#: For the members of etcd: one that does not answer must not hold up the rest.
 STORE_S = 3.0
 
 _HELP = """\
@@ -41,14 +43,19 @@ usage: pyconfd status [--json] [OPTIONS]
        pyconfd status --store [--json] [OPTIONS]
        pyconfd status --nagios [OPTIONS]
 
-Shows how the daemon of this confdir is: first in one line what is wrong and what is still fine,
-then its store, its services and every destination. If etcd answers, its members too: version,
-leader, revision, size and alarms. With --nagios, the first line alone as a monitoring plugin says
-it: 0 OK, 1 WARNING (held back, or a reload owed), 2 CRITICAL (refused, failed, or the store is
-away), 3 UNKNOWN (no daemon runs there).
+Shows the state of the daemon of this confdir: first in one line what is wrong and what is still
+fine, then its store, its services and every destination, and the members of etcd: version, leader,
+revision, size and alarms. With --nagios only that line, as monitoring plugins print it, with their
+exit statuses: 0 OK, 1 WARNING (held back, or a reload is pending), 2 CRITICAL (refused, failed, or
+the store is unavailable), 3 UNKNOWN (no daemon runs there).
 """
 
 Plain = Mapping[str, Any]
+#: Something waits in these states; in all others but OK something is wrong.
+_WAITING = frozenset(
+    (FileState.HELD, FileState.LEFT_OUT, DaemonState.PENDING, DaemonState.STARTING,
+     DaemonState.ORPHANED)
+)  # fmt: skip
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -71,7 +78,6 @@ def _query(argv: Sequence[str], environ: Mapping[str, str]) -> DaemonQuery | Non
 
 
 def _plugin(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    from pyconfd.cli import nagios
     from pyconfd.daemon.control_socket import ask
 
     try:
@@ -82,9 +88,27 @@ def _plugin(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except PyconfdError as error:
         status, line = nagios.UNKNOWN, nagios.plugin_line(nagios.UNKNOWN, str(error))
     else:
-        status, line = nagios.daemon_line(picture)
+        status, line = daemon_line(picture)
     sys.stdout.write(line)
     return status
+
+
+def daemon_line(picture: Plain) -> tuple[int, str]:
+    """The state of a daemon. picture: as made by status/report.py."""
+    kinds = set(picture["kind"].split(",")) - {DaemonState.OK}
+    status = nagios.OK
+    if kinds:
+        status = nagios.WARNING if kinds <= _WAITING else nagios.CRITICAL
+    bad = sum(one["trouble"] is not None for one in picture["resources"])
+    pending = sum(one["pending_reload"] is not None for one in picture["services"])
+    lost = picture["source"]["lost"]
+    figures = [
+        nagios.figure("resources", len(picture["resources"])),
+        nagios.figure("bad", bad),
+        nagios.figure("pending", pending),
+        nagios.figure("lost", lost["for_s"] if lost else 0, "s"),
+    ]
+    return status, nagios.plugin_line(status, picture["line"], *figures)
 
 
 def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -144,155 +168,3 @@ def _members(settings: Settings, environ: Mapping[str, str]) -> Sequence[StoreSt
         return etcd_status(settings.source_options(environ), STORE_S / 2)
     except SourceError as error:
         return (StoreStatus(endpoint="-", error=error.what),)
-
-
-def page(picture: Plain, paint: Terminal) -> list[str]:
-    """The lines for people. picture: as made by status/report.py."""
-    tone = {"ok": "good", "starting": "wait"}.get(picture["kind"], "bad")
-    lines = [
-        paint(printable(picture["line"]), tone),
-        "",
-        f"pyconfd {picture['version']}, process {picture['pid']}, since {picture['started_at']}, "
-        f"{picture['confdir']}",
-        _source_line(picture["source"], picture["mode"]),
-        "",
-        *paint.table(_service_rows(picture["services"]), state=1),
-        "",
-        *paint.table(_resource_rows(picture["resources"]), state=1),
-    ]
-    return [
-        *lines,
-        *_words(picture["resources"]),
-        *_undeclared(picture.get("undeclared", ())),
-        *_configuration(picture.get("configuration", {})),
-    ]
-
-
-def _configuration(found: Plain) -> list[str]:
-    """Faults of conf.d and the templates, and what was edited and is not in use."""
-    lines: list[str] = []
-    if faults := found.get("faults"):
-        what = "the former configuration runs" if found["former_runs"] else "left out"
-        lines += ["", f"{what}; mend these and send SIGHUP:"]
-        lines += [printable(fault) for fault in faults]
-    if edited := found.get("edited_templates"):
-        named = printable(", ".join(edited))
-        lines += ["", f"edited since they were read, SIGHUP takes them: {named}"]
-    return lines
-
-
-def _undeclared(owed: Sequence[Plain]) -> list[str]:
-    """Reloads that nobody is going to do, and what an operator can do about each."""
-    from pyconfd.apply.orphaned_debts import shortened
-
-    lines = []
-    for one in owed:
-        dests = shortened(one["dests"])
-        lines += ["", printable(f"a reload is owed for {dests}: {one['service']}")]
-        lines.append(
-            "no resource has this command any more, so it is not run: declare it again, or"
-        )
-        name = next(iter(one["dests"]), one["service"])
-        lines.append(printable(f"tell the service by hand, then: pyconfd release {name}"))
-    return lines
-
-
-def _source_line(source: Plain, mode: str) -> str:
-    below = ", ".join(source["watched"][:5]) or "no keys"
-    more = len(source["watched"]) - 5
-    text = f"store {source['name']}, {mode}: {below}" + (f" and {more} more" if more > 0 else "")
-    if source["lost"]:
-        text += f", lost for {span(source['lost']['for_s'])}"
-    elif not source["listed"]:
-        text += ", not read yet"
-    return text + (f", revision {source['revision']}" if source["revision"] else "")
-
-
-def _service_rows(services: Sequence[Plain]) -> list[Sequence[str]]:
-    """One row for each service that is told of its files, or has work."""
-    rows: list[Sequence[str]] = [("SERVICE", "STATE", "FILES", "LAST RELOAD")]
-    for one in services:
-        if one["reloads"] or one["running"] or one["waiting"]:
-            count = str(len(one["resources"]))
-            rows.append((printable(one["name"]), service_state(one), count, last_reload(one)))
-    return rows if len(rows) > 1 else [*rows, ("-", "-", "-", "nothing is reloaded")]
-
-
-def service_state(service: Plain) -> str:
-    """`ok`, `running`, or what is owed."""
-    owed = service["owed"]
-    if owed and owed["failed_attempts"]:
-        next_try = owed["next_try_s"]
-        then = "being tried" if next_try is None else f"next try in {span(next_try)}"
-        return f"owed for {span(owed['for_s'])}, {owed['failed_attempts']} failed, {then}"
-    if service["running"]:
-        return "running"
-    if owed:
-        return f"due in {span(owed['next_try_s'] or 0)}"
-    return "waiting for quiet" if service["waiting"] else "ok"
-
-
-def last_reload(service: Plain) -> str:
-    """How the last reload ended."""
-    last = service["last_reload"]
-    if not last:
-        return "none yet"
-    if last["ok"]:
-        return f"{last['at']}, {last['duration_s']:.2f} s"
-    return printable(f"{last['at']}, {last['what']}")
-
-
-def _resource_rows(resources: Sequence[Plain]) -> list[Sequence[str]]:
-    """One row for each destination, those in trouble first."""
-    rows: list[Sequence[str]] = [("RESOURCE", "STATE", "SINCE", "LIVE REVISION", "DESTINATION")]
-    for one in _worst_first(resources):
-        revision = str(one["live"]["revision"] or "-") if one["live"] else "-"
-        cells = (one["name"], one["state"], one["since_at"] or "-", revision, one["dest"])
-        rows.append(tuple(printable(cell) for cell in cells))
-    return rows
-
-
-def _worst_first(resources: Sequence[Plain]) -> list[Plain]:
-    order = {"bad": 0, "wait": 1, "good": 2}
-    return sorted(resources, key=lambda one: order.get(tone_of(one["state"]), 3))
-
-
-def _words(resources: Sequence[Plain]) -> list[str]:
-    """What is wrong with each destination that is in trouble."""
-    lines = []
-    for one in _worst_first(resources):
-        if one["trouble"]:
-            retry = f" (looked at again in {span(one['retry_s'])})" if one["retry_s"] else ""
-            lines.append(printable(f"{one['name']}: {one['trouble']['what']}{retry}"))
-    return ["", *lines] if lines else []
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1_000_000 else f"{size_bytes // 1000} kB"
-
-
-def member_lines(members: Sequence[StoreStatus], paint: Terminal) -> list[str]:
-    """The members of etcd as a table; nothing when there are none."""
-    if not members:
-        return []
-    rows: list[Sequence[str]] = [
-        ("ETCD", "STATE", "MEMBER", "VERSION", "LEADER", "REVISION", "SIZE")
-    ]
-    for one in members:
-        if one.error:
-            rows.append((one.endpoint, printable(one.error), "-", "-", "-", "-", "-"))
-            continue
-        state = f"alarm {', '.join(one.alarms)}" if one.alarms else "ok"
-        leader = "leader" if one.leader else "-"
-        rows.append(
-            (
-                one.endpoint,
-                state,
-                one.member,
-                one.version,
-                leader,
-                str(one.revision),
-                _size(one.db_size),
-            )
-        )
-    return ["", *paint.table(rows, state=1)]

@@ -5,8 +5,8 @@ Everything runs below a temporary folder on random free ports of 127.0.0.1 and i
 process id, on success, failure, Ctrl-C and SIGTERM alike. The demo is a test: a step that does
 not happen within its deadline, or a request that fails, is exit status 1.
 
-Reading order: story (what happens), stage (where it happens), traffic (who asks), told (what is
-printed), backend (who answers).
+Reading order: scenario (what happens), sandbox (where it happens), load (sends requests), timeline
+(what is printed), backend (answers requests).
 """
 
 from __future__ import annotations
@@ -46,32 +46,32 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _run(keep: bool, environ: Mapping[str, str]) -> int:
     from pyconfd.cli.demo.sandbox import Missing, Sandbox
-    from pyconfd.cli.demo.scenario import Interrupted, NotInTime, tell
+    from pyconfd.cli.demo.scenario import Interrupted, NotInTime, play
     from pyconfd.cli.demo.timeline import Timeline
 
-    told = Timeline(environ)
+    timeline = Timeline(environ)
     # Only noted: an exception out of a handler could come between a start and its record.
     asked: list[int] = []
     before = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in _STOP}
     try:
         with (
             tempfile.TemporaryDirectory(prefix="pyconfd-demo-") as folder,
-            Sandbox(folder, environ, lambda: bool(asked)) as stage,
+            Sandbox(folder, environ, lambda: bool(asked)) as sandbox,
         ):
-            tell(stage, told)
+            play(sandbox, timeline)
             if keep:
-                told.addresses(stage)
+                timeline.addresses(sandbox)
                 while not asked:
                     time.sleep(0.05)
-        told.cleaned()
+        timeline.cleaned()
     except Missing as error:
         print(f"pyconfd: error: {error}", file=sys.stderr)
         return 1
     except NotInTime as error:
-        told.failed(str(error))
+        timeline.failed(str(error))
         return 1
     except Interrupted:
-        told.interrupted()
+        timeline.interrupted()
         return 128 + asked[0]
     finally:
         for number, handler in before.items():

@@ -1,4 +1,4 @@
-"""Somebody who asks nginx all the time, and remembers who answered when."""
+"""Requests to nginx all the time, and which backend answered when."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class Traffic(threading.Thread):
     """
     Requests through nginx, each on a connection of its own, until stopped.
 
-    first: backend -> when it answered first, monotonic. asked: number of requests; failures: what
-    went wrong, one text for each failed one; both since `count_anew`.
+    first: backend -> when it answered first, monotonic.
+    asked: number of requests since `reset_counts`.
+    failures: what went wrong since then, one text for each failed request.
     """
 
     def __init__(self, port: int, host: str) -> None:
@@ -28,7 +29,7 @@ class Traffic(threading.Thread):
         self.failures: list[str] = []
 
     def run(self) -> None:
-        """Ask until `stop`."""
+        """Send requests until `stop`."""
         while not self._stop_asked.wait(PAUSE_S):
             status, body = ask(self._port, self._host)
             now = time.monotonic()
@@ -43,13 +44,13 @@ class Traffic(threading.Thread):
         """How long ago the last failure was."""
         return time.monotonic() - self._failed_s
 
-    def count_anew(self) -> None:
+    def reset_counts(self) -> None:
         """Forget the requests and failures so far."""
         self.asked = 0
         self.failures = []
 
     def stop(self) -> None:
-        """Ask no more."""
+        """End it."""
         self._stop_asked.set()
         self.join()
 

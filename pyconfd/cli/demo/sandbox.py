@@ -1,8 +1,8 @@
 """
 Where the demo happens: a folder, free ports, and processes that are ended by their own id.
 
-Nothing outside the folder is written, nothing but 127.0.0.1 is spoken to, no running server is
-asked for anything.
+Nothing outside the folder is written, nothing but 127.0.0.1 is connected to, no running server is
+used.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Sandbox:
     """
     The folder, the ports, the programs, and every process that was started; a context manager.
 
-    site: the one site that is served. changed_s: key -> when a watch of our own was told of its
-    last change, monotonic. asked_to_stop: whether a signal has asked for the end.
+    site: the one site that is served.
+    changed_s: key -> when a watch of our own saw its last change, monotonic.
+    asked_to_stop: whether a signal has asked for the end.
     """
 
     site = SITE
@@ -100,7 +101,7 @@ class Sandbox:
         return sent_s
 
     def listen(self) -> None:
-        """Be told of every change, to say how long things took from there."""
+        """Watch every change, to know how long things took from there."""
         from pyconfd.backends.registry import open_source
 
         self._source = open_source("etcd", self.options)
@@ -135,7 +136,7 @@ class Sandbox:
         return [*_PYCONFD, *words, "--confdir", self.folder, *self._store()]
 
     def render_once(self) -> None:
-        """`pyconfd --onetime`, as at boot: nginx, which does not run yet, is not told."""
+        """`pyconfd --onetime`, as at boot: nginx does not run yet and is not reloaded."""
         done = subprocess.run(
             [*self.pyconfd("--onetime", "--sync-only"), *self._state()],
             env=self._environ,
@@ -161,7 +162,7 @@ class Sandbox:
         )
 
     def backend(self, name: str, port: int) -> None:
-        """A backend that nobody publishes."""
+        """A backend that is not registered."""
         self.start(name, *self._backend(name, port))
 
     def start(self, name: str, *argv: str) -> None:
@@ -178,7 +179,7 @@ class Sandbox:
             )
 
     def kill(self, name: str) -> float:
-        """SIGKILL to a backend and to who registered it, as when the machine dies; when."""
+        """SIGKILL to a backend and to what registered it, as when the machine dies; when."""
         process = self._processes.pop(name)
         killed_s = time.monotonic()
         process.kill()
@@ -205,12 +206,12 @@ class Sandbox:
         return ""
 
     def log(self, name: str) -> str:
-        """What a process has said so far."""
+        """The output of a process so far."""
         with open(self.log_path(name), encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def last_words(self) -> str:
-        """The end of what pyconfd said, with a title; empty before it was started."""
+    def end_of_log(self) -> str:
+        """The end of pyconfd's log, with a title; empty before it was started."""
         if not os.path.exists(self.log_path("pyconfd")):
             return ""
         return f"pyconfd's log ends with:\n{self.log('pyconfd')[-2000:]}"
@@ -276,7 +277,7 @@ def shipped(name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on; all are held until the last is found."""
+    """Free ports of 127.0.0.1; all are held until the last is found."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

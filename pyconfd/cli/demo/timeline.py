@@ -29,8 +29,8 @@ class Timeline:
         took = "" if took_s is None else self._in(_GREEN, _duration(took_s).rjust(9))
         self._print(f"  {took or ' ' * 9}  {text}")
 
-    def said(self, text: str) -> None:
-        """Words of another program."""
+    def quote(self, text: str) -> None:
+        """Output of another program."""
         self._print(f"  {'':9}  {self._in(_DIM, text)}")
 
     def failed(self, text: str) -> None:
@@ -45,14 +45,14 @@ class Timeline:
         """After the last process has gone."""
         self._print("everything is ended and removed")
 
-    def addresses(self, stage: Sandbox) -> None:
+    def addresses(self, sandbox: Sandbox) -> None:
         """Where to look while it stays up."""
         self.chapter("It stays up until Ctrl-C")
-        self.fact(f"curl -H 'Host: {stage.site}' http://127.0.0.1:{stage.nginx_port}/")
+        self.fact(f"curl -H 'Host: {sandbox.site}' http://127.0.0.1:{sandbox.nginx_port}/")
         self.fact(
-            f"ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:{stage.etcd_port} get --prefix /nginx"
+            f"ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:{sandbox.etcd_port} get --prefix /nginx"
         )
-        self.fact(f"{stage.folder}: nginx.conf, pyconfd.log, templates")
+        self.fact(f"{sandbox.folder}: nginx.conf, pyconfd.log, templates")
 
     def _print(self, text: str, before: str = "") -> None:
         at = self._in(_DIM, f"{time.monotonic() - self._began_s:7.2f} s")
