@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
@@ -46,6 +48,11 @@ class Terminal:
             row[column] = self(row[column], tone)
         heading, *lines = ["  ".join(row).rstrip() for row in cells]
         return [self(heading, Tone.HEADING), *lines]
+
+
+def print_json(value: object) -> None:
+    """On standard output, for --json."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def printable(text: str) -> str:

@@ -8,6 +8,7 @@ file. A request that cannot be answered gets {"error": ..., "hint": ...}. Pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from pyconfd.config.options import did_you_mean
@@ -148,7 +149,7 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
         row = resource_row(facts, one)
         row.update(_declared(one))
         row["keys"] = _keys(access.reads(one), snapshot)
-        row["guard"] = _guard(one)
+        row["guard"] = asdict(one.guard)
         row["last_trouble"] = _last_trouble(facts, one)
         row["last_check"] = _last_check(facts, one)
         row["reload"] = services[one.service_name]
@@ -181,17 +182,6 @@ def _declared(resource: Resource) -> Plain:
         "watched": list(resource.watched),
         "check": resource.check.text if resource.check else nginx,
         "reload_command": resource.reload.text if resource.reload else None,
-    }
-
-
-def _guard(resource: Resource) -> Plain:
-    guard = resource.guard
-    return {
-        "min_keys": guard.min_keys,
-        "max_shrink": guard.max_shrink,
-        "require": list(guard.require),
-        "allow_empty": guard.allow_empty,
-        "timeout_s": guard.timeout_s,
     }
 
 

@@ -7,7 +7,7 @@ Moments are UTC text (`*_at`), spans are seconds (`*_s`). Names of keys are in i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.model.resources import Resource
@@ -237,12 +237,9 @@ def resource_row(facts: StatusFacts, resource: Resource) -> Plain:
         "live": None,
     }
     if last and last.live:
-        row["live"] = {
-            "revision": last.live.revision,
-            "digest": last.live.digest,
-            "verified_at": utc(last.live.verified_at),
-            "written_at": utc(last.live.written_at) if last.live.written_at else None,
-        }
+        written_at = utc(last.live.written_at) if last.live.written_at else None
+        verified_at = utc(last.live.verified_at)
+        row["live"] = {**asdict(last.live), "verified_at": verified_at, "written_at": written_at}
     return row
 
 
@@ -288,14 +285,7 @@ def quarantine(refusal: Refusal | None, now_s: float) -> Plain | None:
 
 def reload_state(found: ReloadState) -> Plain:
     """A reload as plain data."""
-    return {
-        "at": utc(found.at),
-        "ok": found.ok,
-        "what": found.what,
-        "words": found.words,
-        "command": found.command,
-        "duration_s": round(found.duration_s, 3),
-    }
+    return {**asdict(found), "at": utc(found.at), "duration_s": round(found.duration_s, 3)}
 
 
 def _why_it_failed(facts: StatusFacts, service: str) -> str:

@@ -125,9 +125,9 @@ def test_help_is_the_usage(word: str, environ: dict[str, str]) -> None:
 
 
 def test_an_unknown_option_is_wrong_usage(environ: dict[str, str]) -> None:
-    """Status 2 with the usage."""
+    """Status 2 with the nearest one."""
     done = subprocess.run(
         [*DEMO, "--kep"], capture_output=True, text=True, timeout=120, env=environ
     )
     assert done.returncode == 2
-    assert "demo has no option --kep" in done.stderr
+    assert "--kep: unknown option (did you mean --keep?)" in done.stderr

@@ -6,7 +6,6 @@ Exit status: 0 explained; 1 no daemon runs, or it has nothing of that name; 2 wr
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 from pyconfd.cli.daemon_query import read_query
 from pyconfd.cli.main import DONE
 from pyconfd.cli.status_page import file_tone, last_reload, service_state
-from pyconfd.cli.terminal import Terminal, Tone, printable
+from pyconfd.cli.terminal import Terminal, Tone, print_json, printable
 from pyconfd.config.options import Option
 from pyconfd.model.safe_text import escaped
 from pyconfd.status.summary import FileState, span
@@ -45,7 +44,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     question = {"do": "explain", "name": word, "path": os.path.abspath(word)}
     answer = ask(query.settings.state_folder, question)
     if query.flags["json"]:
-        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        print_json(answer)
         return DONE
     paint = Terminal(sys.stdout, environ)
     pages = ["\n".join(page(one, answer["source"], paint)) for one in answer["explained"]]

@@ -6,7 +6,6 @@ Exit status: 0 done; 1 a test failed; 2 wrong usage, or a recipe with faults.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE
 from pyconfd.cli.recipe_options import FROM, GROUP
-from pyconfd.cli.terminal import Terminal
+from pyconfd.cli.terminal import Terminal, print_json
 from pyconfd.config.arguments import Arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option, did_you_mean
@@ -26,6 +25,7 @@ RECIPES_OPTIONS = (
     Option("json", "flag", False, "as JSON", GROUP, in_file=False),
 )
 
+_FIELDS = ("name", "title", "summary", "system", "packages", "programs", "page")
 _HELP = """\
 usage: pyconfd recipes [--json]
        pyconfd recipes show NAME [--json]
@@ -54,11 +54,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return test_all(names, root, environ, Terminal(sys.stdout, environ))
     if verb == "show":
         recipe = load_recipe(names[0], root)
-        sys.stdout.write(_json(_record(recipe, whole=True)) if as_json else _page(recipe))
+        if as_json:
+            print_json(_record(recipe, whole=True))
+        else:
+            sys.stdout.write(_page(recipe))
         return DONE
     recipes = [load_recipe(name, root) for name in recipe_names(root)]
     if as_json:
-        sys.stdout.write(_json([_record(one) for one in recipes]))
+        print_json([_record(one) for one in recipes])
         return DONE
     rows = [("NAME", "SYSTEM", "SUMMARY")]
     rows += [(one.name, one.system, one.summary) for one in recipes]
@@ -76,22 +79,10 @@ def _expect_words(arguments: Arguments) -> None:
         arguments.faults.append(SettingsError("unknown command", where=verb, hint=hint))
 
 
-def _json(what: object) -> str:
-    return json.dumps(what, indent=2, ensure_ascii=False) + "\n"
-
-
 def _record(recipe: Recipe, whole: bool = False) -> dict[str, Any]:
     """For --json. whole: with the contents of its files."""
-    record: dict[str, Any] = {
-        "name": recipe.name,
-        "title": recipe.title,
-        "summary": recipe.summary,
-        "system": recipe.system,
-        "packages": recipe.packages,
-        "programs": recipe.programs,
-        "page": recipe.page,
-        "broken": [{"why": one.why, "by": one.by} for one in recipe.broken],
-    }
+    record: dict[str, Any] = {field: getattr(recipe, field) for field in _FIELDS}
+    record["broken"] = [{"why": one.why, "by": one.by} for one in recipe.broken]
     if whole:
         record["keys"] = dict(recipe.keys)
         record["files"] = {path: _text(recipe, path) for path in recipe.files}
@@ -112,7 +103,10 @@ def _page(recipe: Recipe) -> str:
         *(f"  {key} = {value}" for key, value in recipe.keys.items()),
         "",
         "Refused, as `pyconfd recipes test` proves",
-        *(f"  {one.why} (by {_refused_by(recipe, one.by)})" for one in recipe.broken),
+        *(
+            f"  {one.why} (by {recipe.system if one.by == 'daemon' else one.by})"
+            for one in recipe.broken
+        ),
     ]
     for path in recipe.files:
         if path not in ("recipe.toml", "keys.json"):
@@ -121,7 +115,7 @@ def _page(recipe: Recipe) -> str:
 
 
 def _refused_by(recipe: Recipe, by: str) -> str:
-    return "pyconfd" if by == "pyconfd" else recipe.system
+    return recipe.system if by == "daemon" else by
 
 
 def _text(recipe: Recipe, path: str) -> str:

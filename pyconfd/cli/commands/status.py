@@ -7,7 +7,6 @@ Exit status: 0 the daemon answered (with --store: a member did); 1 it did not; 2
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from pyconfd.cli import nagios
 from pyconfd.cli.daemon_query import DaemonQuery, read_query
 from pyconfd.cli.main import DONE, FAILED
 from pyconfd.cli.status_page import member_lines, page
-from pyconfd.cli.terminal import Terminal
+from pyconfd.cli.terminal import Terminal, print_json
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, from_environment
 from pyconfd.config.settings import Settings
@@ -124,10 +123,9 @@ def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     picture = ask(query.settings.state_folder, {"do": "status"})
     members = _members_of(picture, query.settings, environ)
     if as_json:
-        record = {**picture, "members": [asdict(member) for member in members]}
-        sys.stdout.write(json.dumps(record, indent=2) + "\n")
-        return DONE
-    sys.stdout.write("\n".join([*page(picture, paint), *member_lines(members, paint)]) + "\n")
+        print_json({**picture, "members": [asdict(member) for member in members]})
+    else:
+        sys.stdout.write("\n".join([*page(picture, paint), *member_lines(members, paint)]) + "\n")
     return DONE
 
 
@@ -138,8 +136,7 @@ def _store_alone(
         raise SettingsError(f"the backend {settings.backend!r} has no members", where="--store")
     members = _members(settings, environ)
     if as_json:
-        record = {"members": [asdict(member) for member in members]}
-        sys.stdout.write(json.dumps(record, indent=2) + "\n")
+        print_json({"members": [asdict(member) for member in members]})
     else:
         sys.stdout.write("\n".join(member_lines(members, paint)[1:]) + "\n")
     if any(not member.error for member in members):

@@ -17,13 +17,20 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 
+from pyconfd.cli.command import expect_words, read_command
+from pyconfd.cli.main import DONE
+from pyconfd.config.layers import resolve
+from pyconfd.config.options import Option
+
+DEMO_OPTIONS = (
+    Option("keep", "flag", False, "stay up afterwards and print the addresses; Ctrl-C ends it",
+           "Demo", in_file=False),
+)  # fmt: skip
 USAGE = """\
 usage: pyconfd demo [--keep]
 
 Runs the main job on a private etcd, a private nginx and small backends, and prints it as a
 timeline. Needs the programs etcd and nginx. Nothing that runs on this machine is touched.
-
-  --keep   stay up afterwards and print the addresses; Ctrl-C ends it
 
 Exit status: 0 everything happened in time; 1 something did not; 2 wrong usage; 130 and 143
 interrupted by Ctrl-C and SIGTERM.
@@ -32,16 +39,11 @@ interrupted by Ctrl-C and SIGTERM.
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the demo; returns the exit status."""
-    if not {"--help", "-help", "-h"}.isdisjoint(argv):
-        print(USAGE, end="")
-        return 0
-    unknown = [word for word in argv if word not in ("--keep", "-keep")]
-    if unknown:
-        print(
-            f"pyconfd: error: demo has no option {unknown[0]}\n\n{USAGE}", end="", file=sys.stderr
-        )
-        return 2
-    return _run(bool(argv), environ)
+    arguments = read_command(argv, USAGE, DEMO_OPTIONS)
+    if arguments is None:
+        return DONE
+    expect_words(arguments, 0)
+    return _run(resolve(DEMO_OPTIONS, arguments, environ)["keep"], environ)
 
 
 def _run(keep: bool, environ: Mapping[str, str]) -> int:
