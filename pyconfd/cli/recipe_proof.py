@@ -108,7 +108,7 @@ def prove(recipe: Recipe, environ: Mapping[str, str]) -> Iterator[Case]:
         for broken in () if wrong else recipe.broken:
             begun = time.monotonic()
             wrong = trial.refused(broken)
-            by = "pyconfd" if broken.by == "pyconfd" else recipe.system
+            by = recipe.system if broken.by == "daemon" else "pyconfd"
             yield Case(f"{by} refuses: {broken.why}", wrong, time.monotonic() - begun)
 
 

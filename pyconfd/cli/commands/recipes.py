@@ -91,6 +91,7 @@ def _record(recipe: Recipe, whole: bool = False) -> dict[str, Any]:
 
 def _page(recipe: Recipe) -> str:
     """For people: what it is, its keys, then every file but those two."""
+    by = {"daemon": recipe.system, "pyconfd": "pyconfd"}
     lines = [
         f"{recipe.name}: {recipe.title}",
         recipe.summary,
@@ -103,19 +104,12 @@ def _page(recipe: Recipe) -> str:
         *(f"  {key} = {value}" for key, value in recipe.keys.items()),
         "",
         "Refused, as `pyconfd recipes test` proves",
-        *(
-            f"  {one.why} (by {recipe.system if one.by == 'daemon' else one.by})"
-            for one in recipe.broken
-        ),
+        *(f"  {one.why} (by {by[one.by]})" for one in recipe.broken),
     ]
     for path in recipe.files:
         if path not in ("recipe.toml", "keys.json"):
             lines += [f"\n--- {path}", _text(recipe, path).rstrip("\n")]
     return "\n".join(lines) + "\n"
-
-
-def _refused_by(recipe: Recipe, by: str) -> str:
-    return recipe.system if by == "daemon" else by
 
 
 def _text(recipe: Recipe, path: str) -> str:
