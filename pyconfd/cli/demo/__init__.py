@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 
 from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE
-from pyconfd.config.layers import resolve
-from pyconfd.config.options import Option
+from pyconfd.config.layers import raise_faults
+from pyconfd.config.options import Option, from_environment, layered
 
 DEMO_OPTIONS = (
     Option("keep", "flag", False, "stay up afterwards and print the addresses; Ctrl-C ends it",
@@ -43,7 +43,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if arguments is None:
         return DONE
     expect_words(arguments, 0)
-    return _run(resolve(DEMO_OPTIONS, arguments, environ)["keep"], environ)
+    # the config file of this machine is none of the demo's business
+    variables = from_environment(DEMO_OPTIONS, environ, arguments.faults)
+    raise_faults(arguments.faults)
+    return _run(bool(layered(DEMO_OPTIONS, arguments.given, variables)["keep"].value), environ)
 
 
 def _run(keep: bool, environ: Mapping[str, str]) -> int:
