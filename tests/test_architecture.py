@@ -13,7 +13,7 @@ import grimp
 from tests.support.repository import ROOT
 
 # Lower it when you remove some.
-HOUSE_WORDS = 235
+HOUSE_WORDS = 60
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 ROOM_ROWS = re.findall(r"^\| `pyconfd/([\w/]+)` \|.*\| (.*) \|$", PAGE, re.MULTILINE)
 
