@@ -56,7 +56,7 @@ def inspect(daemon: Daemon, path: str, log: DaemonLog, pid: str = "") -> FileBef
     pid: its pid file; without it any process of the daemon's name counts, those of containers too.
     """
     if not (_named(daemon, pid) if pid else _any(daemon)):
-        if presence.gone(daemon, "", lambda: bool(pid) and _named(daemon, pid)):
+        if presence.gone(daemon, pid, lambda: bool(pid) and _named(daemon, pid)):
             raise absent(f"{daemon.name} does not run", pid or path)
         if not (pid and _named(daemon, pid)):  # else it was starting
             what = f"{daemon.name} runs, but this is not its pid file"

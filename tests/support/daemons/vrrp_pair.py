@@ -107,18 +107,17 @@ class Pair:
 def pair_of(recipe: str, folder: Path, replace: Mapping[str, str]) -> Iterator[Pair]:
     """
     Both nodes, running. replace: in the recipe's texts. keepalived is started when its file is
-    there, and its owed reload has been paid.
+    there.
     """
     with contextlib.ExitStack() as stack:
         lan = stack.enter_context(Lan())
         etcd = stack.enter_context(PrivateEtcd(folder, host=lan.us))
         made = [_planted(lan, folder, etcd, name, recipe, replace) for name in NAMES]
         stack.callback(lambda: end(*(d for m in made for d in _daemons(m))))
-        for machine in made:  # it has written its file and found nobody to tell
-            machine.watch.wait_log("keepalived does not run")
-            machine.keepalived = machine.node.keepalived()
+        for machine in made:  # it has written its file
+            machine.watch.wait_log("updated ")
         for machine in made:
-            machine.watch.wait_log("reloaded")
+            machine.keepalived = machine.node.keepalived()
         yield Pair(lan, etcd, *made)
 
 
