@@ -403,7 +403,7 @@ def test_apache_takes_every_setting(tmp_path: Path) -> None:
 def test_without_a_reload_that_took_effect(
     tmp_path: Path, running: bool, more: Mapping[str, str], says: str, stays: bool
 ) -> None:
-    """Said so; the new file stays only where it was not refused. Apache that is stopped needs none."""
+    """Said so; the new file stays only where it was not refused."""
     front = PrivateApache(tmp_path / "front", INCLUDES, modules=[*MODULES, *METHODS])
     words = {**front.words(free_ports(1)[0]), **more}
     confdir = laid_out("apache-balancer", tmp_path, words)

@@ -263,15 +263,15 @@ def test_nginx_that_is_not_installed_refuses_nothing_and_passes_nothing(
     assert list(nginx.sites.iterdir()) == []
 
 
-def test_a_reload_while_nginx_is_down_is_owed_and_paid(tmp_path: Path) -> None:
-    """Nothing was there to be told: the file is not called live before nginx has taken it."""
+def test_a_change_while_nginx_is_down_is_served_when_it_is_up(tmp_path: Path) -> None:
+    """nginx reads the file when it starts."""
     nginx = LiveNginx(tmp_path / "nginx")
     with PrivateEtcd(tmp_path) as etcd, backends(1) as [one]:
         keys = {"server_name": "a", "listen": f"127.0.0.1:{nginx.port}", "upstream/a": one.address}
         put_all(etcd, {f"/nginx/a/{key}": value for key, value in keys.items()})
         confdir = laid_out(RECIPE, tmp_path, for_nginx(nginx), "--node", etcd.endpoint)
         with confdir.daemon() as daemon:
-            daemon.wait_log("nginx.pid")
+            daemon.wait_log("nginx does not run")
             with nginx.running():
                 daemon.signal(signal.SIGHUP)
                 nginx.wait_answer("a", "b0")
