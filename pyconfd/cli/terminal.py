@@ -51,8 +51,8 @@ class Terminal:
 
 
 def print_json(value: object) -> None:
-    """On standard output, for --json."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """On standard output, for --json; all but ASCII is escaped, so no key moves a cursor."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 def printable(text: str) -> str:

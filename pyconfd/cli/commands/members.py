@@ -6,13 +6,13 @@ Exit status: 0 done; 1 the store does not answer, or there is no such member; 2 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.command import read_command
 from pyconfd.cli.main import DONE
+from pyconfd.cli.terminal import Terminal, print_json
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, did_you_mean
@@ -70,7 +70,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     registry = open_leases("etcd", source_options(values, environ), lambda *_: None)
     try:
         if order is None:
-            _list(registry, places, arguments.words, values["json"])
+            terminal = None if values["json"] else Terminal(sys.stdout, environ)
+            _list(registry, places, arguments.words, terminal)
         else:
             _steer(registry, places, order, values)
     finally:
@@ -98,23 +99,21 @@ def _order(words: Sequence[str]) -> tuple[str, str, str, int | None] | None:
     return verb, rest[0], rest[1], int(rest[2])
 
 
-def _list(registry: LeaseRegistry, places: Places, words: Sequence[str], as_json: bool) -> None:
+def _list(
+    registry: LeaseRegistry, places: Places, words: Sequence[str], terminal: Terminal | None
+) -> None:
+    """As a table on a terminal; without one as JSON."""
     rows = places.rows(registry.list(places.root), words[0] if words else "")
     left = {lease: registry.life(lease).ttl_s for lease in {row.lease for row in rows} if lease}
-    if as_json:
-        sys.stdout.write(json.dumps([_record(row, left) for row in rows], indent=2) + "\n")
+    if terminal is None:
+        print_json([_record(row, left) for row in rows])
         return
-    table: list[tuple[str, ...]] = [
-        ("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")
-    ]
-    table += [tuple(map(escaped, _line(row, left))) for row in rows]
-    widths = [max(len(line[number]) for line in table) for number in range(len(table[0]))]
-    for line in table:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+    table = [("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")]
+    table += [_line(row, left) for row in rows]
+    sys.stdout.write("\n".join(terminal.table(table)) + "\n")
 
 
-def _line(row: Row, left: Mapping[int, int]) -> tuple[str, ...]:
+def _line(row: Row, left: Mapping[int, int]) -> tuple[str, str, str, str, str, str, str]:
     weight = "-" if row.weight is None else str(row.weight)
     if row.override.weight is not None:
         weight += "*"
