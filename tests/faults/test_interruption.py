@@ -72,7 +72,7 @@ class World:
         paths = [self.folder / f"told-{name}" for name in self.names]
         return [path.read_bytes() if path.exists() else None for path in paths]
 
-    def tell(self, text: str = "", *, timeout_s: float = 0.0) -> CommandReport:
+    def tell(self, text: str = "", *, timeout_s: float = 0.0, env: object = None) -> CommandReport:
         """The reload: the service reads its files. Its own doing is one boundary, not many."""
         profile = sys.getprofile()
         sys.setprofile(None)

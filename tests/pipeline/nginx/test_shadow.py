@@ -289,7 +289,9 @@ def test_a_yes_about_the_live_tree_does_not_count(tmp_path: Path) -> None:
     tree = a_tree("fragments", tmp_path)
     servers = tree.root / "etc/nginx/conf.d/servers.conf"
 
-    def naive(command: str | Sequence[str], *, timeout_s: float) -> CommandReport:
+    def naive(
+        command: str | Sequence[str], *, timeout_s: float, env: object = None
+    ) -> CommandReport:
         argv = list(command)
         argv[argv.index("-c", 4) + 1] = tree.nginx.conf
         return Commands().run(argv, timeout_s=timeout_s)
