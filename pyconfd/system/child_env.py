@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-#: What programs commonly need. systemctl --user needs the two of the session.
+#: What programs commonly need. systemctl --user needs the two of the session; the last is the
+#: process that runs under pyconfd (daemon/supervised.py).
 _ALLOWED = frozenset((
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR", "LANG", "LANGUAGE",
-    "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS",
+    "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "PYCONFD_CHILD_PID",
 ))  # fmt: skip
 
 

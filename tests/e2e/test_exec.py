@@ -169,7 +169,7 @@ def test_nginx_is_started_reloaded_and_ended(tmp_path: Path) -> None:
         save(keys, json.dumps({"text": "two"}))
         daemon.wait(lambda: _answer(nginx) == "two", "the second answer")
         save(keys, json.dumps({"text": 'x"; } broken'}))
-        daemon.wait_log("which is no data to nginx")
+        daemon.wait_log("which is not data to nginx")
         assert _answer(nginx) == "two"
         (master,) = [
             int(line.split("pid=")[1].split()[0])
@@ -214,7 +214,7 @@ def test_the_documented_entrypoint_does_not_start_with_a_bad_value(tmp_path: Pat
     argv = ["sh", "-ec", f"{once}; exec {' '.join(nginx.argv())}"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "which is no data to nginx" in done.stderr
+    assert "which is not data to nginx" in done.stderr
 
 
 def _answer(nginx: LiveNginx) -> str:

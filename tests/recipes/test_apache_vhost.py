@@ -287,6 +287,7 @@ def test_a_port_that_is_taken_after_the_check_ends_apache_and_leaves_it_a_good_f
         confdir = lay_out(apache, taken.getsockname()[1], tmp_path)
         options = from_file(apache, confdir)
         with apache.running():
+            options += ["--command-env", "APACHE_CHECK_PORTS"]
             done = confdir.once(*options, environ={"APACHE_CHECK_PORTS": "no"})
             assert done.returncode == 1
             assert "could not bind to address 127.0.0.1" in done.stderr
