@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.http import ask
 from tests.support.pyconfd import Confdir, save
 from tests.support.waiting import wait_until
 
@@ -122,8 +125,6 @@ def test_a_command_that_does_not_exist_is_said(world: World) -> None:
 )
 def test_what_does_not_go_together_is_a_fault(world: World, argv: list[str], says: str) -> None:
     """Before anything is done."""
-    import subprocess
-
     world.confdir.simple()
     done = subprocess.run(world.confdir.argv(*argv), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
@@ -183,9 +184,6 @@ def test_nginx_is_started_reloaded_and_ended(tmp_path: Path) -> None:
 @pytest.mark.parametrize("late", [False, True], ids=["store up", "store late"])
 def test_the_documented_entrypoint(tmp_path: Path, late: bool) -> None:
     """`sh -ec 'pyconfd --onetime; exec nginx'`, then a second run beside the running nginx."""
-    import subprocess
-    import threading
-
     nginx, keys, confdir = _site(tmp_path)
     text = keys.read_text()
     if late:
@@ -206,8 +204,6 @@ def test_the_documented_entrypoint(tmp_path: Path, late: bool) -> None:
 
 def test_the_documented_entrypoint_does_not_start_with_a_bad_value(tmp_path: Path) -> None:
     """sh -e stops at the exit status of the run."""
-    import subprocess
-
     nginx, keys, confdir = _site(tmp_path)
     save(keys, json.dumps({"text": 'x"; } broken'}))
     once = " ".join(confdir.argv("--onetime"))
@@ -218,20 +214,11 @@ def test_the_documented_entrypoint_does_not_start_with_a_bad_value(tmp_path: Pat
 
 
 def _answer(nginx: LiveNginx) -> str:
-    import urllib.error
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{nginx.port}/", timeout=5) as answer:
-            return str(answer.read().decode())
-    except (urllib.error.URLError, OSError):
-        return ""
+    return ask(nginx.port, timeout_s=5).text
 
 
 def test_as_process_one_it_reaps_what_reload_commands_leave(world: World) -> None:
     """`haproxy -D -sf` leaves its new process to init."""
-    import subprocess
-
     if subprocess.run(["unshare", "--pid", "--fork", "true"], check=False).returncode:
         pytest.skip("needs the right to make a pid namespace")
     left = "(sleep 0.1 &) ; true"
@@ -259,8 +246,6 @@ def _zombies(pid: int) -> list[str]:
 
 def test_a_store_that_comes_up_late_is_waited_for(world: World) -> None:
     """At boot; without the option one try is all there is."""
-    import threading
-
     dest = world.confdir.simple()
     text = world.keys.read_text()
     world.keys.unlink()
