@@ -4,16 +4,21 @@ Patterns of nginx's `include`, as its glob(3) reads them. Shell: lists folders.
 Python's glob knows neither `[^a]` nor `[[:alpha:]]` nor a backslash, and takes characters for
 bytes. nginx calls glob(3) without flags and in the C locale (ngx_conf_include, ngx_open_glob), and
 only for a path with `*`, `?` or `[` in it; any other is taken as it is, backslashes included.
+What glob(3) may not read is to it as if it were not there. Here that is an OSError: the nginx that
+runs may have other rights and limits than the one that checks.
 """
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
 from collections.abc import Iterator
 
 _MAGIC = re.compile(r"[*?\[]")
+#: No such file, to every user.
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _SPECIAL = re.compile(r"([*?\[\\])")
 #: What glob(3) calls them, in ASCII (POSIX, XBD 7.3.1).
 _CLASSES = {
@@ -44,7 +49,7 @@ def as_pattern(path: str) -> str:
 
 
 def matching(pattern: str) -> list[str]:
-    """The paths that match, in nginx's order."""
+    """The paths that match, in nginx's order. Raises OSError."""
     return sorted(_found(pattern), key=os.fsencode)
 
 
@@ -58,20 +63,32 @@ def _found(pattern: str) -> Iterator[str]:
     for each in folders(folder):
         if is_pattern(base):
             yield from (os.path.join(each, name) for name in _names(each) if matches(name, base))
-        elif os.path.lexists(path := os.path.join(each, _literal(base))):
+        elif _exists(path := os.path.join(each, _literal(base))):
             yield path
 
 
 def folders(pattern: str) -> list[str]:
-    """The folders that the first parts of a pattern stand for."""
+    """The folders that the first parts of a pattern stand for. Raises OSError."""
     return list(_found(pattern)) if is_pattern(pattern) else [_literal(pattern)]
 
 
 def _names(folder: str) -> list[str]:
     try:
         return [".", "..", *os.listdir(folder)]  # glob(3) lets `.*` match them
-    except OSError:
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise
         return []
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise
+        return False
+    return True
 
 
 def _literal(text: str) -> str:

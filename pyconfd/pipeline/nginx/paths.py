@@ -73,8 +73,16 @@ def _outside_of_blocks(path: str, conf_dir: str, level: int) -> Iterator[Stateme
             continue
         yield statement
         if statement.name == "include" and statement.args and level < 8:
-            for each in include_glob.matching(os.path.join(conf_dir, statement.args[0])):
+            for each in _matching(os.path.join(conf_dir, statement.args[0])):
                 yield from _outside_of_blocks(each, conf_dir, level + 1)
+
+
+def _matching(pattern: str) -> list[str]:
+    """What may not be read is passed over, as a file is."""
+    try:
+        return include_glob.matching(pattern)
+    except OSError:
+        return []
 
 
 def _built_in(nginx: Nginx, run: Runner) -> dict[str, str]:

@@ -8,13 +8,15 @@ From there only what leads to a changed file is copied, with the paths on the wa
 place on their own lines; all else is read where it is. Nothing live is written.
 
 The proof is nginx's own: `nginx -T` names every file that it has read, so a verdict counts only
-when the staged files were among them and the live ones they replace were not.
+when the staged files and all others that the statements lead to were among them, and the live ones
+that are replaced were not.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import functools
 import os
 import re
@@ -76,6 +78,7 @@ class Shadow:
     main: the shadow of the main file.
     names: (shadow path, real path), the longest shadow path first.
     expected: paths that nginx has to read.
+    included: real paths of unchanged files that it has to read.
     replaced: real paths that it must not read.
     """
 
@@ -86,6 +89,7 @@ class Shadow:
     main: str
     names: tuple[tuple[str, str], ...]
     expected: frozenset[str]
+    included: frozenset[str]
     replaced: frozenset[str]
 
     def __enter__(self) -> Shadow:
@@ -116,9 +120,12 @@ class Shadow:
             what = "the new version of " if path in ours else ""
             return f"nginx did not read {what}{self.real(path)}"
         real = RealPaths()
-        for path in sorted(read):
-            if real(path) in self.replaced:
-                return f"nginx read the live version of {path}"
+        read_live = {real(path) for path in read}
+        for path in sorted(read_live & self.replaced):
+            return f"nginx read the live version of {path}"
+        for path in sorted(self.included - read_live):
+            if not os.path.exists(path + ".bin"):  # `geo` reads that instead, and lists nothing
+                return f"nginx did not read {path}, which its configuration includes"
         _WORDS[ours[self.main]].keep(read)
         return ""
 
@@ -192,6 +199,9 @@ def build(
                 f"cannot make the shadow of the nginx configuration: {error.strerror or error}",
                 where=str(error.filename or nginx.conf),
                 kept=KEPT,
+                hint="run pyconfd as the user that starts nginx"
+                if error.errno in (errno.EACCES, errno.EPERM)
+                else "",
             ) from error
         raise
     return _shadow(nginx, tree)
@@ -222,6 +232,7 @@ def _shadow(nginx: Nginx, tree: ShadowTree) -> Shadow:
         main=tree.main,
         names=tuple(sorted(tree.names.items(), key=lambda pair: -len(pair[0]))),
         expected=frozenset(tree.expected),
+        included=frozenset(tree.included),
         replaced=frozenset(tree.by_real) | frozenset(tree.gone),
     )
 

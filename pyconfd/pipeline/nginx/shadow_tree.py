@@ -43,6 +43,7 @@ class ShadowTree:
     words: what a file is made of.
     names: shadow path -> real path.
     expected: shadow paths that nginx has to read.
+    included: real paths of the files as they are that nginx has to read.
     reached: real paths of destinations that something leads to.
     has_pid: the pid file is taken care of.
     main: path of the main file's shadow.
@@ -59,6 +60,7 @@ class ShadowTree:
     words: Callable[[str], FileWords]
     names: dict[str, str] = field(default_factory=dict)
     expected: set[str] = field(default_factory=set)
+    included: set[str] = field(default_factory=set)
     reached: set[str] = field(default_factory=set)
     has_pid: bool = False
     main: str = ""
@@ -101,8 +103,8 @@ class ShadowTree:
 
     def _write_main(self, content: str) -> str:
         """
-        Beside the real one if that is possible, else in a folder of links to its neighbours,
-        where paths that lead upwards are the only ones that mean something else.
+        Beside the real one if that is possible, else in a folder that has the same neighbours,
+        upwards too: a pattern that finds nothing where it leads is no error to nginx.
         """
         path = files.staged_name(self.conf)
         try:
@@ -110,15 +112,28 @@ class ShadowTree:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC):
                 raise
-            beside = os.path.join(self.folder, "conf")
-            os.mkdir(beside, 0o700)
-            for name in os.listdir(self.conf_dir):
-                os.symlink(os.path.join(self.conf_dir, name), os.path.join(beside, name))
-            path = os.path.join(beside, os.path.basename(path))
+            path = os.path.join(self._mirrored(), os.path.basename(path))
             _write(path, content)
         self.names[path] = self.conf
         self.expected.add(path)
         return path
+
+    def _mirrored(self) -> str:
+        """
+        The folder of the main file below a root of our own: each folder on the way is made, and
+        all else in it is a link to the real one. `../extra` leads from there to what it leads to
+        from the real folder.
+        """
+        mirror = os.path.join(self.folder, "root")
+        self.names[mirror] = ""
+        real, rest = "/", os.path.realpath(self.conf_dir).split("/")[1:]
+        for name in [*filter(None, rest), ""]:
+            os.mkdir(mirror, 0o700)
+            for each in os.listdir(real):
+                if each != name:
+                    os.symlink(os.path.join(real, each), os.path.join(mirror, each))
+            real, mirror = os.path.join(real, name), os.path.join(mirror, name)
+        return mirror.rstrip("/")
 
     def _new_main(self) -> str:
         real = os.path.realpath(self.conf)
@@ -147,6 +162,8 @@ class ShadowTree:
         shadow = self._shadow_of(path)
         self._open.remove(path)
         self._done[path] = shadow
+        if shadow == path:
+            self.included.add(self._real(path))
         return shadow
 
     def _shadow_of(self, path: str) -> str:
