@@ -166,6 +166,15 @@ class RenderError(PyconfdError):
         self.template = template
         self.line = line
 
+    def within(self, folder: str) -> None:
+        """Name the template by its whole path, so that it can be opened as it is printed."""
+        if not self.where.startswith("/"):
+            self.where = f"{folder.rstrip('/')}/{self.where}"
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what} (resource {self.resource}); {self.kept}"
+        return f"{text} ({self.hint})" if self.hint else text
+
 
 class MissingKey(RenderError):
     """The template asked for `key`, which the store does not have."""
@@ -174,7 +183,7 @@ class MissingKey(RenderError):
         self, *, key: str, resource: str, template: str, line: int = 0, hint: str = ""
     ) -> None:
         super().__init__(
-            f"key does not exist: {key} (resource {resource})",
+            f"key does not exist: {key}",
             resource=resource,
             template=template,
             line=line,

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from pyconfd.cli.usage_errors import say_error, say_faults, style_asked
+from pyconfd.cli.usage_errors import say_error, say_fault, say_faults, style_asked
 from pyconfd.errors import ConfigError, PyconfdError, SettingsError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say_faults(error, style)
         return WRONG_USAGE
     except PyconfdError as error:
-        say_error(str(error), style)
+        say_fault(error, style)
         return FAILED
     except BrokenPipeError:
         _forget_stdout()

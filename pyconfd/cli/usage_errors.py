@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from pyconfd.errors import ConfigError
+from pyconfd.errors import ConfigError, PyconfdError
 
 _OPTION, _VARIABLE = "log-format", "PYCONFD_LOG_FORMAT"
 
@@ -30,21 +30,44 @@ def style_asked(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     return "json" if style == "json" else "text"
 
 
-def say_error(text: str, style: str = "text") -> None:
-    """One line; lost silently when nothing reads it."""
+def say_error(text: str, style: str = "text", **fields: object) -> None:
+    """One line; lost silently when nothing reads it. fields: of a JSON line."""
+    _say("error", text, style, fields)
+
+
+def say_warning(text: str, style: str = "text", **fields: object) -> None:
+    """As `say_error`, for what may be right elsewhere."""
+    _say("warning", text, style, fields)
+
+
+def _say(level: str, text: str, style: str, fields: Mapping[str, object]) -> None:
     if style == "json":
         from pyconfd.observe import log
 
         log.configure(level="info", style="json")
-        log.error(text)
+        log.event(log.LEVELS[level], text, **fields)
         return
     with suppress(OSError):
-        sys.stderr.write(f"pyconfd: error: {text}\n")
+        sys.stderr.write(f"pyconfd: {level}: {text}\n")
+
+
+def place(error: PyconfdError) -> dict[str, object]:
+    """Where an error is, as fields: the file and the line in it, as far as it has them."""
+    file, _, rest = error.where.partition(":")
+    if not file.startswith("/"):
+        return {}
+    number = rest.partition(":")[0]
+    return {"file": file, "line": int(number) if number.isdecimal() else None}
+
+
+def say_fault(error: PyconfdError, style: str = "text") -> None:
+    """An error with its place."""
+    say_error(str(error), style, **place(error))
 
 
 def say_faults(error: ConfigError, style: str = "text") -> None:
     """Every fault on a line of its own, then the error itself when it adds something."""
     for fault in error.faults:
-        say_error(str(fault), style)
+        say_fault(fault, style)
     if error.where and error not in error.faults:
-        say_error(str(error), style)
+        say_fault(error, style)

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pyconfd.config.options import did_you_mean
-from pyconfd.config.shell_commands import note_refusal
+from pyconfd.config.shell_commands import note_faults
 from pyconfd.config.table import Table
 from pyconfd.errors import ResourceError
+from pyconfd.model.command_line import names_file
 from pyconfd.model.resources import Confirm, Nginx, Resource
 
 CONFIRM_KEYS = ("confirm", "confirm_cmd", "confirm_timeout")
@@ -30,7 +31,7 @@ def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm
     """
     by, at, log, pid = _daemon(table, nginx, reloads)
     command = table.text("confirm_cmd").strip()
-    note_refusal(table, "confirm_cmd", command)
+    note_faults(table, "confirm_cmd", command)
     timeout_s = None
     if table.has("confirm_timeout"):
         timeout_s = table.seconds("confirm_timeout", 0.0, above=0.0)
@@ -66,7 +67,7 @@ def disputes(resources: Iterable[Resource]) -> Iterator[tuple[Resource, Resource
 def _proof(resource: Resource) -> tuple[object, ...]:
     """What is asked, after the placeholders are filled in."""
     confirm = resource.service.confirm
-    names_dest = confirm is not None and "{{" in confirm.command
+    names_dest = confirm is not None and names_file(confirm.command)
     asked_nginx = resource.nginx if confirm and confirm.by and not confirm.at else None
     return (confirm, asked_nginx, resource.dest if names_dest else "")
 

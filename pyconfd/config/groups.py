@@ -17,6 +17,7 @@ from pyconfd.config.resource_table import SHARED_KEYS, Defaults, read_shared
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile
 from pyconfd.errors import ConfigError
+from pyconfd.model.command_line import names_file
 from pyconfd.model.resources import Origin, Resource
 
 # Not compiled here: most runs need none of them.
@@ -136,7 +137,7 @@ class ResourceGroups:
             table.fault("", f"a group cannot be called {name!r}", "use letters, digits, _ - .")
         read_shared(table, settings)
         for key in ("reload_cmd", "confirm_cmd"):
-            if "{{" in str(table.own.get(key, "")):
+            if names_file(str(table.own.get(key, ""))):
                 what = f"the {key} of a group cannot name a single file"
                 table.fault(key, what, "it is run once for all of them")
         other = next((one for one in self._groups if one.name == name), None)

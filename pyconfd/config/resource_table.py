@@ -15,8 +15,9 @@ from pyconfd.config.confirm import CONFIRM_KEYS, read_confirm
 from pyconfd.config.guards import GUARD_KEYS, read_guard
 from pyconfd.config.nginx import INTERVAL_S, read_nginx, usual_reload
 from pyconfd.config.options import did_you_mean
-from pyconfd.config.shell_commands import note_refusal
+from pyconfd.config.shell_commands import note_faults
 from pyconfd.config.table import Table
+from pyconfd.model.command_line import names_file
 from pyconfd.model.keys import is_under, join_paths, key_path
 from pyconfd.model.resources import EACH_LIMIT, Command, Nginx, Origin, Resource, Service
 
@@ -161,7 +162,7 @@ def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
         what = f"a resource with each cannot be a member of a group: {group}"
         table.fault("each", what, "take it out of the group")
     for key, verb in (("reload_cmd", "reloads"), ("confirm_cmd", "confirms")):
-        if "{{" in str(table.values.get(key, "")):
+        if names_file(str(table.values.get(key, ""))):
             what = f"{key} names one file, and a resource with each has many"
             table.fault(key, what, f"write a command that {verb} all of them")
     each = key_path(each)
@@ -221,7 +222,7 @@ def _command(table: Table, key: str, timeout_s: float, usual: str = "") -> Comma
         table.fault(key, f"{key} is a list", "write one string; the shell takes it apart")
         return None
     text = table.text(key) if table.has(key) else usual
-    note_refusal(table, key, text)
+    note_faults(table, key, text)
     return Command(text, timeout_s) if text.strip() else None
 
 

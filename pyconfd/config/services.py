@@ -15,6 +15,7 @@ from pyconfd.config.resource_table import SERVICE_KEYS
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile
 from pyconfd.errors import ConfigError
+from pyconfd.model.command_line import names_file
 from pyconfd.model.resources import Origin, Resource
 
 _NAME = r"[a-zA-Z0-9_.-]+"
@@ -56,7 +57,7 @@ class Services:
         if not re.fullmatch(_NAME, name):
             table.fault("", f"a service cannot be called {name!r}", "use letters, digits, _ - .")
         for key in ("reload_cmd", "confirm_cmd"):
-            if "{{" in str(table.own.get(key, "")):
+            if names_file(str(table.own.get(key, ""))):
                 what = f"the {key} of a service cannot name a single file"
                 table.fault(key, what, "it is run once for all of them")
         if first := self._tables.get(name):

@@ -63,7 +63,4 @@ def _faulty(faults: Iterable[PyconfdError], at: float, *, taken: bool) -> Config
 def _uncompilable(renderer: Renderer, resources: Iterable[Resource]) -> Iterator[RenderError]:
     """The faults of templates that need no key to be found."""
     for resource in {(one.src, one.format): one for one in resources}.values():
-        try:
-            renderer.compile(resource)
-        except RenderError as error:
-            yield error
+        yield from renderer.faults(resource)

@@ -35,6 +35,11 @@ _PROGRAMS = re.compile(r"([gmn]?awk|g?sed|ed|ex|vi|vim|jq|sqlite3|psql|mysql|mar
 _WHOLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*=|--?[A-Za-z0-9-]+=)?\0+")
 
 
+def names_file(text: str) -> bool:
+    """Whether the command line has a placeholder: it is about one file."""
+    return bool(PLACEHOLDER.search(text))
+
+
 def fill(text: str, *, src: str, dest: str) -> str:
     """The command line with its paths, for people to read and to paste."""
     values = {"src": src, "dest": dest}
@@ -43,7 +48,7 @@ def fill(text: str, *, src: str, dest: str) -> str:
 
 def reference(text: str) -> str:
     """The command line to run, with references to VARIABLES. Raises ValueError as `refusal`."""
-    return CommandLine(text, VARIABLES).text if PLACEHOLDER.search(text) else text
+    return CommandLine(text, VARIABLES).text if names_file(text) else text
 
 
 def environment(*, src: str, dest: str) -> dict[str, str]:
@@ -53,7 +58,7 @@ def environment(*, src: str, dest: str) -> dict[str, str]:
 
 def refusal(text: str) -> str:
     """Where a placeholder stands that might not stay one word; "" when all of them do."""
-    if not PLACEHOLDER.search(text):
+    if not names_file(text):
         return ""
     try:
         line = CommandLine(text, VARIABLES)

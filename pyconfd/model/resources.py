@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field, replace
 
 from pyconfd.errors import ConfigError
+from pyconfd.model.command_line import names_file
 from pyconfd.model.keys import join_paths
 from pyconfd.model.values import dataclass
 
@@ -195,7 +196,7 @@ class Resource:
             return self.service.name
         if self.reload is None:
             return f"group {self.group}" if self.group else f"resource {self.declared}"
-        if "{{" in self.reload.text:
+        if names_file(self.reload.text):
             return f"{self.reload.text} [{self.dest}]"
         return self.reload.text
 

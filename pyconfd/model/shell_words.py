@@ -29,11 +29,13 @@ class Word:
     literal: its text without quotes; a placeholder is a NUL in it.
     holds: whether a placeholder is in it, at any depth.
     expands: whether the shell puts something else in it.
+    redirects: whether it is the file or the number of a redirection.
     """
 
     literal: str = ""
     holds: bool = False
     expands: bool = False
+    redirects: bool = False
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class CommandLine:
     references: the name of a placeholder -> the name of its variable.
     text: the command line to run.
     commands: what it consists of, those of substitutions first.
+    lost: why nothing after some point can be trusted to be parsed as the shell does, else "".
     """
 
     def __init__(self, text: str, references: dict[str, str]) -> None:
@@ -63,8 +66,7 @@ class CommandLine:
         self._at = 0
         self._out: list[str] = []
         self._references = references
-        #: Why nothing after this point can be trusted to be parsed as the shell does.
-        self._lost = ""
+        self.lost = ""
         self._list(nested=False)
         self.text = "".join(self._out)
 
@@ -79,7 +81,7 @@ class CommandLine:
 
     def _list(self, *, nested: bool) -> None:
         """Commands up to the end, or to the parenthesis that closes a substitution."""
-        command, depth = SimpleCommand(), 0
+        command, depth, redirects = SimpleCommand(), 0, False
         while char := self._peek():
             if nested and char == ")" and not depth:
                 break
@@ -89,13 +91,16 @@ class CommandLine:
                 self._comment()
             elif char in "<>":
                 self._redirection()
+                redirects = True
             elif char in _OPERATORS:
                 depth += {"(": 1, ")": -1}.get(char, 0)
                 command = self._next(command, self._operator())
             else:
                 command.words.append(self._word())
+                number = command.words[-1].literal.isdigit() and self._peek() in ("<", ">")
+                command.words[-1].redirects, redirects = redirects or number, False
                 if nested and command.words[-1].literal == "case":
-                    self._lost = "after a case in a substitution"
+                    self.lost = "after a case in a substitution"
         self._next(command, "")
 
     def _next(self, command: SimpleCommand, operator: str) -> SimpleCommand:
@@ -106,7 +111,7 @@ class CommandLine:
     def _operator(self) -> str:
         two = self._peek(2)
         if two == "((":
-            self._lost = "after an arithmetic command ((...))"
+            self.lost = "after an arithmetic command ((...))"
         return self._take(2 if two in ("&&", "||", ";;", "|&") else 1)
 
     def _comment(self) -> None:
@@ -115,7 +120,9 @@ class CommandLine:
 
     def _redirection(self) -> None:
         if self._take() == "<" and self._peek() == "<":
-            self._lost = "after the beginning of a here-document (<<)"
+            self.lost = "after the beginning of a here-document (<<)"
+        if self._peek() in ("&", "|"):  # >&2, >|file
+            self._take()
 
     def _word(self) -> Word:
         word = Word()
@@ -135,8 +142,8 @@ class CommandLine:
         found = PLACEHOLDER.match(self._in, self._at)
         if not found:
             return ""
-        if self._lost:
-            raise Unsafe(self._lost)
+        if self.lost:
+            raise Unsafe(self.lost)
         self._at = found.end()
         word.literal += "\0"
         word.holds = True
@@ -169,14 +176,14 @@ class CommandLine:
         elif self._peek() == "{" and not PLACEHOLDER.match(self._in, self._at):
             self._span(r"\{[^{}'\"`\\$]*\}", "in a parameter ${...}", word)
         elif self._peek() in ("'", '"'):
-            self._lost = self._lost or "after $' or $\", which shells disagree about,"
+            self.lost = self.lost or "after $' or $\", which shells disagree about,"
 
     def _substitution(self, word: Word) -> None:
         self._take()
         before = len(self.commands)
         self._list(nested=True)
         if self._take() != ")":
-            self._lost = self._lost or "in a substitution that is not closed"
+            self.lost = self.lost or "in a substitution that is not closed"
         word.holds |= any(each.holds for one in self.commands[before:] for each in one.words)
 
     def _span(self, pattern: str, where: str, word: Word) -> None:
@@ -184,7 +191,7 @@ class CommandLine:
         word.expands = True
         found = re.compile(pattern, re.DOTALL).match(self._in, self._at)
         if not found:  # nested deeper than is followed here
-            self._lost = self._lost or f"{where}, or after it"
+            self.lost = self.lost or f"{where}, or after it"
             return
         if PLACEHOLDER.search(found[0]):
             raise Unsafe(where)

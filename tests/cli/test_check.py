@@ -63,7 +63,8 @@ def test_faults_of_settings_resources_and_templates_come_together(
     assert out == "2 good resources, 3 faults\n"
     assert errors[0] == "--intervall: unknown option (did you mean --interval?)"
     assert errors[1] == "conf.d/typo.toml:5: unknown key: modee (did you mean mode?)"
-    assert errors[2].startswith("bad.j2:2: ")
+    assert errors[2].startswith("templates/bad.j2:2: ")
+    assert "(resource bad)" in errors[2]
 
 
 def test_a_template_that_does_not_compile_exits_1(add: Callable[..., None], check: Check) -> None:
@@ -73,7 +74,68 @@ def test_a_template_that_does_not_compile_exits_1(add: Callable[..., None], chec
     add("unknown", "x\n{{ getz('/app/x') }}\n")
     status, _, errors = check()
     assert status == 1
-    assert [error.partition(" ")[0] for error in errors] == ["syntax.j2:1:", "unknown.j2:2:"]
+    assert [error.partition(" ")[0] for error in errors] == [
+        "templates/syntax.j2:1:",
+        "templates/unknown.j2:2:",
+    ]
+
+
+def test_every_fault_of_a_template_is_listed(add: Callable[..., None], check: Check) -> None:
+    """Not only the first; with path, line and resource."""
+    add("a", "{{ getz('/app/x') }}\n{{ 'x' | nosuch }}\n{{ ls('/other') }}\n{{ server }}\n")
+    status, out, errors = check()
+    assert (status, out) == (1, "1 good resource, 4 faults\n")
+    assert [error.partition(";")[0] for error in errors] == [
+        "templates/a.j2:1: 'getz' is undefined (resource a)",
+        "templates/a.j2:2: No filter named 'nosuch' (resource a)",
+        "templates/a.j2:4: 'server' is undefined (resource a)",
+        "templates/a.j2:3: the keys of this resource do not cover /other (resource a)",
+    ]
+
+
+def test_a_program_that_is_not_here_is_a_warning(
+    add: Callable[..., None], check: Check, tmp_path: Path
+) -> None:
+    """The check may be made on another machine, so the exit status stays 0."""
+    (tmp_path / "plain").write_text("no program")
+    add("a", "x\n", 'check_cmd = "nosuch-checker {{ src }}"\nreload_cmd = "kill -HUP 1"\n')
+    add("b", "x\n", f'check_cmd = "nosuch-checker -b"\nreload_cmd = "{tmp_path}/plain now"\n')
+    add("c", "x\n", 'reload_cmd = "true && /opt/none/reload || sh -c x"\nconfirm_cmd = "none2"\n')
+    status, out, errors = check()
+    assert (status, out) == (0, "3 good resources, no faults, 4 warnings\n")
+    warnings = [error.removeprefix("pyconfd: warning: ") for error in errors]
+    assert warnings == [
+        "conf.d/a.toml:1: check_cmd: program not found: nosuch-checker (and at 1 more resource)"
+        " (it is not on PATH)",
+        f"conf.d/b.toml:1: reload_cmd: not an executable file: {tmp_path}/plain",
+        "conf.d/c.toml:1: reload_cmd: program not found: /opt/none/reload",
+        "conf.d/c.toml:1: confirm_cmd: program not found: none2 (it is not on PATH)",
+    ]
+
+
+def test_an_unknown_placeholder_is_a_fault(add: Callable[..., None], check: Check) -> None:
+    """With its line and the one that was meant."""
+    add("a", "x\n", 'check_cmd = "true {{ srcc }}"\n')
+    status, _, errors = check()
+    assert status == 2
+    assert errors[0] == (
+        "conf.d/a.toml:5: check_cmd has an unknown placeholder: {{ srcc }}"
+        " (did you mean {{ src }}?)"
+    )
+
+
+def test_json_lines_have_file_and_line(add: Callable[..., None], check: Check) -> None:
+    """Of faults of conf.d, of templates, and of warnings."""
+    add("a", "x\n{{ nosuch() }}\n")
+    add("b", "x\n", "modee = 1\n")
+    add("c", "x\n", 'check_cmd = "nosuch-checker"\n')
+    _, _, errors = check("--log-format", "json")
+    found = [json.loads(line) for line in errors]
+    assert [(one["level"], one["file"], one["line"]) for one in found] == [
+        ("error", "conf.d/b.toml", 5),
+        ("error", "templates/a.j2", 2),
+        ("warn", "conf.d/c.toml", 1),
+    ]
 
 
 def test_values_are_rendered_through_the_real_functions(
@@ -92,8 +154,8 @@ def test_values_are_rendered_through_the_real_functions(
     add("c", "{{ getv('/other') }}\n")
     status, _, errors = check("--values", str(values))
     assert status == 1
-    assert errors[0].startswith("b.j2:2: key does not exist: /app/none (resource b)")
-    assert errors[1].startswith("c.j2:1: the keys of this resource do not cover /other")
+    assert errors[0].startswith("templates/b.j2:2: key does not exist: /app/none (resource b)")
+    assert errors[1].startswith("templates/c.j2:1: the keys of this resource do not cover /other")
 
 
 def test_values_may_be_named_by_a_variable(
@@ -198,8 +260,8 @@ def test_values_are_rendered_with_the_node_and_its_vars(
     assert status == 1
     assert "+web1 8080" in out
     assert errors == [
-        f"b.j2:2: vars.prot is not declared: there is none below [vars] in {tmp_path}/p.toml; "
-        "did you mean vars.port?; the live file is unchanged"
+        "templates/b.j2:2: vars.prot is not declared: there is none below [vars] in"
+        f" {tmp_path}/p.toml; did you mean vars.port? (resource b); the live file is unchanged"
     ]
 
 

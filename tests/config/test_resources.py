@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import textwrap
@@ -448,3 +449,55 @@ def test_a_path_that_would_become_code_is_a_fault(confdir: Path, write: Write, k
     write("[template]\n" + GOOD + lines + "\n" + more)
     said = f"{key} has a placeholder in the code of sh"
     assert any(re.match(rf"conf.d/a.toml:[56]: {said}", text) for text in faults(confdir))
+
+
+@pytest.mark.parametrize("key", ["check_cmd", "reload_cmd", "confirm_cmd"])
+@pytest.mark.parametrize(
+    ("braces", "meant"),
+    [
+        ("{{ srcc }}", "src"),
+        ("{{.Src}}", "src"),
+        ("{{ source }}", "src"),
+        ("{{ $src }}", "src"),
+        ("{{ src | quote }}", "src"),
+        ("{{ src }", "src"),
+        ("{{src", "src"),
+        ("{src}", "src"),
+        ("{{-dst-}}", "dest"),
+        ("{{ .DEST }}", "dest"),
+        ("{ .dest }", "dest"),
+        ("{{ file }}", ""),
+        ("{{.name}}", ""),
+        ("{{ NAME }}", ""),
+        ("{{ }}", ""),
+    ],
+)
+def test_an_unknown_placeholder_is_a_fault(
+    confdir: Path, write: Write, key: str, braces: str, meant: str
+) -> None:
+    """It would reach the shell as it stands, and the check would be about nothing."""
+    more = 'reload_cmd = "true"\n' if key == "confirm_cmd" else ""
+    write(f'[template]\n{GOOD}{more}{key} = "true {braces} x"\n')
+    (fault,) = faults(confdir)
+    assert f"{key} has an unknown placeholder: {{" in fault
+    assert (f"(did you mean {{{{ {meant} }}}}?)" if meant else "there are {{ src }} and") in fault
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "docker kill -s HUP $(docker ps -qf name=web --format '{{.Names}}')",
+        "kill -HUP $(docker inspect -f '{{.State.Pid}}' web)",
+        "kubectl get pod -o go-template='{{range .items}}{{.metadata.name}}{{end}}'",
+        "docker inspect -f '{{json .Config}}' web",
+        "x=${src}; echo ${dest} $src",
+        "awk '{ print $1 }' {{ src }}",
+        "cp {{ src }} {{.dest}} && echo {{-src-}}",
+    ],
+)
+def test_braces_of_another_program_are_its_own(confdir: Path, write: Write, command: str) -> None:
+    """And do not make the service one of a single file."""
+    write(f"[template]\n{GOOD}reload_cmd = {json.dumps(command)}\n")
+    resource = only(confdir)
+    assert resource.reload is not None
+    assert (resource.service_name == command) is ("{{ src }}" not in command)

@@ -33,7 +33,7 @@ def test_a_broken_template_keeps_the_running_set(world: World) -> None:
         told = world.settle()
         assert (world.live("app"), world.live("other")) == ("/app/a=2\n", "/other/b=y\n")
         assert told["kind"] == "faulty"
-        assert "the previous one stays in use (1 fault: app.j2:1: " in told["line"]
+        assert "the previous one stays in use (1 fault: /" in told["line"]
         assert told["line"].endswith("2 fine at revision 5; see pyconfd check")
         assert told["configuration"]["previous_in_use"]
         world.template("app", "mended {{ getv('/app/a') }}\n")
@@ -55,7 +55,8 @@ def test_every_fault_is_told_those_of_conf_d_and_of_templates(world: World) -> N
         world.left_out = (ConfigError("unknown key 'dst'", where="new.toml:3"),)
         world.hup()
         found = world.settle()["configuration"]["faults"]
-        assert [fault.split(": ")[0] for fault in found] == ["new.toml:3", "app.j2:1", "other.j2:2"]
+        places = [fault.split(": ")[0].rpartition("/")[2] for fault in found]
+        assert places == ["new.toml:3", "app.j2:1", "other.j2:2"]
 
 
 def test_what_was_left_out_at_the_start_shows(world: World) -> None:

@@ -3,7 +3,8 @@
 
 With --values the templates are rendered by the real functions, with keys from a file. Nothing is
 written. Exit status: 0 no fault; 1 a template does not compile or render; 2 the settings or conf.d
-have faults. All faults are listed: those of the settings, of conf.d and of the templates.
+have faults. All faults are listed: those of the settings, of conf.d and of the templates. Programs
+that are not on this machine are warnings, which leave the exit status as it is: CI may lack them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE, FAILED, WRONG_USAGE
-from pyconfd.cli.usage_errors import say_error
+from pyconfd.cli.programs import missing_programs
+from pyconfd.cli.usage_errors import place, say_fault, say_warning
 from pyconfd.config.layers import resolve_all
 from pyconfd.config.option_table import OPTIONS, REFUSED
 from pyconfd.config.options import Given, Option
@@ -51,8 +53,10 @@ Validates the settings, the resources below conf.d and their templates, without 
 --values, renders every template with the keys of a file; --diff shows what would be written. All
 options of pyconfd are taken, so that the command line of a unit can be checked as it is.
 
-Exit status: 0 no fault; 1 a template does not compile or render; 2 settings or resources have
-faults. Nothing is ever written.
+A program of a command that is not found here is a warning, since the check may be made elsewhere.
+
+Exit status: 0 no fault (warnings do not count); 1 a template does not compile or render; 2 settings
+or resources have faults. Nothing is ever written.
 """
 
 
@@ -73,8 +77,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     snapshot = _snapshot(values, found.resources, wrong) if values else None
     failed = _templates(settings, found.resources, snapshot, environ)
     for error in (*wrong, *failed):
-        say_error(str(error), settings.log_format)
-    _sum_up(found, len(wrong) + len(failed))
+        say_fault(error, settings.log_format)
+    missing = missing_programs(found.resources, environ)
+    for warning in missing:
+        say_warning(str(warning), settings.log_format, **place(warning))
+    _sum_up(found, len(wrong) + len(failed), len(missing))
     if wrong:
         return WRONG_USAGE
     return FAILED if failed else DONE
@@ -147,12 +154,9 @@ def _templates(
     )
     failed: list[PyconfdError] = []
     for resource in resources:
-        try:
-            renderer.compile(resource)
-        except RenderError as error:
-            failed.append(error)
-            continue
-        if snapshot is not None:
+        faults = renderer.faults(resource)
+        failed += faults
+        if snapshot is not None and not faults:
             failed += _render_all(renderer, resource, snapshot, claims, settings.diff)
     return failed
 
@@ -191,8 +195,13 @@ def _render(renderer: Renderer, resource: Resource, snapshot: Snapshot, diff: bo
         sys.stdout.write(stage.diff(rendered, live) if differs else "")
 
 
-def _sum_up(found: ResourceSet, faults: int) -> None:
+def _sum_up(found: ResourceSet, faults: int, warnings: int) -> None:
     count = len(found.resources)
-    resources = f"{count} good resource{'s' * (count != 1)}"
-    sys.stdout.write(f"{resources}, {faults or 'no'} fault{'s' * (faults != 1)}\n")
+    parts = [
+        f"{count} good resource{'s' * (count != 1)}",
+        f"{faults or 'no'} fault{'s' * (faults != 1)}",
+    ]
+    if warnings:
+        parts.append(f"{warnings} warning{'s' * (warnings != 1)}")
+    sys.stdout.write(", ".join(parts) + "\n")
     sys.stdout.flush()

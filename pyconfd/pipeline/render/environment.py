@@ -14,16 +14,12 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import jinja2.runtime
 import jinja2.utils
-from jinja2 import nodes
 
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import CodeGenerator
-from pyconfd.pipeline.render.function_errors import NotCovered
 from pyconfd.pipeline.render.function_table import FILTERS, functions
-from pyconfd.pipeline.render.functions.store import READERS
 from pyconfd.pipeline.render.functions.text import as_text
 from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
-from pyconfd.pipeline.render.key_glob import literal_part
 from pyconfd.pipeline.render.node_facts import unknown_fact
 from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFiles
 
@@ -164,7 +160,6 @@ class Environment(jinja2.Environment):
 
     def traced(self, tracer: Tracer) -> Environment:
         """The same bound environment, in which the tracer follows values and decisions."""
-        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - for the type checker
         traced = self.bound({})
         traced.globals = tracer.following_all(self.globals)
         traced.__dict__.update(
@@ -172,7 +167,7 @@ class Environment(jinja2.Environment):
             concat=tracer.joining(self.concat),
             joined=tracer.joining(self.joined),
             filters=tracer.following_all(self.filters),
-            loader=MarkedLoader(self.loader.files),
+            loader=MarkedLoader(self.files),
         )
         for name in ("begin", "end", "testing", "decided", "chosen"):
             setattr(traced, name, getattr(tracer, name))
@@ -188,80 +183,11 @@ class Environment(jinja2.Environment):
         """Our own globals: no others are passed, and a chain of maps is slow to copy."""
         return self.globals if not d else super().make_globals(d)
 
-    def check(self, name: str) -> None:
-        """Compile a template and all that it names, and look for calls of unknown functions."""
-        assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - for the type checker
-        todo, trees = [name], dict[str, nodes.Template]()
-        self.get_template(name)
-        while todo:
-            name = todo.pop()
-            if name in trees:
-                continue
-            trees[name] = self.parse(self.loader.files.source(name), name)
-            todo += self._named(trees[name], name)
-        # Blocks, parents and what is included see what any of them defines at its top.
-        defined = {found for tree in trees.values() for found in _defined(tree)}
-        for name, tree in trees.items():
-            self._check_names(tree, name, defined)
-
-    def check_reads(self, name: str, view: View) -> None:
-        """Look for literal paths that the resource's keys do not cover, in its own template."""
+    @property
+    def files(self) -> TemplateFiles:
+        """Where its templates are read."""
         assert isinstance(self.loader, TemplateLoader)  # noqa: S101 - says so to the type checker
-        tree = self.parse(self.loader.files.source(name), name)
-        for call in tree.find_all(nodes.Call):
-            path = call.args[0] if call.args else None
-            if (
-                isinstance(call.node, nodes.Name)
-                and call.node.name in READERS
-                and isinstance(path, nodes.Const)
-                and isinstance(path.value, str)
-                and not view.covers(literal_part(path.value))
-            ):
-                raise jinja2.TemplateSyntaxError(str(NotCovered(path.value)), call.lineno, name)
-
-    def _check_names(self, tree: nodes.Template, name: str, defined: set[str]) -> None:
-        """What Jinja2 itself only reports when the line is reached."""
-        from jinja2.meta import find_undeclared_variables
-
-        unknown = find_undeclared_variables(tree) - self.globals.keys() - defined - {"caller"}
-        for call in tree.find_all(nodes.Call):
-            if isinstance(call.node, nodes.Name) and call.node.name in unknown:
-                raise jinja2.TemplateSyntaxError(
-                    f"'{call.node.name}' is undefined", call.lineno, name
-                )
-        for used in tree.find_all(nodes.Filter):
-            if used.name not in self.filters:
-                raise jinja2.TemplateSyntaxError(
-                    f"No filter named '{used.name}'", used.lineno, name
-                )
-
-    def _named(self, tree: nodes.Template, name: str) -> Iterator[str]:
-        """The templates that one includes, imports or extends by a plain name, compiled."""
-        for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-            target = getattr(node, "template", None)
-            if not isinstance(target, nodes.Const) or not isinstance(target.value, str):
-                continue
-            try:
-                self.get_template(target.value)
-            except jinja2.TemplateNotFound as error:
-                if not getattr(node, "ignore_missing", False):
-                    raise jinja2.TemplateSyntaxError(str(error), node.lineno, name) from error
-                continue
-            yield target.value
-
-
-def _defined(tree: nodes.Template) -> Iterator[str]:
-    """The names that a template gives to something."""
-    for node in tree.find_all((nodes.Macro, nodes.Import, nodes.FromImport, nodes.Name)):
-        match node:
-            case nodes.Macro():
-                yield node.name
-            case nodes.Import():
-                yield node.target
-            case nodes.FromImport():
-                yield from (name if isinstance(name, str) else name[1] for name in node.names)
-            case nodes.Name(ctx="store"):
-                yield node.name
+        return self.loader.files
 
 
 class TemplateLoader(jinja2.BaseLoader):

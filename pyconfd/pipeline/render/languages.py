@@ -71,10 +71,8 @@ class Languages:
     def _find(self, name: str) -> Environment:
         try:
             self._load(self._jinja, name)
-        except jinja2.TemplateNotFound:
+        except (jinja2.TemplateNotFound, jinja2.TemplateAssertionError):
             pass  # to be reported where it is rendered
-        except jinja2.TemplateAssertionError:
-            raise  # it was read, and is wrong
         except jinja2.TemplateSyntaxError as error:
             if error.name != name or "{{" not in self._files.source(name):
                 raise

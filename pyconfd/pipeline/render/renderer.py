@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pyconfd.errors import TemplateFault
+from pyconfd.errors import RenderError, TemplateFault
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.render.environment import Environment, origin
@@ -103,7 +103,7 @@ class Renderer:
             pieces = list(environment.stream(resource))
             content = environment.encoded(self._output(resource, pieces))
         except TEMPLATE_ERRORS as error:
-            fault = fault_of(error, resource, known)
+            fault = self._fault_of(error, resource, known)
             fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
             if isinstance(fault, TemplateFault):
                 fault.what = self._without_values(fault, snapshot)
@@ -161,22 +161,32 @@ class Renderer:
         view.tracer = tracer
         return self._bound(resource, view).traced(tracer)
 
-    def compile(self, resource: Resource) -> None:
+    def faults(self, resource: Resource) -> list[RenderError]:
         """
-        Check the template and what it names in include, import and extends, without any key.
+        All that is wrong with the template and what it names in include, import and extends,
+        without any key: syntax, a missing file, an unknown filter, test, function or variable, a
+        literal path that the resource's keys do not cover, and an unknown format.
+        """
+        from pyconfd.pipeline.render.template_faults import faults, uncovered
 
-        Raises TemplateFault for syntax, a missing file, an unknown filter, a call of a function
-        that does not exist and an unknown format.
-        """
         view = View(Store().snapshot(), resource.prefix, resource.keys)
+        found: list[Exception] = []
         known: Mapping[str, object] = {}
         try:
             environment = self._bound(resource, view)
             known = environment.globals
-            environment.check(resource.src)
-            environment.check_reads(resource.src, view)
+            found += faults(environment, resource.src, {"name"} if resource.each else set())
+            found += uncovered(environment, resource.src, view)
         except TEMPLATE_ERRORS as error:
-            raise fault_of(error, resource, known) from error
+            found.append(error)
+        return [self._fault_of(error, resource, known) for error in found]
+
+    def _fault_of(
+        self, error: Exception, resource: Resource, known: Mapping[str, object]
+    ) -> RenderError:
+        fault = fault_of(error, resource, known)
+        fault.within(self._templates_dir)
+        return fault
 
     def _bound(
         self, resource: Resource, view: View, pair_cache: PairCache | None = None

@@ -27,7 +27,8 @@ def render(folder: Path, text: str, *, form: str = "", facts: NodeFacts = FACTS)
         name="web", origin=Origin("web.toml"), src="t.j2", dest="/none", format=form
     )
     renderer = Renderer(str(folder), {}, facts=facts)
-    renderer.compile(resource)
+    for fault in renderer.faults(resource):
+        raise fault
     return renderer.render(resource, Store().snapshot()).content.decode()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,10 +55,16 @@ class Templates:
         return self.write(**files).render().content.decode()
 
     def fault(self, **files: str) -> RenderError:
-        """How it fails to render."""
+        """How it fails to render; the place as below the templates folder."""
         with pytest.raises(RenderError) as caught:
             self.write(**files).render()
-        return caught.value
+        return self.shortened(caught.value)
+
+    def shortened(self, fault: RenderError) -> RenderError:
+        """The fault with the place as below the templates folder."""
+        assert fault.where.startswith(f"{self.folder}/")
+        fault.where = fault.where.removeprefix(f"{self.folder}/")
+        return fault
 
 
 @pytest.fixture
@@ -287,7 +295,8 @@ def test_fault_says_what_and_where(templates: Templates, text: str, says: str) -
 
     fault = templates.fault(t=text)
     assert isinstance(fault, TemplateFault)
-    assert fnmatchcase(str(fault), says), str(fault)
+    assert " (resource web); " in str(fault)
+    assert fnmatchcase(str(fault).replace(" (resource web)", ""), says), str(fault)
     assert "secret" not in str(fault)
     assert "\n" not in str(fault)
 
@@ -302,7 +311,7 @@ def test_files_that_are_no_template(templates: Templates) -> None:
     for src in ("none.j2", ".", "../t.j2", "/etc/hostname"):
         with pytest.raises(TemplateFault) as caught:
             templates.render(src=src)
-        assert caught.value.where == src
+        assert caught.value.where == os.path.join(templates.folder, src)
     (templates.folder / "t.j2").write_bytes(b"a\n\xff\n")
     with pytest.raises(TemplateFault, match="not UTF-8 text in line 2"):
         templates.render()
@@ -316,19 +325,67 @@ def test_output_that_cannot_be_utf8(templates: Templates, key: str) -> None:
         templates.render({key: "1"})
 
 
-Compile = Callable[..., TemplateFault | None]
+Compile = Callable[..., RenderError | None]
 
 
 @pytest.fixture
 def compiled(templates: Templates) -> Compile:
-    def compiled(**files: str) -> TemplateFault | None:
-        try:
-            templates.write(**files).renderer.compile(resource())
-        except TemplateFault as fault:
-            return fault
-        return None
+    def compiled(**files: str) -> RenderError | None:
+        """The first fault."""
+        found = templates.write(**files).renderer.faults(resource())
+        return templates.shortened(found[0]) if found else None
 
     return compiled
+
+
+def test_all_faults_of_a_template_are_found(templates: Templates) -> None:
+    """Those of what it includes as well, each once, with its line."""
+    templates.write(
+        t="{{ nosuch() }}\n{{ 1 | nope }}{{ 1 is odder }}\n{{ server }}\n{{ ls('/other') }}\n"
+        "{% include 'broken.j2' %}{% include 'inc.j2' %}\n{% include 'none.j2' %}\n",
+        broken="a\n{% if %}",
+        inc="{{ getx() }}\n{{ getx() }}\n",
+    )
+    found = [templates.shortened(fault) for fault in templates.renderer.faults(resource())]
+    assert sorted(f"{fault.where} {fault.what}" for fault in found) == [
+        "broken.j2:2 Expected an expression, got 'end of statement block'",
+        "inc.j2:1 'getx' is undefined",
+        "inc.j2:2 'getx' is undefined",
+        "t.j2:1 'nosuch' is undefined",
+        "t.j2:2 No filter named 'nope'",
+        "t.j2:2 No test named 'odder'",
+        "t.j2:3 'server' is undefined",
+        "t.j2:4 the keys of this resource do not cover /other",
+        f"t.j2:6 template does not exist: {templates.folder}/none.j2",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% if x is defined %}{{ x }}{% endif %}",
+        "{{ x | default('y') }}",
+        "{{ (x.y | d('y')) }}",
+        "{% for x in [1] %}{{ loop.index }}{{ x }}{% endfor %}",
+        "{% macro m(x) %}{{ x }}{{ varargs }}{{ kwargs }}{% endmacro %}",
+        "{% set x = 1 %}{{ x }}",
+        "{% set x %}a{% endset %}{{ x }}",
+        "{% with x = 1 %}{{ x }}{% endwith %}",
+        "{% call(x) m() %}{{ x }}{% endcall %}{% macro m() %}{{ caller(1) }}{% endmacro %}",
+        "{{ node.name }}{{ range(3) | list | length }}{{ namespace(a=1).a }}",
+    ],
+)
+def test_a_name_that_may_be_defined_is_no_fault(templates: Templates, text: str) -> None:
+    """Only what no render could know."""
+    assert templates.write(t=text).renderer.faults(resource()) == []
+
+
+def test_a_pattern_defines_its_name(templates: Templates) -> None:
+    """`name` is known to a resource with `each`, and to no other."""
+    templates.write(t="{{ name }}")
+    assert templates.renderer.faults(replace(resource(), each="/app")) == []
+    (fault,) = templates.renderer.faults(resource())
+    assert "'name' is undefined" in fault.what
 
 
 def test_compiling_needs_no_keys(compiled: Compile) -> None:
@@ -446,7 +503,7 @@ def test_a_value_that_is_used_as_a_name_is_told_by_its_key(
 def test_what_renders_compiles(templates: Templates, files: dict[str, str]) -> None:
     """Blocks and included templates call what the top of another template defines."""
     assert templates.text(**files) == "m"
-    templates.renderer.compile(resource())
+    assert templates.renderer.faults(resource()) == []
 
 
 def test_templates_that_include_each_other_often_are_compiled_once(templates: Templates) -> None:
@@ -455,4 +512,4 @@ def test_templates_that_include_each_other_often_are_compiled_once(templates: Te
         below = f"{{% include 'l{level + 1}.j2' %}}"
         templates.write(**{f"l{level}": f"{{% if exists('/app/none') %}}{below * 2}{{% endif %}}"})
     templates.write(l60="x", t="{% include 'l0.j2' %}")
-    templates.renderer.compile(resource())
+    assert templates.renderer.faults(resource()) == []

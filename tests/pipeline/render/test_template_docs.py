@@ -79,7 +79,7 @@ def test_example_is_true(example: Example, tmp_path: Path) -> None:
         format=example.form,
     )
     renderer = Renderer(str(tmp_path), {"REGION": "eu1"}, facts=facts())
-    renderer.compile(resource)
+    assert renderer.faults(resource) == []
     if example.kind == "refused":
         with pytest.raises(TemplateFault) as caught:
             renderer.render(resource, snapshot(example.keys))

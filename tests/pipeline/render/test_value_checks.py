@@ -56,7 +56,7 @@ class Site:
     ) -> str:
         with pytest.raises(TemplateFault) as caught:
             self.render(template, keys, kind, **files)
-        return str(caught.value)
+        return str(caught.value).replace(f"{self.folder}/", "")
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_hostile_value_is_refused_by_name_of_key_and_line(site: Site) -> None:
     """The one that passes nginx -t everywhere else; it is not printed itself."""
     said = site.refusal(SITE, {"/name": "x", "/up/a": HOSTILE})
     assert said == (
-        "t.j2:3: the value of /n/up/a holds ';', which is not data to nginx; the live file is"
-        " unchanged (| quoted puts it in quotes, | raw prints it as it is)"
+        "t.j2:3: the value of /n/up/a holds ';', which is not data to nginx (resource site); the"
+        " live file is unchanged (| quoted puts it in quotes, | raw prints it as it is)"
     )
 
 

@@ -10,6 +10,7 @@ from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.gotemplate.environment import GoEnvironment
 from pyconfd.pipeline.render.gotemplate.functions.table import go_functions
+from pyconfd.pipeline.render.template_faults import faults
 from pyconfd.pipeline.render.template_files import TemplateFiles
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Snapshot, Store
@@ -48,7 +49,8 @@ def render_folder(
     environment = GoEnvironment(TemplateFiles(str(folder)), compat)
     bound = environment.bound(go_functions(view, environ or {}, compat))
     if check:
-        bound.check(resource.src)
+        for fault in faults(bound, resource.src, set()):
+            raise fault
     return "".join(bound.stream(resource)).encode("utf-8", "surrogateescape")
 
 

@@ -1,0 +1,53 @@
+"""Programs of the resources' commands that this machine does not have. Shell: looks for files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+
+from pyconfd.errors import ResourceError
+from pyconfd.model.programs import programs
+from pyconfd.model.resources import Origin, Resource
+
+
+def missing_programs(
+    resources: Iterable[Resource], environ: Mapping[str, str]
+) -> list[ResourceError]:
+    """One warning for each key and program that is not there, at the first resource that has it."""
+    found: dict[tuple[str, str], list[Origin]] = {}
+    for resource in resources:
+        for key, program in _programs(resource):
+            found.setdefault((key, program), []).append(resource.origin)
+    path = environ.get("PATH") or os.defpath
+    return [
+        _missing(key, program, origins)
+        for (key, program), origins in found.items()
+        if shutil.which(program, path=path) is None
+    ]
+
+
+def _programs(resource: Resource) -> Iterator[tuple[str, str]]:
+    """Keys with the programs that they run."""
+    confirm = resource.service.confirm
+    commands = {
+        "check_cmd": resource.check.text if resource.check else "",
+        "reload_cmd": resource.reload.text if resource.reload else "",
+        "confirm_cmd": confirm.command if confirm else "",
+    }
+    for key, text in commands.items():
+        yield from ((key, program) for program in programs(text))
+    if resource.nginx:
+        yield "nginx_bin", resource.nginx.binary
+
+
+def _missing(key: str, program: str, origins: list[Origin]) -> ResourceError:
+    if os.path.exists(program):
+        what = f"{key}: not an executable file: {program}"
+    else:
+        what = f"{key}: program not found: {program}"
+    more = len(set(origins)) - 1
+    if more:
+        what += f" (and at {more} more resource{'s' * (more != 1)})"
+    hint = "" if program.startswith("/") else "it is not on PATH"
+    return ResourceError(what, where=str(origins[0]), hint=hint)

@@ -1,0 +1,162 @@
+"""
+All that is wrong with a template and what it names, as far as that is clear without any key. Pure
+but for reading templates.
+
+A render stops at the first fault that it reaches; these are found in branches not taken as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
+
+from pyconfd.pipeline.render.function_errors import NotCovered
+from pyconfd.pipeline.render.functions.store import READERS
+from pyconfd.pipeline.render.key_glob import literal_part
+from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate
+
+if TYPE_CHECKING:
+    from pyconfd.pipeline.render.environment import Environment
+    from pyconfd.pipeline.render.view import View
+
+Fault = jinja2.TemplateSyntaxError
+
+#: They ask whether a name is defined, so it need not be.
+_ASK_FILTERS, _ASK_TESTS = frozenset(("d", "default")), frozenset(("defined", "undefined"))
+
+
+def faults(environment: Environment, name: str, known: set[str]) -> list[Fault]:
+    """
+    The faults of a template and of those that it includes, imports or extends by a plain name, in
+    the order of their lines.
+
+    environment: bound to a render. known: names that a render defines beside the environment's.
+    """
+    trees: dict[str, nodes.Template] = {}
+    found = list(_parse(environment, name, trees))
+    # Blocks, parents and what is included see what any of them defines at its top.
+    known = known.union(environment.globals, *(_defined(tree) for tree in trees.values()))
+    optional = {one for tree in trees.values() for one in _optional(tree)}
+    for each, tree in trees.items():
+        here = {
+            (fault.lineno, fault.message): fault
+            for fault in (
+                *_unknown_names(environment, tree, each, known | optional),
+                *_unknown_filters(environment, tree, each),
+            )
+        }
+        compiled = () if here else _uncompilable(environment, each)
+        found += sorted([*here.values(), *compiled], key=lambda fault: fault.lineno)
+    return found
+
+
+def uncovered(environment: Environment, name: str, view: View) -> Iterator[Fault]:
+    """Literal paths in a template that can be parsed, which its resource's keys do not cover."""
+    tree = environment.parse(environment.files.source(name), name)
+    for call in tree.find_all(nodes.Call):
+        path = call.args[0] if call.args else None
+        if (
+            isinstance(call.node, nodes.Name)
+            and call.node.name in READERS
+            and isinstance(path, nodes.Const)
+            and isinstance(path.value, str)
+            and not view.covers(literal_part(path.value))
+        ):
+            yield Fault(str(NotCovered(path.value)), call.lineno, name)
+
+
+def _parse(
+    environment: Environment, name: str, trees: dict[str, nodes.Template]
+) -> Iterator[Fault]:
+    """Fill in the trees of a template and all that it names; the faults of those without one."""
+    todo = [(name, name, 0, False)]
+    while todo:
+        name, user, line, optional = todo.pop()
+        if name in trees:
+            continue
+        try:
+            tree = environment.parse(environment.files.source(name), name)
+        except Fault as fault:
+            fault.name = fault.name or name
+            yield fault
+        except MissingTemplate as missing:
+            if not optional:
+                yield Fault(str(missing), line, user)
+        except BadTemplate as bad:
+            yield Fault(str(bad), line, user)
+        else:
+            trees[name] = tree
+            todo += reversed(list(_named(tree, name)))
+
+
+def _named(tree: nodes.Template, name: str) -> Iterator[tuple[str, str, int, bool]]:
+    """The plain names of other templates, where they stand, and whether they may be missing."""
+    for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        target = getattr(node, "template", None)
+        if isinstance(target, nodes.Const) and isinstance(target.value, str):
+            yield target.value, name, node.lineno, getattr(node, "ignore_missing", False)
+
+
+def _defined(tree: nodes.Template) -> Iterator[str]:
+    """The names that a template gives to something."""
+    for node in tree.find_all((nodes.Macro, nodes.Import, nodes.FromImport, nodes.Name)):
+        match node:
+            case nodes.Macro():
+                yield node.name
+            case nodes.Import():
+                yield node.target
+            case nodes.FromImport():
+                yield from (name if isinstance(name, str) else name[1] for name in node.names)
+            case nodes.Name(ctx="store" | "param"):
+                yield node.name
+
+
+def _optional(tree: nodes.Template) -> Iterator[str]:
+    """The names of which a template asks whether they are defined."""
+    for node in tree.find_all((nodes.Filter, nodes.Test)):
+        asking = _ASK_FILTERS if isinstance(node, nodes.Filter) else _ASK_TESTS
+        if node.name in asking and node.node is not None:
+            yield from (name.name for name in node.node.find_all(nodes.Name))
+            if isinstance(node.node, nodes.Name):
+                yield node.node.name
+
+
+class _Every(dict[str, Any]):
+    """Filters or tests of any name."""
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ARG002 - Jinja2 calls it
+        """As if there were one."""
+        return str
+
+
+def _unknown_names(
+    environment: Environment, tree: nodes.Template, name: str, known: set[str]
+) -> Iterator[Fault]:
+    lenient = environment.bound({})  # Jinja2 stops at the first filter that it does not know
+    lenient.filters = lenient.tests = _Every()
+    tree.set_environment(lenient)
+    unknown = find_undeclared_variables(tree) - known - {"caller", "kwargs", "varargs"}
+    for used in tree.find_all(nodes.Name):
+        if used.name in unknown and used.ctx == "load":
+            yield Fault(f"'{used.name}' is undefined", used.lineno, name)
+
+
+def _unknown_filters(environment: Environment, tree: nodes.Template, name: str) -> Iterator[Fault]:
+    for used in tree.find_all((nodes.Filter, nodes.Test)):
+        kind, table = ("filter", environment.filters)
+        if isinstance(used, nodes.Test):
+            kind, table = ("test", environment.tests)
+        if used.name not in table:
+            yield Fault(f"No {kind} named '{used.name}'", used.lineno, name)
+
+
+def _uncompilable(environment: Environment, name: str) -> Iterator[Fault]:
+    """What only the compiler finds."""
+    try:
+        environment.get_template(name)
+    except Fault as fault:
+        yield fault
