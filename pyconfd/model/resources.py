@@ -102,6 +102,29 @@ class Confirm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """
+    How the nodes of a fleet take a changed setting: in turn.
+
+    keys: the gated key paths, as in the store; a change below them waits for the node's turn.
+    max_parallel: how many nodes are at it at once; below 1 a share of all.
+    canaries: nodes that go first.
+    canary_count: how many nodes go first, whichever; 0 for none.
+    pause_s: how long a node must be well before its turn ends.
+    verify: must succeed within the pause.
+    timeout_s: how long a node may take to apply it.
+    """
+
+    keys: tuple[str, ...] = ()
+    max_parallel: float = 1.0
+    canaries: frozenset[str] = frozenset()
+    canary_count: int = 0
+    pause_s: float = 0.0
+    verify: Command | None = None
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """
     What is reloaded as one: a [service.NAME] table, or the resources with one reload command.
@@ -111,6 +134,7 @@ class Service:
     confirm: what a reload is believed for; None for the exit status of its command.
     on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
     min_reload_interval_s: least time between two reloads.
+    rollout: how the nodes of a fleet take changed settings; None for all at once.
     """
 
     name: str = ""
@@ -118,6 +142,7 @@ class Service:
     confirm: Confirm | None = None
     on_reload_failure: str = "keep"
     min_reload_interval_s: float = 0.0
+    rollout: Rollout | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

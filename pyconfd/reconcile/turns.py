@@ -1,0 +1,216 @@
+"""
+Whose turn is it? The decision over the records that all nodes of a fleet share. Pure.
+
+Each node decides for itself, on a view of the records at one revision. It may only begin if no
+other node has begun or halted anything since that revision (the store compares `fence`), so all
+decisions are as if they were made one after the other.
+
+    asked    under the node's lease; removed when it begins
+    begun    stays until the verdict; of a node that is gone it counts as a failed turn
+    nodes    under the node's lease; the version that the node has proved
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import field
+
+from pyconfd.model.resources import Rollout
+from pyconfd.model.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """
+    What the gated keys hold.
+
+    digest: of the keys and their values; the same on every node, "" before anything was read.
+    revision: of the store, at which a node saw it.
+    """
+
+    digest: str
+    revision: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """
+    A node that asks for a turn, or has begun one.
+
+    node: its name.
+    version: what it is to take.
+    order: revision of the store at which it asked or began.
+    """
+
+    node: str
+    version: Version
+    order: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Halt:
+    """
+    Why a version, or everything, goes no further.
+
+    why: in words.
+    by: the node on which it failed, or the user who gave the order.
+    where: the host of the user, "" for a node.
+    at: seconds since 1970, by the clock of `by`.
+    revision: of the version.
+    """
+
+    why: str
+    by: str = ""
+    where: str = ""
+    at: float = 0.0
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRecords:
+    """
+    The records of one service at one revision.
+
+    fence: revision of the last begin, halt or order.
+    nodes: node -> the version that it has proved, None before the first.
+    asked: node -> what it asks for.
+    begun: node -> what it has begun and has no verdict on.
+    halts: digest of a version -> why it goes no further.
+    stopped: an operator's order to begin nothing.
+    promoted: digests of versions that wait for no canary any more.
+    skipped: node -> digest of the version that goes on without it.
+    """
+
+    fence: int = 0
+    nodes: Mapping[str, Version | None] = field(default_factory=dict)
+    asked: Mapping[str, Turn] = field(default_factory=dict)
+    begun: Mapping[str, Turn] = field(default_factory=dict)
+    halts: Mapping[str, Halt] = field(default_factory=dict)
+    stopped: Halt | None = None
+    promoted: frozenset[str] = frozenset()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
+class Answer(enum.Enum):
+    """What a node may do now."""
+
+    BEGIN = enum.auto()
+    WAIT = enum.auto()
+    HALTED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDecision:
+    """The answer, and why not in words."""
+
+    answer: Answer
+    why: str = ""
+
+
+def decide(records: TurnRecords, rollout: Rollout, node: str, version: Version) -> TurnDecision:
+    """Whether this node may begin this version now."""
+    if halt := halted(records, version.digest):
+        return TurnDecision(Answer.HALTED, halt.why)
+    if records.skipped.get(node) == version.digest:
+        return TurnDecision(Answer.HALTED, "this node is skipped")
+    ask = records.asked.get(node)
+    if ask is None or ask.version != version:
+        return TurnDecision(Answer.WAIT, "asks for its turn")
+    if not _eligible(records, rollout, ask):
+        return TurnDecision(Answer.WAIT, _waits_for_canaries(records, rollout, version.digest))
+    free = _free(records, rollout, version.digest)
+    before = [
+        turn
+        for turn in records.asked.values()
+        if turn.order < ask.order and _eligible(records, rollout, turn)
+    ]
+    if len(before) < free:
+        return TurnDecision(Answer.BEGIN)
+    return TurnDecision(Answer.WAIT, _waits_for_others(records, before))
+
+
+def halted(records: TurnRecords, digest: str) -> Halt | None:
+    """Why no node may begin this version; None when nodes may."""
+    if records.stopped:
+        return records.stopped
+    if digest in records.halts:
+        return records.halts[digest]
+    for turn in records.begun.values():
+        lost = turn.node not in records.nodes and turn.version.digest == digest
+        if lost and records.skipped.get(turn.node) != digest:
+            why = f"{turn.node} went away in its turn"
+            return Halt(why=why, by=turn.node, revision=turn.version.revision)
+    return None
+
+
+def approved(records: TurnRecords) -> Version | None:
+    """The version that most nodes have proved, the newest of those; None when none has any."""
+    counts = Counter(version for version in records.nodes.values() if version)
+    newest: dict[Version, int] = {}
+    for version in filter(None, records.nodes.values()):
+        newest[version] = max(newest.get(version, 0), version.revision)
+    if not counts:
+        return None
+    best = max(counts, key=lambda version: (counts[version], newest[version]))
+    return Version(best.digest, newest[best])
+
+
+def most_at_once(rollout: Rollout, nodes: int) -> int:
+    """How many of so many nodes may be between begin and verdict; at least one."""
+    limit = rollout.max_parallel
+    return max(1, math.floor(limit * nodes) if limit < 1 else int(limit))
+
+
+def working(records: TurnRecords) -> list[Turn]:
+    """The turns that are under way, in order of their beginning; not those of nodes that went."""
+    found = (turn for turn in records.begun.values() if turn.node in records.nodes)
+    return sorted(found, key=lambda turn: turn.order)
+
+
+def _eligible(records: TurnRecords, rollout: Rollout, turn: Turn) -> bool:
+    digest = turn.version.digest
+    if halted(records, digest) or records.skipped.get(turn.node) == digest:
+        return False
+    return turn.node in rollout.canaries or not _missing(records, rollout, digest)
+
+
+def _proved(records: TurnRecords, digest: str) -> set[str]:
+    """The nodes that a version need not wait for any more."""
+    proved = {name for name, found in records.nodes.items() if found and found.digest == digest}
+    return proved.union(name for name, skipped in records.skipped.items() if skipped == digest)
+
+
+def _missing(records: TurnRecords, rollout: Rollout, digest: str) -> Collection[str]:
+    """Canaries by name that have not proved a version."""
+    if digest in records.promoted or not rollout.canaries:
+        return ()
+    return sorted(rollout.canaries - _proved(records, digest))
+
+
+def _free(records: TurnRecords, rollout: Rollout, digest: str) -> int:
+    """How many turns may begin now."""
+    under_way = working(records)
+    free = most_at_once(rollout, len(records.nodes)) - len(under_way)
+    if rollout.canary_count and digest not in records.promoted:
+        first = min(rollout.canary_count, len(records.nodes))
+        proved = len(_proved(records, digest))
+        if proved < first:
+            same = sum(turn.version.digest == digest for turn in under_way)
+            free = min(free, first - proved - same)
+    return free
+
+
+def _waits_for_canaries(records: TurnRecords, rollout: Rollout, digest: str) -> str:
+    missing = _missing(records, rollout, digest)
+    absent = [name for name in missing if name not in records.nodes]
+    if absent:
+        return f"waits for canary {', '.join(absent)}, which is not there"
+    return f"waits for canary {', '.join(missing)}"
+
+
+def _waits_for_others(records: TurnRecords, before: Collection[Turn]) -> str:
+    names = [turn.node for turn in (*working(records), *before)]
+    return f"waits for {', '.join(names[:3])}" + (f" and {len(names) - 3} more" * (len(names) > 3))
