@@ -6,7 +6,7 @@ One node's way through the versions of a service's gated keys. Pure; the clock i
     asking       the decision says begin     beginning     Begin
     beginning    begun                       applying      Use the new version
     beginning    not begun, others were      asking        Decide
-    applying     the pass went well          proving       Verify, when there is a command
+    applying     the pass went well          proving       RunVerify, when there is a command
     applying     it failed, or timeout       taking back   Fail, Use the former version
     proving      pause over, all well        reporting     Report good
     proving      failed                      taking back   Fail, Use the former version
@@ -115,7 +115,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifyEnded:
     """verify_cmd has ended. why: what it said, "" when it succeeded."""
 
     why: str = ""
@@ -151,7 +151,7 @@ class TimePassed:
 
 
 RolloutMessage = (
-    Seen | Decided | Began | Applied | Verified | VerdictKept | Away | Back | Pinned | TimePassed
+    Seen | Decided | Began | Applied | VerifyEnded | VerdictKept | Away | Back | Pinned | TimePassed
 )
 
 
@@ -163,7 +163,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
+class WithdrawAsk:
     """Ask for none."""
 
 
@@ -187,7 +187,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Verify:
+class RunVerify:
     """Run verify_cmd."""
 
 
@@ -207,7 +207,7 @@ class Report:
     bad: str = ""
 
 
-RolloutCommand = Ask | Withdraw | Decide | Begin | Use | Verify | Fail | Report
+RolloutCommand = Ask | WithdrawAsk | Decide | Begin | Use | RunVerify | Fail | Report
 RolloutStep = tuple[NodeState, tuple[RolloutCommand, ...]]
 
 
@@ -236,7 +236,7 @@ def step(state: NodeState, message: RolloutMessage, now: float) -> RolloutStep:
             return _aim(replace(state, pinned=why))
         case Applied(why):
             return _applied(state, why, now)
-        case Verified(why):
+        case VerifyEnded(why):
             return _verified(state, why, now)
         case TimePassed():
             return _time_passed(state, now)
@@ -269,10 +269,10 @@ def _aim(state: NodeState) -> RolloutStep:
     if state.newest is None or state.newest == state.used:
         used = state.newest or state.used  # the same content, seen at a later revision
         settled = replace(state, phase=TurnPhase.SETTLED, used=used, turn=None, held="")
-        return settled, (Withdraw(),) if asking else ()
+        return settled, (WithdrawAsk(),) if asking else ()
     if why := state.pinned or state.away:
         settled = replace(state, phase=TurnPhase.SETTLED, turn=None, held=why)
-        return settled, (Withdraw(),) if asking and state.pinned else ()
+        return settled, (WithdrawAsk(),) if asking and state.pinned else ()
     if asking and state.turn == state.newest:
         return state, ()
     turn = state.newest
@@ -320,7 +320,7 @@ def _applied(state: NodeState, why: str, now: float) -> RolloutStep:
                 verify_s=None,
                 bad="it did not succeed within the pause" if verifies else "",
             )
-            return (proving, (Verify(),)) if verifies else _time_passed(proving, now)
+            return (proving, (RunVerify(),)) if verifies else _time_passed(proving, now)
     return state, ()
 
 
@@ -347,7 +347,7 @@ def _proved(state: NodeState, now: float) -> RolloutStep:
     if now >= state.deadline_s:
         return _fail(state, f"verify_cmd: {state.bad}", now) if state.bad else _report(state)
     if state.verify_s is not None and now >= state.verify_s:
-        return replace(state, verify_s=None), (Verify(),)
+        return replace(state, verify_s=None), (RunVerify(),)
     return state, ()
 
 

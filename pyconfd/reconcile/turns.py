@@ -119,13 +119,17 @@ def decide(records: TurnRecords, rollout: Rollout, node: str, version: Version) 
     ask = records.asked.get(node)
     if ask is None or ask.version != version:
         return TurnDecision(Answer.WAIT, "asks for its turn")
-    if not _eligible(records, rollout, ask):
-        return TurnDecision(Answer.WAIT, _waits_for_canaries(records, rollout, version.digest))
+    missing = {digest: _missing(records, rollout, digest) for digest in _asked_for(records)}
+    if missing[version.digest] and node not in rollout.canaries:
+        return TurnDecision(Answer.WAIT, _waits_for_canaries(records, missing[version.digest]))
     free = _free(records, rollout, version.digest)
     before = [
         turn
         for turn in records.asked.values()
-        if turn.order < ask.order and _eligible(records, rollout, turn)
+        if turn.order < ask.order
+        and (digest := turn.version.digest) in missing
+        and (turn.node in rollout.canaries or not missing[digest])
+        and records.skipped.get(turn.node) != digest
     ]
     if len(before) < free:
         return TurnDecision(Answer.BEGIN)
@@ -170,11 +174,10 @@ def working(records: TurnRecords) -> list[Turn]:
     return sorted(found, key=lambda turn: turn.order)
 
 
-def _eligible(records: TurnRecords, rollout: Rollout, turn: Turn) -> bool:
-    digest = turn.version.digest
-    if halted(records, digest) or records.skipped.get(turn.node) == digest:
-        return False
-    return turn.node in rollout.canaries or not _missing(records, rollout, digest)
+def _asked_for(records: TurnRecords) -> list[str]:
+    """The digests that nodes ask for and that are not halted."""
+    digests = {turn.version.digest for turn in records.asked.values()}
+    return [digest for digest in digests if not halted(records, digest)]
 
 
 def _proved(records: TurnRecords, digest: str) -> set[str]:
@@ -203,8 +206,7 @@ def _free(records: TurnRecords, rollout: Rollout, digest: str) -> int:
     return free
 
 
-def _waits_for_canaries(records: TurnRecords, rollout: Rollout, digest: str) -> str:
-    missing = _missing(records, rollout, digest)
+def _waits_for_canaries(records: TurnRecords, missing: Collection[str]) -> str:
     absent = [name for name in missing if name not in records.nodes]
     if absent:
         return f"waits for canary {', '.join(absent)}, which is not there"

@@ -77,7 +77,7 @@ class Node:
         for command in commands:
             if isinstance(command, machine.Use):
                 self.passing = True
-            elif isinstance(command, machine.Verify):
+            elif isinstance(command, machine.RunVerify):
                 self.verifying = True
             elif isinstance(command, machine.Decide):
                 self.sync(now)
@@ -107,7 +107,7 @@ class Node:
             case machine.Ask(version):
                 asked = {**records.asked, self.name: Turn(self.name, version, world.revision + 1)}
                 world.write(asked=asked)
-            case machine.Withdraw():
+            case machine.WithdrawAsk():
                 world.write(asked=without(records.asked, self.name))
             case machine.Begin(version):
                 self._begin(version, now)
@@ -155,7 +155,7 @@ class Node:
     def end_verify(self, now: float) -> None:
         if self.alive and self.verifying:
             self.verifying = False
-            self.send(machine.Verified(), now)
+            self.send(machine.VerifyEnded(), now)
 
     def kill(self) -> None:
         self.alive = False
