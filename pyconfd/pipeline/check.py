@@ -23,7 +23,8 @@ from pyconfd.model.steps import (
     Refused,
     Staged,
 )
-from pyconfd.pipeline import stage
+from pyconfd.pipeline import exhausted, stage
+from pyconfd.pipeline.exhausted import Exhausted
 from pyconfd.pipeline.operator_command import run_on
 from pyconfd.system.proc import Runner
 
@@ -53,7 +54,7 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
     When it is refused the staged file is removed, unless it was staged to be kept; the output in
     the report then names the destination in its place.
     Raises CheckBroken when there was no verdict: the command is absent, timed out, was killed or
-    stopped. The staged file is removed then too.
+    stopped, or met a limit of this host. The staged file is removed then too.
     """
     resource = staged.rendered.resource
     command = resource.check
@@ -65,13 +66,14 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
     if report.ok:
         return Checked(staged, report)
     stage.discard(staged)
-    what = _no_verdict(report)
+    limit = exhausted.in_output(report.problem or report.output)
+    what = limit.what if limit else _no_verdict(report)
     if what:
         raise CheckBroken(
             f"the check gave no verdict: {what}",
             where=resource.dest,
             kept=_KEPT,
-            hint=_hint(command, report),
+            hint=_limit_hint(limit) if limit else _hint(command, report),
         )
     line = _line_named(report.output, staged.path)
     output = report.output.replace(staged.path, resource.dest)
@@ -100,8 +102,9 @@ def check_in_nginx(
 
     A refusal holds the staged file that nginx named, or the first (`named` is False then).
     The staged files stay, so that the others can be checked without it: `discard_all`.
-    Raises CheckBroken when there was no verdict: nginx is absent or hangs, nothing leads to one of
-    the files, or the live configuration is refused already without them.
+    Raises CheckBroken when there was no verdict: nginx is absent, hangs or meets a limit of this
+    host, nothing leads to one of the files, or the live configuration is refused already without
+    them.
     """
     report, finding = _run_nginx(staged, nginx, run, timeout_s, work_dir, removed)
     if report.ok:
@@ -145,17 +148,33 @@ def _run_nginx(
         raw = run(tree.argv, timeout_s=timeout_s)
         report, findings = tree.report(raw), tree.findings(raw)
         what = _no_verdict(report) or (tree.unproven() if report.ok else "")
-    if what:
+    refusal = next((finding for finding in findings if finding.refuses), None)
+    limit = _limit(report, refusal)
+    if what or limit:
         lines = report.output.strip().splitlines()
+        ended = f"its output ends: {lines[-1]}" if lines else ""
         broken = CheckBroken(
-            f"nginx gave no verdict: {what}",
-            where=staged[0].rendered.resource.dest if staged else nginx.conf,
+            f"nginx gave no verdict: {limit.what if limit else what}",
+            where=staged[0].rendered.resource.dest if staged and not limit else nginx.conf,
             kept="the live files are unchanged",
-            hint=f"its output ends: {lines[-1]}" if lines else "",
+            hint=_limit_hint(limit) if limit else ended,
         )
-        broken.hopeless = report.exit_status in (NOT_EXECUTABLE, NOT_FOUND)
+        broken.hopeless = bool(limit) or report.exit_status in (NOT_EXECUTABLE, NOT_FOUND)
         raise broken
-    return report, next((finding for finding in findings if finding.refuses), None)
+    return report, refusal
+
+
+def _limit(report: CommandReport, refusal: Finding | None) -> Exhausted | None:
+    """The limit of this host that kept nginx, or its start, from a verdict."""
+    if report.ok:
+        return None
+    if refusal is not None:
+        return exhausted.in_message(refusal.text)
+    return exhausted.in_output(report.problem or report.output)
+
+
+def _limit_hint(limit: Exhausted) -> str:
+    return f"a limit of this host, no fault of the files: {limit.hint}"
 
 
 def _text(finding: Finding | None) -> str:

@@ -15,6 +15,7 @@ from typing import TypeVar
 from pyconfd.errors import StageError
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LiveFile, Rendered, Staged
+from pyconfd.pipeline import exhausted
 from pyconfd.system import files
 
 DEFAULT_MODE = 0o644
@@ -178,8 +179,13 @@ def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -
             "run as root or leave uid, gid, owner and group out",
         ),
         errno.EACCES: (f"no permission to {verb} in {folder}", "run as a user who has it"),
-    }.get(error.errno or 0, (f"cannot {verb} it: {error.strerror or error}", ""))
+    }.get(error.errno or 0, (f"cannot {verb} it: {error.strerror or error}", _limit(error)))
     return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=hint)
+
+
+def _limit(error: OSError) -> str:
+    limit = exhausted.by_number(error.errno)
+    return limit.hint if limit else ""
 
 
 def _wanted(resource: Resource) -> str:

@@ -43,6 +43,11 @@ def test_state_and_signals_fit_the_program() -> None:
     assert value("Type") == "notify"
 
 
+def test_nginx_may_open_as_many_files_as_it_has_logs() -> None:
+    """systemd's own soft limit is 1024, which 500 sites reach."""
+    assert int(value("LimitNOFILE")) >= 65536
+
+
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """Verified by systemd itself on a machine that has it; the rest of this file holds anyway."""
     if shutil.which("systemd-analyze") is None:

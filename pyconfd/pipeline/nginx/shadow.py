@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 from pyconfd.errors import CheckBroken
 from pyconfd.model.resources import Nginx
 from pyconfd.model.steps import CommandReport
+from pyconfd.pipeline import exhausted
 from pyconfd.pipeline.nginx.file_words import RealPaths, WordsOfFiles
 from pyconfd.pipeline.nginx.shadow_tree import KEPT, ShadowTree
 from pyconfd.pipeline.nginx.text import Statement, quoted
@@ -41,6 +42,8 @@ _FINDING = re.compile(
 )
 
 
+#: nginx opens every log of every server at once, and the soft limit is often 1024.
+_ALL_FILES = 'ulimit -S -n "$(ulimit -H -n)" 2>/dev/null'
 #: Main file of each nginx here -> the words of its files.
 _WORDS: collections.defaultdict[str, WordsOfFiles] = collections.defaultdict(WordsOfFiles)
 _FILE_READ = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
@@ -195,16 +198,22 @@ def build(
     except BaseException as error:
         tree.cut()
         if isinstance(error, OSError):
-            raise CheckBroken(
-                f"cannot make the shadow of the nginx configuration: {error.strerror or error}",
-                where=str(error.filename or nginx.conf),
-                kept=KEPT,
-                hint="run pyconfd as the user that starts nginx"
-                if error.errno in (errno.EACCES, errno.EPERM)
-                else "",
-            ) from error
+            raise _cannot(error, nginx) from error
         raise
     return _shadow(nginx, tree)
+
+
+def _cannot(error: OSError, nginx: Nginx) -> CheckBroken:
+    limit = exhausted.by_number(error.errno)
+    rights = error.errno in (errno.EACCES, errno.EPERM)
+    broken = CheckBroken(
+        f"cannot make the shadow of the nginx configuration: {error.strerror or error}",
+        where=str(error.filename or nginx.conf),
+        kept=KEPT,
+        hint=limit.hint if limit else "run pyconfd as the user that starts nginx" * rights,
+    )
+    broken.hopeless = limit is not None
+    return broken
 
 
 def sweep(nginx: Nginx, *, work_dir: str) -> tuple[str, ...]:
@@ -225,7 +234,7 @@ def _shadow(nginx: Nginx, tree: ShadowTree) -> Shadow:
     listing = os.path.join(tree.folder, "listing")
     return Shadow(
         # The listing may be long and holds the configuration: it goes past the report.
-        argv=("/bin/sh", "-c", 'exec "$@" >"$0"', listing, *argv),
+        argv=("/bin/sh", "-c", f'{_ALL_FILES}; exec "$@" >"$0"', listing, *argv),
         command=" ".join((nginx.binary, "-t", "-c", nginx.conf)) + " with the new files in place",
         listing=listing,
         folder=tree.folder,
@@ -238,7 +247,7 @@ def _shadow(nginx: Nginx, tree: ShadowTree) -> Shadow:
 
 
 def statements(path: str, facts: os.stat_result) -> tuple[Statement, ...]:
-    """The directives of one file with these facts, in the order of their names."""
+    """The directives of one file with these facts, in the order of their names. Raises OSError."""
     return _found(path, facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
 
@@ -259,7 +268,7 @@ def _lexed(path: str) -> Iterator[Statement]:
 
     words: list[tuple[str, int]] = []
     depth = 0
-    with contextlib.suppress(crossplane.errors.NgxParserBaseException, OSError):
+    with contextlib.suppress(crossplane.errors.NgxParserBaseException):
         for word, line, in_quotes in crossplane.lex(path):
             if in_quotes or word not in (";", "{", "}"):
                 if in_quotes or not word.startswith("#"):
