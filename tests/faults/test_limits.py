@@ -23,6 +23,14 @@ from tests.support.steps import in_child, may_mount, mount, private_mounts, rend
 SITES = 100
 
 
+def limit_files(hard: int | None = None) -> tuple[int, int]:
+    """Let this child open some files more than it has inherited; `hard`: the others may be more."""
+    soft = max(map(int, os.listdir("/proc/self/fd"))) + 20
+    limits = (soft, hard or soft)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    return limits
+
+
 def tree(folder: Path) -> Tree:
     """An nginx with one site."""
     conf = folder / "root/nginx.conf"
@@ -52,9 +60,9 @@ def test_nginx_is_checked_with_the_hard_limit_of_files(tmp_path: Path) -> None:
     """The soft one is for programs that know no better."""
 
     def work() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 1024))
-        assert isinstance(judge(tree(tmp_path), tmp_path, logs(tmp_path, SITES)), tuple)
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (64, 1024)
+        limits = limit_files(hard=2048)
+        assert isinstance(judge(tree(tmp_path), tmp_path, logs(tmp_path, limits[0] + 50)), tuple)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits
 
     assert in_child(work) == 0
 
@@ -63,9 +71,9 @@ def test_too_many_open_files_is_no_refusal(tmp_path: Path) -> None:
     """Nor is it a fault of what is live; the limit and its switch are named."""
 
     def work() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        soft, _ = limit_files()
         with pytest.raises(CheckBroken, match="no verdict: too many open files;") as caught:
-            judge(tree(tmp_path), tmp_path, logs(tmp_path, SITES))
+            judge(tree(tmp_path), tmp_path, logs(tmp_path, soft + 50))
         assert caught.value.hopeless
         assert "no fault of the files: raise LimitNOFILE=" in caught.value.hint
 
