@@ -51,7 +51,7 @@ class DaemonState(enum.StrEnum):
 
 #: So many are named for each state; the rest is counted.
 NAMED = 3
-_LONGEST = 160
+_LONGEST = 240
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def test_spans_are_for_people(seconds: float, said: str) -> None:
 def test_words_of_others_are_one_short_printable_line() -> None:
     """Escape sequences and floods do not reach the terminal."""
     assert brief("a\x1b[31m\n\tb") == "a [31m b"
-    assert len(brief("x" * 10_000)) == 160
+    assert len(brief("x" * 10_000)) == 240
 
 
 def test_systemd_gets_each_change_and_the_log_each_new_kind(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import jinja2.runtime
 import jinja2.utils
+from jinja2 import nodes
 
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import CodeGenerator
@@ -103,6 +104,8 @@ class Environment(jinja2.Environment):
     joined: Callable[[Iterable[Any]], str] = staticmethod(_joined)
     item: Callable[[Resource], str] = staticmethod(_item)
     context_class = Context
+    #: Attributes that the code of templates calls, beside those above.
+    helpers: tuple[str, ...] = ()
 
     def __init__(self, files: TemplateFiles) -> None:
         super().__init__(
@@ -123,9 +126,11 @@ class Environment(jinja2.Environment):
         environ: Mapping[str, str],
         checker: ValueChecker | None,
         cached: CachedPairs | None,
+        *,
+        traced: bool = False,
     ) -> dict[str, Callable[..., Any]]:
         """What templates in this language call in one render, see function_table.py."""
-        return functions(view, environ, checker, cached)
+        return functions(view, environ, checker, cached, traced=traced)
 
     def encoded(self, text: str) -> bytes:
         """The bytes of an output. Raises UnicodeEncodeError for a key name that is not UTF-8."""
@@ -226,14 +231,21 @@ class MarkedLoader(TemplateLoader):
         globals: Any = None,  # noqa: A002 - Jinja2's
     ) -> jinja2.Template:
         """As in TemplateLoader."""
-        from pyconfd.pipeline.render.branch_marks import marked
-
         try:
-            tree = environment.parse(self.files.source(name), name)
+            code = self.code(environment, name)
         except MissingTemplate as error:
             raise jinja2.TemplateNotFound(name, str(error)) from error
-        code = environment.compile(marked(tree, environment), name, name)
         return environment.template_class.from_code(environment, code, globals)
+
+    def code(self, environment: jinja2.Environment, name: str) -> CodeType:
+        """The code of a template, marked. Raises MissingTemplate."""
+        return environment.compile(self.tree(environment, name), name, name)
+
+    def tree(self, environment: jinja2.Environment, name: str) -> nodes.Template:
+        """Its tree, marked."""
+        from pyconfd.pipeline.render.branch_marks import marked
+
+        return marked(environment.parse(self.files.source(name), name), environment)
 
 
 def origin(stream: Any, text: str) -> tuple[str, int, bool]:

@@ -27,16 +27,20 @@ def functions(
     environ: Mapping[str, str],
     checker: ValueChecker | None = None,
     cached: CachedPairs | None = None,
+    *,
+    traced: bool = False,
 ) -> dict[str, Callable[..., Any]]:
     """
     Name -> function, for one render of one resource; `view` records what they read.
 
     checker: of the resource's format, where it has one; then texts remember their keys.
     cached: what `gets` answered the resource before (pipeline/render/pair_cache.py).
+    traced: texts remember their keys without a format, too.
     """
     table = {**FUNCTIONS, "getenv": host.reader_of(environ)}
-    if checker is None:
+    if checker is None and not traced:
         return {**table, **StoreFunctions(view, cached).table()}
     from pyconfd.pipeline.render.traced_store import TracedFunctions
 
-    return {**table, **checker.functions(), **TracedFunctions(view, cached).table()}
+    checked = checker.functions() if checker else {}
+    return {**table, **checked, **TracedFunctions(view, cached).table()}

@@ -6,7 +6,6 @@ Used after a refusal and never before one: the same render is done once more wit
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,20 +59,22 @@ class Place:
     def __str__(self) -> str:
         text = f"{self.template}:{self.line}"
         if self.keys:
-            text += f" with {_some(self.keys)}"
+            text += f" with {some(self.keys)}"
         if self.decided:
-            text += f"{',' if self.keys else ''} decided by {_some(self.decided)}"
+            text += f"{',' if self.keys else ''} decided by {some(self.decided)}"
         return text
 
 
-def _some(keys: tuple[str, ...]) -> str:
+def some(keys: Iterable[str]) -> str:
+    """The first of these keys, and how many more there are."""
+    keys = sorted(keys)
     more = len(keys) - _MOST_KEYS
     return ", ".join(keys[:_MOST_KEYS]) + (f" and {more} more" if more > 0 else "")
 
 
 def made_of(refused: RefusedValue) -> str:
     """The keys of a refused value that a tracer has followed, in words."""
-    return f" (it is made of {_some(tuple(sorted(refused.keys)))})" if refused.keys else ""
+    return f" (it is made of {some(refused.keys)})" if refused.keys else ""
 
 
 def place_of(pieces: Iterable[Piece], line: int) -> Place | None:
@@ -177,7 +178,6 @@ class Tracer:
     def following(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same function; what it returns is made of what it was given."""
 
-        @functools.wraps(function)
         def followed(*args: Any, **kwargs: Any) -> Any:
             given = (*args, *kwargs.values())
             try:
@@ -189,7 +189,7 @@ class Tracer:
                 self._tests[-1].update(self.keys(made))
             return made
 
-        return followed
+        return marked_like(function, followed)
 
     def following_all(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """A table of functions or filters; what else is in it stays as it is."""
@@ -218,6 +218,12 @@ class Tracer:
             self._keys[id(made)] = self.keys(made).union(keys)
             self._held.append(made)
         return made
+
+
+def marked_like(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
+    """The other function with the marks that Jinja2 puts on what gets a context."""
+    other.__dict__.update(getattr(function, "__dict__", {}))
+    return other
 
 
 def _is_unique(value: object) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import RenderError, TemplateFault
@@ -28,7 +29,12 @@ from pyconfd.pipeline.render.environment import Environment, origin
 from pyconfd.pipeline.render.languages import Languages
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.pair_cache import PairCache
-from pyconfd.pipeline.render.template_errors import TEMPLATE_ERRORS, fault_of, without_values
+from pyconfd.pipeline.render.template_errors import (
+    NAMES_ITSELF,
+    TEMPLATE_ERRORS,
+    fault_of,
+    without_values,
+)
 from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Snapshot, Store, keys_below
@@ -72,6 +78,7 @@ class Renderer:
         self._languages = Languages(templates_dir, cache_dir, engine, compat)
         self._checked: dict[tuple[Environment, str], tuple[Environment, ValueChecker]] = {}
         self._pair_cache = PairCache() if often else None
+        self._watched: dict[tuple[type, str], CodeType] = {}
 
     def refreshed(self) -> Renderer:
         """One for the same folder with the templates as they are now."""
@@ -107,8 +114,8 @@ class Renderer:
             fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
             if isinstance(fault, TemplateFault):
                 fault.what = self._without_values(fault, snapshot)
-                if getattr(error, "made", False):
-                    fault.what += self._made_of(resource, snapshot)
+                if not isinstance(error, NAMES_ITSELF):
+                    self._name_keys(fault, error, resource, snapshot)
             raise fault from error
         digest = hashlib.sha256(content).hexdigest()
         return Rendered(resource, content, digest, view.reads, snapshot.revision)
@@ -139,27 +146,36 @@ class Renderer:
             return None
         return place_of(pieces, line)
 
-    def _made_of(self, resource: Resource, snapshot: Snapshot) -> str:
-        """Which keys a refused value was made of, where it is not that of one."""
-        from pyconfd.pipeline.render.provenance import Tracer, made_of
-        from pyconfd.pipeline.render.value_checks import RefusedValue
+    def _name_keys(
+        self, fault: TemplateFault, error: Exception, resource: Resource, snapshot: Snapshot
+    ) -> None:
+        """Let the fault name the keys that it comes from. Renders once more, slowly."""
+        from pyconfd.pipeline.render.fault_keys import FaultTracer, watched
 
-        tracer = Tracer()
+        tracer = FaultTracer()
         try:
-            for _ in self._traced(resource, snapshot, tracer).stream(resource):
+            plain = self._traceable(resource, snapshot, tracer)
+            environment = watched(plain, tracer, self._watched)
+            for _ in environment.stream(resource):
                 pass
-        except RefusedValue as refused:
-            return made_of(refused)
-        except TEMPLATE_ERRORS:
-            pass
-        return ""
+        except TEMPLATE_ERRORS as again:
+            if type(again) is not type(error):
+                return
+            if tracer.better is not None:
+                better = self._fault_of(tracer.better, resource, plain.globals)
+                fault.what, fault.hint = better.what, better.hint
+            fault.what = self._without_values(fault, snapshot)
+            fault.what += tracer.origin_of(again, fault.what)
 
     def _traced(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
+        return self._traceable(resource, snapshot, tracer).traced(tracer)
+
+    def _traceable(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
         from pyconfd.pipeline.render.provenance import TracedView
 
         view = TracedView(snapshot, resource.prefix, resource.keys)
         view.tracer = tracer
-        return self._bound(resource, view).traced(tracer)
+        return self._bound(resource, view, traced=True)
 
     def faults(self, resource: Resource) -> list[RenderError]:
         """
@@ -189,14 +205,20 @@ class Renderer:
         return fault
 
     def _bound(
-        self, resource: Resource, view: View, pair_cache: PairCache | None = None
+        self,
+        resource: Resource,
+        view: View,
+        pair_cache: PairCache | None = None,
+        *,
+        traced: bool = False,
     ) -> Environment:
-        """An environment for one render."""
+        """An environment for one render. traced: texts remember their keys."""
         facts = self._facts.names()
         cached = partial(pair_cache.pairs, resource.name) if pair_cache else None
         plain = self._languages.environment(resource)
         if not resource.format:
-            return plain.bound({**facts, **plain.functions(view, self._environ, None, cached)})
+            table = plain.functions(view, self._environ, None, cached, traced=traced)
+            return plain.bound({**facts, **table})
         if (plain, resource.format) not in self._checked:
             from pyconfd.pipeline.render.formats import load_format
             from pyconfd.pipeline.render.value_checks import ValueChecker

@@ -14,7 +14,7 @@ import jinja2
 from pyconfd.errors import MissingKey, RenderError, TemplateFault
 from pyconfd.model.keys import KeyValue
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey
+from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotCovered, NotText
 from pyconfd.pipeline.render.function_table import FILTERS
 from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
 from pyconfd.pipeline.render.template_files import BadTemplate
@@ -31,6 +31,19 @@ TEMPLATE_ERRORS = (
     RuntimeError,
     TypeError,
     ValueError,
+)
+
+#: They say all there is to say: which key, which path, or that no value matters.
+NAMES_ITSELF = (
+    BadTemplate,
+    MemoryError,
+    NoSuchKey,
+    NotCovered,
+    NotText,
+    RecursionError,
+    UnicodeEncodeError,
+    jinja2.TemplateNotFound,
+    jinja2.TemplateSyntaxError,
 )
 
 
@@ -91,7 +104,10 @@ def _text(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
     if isinstance(error, jinja2.TemplateError):
         text = (error.message or text).removesuffix(".").replace(_PAIR, "pair")
         return text, _near(text, known)
-    return f"{type(error).__name__}: {text}", ""
+    hint = ""
+    if isinstance(error, TypeError) and re.search(r"['\"]str['\"]|to str", text):
+        hint = "values are text: atoi makes a whole number of one"
+    return f"{type(error).__name__}: {text}", hint
 
 
 _PAIR = "pyconfd.pipeline.render.functions.store.Pair object"

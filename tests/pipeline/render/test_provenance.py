@@ -154,11 +154,11 @@ def test_decisions_hold_over_includes_and_not_beyond_their_end(site: Site) -> No
     }
 
 
-def test_without_a_format_there_is_the_line_alone(site: Site) -> None:
-    """Values remember their keys only where they are judged."""
+def test_without_a_format_the_keys_are_named_too(site: Site) -> None:
+    """In the second render values remember their keys."""
     assert site.places("one;\n{{ getv('/a') }};\n", kind="") == {
         "one;": "t.j2:1",
-        "alpha;": "t.j2:2",
+        "alpha;": "t.j2:2 with /a",
     }
 
 

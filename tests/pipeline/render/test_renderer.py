@@ -264,7 +264,10 @@ def test_error_is_at_the_innermost_template_line(
     [
         ("\n{{ getvz('/a') }}", "t.j2:2: 'getvz' is undefined; *(did you mean getv?)"),
         ("{{ x.y }}", "t.j2:1: 'x' is undefined; *"),
-        ("{{ get('/app/a').Key }}", "*'pair' has no attribute 'Key'; *(did you mean .key?)"),
+        (
+            "{{ get('/app/a').Key }}",
+            "*'pair' has no attribute 'Key' (it comes from /app/a); *(did you mean .key?)",
+        ),
         ("{{ 1 | upercase }}", "t.j2:1: No filter named 'upercase'; *"),
         ("{{ 'x' | uper }}", "*(did you mean upper?)"),
         ("{% if x %}", "t.j2:1: Unexpected end of template. *"),

@@ -64,6 +64,7 @@ class GoEnvironment(Environment):
 
     code_generator_class = codegen.GoCodeGenerator
     joined = staticmethod("".join)
+    helpers = tuple(name for name in codegen.HELPERS if name not in ("go_nothing", "go_pair"))
     go_anys = staticmethod(arguments.anys)
     go_boolean = staticmethod(arguments.boolean)
     go_elements = staticmethod(values.elements)
@@ -93,9 +94,11 @@ class GoEnvironment(Environment):
         environ: Mapping[str, str],
         checker: ValueChecker | None,
         cached: CachedPairs | None,
+        *,
+        traced: bool = False,
     ) -> dict[str, Callable[..., Any]]:
         """Go's and those of the confd that it is compatible with."""
-        return go_functions(view, environ, self.compat, checker, cached)
+        return go_functions(view, environ, self.compat, checker, cached, traced=traced)
 
     def encoded(self, text: str) -> bytes:
         """The bytes of an output, in which values may be no UTF-8."""

@@ -34,11 +34,14 @@ def go_functions(
     compat: str,
     checker: ValueChecker | None = None,
     cached: CachedPairs | None = None,
+    *,
+    traced: bool = False,
 ) -> dict[str, Callable[..., Any]]:
     """
     Name -> function, for one render of one resource; `view` records what they read.
 
     compat: "confd" or "confd-fork", whose functions they are. checker: of the resource's format.
+    traced: values remember their keys without a format, too.
     """
     fork = compat == "confd-fork"
     table = {
@@ -47,7 +50,7 @@ def go_functions(
         **LIST_FUNCTIONS,
         **_world(environ),
         **_texts(checker),
-        **GoStore(view, cached, checker is not None, fork).table(),
+        **GoStore(view, cached, traced or checker is not None, fork).table(),
     }
     if fork:
         table.update(reverse=reverse_copy, seq=seq_both_ways)
