@@ -4,7 +4,7 @@ Holds the keys of the source, and hands out snapshots that never change. Pure.
 A path trie with transient ownership: a node belongs to the store until a snapshot is taken, and
 is changed in place until then; after that the next change copies the nodes on its way, once.
 So a snapshot costs nothing, and ten thousand changes between two snapshots copy a folder of
-ten thousand members once and not ten thousand times.
+ten thousand members once and not ten thousand times. A large folder is copied by chunks.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
 from pyconfd.model.values import dataclass
+from pyconfd.pipeline.chunked import CHUNK, ChunkedMap
 
 
 class Folder:
@@ -28,14 +29,14 @@ class Folder:
     __slots__ = ("_sorted", "children", "item", "owner")
 
     def __init__(
-        self, owner: object, item: KeyValue | None, children: dict[str, Child], *, ordered: bool
+        self, owner: object, item: KeyValue | None, children: Children, *, ordered: bool
     ) -> None:
         self.owner = owner
         self.item = item
         self.children = children
         self._sorted = ordered
 
-    def ordered(self) -> dict[str, Child]:
+    def ordered(self) -> Children:
         """
         The children sorted by name, bytewise (code points sort as their UTF-8 does).
 
@@ -51,22 +52,33 @@ class Folder:
 
     def copy(self, owner: object) -> Folder:
         """The same folder for another owner."""
+        if len(self.children) > LARGE and type(self.children) is dict:
+            return Folder(owner, self.item, ChunkedMap(self.ordered()), ordered=True)
         return Folder(owner, self.item, self.children.copy(), ordered=self._sorted)
 
     def put(self, name: str, child: Child) -> None:
         """Add or replace a child; order is only lost by a new name that is not the last."""
         children = self.children
-        if self._sorted and children and name not in children and name < next(reversed(children)):
+        if (
+            self._sorted
+            and type(children) is dict
+            and children
+            and name not in children
+            and name < next(reversed(children))
+        ):
             self._sorted = False
         children[name] = child
 
     def add(self, name: str, item: KeyValue) -> None:
         """Put a new child, whatever its order: `ordered` sorts when it is next called."""
-        self._sorted = False
+        self._sorted = type(self.children) is not dict
         self.children[name] = item
 
 
 Child = Folder | KeyValue
+Children = dict[str, Child] | ChunkedMap[Child]
+#: Children of a folder that is copied by chunks; below, one dictionary is as fast to copy.
+LARGE = 4 * CHUNK
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
-from pyconfd.pipeline.store import Delta, Snapshot, Store
+from pyconfd.pipeline.store import LARGE, Delta, Snapshot, Store
 
 
 def listed(keys: dict[str, str], revision: int = 10, cluster_id: int = 7) -> Listed:
@@ -151,3 +151,22 @@ def test_children_are_sorted_bytewise() -> None:
     store.apply(changed(11, _n_aa=""))
     assert store.snapshot().children("/n") == ("Z", "a", "a-b", "aa", "b", "é")
     assert store.snapshot().children("/n/a") == store.snapshot().children("/nope") == ()
+
+
+def test_a_large_flat_folder_keeps_its_snapshots_through_any_change() -> None:
+    """It is copied by chunks: earlier snapshots stay, order and contents are those of the keys."""
+    keys = {f"/f/{number:05}": "0" for number in range(3 * LARGE)}
+    store = Store()
+    store.apply(listed(keys))
+    seen = [(store.snapshot(), dict(keys))]
+    for revision in range(11, 60):
+        number = revision * 7919 % (4 * LARGE)
+        gone, new = f"/f/{number:05}", f"/f/{number:05}x"
+        keys.pop(gone, None)
+        keys[new] = str(revision)
+        changes = (KeyChange(gone, None, revision), KeyChange(new, b"%d" % revision, revision))
+        store.apply(Changed("fake", revision, changes))
+        seen.append((store.snapshot(), dict(keys)))
+    for snapshot, expected in seen:
+        assert list(held(snapshot).items()) == sorted(expected.items())
+        assert len(snapshot) == len(expected)
