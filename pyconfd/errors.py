@@ -63,6 +63,17 @@ class PyconfdError(Exception):
         return text
 
 
+def forget_frames(error: BaseException) -> None:
+    """
+    For an error that is kept: the frames that it and its causes were raised in hold all that was
+    known there, such as every key of the store.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
+
+
 class ConfigError(PyconfdError):
     """
     Something the operator wrote is wrong. `faults` holds every fault found, not only the first:

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import field
 
-from pyconfd.errors import PyconfdError
+from pyconfd.errors import PyconfdError, forget_frames
 from pyconfd.model.debt import Debt
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
@@ -209,6 +209,10 @@ class Outcome:
     report: CommandReport | None = None
     diff: str = ""
     revision: int = 0
+
+    def __post_init__(self) -> None:
+        if self.error is not None:
+            forget_frames(self.error)
 
 
 @dataclass(frozen=True, slots=True)

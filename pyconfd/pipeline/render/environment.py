@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import CodeType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jinja2
 import jinja2.runtime
@@ -106,6 +106,7 @@ class Environment(jinja2.Environment):
     context_class = Context
     #: Attributes that the code of templates calls, beside those above.
     helpers: tuple[str, ...] = ()
+    context: jinja2.runtime.Context | None = None
 
     def __init__(self, files: TemplateFiles) -> None:
         super().__init__(
@@ -163,6 +164,16 @@ class Environment(jinja2.Environment):
         bound.cache = {}
         return bound
 
+    def release(self) -> None:
+        """
+        Let go what one render was bound to. Functions, contexts and templates hold each other, and
+        with them the snapshot: they would wait for the collector, which looks seldom.
+        """
+        self.globals.clear()
+        if self.context is not None:
+            self.context.vars.clear()
+            self.context = None
+
     def traced(self, tracer: Tracer) -> Environment:
         """The same bound environment, in which the tracer follows values and decisions."""
         traced = self.bound({})
@@ -182,11 +193,19 @@ class Environment(jinja2.Environment):
         """The output in pieces, made as they are taken."""
         template = self.get_template(resource.src)
         names = {"name": self.item(resource)} if resource.item else None
-        return template.root_render_func(template.new_context(names))
+        self.context = template.new_context(names)
+        return template.root_render_func(self.context)
 
     def make_globals(self, d: Any) -> Any:
         """Our own globals: no others are passed, and a chain of maps is slow to copy."""
         return self.globals if not d else super().make_globals(d)
+
+    def handle_exception(self, source: str | None = None) -> NoReturn:  # noqa: ARG002 - its name
+        """
+        Called while a syntax error is handled, which carries its own line. Jinja2 would draw the
+        line as a frame of a traceback as well, and that keeps all frames below it.
+        """
+        raise
 
     @property
     def files(self) -> TemplateFiles:

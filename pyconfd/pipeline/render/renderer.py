@@ -22,7 +22,7 @@ from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING
 
-from pyconfd.errors import RenderError, TemplateFault
+from pyconfd.errors import RenderError, TemplateFault, forget_frames
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.render.environment import Environment, origin
@@ -103,22 +103,34 @@ class Renderer:
         Raises MissingKey and TemplateFault; `reads` of either holds what was read until then.
         """
         view = View(snapshot, resource.prefix, resource.keys)
-        known: Mapping[str, object] = {}
-        try:
-            environment = self._bound(resource, view, self._pair_cache)
-            known = environment.globals
-            pieces = list(environment.stream(resource))
-            content = environment.encoded(self._output(resource, pieces))
-        except TEMPLATE_ERRORS as error:
-            fault = self._fault_of(error, resource, known)
-            fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
-            if isinstance(fault, TemplateFault):
-                fault.what = self._without_values(fault, snapshot)
-                if not isinstance(error, NAMES_ITSELF):
-                    self._name_keys(fault, error, resource, snapshot)
-            raise fault from error
+        content = self._content(resource, view)
+        if isinstance(content, RenderError):
+            try:
+                raise content
+            finally:
+                del content  # an error that its own frame holds waits for the collector
         digest = hashlib.sha256(content).hexdigest()
         return Rendered(resource, content, digest, view.reads, snapshot.revision)
+
+    def _content(self, resource: Resource, view: View) -> bytes | RenderError:
+        """The resource's bytes, or why there are none; it holds no frame of the template."""
+        environment: Environment | None = None
+        try:
+            environment = self._bound(resource, view, self._pair_cache)
+            pieces = list(environment.stream(resource))
+            return environment.encoded(self._output(resource, pieces))
+        except TEMPLATE_ERRORS as error:
+            fault = self._fault_of(error, resource, environment.globals if environment else {})
+            fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
+            if isinstance(fault, TemplateFault):
+                fault.what = self._without_values(fault, view.snapshot)
+                if not isinstance(error, NAMES_ITSELF):
+                    self._name_keys(fault, error, resource, view.snapshot)
+            forget_frames(error)
+            return fault
+        finally:
+            if environment is not None:
+                environment.release()
 
     def _without_values(self, fault: TemplateFault, snapshot: Snapshot) -> str:
         """What is wrong, without the values of keys."""
@@ -153,9 +165,10 @@ class Renderer:
         from pyconfd.pipeline.render.fault_keys import FaultTracer, watched
 
         tracer = FaultTracer()
+        bound: list[Environment] = []
         try:
-            plain = self._traceable(resource, snapshot, tracer)
-            environment = watched(plain, tracer, self._watched)
+            bound.append(plain := self._traceable(resource, snapshot, tracer))
+            bound.append(environment := watched(plain, tracer, self._watched))
             for _ in environment.stream(resource):
                 pass
         except TEMPLATE_ERRORS as again:
@@ -166,6 +179,10 @@ class Renderer:
                 fault.what, fault.hint = better.what, better.hint
             fault.what = self._without_values(fault, snapshot)
             fault.what += tracer.origin_of(again, fault.what)
+            forget_frames(again)
+        finally:
+            for each in bound:
+                each.release()
 
     def _traced(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
         return self._traceable(resource, snapshot, tracer).traced(tracer)
