@@ -29,7 +29,7 @@ def read_tree(path: str, raw: bytes) -> dict[str, bytes]:
     suffix = path.rpartition(".")[2].lower()
     parse: Callable[[str, str], Any] = {"json": _json, "toml": _toml}.get(suffix, _yaml)
     try:
-        text = raw.decode("utf-8")
+        text = raw.decode("utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise broken(path, line, "not UTF-8") from None
@@ -80,6 +80,8 @@ def scalar(value: Any) -> str:
     """A value as confd prints it."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return "null"
     if isinstance(value, float):
         if value in (float("inf"), float("-inf")) or value != value:
             return {"inf": "+Inf", "-inf": "-Inf"}.get(str(value), "NaN")
@@ -128,7 +130,8 @@ def _yaml(path: str, text: str) -> Any:
 @cache
 def _yaml_loader() -> Any:
     """
-    YAML as Go's reader takes it: dates stay text, and 22:22 is no number of base 60.
+    YAML as Go's reader takes it: dates stay text, 22:22 is no number of base 60, and the keys 1 and
+    true are two, though Python takes them for one.
     """
     import re
 
@@ -138,6 +141,11 @@ def _yaml_loader() -> Any:
 
     class FormatLoader(base):  # type: ignore[misc, valid-type]
         """Resolvers of its own; PyYAML copies them on the first change."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
+            self.flatten_mapping(node)
+            pairs = ((self.construct_object(key, deep=True), value) for key, value in node.value)
+            return {scalar(key): self.construct_object(value, deep=deep) for key, value in pairs}
 
     unwanted = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
     FormatLoader.yaml_implicit_resolvers = {

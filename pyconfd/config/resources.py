@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from pyconfd.config.confirm import disputes
 from pyconfd.config.groups import ResourceGroups
@@ -25,6 +26,7 @@ from pyconfd.config.services import Services
 from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile, read_toml
 from pyconfd.errors import ConfigError, ResourceError
+from pyconfd.model.keys import key_path
 from pyconfd.model.resources import Origin, Resource, ResourceSet
 
 #: Of a file in conf.d.
@@ -88,7 +90,19 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     if not resources:
         what = "no usable resource" if faults else "no resource file (*.toml)"
         raise ResourceError(what, where=folder, faults=faults)
+    if settings.backend == "env":
+        resources = tuple(map(_of_variables, resources))
     return ResourceSet(resources, faults)
+
+
+def _of_variables(resource: Resource) -> Resource:
+    """The resource with /xmpp/domain beside /xmpp_domain, which both mean XMPP_DOMAIN."""
+    below = len(resource.prefix.rstrip("/"))
+    spelled = (key_path(path.lower().replace("_", "/")) for path in resource.watched)
+    return replace(
+        resource,
+        keys=tuple(dict.fromkeys((*resource.keys, *(path[below:] or "/" for path in spelled)))),
+    )
 
 
 def _must_exist(confdir: str, folder: str) -> None:

@@ -96,7 +96,7 @@ def read_toml(path: str, error: type[ConfigError]) -> TomlFile:
     """
     raw = _read(path, error)
     try:
-        text = raw.decode()
+        text = raw.decode("utf-8-sig")  # Windows editors put a byte order mark
     except UnicodeDecodeError as fault:
         line = raw.count(b"\n", 0, fault.start) + 1
         raise error(

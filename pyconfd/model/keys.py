@@ -55,6 +55,8 @@ class Listed:
     keys: in no particular order.
     reason: why it was listed, for the log ("start", "another cluster answers", ...).
     occasion: the same as a value.
+    slashless: watched paths of which the store holds nothing, but keys of the same name without a
+    leading slash, which are not read.
     """
 
     source: str
@@ -63,6 +65,7 @@ class Listed:
     keys: tuple[KeyValue, ...]
     reason: str = "start"
     occasion: ListOccasion = ListOccasion.START
+    slashless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

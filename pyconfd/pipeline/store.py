@@ -106,6 +106,7 @@ class Snapshot:
 
     cluster_id: 0 where the source has none.
     size: how many keys there are.
+    slashless: as in Listed.
     """
 
     source: str
@@ -113,6 +114,7 @@ class Snapshot:
     revision: int
     root: Folder
     size: int
+    slashless: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.size
@@ -155,6 +157,7 @@ class Store:
         self.source = ""
         self.cluster_id = 0
         self.revision = 0
+        self._slashless: tuple[str, ...] = ()
         self._owner = object()
         self._root = Folder(self._owner, None, {}, ordered=True)
         self._size = 0
@@ -162,7 +165,9 @@ class Store:
     def snapshot(self) -> Snapshot:
         """What is held now. Costs the same however much that is."""
         self._owner = object()
-        return Snapshot(self.source, self.cluster_id, self.revision, self._root, self._size)
+        return Snapshot(
+            self.source, self.cluster_id, self.revision, self._root, self._size, self._slashless
+        )
 
     def apply(self, message: Listed | Changed) -> Delta:
         """
@@ -179,6 +184,7 @@ class Store:
         self.source = message.source
         self.cluster_id = message.cluster_id
         self.revision = message.revision
+        self._slashless = message.slashless
         self._put_all(message.keys)
         if not had and self._size == len(message.keys):
             changed = tuple([item.key for item in message.keys])

@@ -217,3 +217,54 @@ def test_variables_are_keys_as_in_confd() -> None:
         "/database/host": b"h",
         "/app/x": b"x",
     }
+
+
+def test_keys_that_python_takes_for_one_are_two() -> None:
+    """1 and true, which are equal in Python; merged maps too."""
+    text = b"1: a\ntrue: b\n1.5: c\nnull: d\nx: &x {0: e}\ny:\n  <<: *x\n  false: f\n"
+    assert read_tree("x.yaml", text) == {
+        "/1": b"a",
+        "/true": b"b",
+        "/1.5": b"c",
+        "/null": b"d",
+        "/x/0": b"e",
+        "/y/0": b"e",
+        "/y/false": b"f",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("x.toml", "a = 1"), ("x.json", '{"a": 1}'), ("x.yaml", "a: 1")]
+)
+def test_a_byte_order_mark_is_no_content(name: str, text: str) -> None:
+    """Editors on Windows write one."""
+    assert read_tree(name, b"\xef\xbb\xbf" + text.encode()) == {"/a": b"1"}
+
+
+@pytest.mark.parametrize("name", ["x.toml", "x.json", "x.yaml"])
+def test_whole_floats_print_as_confd_prints_them(name: str) -> None:
+    """Without a fraction."""
+    texts = {
+        "toml": "a = 1.0\nb = 1000.0",
+        "json": '{"a": 1.0, "b": 1e3}',
+        "yaml": "a: 1.0\nb: 1e3",
+    }
+    assert read_tree(name, texts[name[2:]].encode()) == {"/a": b"1", "/b": b"1000"}
+
+
+def test_a_variable_is_found_by_either_spelling() -> None:
+    """As the keys of the resource name it, and as confd's templates do."""
+    environ = {"XMPP_DOMAIN": "a", "XMPP_DOMAIN_TTL": "5", "XMPP_DOMAINS": "b", "Mixed_Case": "c"}
+    assert keys_of(environ, ["/xmpp_domain"]) == {
+        "/xmpp/domain": b"a",
+        "/xmpp_domain": b"a",
+        "/xmpp/domain/ttl": b"5",
+        "/xmpp_domain/ttl": b"5",
+        "/xmpp/domains": b"b",
+        "/mixed/case": b"c",
+    }
+    found = open_source("env", SourceOptions(environ=environ)).list(["/xmpp_domain"], timeout_s=1)
+    assert {item.key: item.value for item in found.keys} == {
+        "/xmpp_domain": b"a",
+        "/xmpp_domain/ttl": b"5",
+    }

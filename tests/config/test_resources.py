@@ -501,3 +501,19 @@ def test_braces_of_another_program_are_its_own(confdir: Path, write: Write, comm
     resource = only(confdir)
     assert resource.reload is not None
     assert (resource.service_name == command) is ("{{ src }}" not in command)
+
+
+def test_keys_of_the_environment_have_both_spellings(confdir: Path, write: Write) -> None:
+    """XMPP_DOMAIN is /xmpp/domain to confd's templates, whatever the keys call it."""
+    write('[template]\nsrc = "a.j2"\ndest = "/tmp/pyconfd-test/a"\nkeys = ["/xmpp_domain", "/a"]\n')
+    assert only(confdir, "--backend", "env").keys == ("/xmpp_domain", "/a", "/xmpp/domain")
+    assert only(confdir).keys == ("/xmpp_domain", "/a")
+    keys = only(confdir, "--backend", "env", "--prefix", "/my_app").keys
+    assert keys == ("/xmpp_domain", "/a", "/xmpp/domain")
+
+
+def test_a_byte_order_mark_is_no_content(confdir: Path, write: Write) -> None:
+    """Editors on Windows write one."""
+    path = write(f"[template]\n{GOOD}")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert only(confdir).src == "a.j2"

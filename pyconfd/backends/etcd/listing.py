@@ -17,6 +17,7 @@ from pyconfd.backends.etcd.protobuf import message
 from pyconfd.errors import (
     ResponseTooLarge,
     RevisionCompacted,
+    SourceError,
     SourceRefused,
     SourceUnavailable,
     StoreFull,
@@ -84,11 +85,15 @@ class Listing:
 
     cluster_id: of the store.
     keys: with their values, in order of key within each span.
+    empty: prefixes without keys.
+    slashless: those of them of which there are keys without the leading slash.
     """
 
     cluster_id: int
     revision: int
     keys: tuple[KeyValue, ...]
+    empty: tuple[str, ...] = ()
+    slashless: tuple[str, ...] = ()
 
 
 def encode(key: str) -> bytes:
@@ -127,6 +132,31 @@ def list_spans(
     raise SourceUnavailable("the store is compacted faster than it can be read")
 
 
+def slashless(channel: EtcdChannel, empty: Sequence[str]) -> tuple[str, ...]:
+    """
+    The prefixes below which there are keys that do not begin with a slash. One small question for
+    all of them, and only for the first TXN_RANGES; none where it is not answered.
+    """
+    ranges = [_slashless_range(one) for one in empty[:TXN_RANGES]]
+    operation = message("RequestOp")
+    request = message("TxnRequest")(success=[operation(request_range=one) for one in ranges])
+    try:
+        answers = channel.unary("KV/Txn", request, timeout_s=2).responses
+    except SourceError:
+        return ()
+    return tuple(
+        one for one, answer in zip(empty, answers, strict=False) if answer.response_range.kvs
+    )
+
+
+def _slashless_range(prefix: str) -> Any:
+    raw = encode(prefix.removeprefix("/"))
+    key, end = (raw, raw + b"0") if raw else (b"\0", b"\0")
+    return message("RangeRequest")(
+        key=key, range_end=end, limit=1, keys_only=True, serializable=True
+    )
+
+
 class _Reader:
     """One listing: the revision that all pages share, and what was read so far."""
 
@@ -148,6 +178,7 @@ class _Reader:
         self._revision = 0
         self._cluster = 0
         self._keys: list[KeyValue] = []
+        self._found: set[str] = set()
 
     def read(self, spans: Sequence[Span]) -> Listing:
         for first in range(0, len(spans), TXN_RANGES):
@@ -157,10 +188,13 @@ class _Reader:
             while pages:
                 found = self._read_pages(pages)
                 for page, answer in found:
-                    self._keys += key_values(page.span, answer.kvs)
+                    if values := key_values(page.span, answer.kvs):
+                        self._found.add(page.span.prefix)
+                        self._keys += values
                 pages = _next_pages(found)
                 self._report()
-        return Listing(self._cluster, self._revision, tuple(self._keys))
+        empty = tuple(span.prefix for span in spans if span.prefix not in self._found)
+        return Listing(self._cluster, self._revision, tuple(self._keys), empty)
 
     def _read_pages(self, pages: Sequence[_Page]) -> Sequence[tuple[_Page, Any]]:
         """A page of each, in one call and so at one revision from the first call on."""

@@ -7,11 +7,12 @@ Shell; the parts are in the files beside it: channel (members), listing, watch (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd.channel import EtcdChannel
-from pyconfd.backends.etcd.listing import Listing, Span, list_spans
+from pyconfd.backends.etcd.listing import Listing, Span, list_spans, slashless
 from pyconfd.backends.etcd.protobuf import message
 from pyconfd.errors import SourceCause, SourceError, SourceRefused
 from pyconfd.model.keys import Listed
@@ -32,7 +33,9 @@ class EtcdSource:
 
     def list(self, prefixes: Sequence[str], *, timeout_s: float) -> Listed:
         page, _ = self._read(self._channel, prefixes, timeout_s)
-        return Listed(self.name, page.cluster_id, page.revision, page.keys)
+        return Listed(
+            self.name, page.cluster_id, page.revision, page.keys, slashless=page.slashless
+        )
 
     def watch(self, prefixes: Sequence[str], put: Put) -> EtcdWatch:
         from pyconfd.backends.etcd.watch import EtcdWatch
@@ -68,6 +71,8 @@ class EtcdSource:
             if error.cause is not SourceCause.NO_PERMISSION or not self._narrow(channel, spans):
                 raise
             return self._read(channel, prefixes, timeout_s)
+        if page.empty:
+            page = replace(page, slashless=slashless(channel, page.empty))
         return page, spans
 
     def _narrow(self, channel: EtcdChannel, spans: Sequence[Span]) -> bool:

@@ -125,6 +125,7 @@ class EtcdWatch:
                 page.keys,
                 command.reason,
                 occasion,
+                page.slashless,
             )
         )
         return session.step(at.ListedAt(page.cluster_id, page.revision))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+SLASH_HINT = 'keys start with "/"'
+
 
 class FunctionFault(ValueError):
     """A function cannot answer. The text gives the reason and never holds the value of a key."""
@@ -32,9 +34,23 @@ class NotCovered(FunctionFault):
         if path.startswith("/"):
             what, self.hint = f"the keys of this resource do not cover {path}", "add it to keys"
         else:
-            what, self.hint = f"{path!r} is no key path", 'keys start with "/"'
+            what, self.hint = f"{path!r} is not a key path", SLASH_HINT
         super().__init__(what)
         self.path = path
+
+
+class Slashless(FunctionFault):
+    """
+    Nothing is found below a path, but the store has keys of that name without a leading slash.
+
+    path: as the store would have it.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the store has nothing at {path}, only keys without the slash in front")
+        self.hint = (
+            "pyconfd reads keys that start with /, as confd does: write them a second time with it"
+        )
 
 
 class NotText(FunctionFault):

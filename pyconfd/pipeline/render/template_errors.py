@@ -14,7 +14,13 @@ import jinja2
 from pyconfd.errors import MissingKey, RenderError, TemplateFault
 from pyconfd.model.keys import KeyValue
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotCovered, NotText
+from pyconfd.pipeline.render.function_errors import (
+    FunctionFault,
+    NoSuchKey,
+    NotCovered,
+    NotText,
+    Slashless,
+)
 from pyconfd.pipeline.render.function_table import FILTERS
 from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
 from pyconfd.pipeline.render.template_files import BadTemplate
@@ -41,6 +47,7 @@ NAMES_ITSELF = (
     NotCovered,
     NotText,
     RecursionError,
+    Slashless,
     UnicodeEncodeError,
     jinja2.TemplateNotFound,
     jinja2.TemplateSyntaxError,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from pyconfd.model.keys import KeyValue, covering, key_path
+from pyconfd.model.keys import KeyValue, covering, is_under, key_path
 from pyconfd.model.reads import Reads
 from pyconfd.pipeline.render.key_glob import KeyPattern, key_pattern
 from pyconfd.pipeline.store import Child, Folder, Snapshot, item_of, keys_below
@@ -76,6 +76,13 @@ class View:
         if not self._cut:
             return path
         return self._prefix if path == "/" else self._prefix + path
+
+    def slashless(self, path: str) -> str:
+        """The path as the store has keys below it, without a leading slash; "" when it has none."""
+        absolute = key_path(self.absolute(path))
+        if any(is_under(absolute, one) for one in self.snapshot.slashless):
+            return absolute.removeprefix("/") or "keys"
+        return ""
 
     def allows(self, key: str) -> bool:
         """Whether the resource may read this key, be it there or not."""

@@ -10,7 +10,14 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pyconfd.model.keys import KeyValue
-from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotCovered, NotText
+from pyconfd.pipeline.render.function_errors import (
+    SLASH_HINT,
+    FunctionFault,
+    NoSuchKey,
+    NotCovered,
+    NotText,
+    Slashless,
+)
 from pyconfd.pipeline.render.key_glob import BadPattern, literal_part
 from pyconfd.pipeline.render.view import View
 
@@ -130,13 +137,17 @@ class StoreFunctions:
         """Asked only where nothing was found: what was found is covered."""
         if not covered and not self._lenient:
             raise NotCovered(path)
+        if self._view.snapshot.slashless and self._view.slashless(literal_part(path)):
+            raise Slashless(self._view.absolute(literal_part(path)))
 
     def missing(self, key: str) -> NoSuchKey:
         """Names the key as in the store, and tells whether the resource covers it at all."""
         if not key.startswith("/"):
-            return NoSuchKey(key, 'keys start with "/"')
+            return NoSuchKey(key, SLASH_HINT)
         if not self._view.allows(key):
             return NoSuchKey(self._view.absolute(key), "the resource's keys do not cover it")
+        if self._view.slashless(key):
+            return NoSuchKey(self._view.absolute(key), Slashless(self._view.absolute(key)).hint)
         return NoSuchKey(self._view.absolute(key))
 
 

@@ -9,10 +9,13 @@ from typing import Any
 from pyconfd.pipeline.render.function_errors import FunctionFault
 from pyconfd.pipeline.render.functions.names import behind_pipe, template_filter, template_function
 
+# From here on Python prints fractions with an exponent.
+_FIRST_EXPONENT = 1e16
+
 
 def as_text(value: Any) -> str:
     """
-    A value as templates print it: true and false as confd writes them, numbers as they are.
+    A value as templates print it: true, false and whole numbers such as 1.0 as confd writes them.
 
     Raises FunctionFault for what is not text and would only print Python's own notation: nothing,
     lists, mappings, bytes, functions, generators.
@@ -23,7 +26,7 @@ def as_text(value: Any) -> str:
         return "true"
     if value is False:
         return "false"
-    text = str(value)
+    text = str(value) if not isinstance(value, float) else _float(value)
     if not text:
         return text  # also what an inline `if` without `else` leaves, which is nothing by intent
     if value is None:
@@ -39,6 +42,11 @@ def as_text(value: Any) -> str:
     if plain or isinstance(value, bytes) or callable(value):
         raise FunctionFault(f"a {type(value).__name__} cannot be printed: is a call missing?")
     return text
+
+
+def _float(value: float) -> str:
+    whole = value.is_integer() and abs(value) < _FIRST_EXPONENT
+    return str(int(value)) if whole else str(value)
 
 
 @template_filter()
