@@ -18,9 +18,8 @@ from jinja2 import nodes
 
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import CodeGenerator
-from pyconfd.pipeline.render.function_table import FILTERS, functions
+from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS, functions
 from pyconfd.pipeline.render.functions.text import as_text
-from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
 from pyconfd.pipeline.render.node_facts import unknown_fact
 from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFiles
 

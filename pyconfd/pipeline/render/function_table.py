@@ -11,15 +11,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.pipeline.render.function_errors import FunctionFault
 from pyconfd.pipeline.render.functions import host, json, lists, numbers, text  # noqa: F401
 from pyconfd.pipeline.render.functions.names import FILTERS, FUNCTIONS
+from pyconfd.pipeline.render.functions.paths import path_below
 from pyconfd.pipeline.render.functions.store import CachedPairs, StoreFunctions
+from pyconfd.pipeline.render.functions.validators import KINDS
 from pyconfd.pipeline.render.view import View
 
 if TYPE_CHECKING:  # only resources with a format need it
     from pyconfd.pipeline.render.value_checks import ValueChecker
 
-__all__ = ["FILTERS", "functions"]
+__all__ = ["FILTERS", "PLAIN_FILTERS", "functions"]
+
+
+def _without_format(*_: Any) -> Any:
+    raise FunctionFault("quoted and words need the resource to have a format")
+
+
+# Without a format nothing is checked, and only what needs one is refused.
+PLAIN_FILTERS: dict[str, Callable[..., Any]] = {
+    **KINDS,
+    "path_below": path_below,
+    "quoted": _without_format,
+    "raw": lambda value: value,
+    "words": _without_format,
+}
 
 
 def functions(

@@ -90,6 +90,13 @@ class VarText(str):
     origin: str
 
 
+class VarList(list[Any]):
+    """A list that the operator wrote. origin: what to call it in a message."""
+
+    __slots__ = ("origin",)
+    origin: str
+
+
 def unknown_fact(of: object, name: object) -> str | None:
     """The message for an attribute that a fact does not have; None if `of` is not a fact."""
     if isinstance(of, Vars):
@@ -106,7 +113,9 @@ def _known(raw: object, path: str, facts: NodeFacts) -> object:
         table.update({name: _known(one, f"{path}.{name}", facts) for name, one in raw.items()})
         return table
     if isinstance(raw, list):
-        return [_known(one, f"{path}[{place}]", facts) for place, one in enumerate(raw)]
+        items = VarList(_known(one, f"{path}[{place}]", facts) for place, one in enumerate(raw))
+        items.origin = path
+        return items
     if isinstance(raw, str):
         text = VarText(raw)
         text.origin = path

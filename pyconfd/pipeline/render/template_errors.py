@@ -21,8 +21,7 @@ from pyconfd.pipeline.render.function_errors import (
     NotText,
     Slashless,
 )
-from pyconfd.pipeline.render.function_table import FILTERS
-from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
+from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS
 from pyconfd.pipeline.render.template_files import BadTemplate
 
 # What template code can raise. Not KeyboardInterrupt.

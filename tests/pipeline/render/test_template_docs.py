@@ -12,8 +12,7 @@ import pytest
 from pyconfd.errors import TemplateFault
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
-from pyconfd.pipeline.render.function_table import FILTERS, functions
-from pyconfd.pipeline.render.functions.validators import PLAIN_FILTERS
+from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS, functions
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.render.view import View

@@ -154,16 +154,3 @@ KINDS: dict[str, Callable[..., Any]] = {
     "one_of": one_of,
     "weight": weight_between({"min": 0, "max": 65535}),
 }
-
-
-def _without_format(*_: Any) -> Any:
-    raise FunctionFault("quoted and words need the resource to have a format")
-
-
-# Without a format nothing is checked, and only what needs one is refused.
-PLAIN_FILTERS: dict[str, Callable[..., Any]] = {
-    **KINDS,
-    "quoted": _without_format,
-    "raw": lambda value: value,
-    "words": _without_format,
-}
