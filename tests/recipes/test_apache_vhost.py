@@ -167,11 +167,15 @@ def test_a_host_comes_and_goes(world: World) -> None:
         ("server_name", WWW, "answer to one name on one port"),
         ("log_level", "loud", f"{BASE}/{IMG}/log_level must be of emerg"),
         ("docroot", "/srv", f"unknown key {BASE}/{IMG}/docroot; known are"),
-        ("access_log", "/no/such/folder/x.log", "'/no/such/folder/x.log' defined at @DEST@:"),
+        ("access_log", "@LOG@/no/x.log", "'@LOG@/no/x.log' defined at @DEST@:"),
+        ("access_log", "/etc/cron.d/x", f"value of {BASE}/{IMG}/access_log is not a path below"),
+        ("nodes/srv2/error_log", "/etc/x", "nodes/srv2/error_log is not a path below"),
+        ("document_root", "/", f"{BASE}/{IMG}/document_root is not a path below"),
+        ("document_root", "@OUT@", f"{BASE}/{IMG}/document_root leads through a link out of"),
         ("listen", "@TAKEN@", "port @TAKEN@ cannot be opened: Address already in use"),
         ("listen", "192.0.2.1:@PORT@", "cannot be opened: Cannot assign requested address"),
     ],
-    ids=["missing", "range", "duplicate", "unknown", "slip", "apache", "taken-port", "address"],
+    ids=["missing", "range", "duplicate", "unknown", "slip", "apache", "cron", "node", "root", "link", "taken-port", "address"],
 )
 def test_a_bad_value_is_refused_and_all_hosts_stay(
     world: World, key: str, value: str | None, says: str
@@ -182,6 +186,8 @@ def test_a_bad_value_is_refused_and_all_hosts_stay(
             ("@TAKEN@", f"127.0.0.1:{taken.getsockname()[1]}"),
             ("@PORT@", str(free_ports(1)[0])),
             ("@DEST@", str(world.dest(IMG))),
+            ("@LOG@", str(world.apache.folder / "log")),
+            ("@OUT@", str(link_out(world))),
         ):
             value, says = value and value.replace(name, what), says.replace(name, what)
         before, own = world.dest(IMG).read_bytes(), f"{BASE}/{IMG}/{key}"
@@ -203,8 +209,17 @@ def test_a_bad_value_is_refused_and_all_hosts_stay(
         elif key != "listen":
             world.etcd.put(own, kept)
     # The other host is not held up, and the faulty one is not held for good.
-    world.etcd.put(f"{BASE}/{IMG}/server_admin", f"{key}@example.com")
-    world.daemon.wait(lambda: f"{key}@" in world.dest(IMG).read_text(), "the mended host")
+    user = key.rpartition("/")[2]
+    world.etcd.put(f"{BASE}/{IMG}/server_admin", f"{user}@example.com")
+    world.daemon.wait(lambda: f"{user}@" in world.dest(IMG).read_text(), "the mended host")
+
+
+def link_out(world: World) -> Path:
+    """A link below the folder that may be served, to one that may not."""
+    link = world.apache.folder / "www" / "out"
+    if not link.is_symlink():
+        link.symlink_to("/etc")
+    return link
 
 
 def test_one_bad_host_does_not_hold_up_the_others(world: World) -> None:

@@ -174,6 +174,7 @@ class PrivateApache:
             "/etc/apache2": str(self.folder),
             "/var/log/apache2": str(self.folder / "log"),
             "/var/www/html": str(self.folder / "www"),
+            '["/var/www"': f'["{self.folder}/www"',
             "apachectl graceful": self.graceful_command,
             "http://127.0.0.1/server-status?auto": self.status_url,
             "127.0.0.1:8081": f"127.0.0.1:{manager_port}",
