@@ -87,7 +87,7 @@ MEMBERS = [
     ({"addr": "h:1", "max_fails": 0, "fail_timeout": "5s"}, "h:1 max_fails=0 fail_timeout=5s"),
     ({"addr": "h:1", "down": True}, "h:1 down"),
     ({"addr": "h:1", "down": False, "backup": False}, "h:1"),
-    ({"addr": "unix:/run/app.sock"}, "unix:/run/app.sock"),
+    ({"addr": "unix:/run/backends/app.sock"}, "unix:/run/backends/app.sock"),
     ({"addr": "[::1]:80", "labels": {"zone": "a"}, "version": "2", "started": "x"}, "[::1]:80"),
 ]
 
@@ -135,6 +135,13 @@ BAD = [
     ("server_name", "a; }", "is not one plain word"),
     ("server_name", "  ", "is empty"),
     ("listen", "80 default_server", "is not one plain word"),
+    ("listen", "unix:/etc/cron.d/a", "must be a port or address:port"),
+    ("listen", "UNIX:/run/a.sock", "must be a port or address:port"),
+    ("listen", "80\n", "is not one plain word"),
+    ("upstream/a", "unix:/run/docker.sock", "is not a path below /run/backends"),
+    ("upstream/a", '{"addr": "UNIX:/run/docker.sock"}', "is not a path below /run/backends"),
+    ("upstream/a", "unix:/run/backends/../docker.sock", "is not an absolute path without"),
+    ("upstream/a", "unix:80", "is not an absolute path without"),
 ]
 
 

@@ -270,32 +270,32 @@ BAD = {
         "/csync2/web-data-dir/include/html: what is included must be an absolute path",
     ),
     "generations-out-of-range": (
-        {"settings": '{"key_file": "/k", "backup_directory": "/b", "backup_generations": 101}'},
+        {"settings": '{"key_file": "KEY", "backup_directory": "KEY", "backup_generations": 101}'},
         "",
         "/csync2/web-data-dir/settings: backup_generations must be a whole number from 1 to 100",
     ),
     "unknown-way-of-resolving": (
-        {"settings": '{"key_file": "/k", "auto": "newest"}'},
+        {"settings": '{"key_file": "KEY", "auto": "newest"}'},
         "",
         "/csync2/web-data-dir/settings: auto must be one of none, first, younger",
     ),
     "duplicated-host": (
         {
-            "settings": '{"key_file": "/k", "service": "www"}',
+            "settings": '{"key_file": "KEY", "service": "www"}',
             "/nginx/www/upstream/TWO": '{"addr": "TWO:80"}',
         },
         "",
         "/nginx/www/upstream/TWO: duplicated host: /csync2/web-data-dir/hosts/TWO is the same",
     ),
     "no-key-file": (
-        {"settings": '{"key_file": "/no/such.key"}'},
+        {"settings": '{"key_file": "KEY.none"}'},
         "",
-        r"CONF:\d+: Config error: Can't read keyfile /no/such.key",
+        r"CONF:\d+: Config error: Can't read keyfile KEY.none",
     ),
     "no-folder-for-backups": (
-        {"settings": '{"key_file": "KEY", "backup_directory": "/no/such"}'},
+        {"settings": '{"key_file": "KEY", "backup_directory": "KEY.d"}'},
         "",
-        r"CONF:\d+: there is no folder /no/such: csync2 does not make it",
+        r"CONF:\d+: there is no folder KEY.d: csync2 does not make it",
     ),
 }
 

@@ -51,6 +51,9 @@ class Node:
             "systemctl reload-or-restart apache2": (
                 f"{start}{apache_program()} -f {self.dest} -k graceful"
             ),
+            # Allowed by the node, and not installed.
+            '["deflate"': '["nosuchmodule", "deflate"',
+            '["/var/www"': f'["{self.folder.parent.parent}"',
             'confirm_timeout = "10s"': 'confirm_timeout = "8s"',
             'min_reload_interval = "2s"': 'min_reload_interval = "100ms"',
             'hold_min = "200ms"': 'hold_min = "20ms"',
@@ -245,13 +248,15 @@ def test_a_node_that_cannot_open_its_port_is_started_with_the_old_version(
         ),
         ("nodes/web01/state", "maybe", f"{BASE}/nodes/web01/state is none of up, drain"),
         ("nodes/web01/prot", "80", f"unknown key {BASE}/nodes/web01/prot; known are"),
+        ("nodes/web01/modules", "cgi", f"{BASE}/nodes/web01/modules must be of nosuchmodule,"),
+        ("nodes/web01/document_root", "/", f"{BASE}/nodes/web01/document_root is not a path below"),
         (
             "nodes/web01/modules",
             "nosuchmodule",
             "@DEST@: Cannot load /usr/lib/apache2/modules/mod_nosuchmodule.so",
         ),
     ],
-    ids=["missing", "duplicate", "foreign", "range", "state", "slip", "apache"],
+    ids=["missing", "duplicate", "foreign", "range", "state", "slip", "module", "root", "apache"],
 )
 def test_a_bad_value_is_refused_before_apache_is_told(
     cluster: Cluster, key: str, value: str | None, says: str

@@ -81,7 +81,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("sites")
     nginx = LiveNginx(folder / "nginx")
     with PrivateEtcd(folder) as etcd, backends(2) as two, nginx.running():
-        confdir = laid_out(RECIPE, folder, for_nginx(nginx), "--node", etcd.endpoint)
+        settings = folder / "pyconfd.toml"
+        settings.write_text(
+            f'[vars]\nroot_folders = ["/var/www", "/srv/www", "/tmp"]\n'
+            f'certificate_folders = ["/etc/ssl", "/etc/letsencrypt", "{folder.parent}"]\n'
+        )
+        more = ("--node", etcd.endpoint, "--config-file", str(settings))
+        confdir = laid_out(RECIPE, folder, for_nginx(nginx), *more)
         with confdir.daemon() as daemon:
             yield Site(etcd, nginx, confdir, daemon, two)
 

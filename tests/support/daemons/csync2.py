@@ -71,6 +71,11 @@ class Node:
             'node_name = "web01"': f'node_name = "{self.name}"',
             "port = 30865": f"port = {self.port}",
             "/etc/csync2.cfg": str(self.conf),
+            # The nodes of a test share one machine and one key.
+            '["/srv/www", "/var/www"]': f'["{self.folder.parent.parent}", "/srv/www"]',
+            '["/etc/csync2", ': f'["{self.folder.parent.parent}", ',
+            '["/var/backups/csync2"]': f'["{self.folder.parent.parent}"]',
+            "may_weaken = []": 'may_weaken = ["plaintext"]',
             "/etc/cron.d/pyconfd-csync2": str(self.cron),
             "--state /var/lib/csync2/pyconfd-hosts": (
                 f"--state {self.folder}/hosts --options '{self.options}'"
