@@ -175,7 +175,20 @@ def test_a_host_comes_and_goes(world: World) -> None:
         ("listen", "@TAKEN@", "port @TAKEN@ cannot be opened: Address already in use"),
         ("listen", "192.0.2.1:@PORT@", "cannot be opened: Cannot assign requested address"),
     ],
-    ids=["missing", "range", "duplicate", "unknown", "slip", "apache", "cron", "node", "root", "link", "taken-port", "address"],
+    ids=[
+        "missing",
+        "range",
+        "duplicate",
+        "unknown",
+        "slip",
+        "apache",
+        "cron",
+        "node",
+        "root",
+        "link",
+        "taken-port",
+        "address",
+    ],
 )
 def test_a_bad_value_is_refused_and_all_hosts_stay(
     world: World, key: str, value: str | None, says: str

@@ -12,8 +12,24 @@ from pyconfd.pipeline.render.functions.paths import path_below
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.value_checks import key_text
 
-NO_PATHS = ["", "a", "var/log/a", "../a", "/var/log/../../etc/cron.d/a", "/..", "/var/log/a\n", None]
-NO_PATHS += ["/var/log/a\0", "/var/log/a\x1b", "/var/log/\udcff", "/var/log/a\u202e", 1, ["/var/log"]]
+NO_PATHS = [
+    "",
+    "a",
+    "var/log/a",
+    "../a",
+    "/var/log/../../etc/cron.d/a",
+    "/..",
+    "/var/log/a\n",
+    None,
+]
+NO_PATHS += [
+    "/var/log/a\0",
+    "/var/log/a\x1b",
+    "/var/log/\udcff",
+    "/var/log/a\u202e",
+    1,
+    ["/var/log"],
+]
 NO_PATHS += ["/var/log/" + "a" * 1_000_000, "/var/log/\x85", "|/bin/sh", "file:///var/log/a"]
 
 
