@@ -44,7 +44,7 @@ class NginxLocks:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassContext:
     """
-    work_dir: for shadow trees.
+    work_dir: for shadow trees, and for new versions of files whose folder cannot be written.
     check_timeout_s: for a check of nginx in context.
     stopping: asked between two groups; once it says yes, no further one is begun.
     keep_stage: as the option.
@@ -52,6 +52,7 @@ class PassContext:
     ownership: of everything that is declared, whatever its service.
     nginx_locks: shared by the lanes.
     dry_run: stop before anything is written.
+    in_place: destinations of which it was reported that they are mount points.
     diff: whether the outcomes of a dry run carry one.
     """
 
@@ -67,6 +68,7 @@ class PassContext:
     keep_stage: bool = False
     dry_run: bool = False
     diff: bool = False
+    in_place: set[str] = field(default_factory=set)
     quarantine: Quarantine = field(default_factory=Quarantine)
     ownership: Ownership = field(default_factory=Ownership)
     nginx_locks: NginxLocks = field(default_factory=NginxLocks)

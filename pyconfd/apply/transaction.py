@@ -33,6 +33,7 @@ from pyconfd.model.steps import (
     Rendered,
     Result,
     Staged,
+    Swapped,
 )
 from pyconfd.observe import log
 from pyconfd.pipeline import check, stage, swap
@@ -188,7 +189,7 @@ def prepare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> N
         )
         context.drift.saw(resource, resource.dest)
         try:
-            staged = stage.stage(rendered, keep=context.keep_stage)
+            staged = stage.stage(rendered, keep=context.keep_stage, elsewhere=context.work_dir)
         except StageError as error:
             candidate.fail(resource, Result.STAGE_FAILED, error=error)
             return
@@ -426,9 +427,24 @@ def _swap_files(context: PassContext, judged: Sequence[Candidate]) -> None:
         for resource in (*candidate.resources, *candidate.removals)
     )
     if len(permits) == 1 and not removals and not revertible:
-        swap.swap(permits[0], journal=context.journal)
+        done: Sequence[Swapped] = [swap.swap(permits[0], journal=context.journal)]
     else:
-        swap.swap_all(permits, journal=context.journal, removals=removals, keep_old=revertible)
+        done = swap.swap_all(
+            permits, journal=context.journal, removals=removals, keep_old=revertible
+        )
+    for each in done:
+        _say_once_in_place(context, each)
+
+
+def _say_once_in_place(context: PassContext, done: Swapped) -> None:
+    dest = done.checked.staged.rendered.resource.dest
+    if done.in_place and dest not in context.in_place:
+        context.in_place.add(dest)
+        log.warn(
+            "the destination is a mount point of its own: it is written in place, so a reader may "
+            "see half of a new version; mount its folder to have it replaced whole",
+            dest=dest,
+        )
 
 
 def _not_swapped(judged: Sequence[Candidate], error: SwapError) -> list[Candidate]:

@@ -175,6 +175,8 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
         recovery = journal.recover()
         for dest in recovery.rolled_back:
             log.warn("a swap that was cut short was undone", dest=dest)
+        for dest in recovery.finished:
+            log.warn("a file that was being written in place was written again", dest=dest)
         made = MadeFiles(os.path.join(folder, "made.json"))
         _sweep(found, made, folder, journal.kept)
         pending = set(recovery.pending)
@@ -201,7 +203,9 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
 def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[str]) -> None:
     """Remove the staged files and shadow trees of runs that were killed, but for these paths."""
     dests = [one.dest for resource in found.resources for one in made.known(resource)]
-    for path in files.strays(dests):
+    work_dir = os.path.join(folder, WORK_DIR)
+    elsewhere = [os.path.join(work_dir, os.path.basename(dest)) for dest in dests]
+    for path in files.strays([*dests, *elsewhere]):
         if path not in kept:
             files.remove(path)
     checkers = {resource.nginx for resource in found.resources if resource.nginx}
@@ -209,7 +213,7 @@ def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[st
         from pyconfd.pipeline.nginx import shadow  # brings crossplane, which other runs do not need
 
         for nginx in checkers:
-            shadow.sweep(nginx, work_dir=os.path.join(folder, WORK_DIR))
+            shadow.sweep(nginx, work_dir=work_dir)
 
 
 @contextmanager

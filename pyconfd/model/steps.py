@@ -154,9 +154,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Swapped:
-    """The new version is live; its service has not been notified yet."""
+    """
+    The new version is live; its service has not been notified yet.
+
+    in_place: written into the live file, which is a mount point, and not renamed over it.
+    """
 
     checked: Checked
+    in_place: bool = False
 
 
 class Result(enum.StrEnum):

@@ -34,6 +34,7 @@ from pyconfd.pipeline.recovery import (
     Recovery,
     clean,
     drop_originals,
+    finish,
     kept_for,
     pending_for,
     roll_back,
@@ -172,14 +173,15 @@ class Journal:
         with self._lock:
             found, damaged = parse(self._read())
             intents = list(found)
-            happened, torn = sort(intents)
+            happened, torn, unfinished = sort(intents)
+            finished = tuple(map(finish, unfinished))
             rolled_back = tuple(dest for intent in torn for dest in roll_back(intent))
             pending = pending_for(happened)
             self._rewrite(happened)  # first: only the staged files tell which swaps have happened
             removed = tuple(clean(intents, kept_for(happened)))
             self._open = OpenIntents(happened)
             self._next = max((intent.id for intent in intents), default=0) + 1
-        return Recovery(pending, rolled_back, removed, damaged)
+        return Recovery(pending, rolled_back, finished, removed, damaged)
 
     def close(self) -> None:
         """Let go of the file; a later call opens it again."""

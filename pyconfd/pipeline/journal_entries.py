@@ -33,6 +33,7 @@ class JournalEntry:
     original: a hard link to the old version, "" when there is none (a single file, or a new one).
     was: digest of the old version, None when the file is new.
     digest: of the new version.
+    in_place: it is a mount point, so that it is written to and not renamed over.
     """
 
     dest: str
@@ -41,6 +42,7 @@ class JournalEntry:
     original: str
     was: str | None
     digest: str
+    in_place: bool = False
 
     def carry_out(self) -> tuple[str, str]:
         """The rename that makes it so, as (from, to)."""
@@ -98,6 +100,7 @@ def swap_line(intent: Intent) -> bytes:
         reload=intent.reload,
         files=[
             (each.dest, each.path, each.staged, each.original, each.was, each.digest)
+            + ((True,) if each.in_place else ())
             for each in intent.files
         ],
         **({"keep": True} if intent.keep else {}),

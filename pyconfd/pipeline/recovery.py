@@ -2,7 +2,8 @@
 Recovery: what a killed run left half-done, put in order. Shell.
 
 Whether a rename happened needs no record: the staged file is there before it and gone after it;
-a file that was to disappear is at its new place after it.
+a file that was to disappear is at its new place after it. A file that is written in place is whole
+once its staged file is gone; until then its content tells whether the writing had begun.
 """
 
 from __future__ import annotations
@@ -24,20 +25,23 @@ class Recovery:
 
     pending: services whose reload must still happen, oldest swap first.
     rolled_back: destinations of which the old version was put back: their set was half swapped.
+    finished: destinations that were being written in place, and have been written again.
     removed: staged files and links that were removed.
     damaged: lines that could not be read; then the reload of any service may be pending.
     """
 
     pending: tuple[str, ...] = ()
     rolled_back: tuple[str, ...] = ()
+    finished: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     damaged: int = 0
 
 
-def sort(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
+def sort(intents: list[Intent]) -> tuple[list[Intent], list[Intent], list[JournalEntry]]:
     """
-    Which swaps happened, and which stopped half-way and have to be undone; the rest did not begin.
-    What happened gets its progress noted: the files that prove it are removed by the recovery.
+    Which swaps happened, which stopped half-way and have to be undone, and which files were being
+    written in place and have to be written again; the rest did not begin. What happened gets its
+    progress noted: the files that prove it are removed by the recovery.
 
     A half-done set whose files a later swap has replaced is not undone any more; it counts as
     happened. One that was being reverted, because the service refused it, is in both lists: it
@@ -45,6 +49,7 @@ def sort(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
     """
     happened: list[Intent] = []
     torn: list[Intent] = []
+    unfinished: list[JournalEntry] = []
     replaced: set[str] = set()
     for intent in reversed(intents):
         waiting = [each for each in intent.files if _waits(each)]
@@ -57,19 +62,66 @@ def sort(intents: list[Intent]) -> tuple[list[Intent], list[Intent]]:
                 torn.append(replace(intent, files=left))
             case Progress.BEGUN if len(waiting) == len(intent.files):
                 continue
-            case Progress.BEGUN if waiting and not intent.paths <= replaced:
+            case Progress.BEGUN if _is_torn(intent, waiting) and not intent.paths <= replaced:
                 torn.append(intent)
             case _:
+                if intent.progress is Progress.BEGUN and not intent.paths <= replaced:
+                    unfinished += filter(_is_half, intent.files)
                 happened.append(at(Progress.WHOLE, intent))
                 replaced |= intent.paths
-    return happened[::-1], torn
+    return happened[::-1], torn, unfinished
 
 
 def _waits(entry: JournalEntry) -> bool:
     """Whether its rename has not happened, or was undone."""
-    if entry.staged:
-        return os.path.lexists(entry.staged)
-    return not os.path.lexists(entry.original)
+    if not entry.staged:
+        return not os.path.lexists(entry.original)
+    return os.path.lexists(entry.staged) and not _is_half(entry)
+
+
+def _is_half(entry: JournalEntry) -> bool:
+    """Whether it is being written in place."""
+    in_place = entry.in_place and os.path.lexists(entry.staged)
+    return in_place and _digest(entry.path) != entry.was
+
+
+def _is_torn(intent: Intent, waiting: Collection[JournalEntry]) -> bool:
+    """Whether some of a set is live; of one file that is half written, the rest can follow."""
+    return bool(waiting) or (len(intent.files) > 1 and any(map(_is_half, intent.files)))
+
+
+def _digest(path: str) -> str | None:
+    try:
+        return files.digest(files.read(path)[0])
+    except OSError:
+        return None
+
+
+def carry_out(entry: JournalEntry) -> None:
+    """Make the new version live; one that is written in place stays staged until it is whole."""
+    if entry.in_place and entry.staged:
+        files.overwrite(entry.path, entry.staged)
+        os.unlink(entry.staged)
+    else:
+        os.rename(*entry.carry_out())
+
+
+def finish(entry: JournalEntry) -> str:
+    """
+    Write a file again that was being written in place, and return its destination. May be cut short
+    and done again. Raises StateError.
+    """
+    try:
+        carry_out(entry)
+    except OSError as error:
+        raise StateError(
+            f"half of the new version was written, and the rest cannot be: "
+            f"{error.strerror or error}",
+            where=entry.path,
+            kept=f"the new version is {entry.staged}",
+            hint="put it there by hand, then start again",
+        ) from error
+    return entry.dest
 
 
 def roll_back(intent: Intent) -> Iterator[str]:
@@ -100,7 +152,11 @@ def restore(entry: JournalEntry) -> None:
     if entry.was is None:
         files.remove(entry.path)
     elif entry.original and os.path.lexists(entry.original):
-        os.rename(entry.original, entry.path)
+        if entry.in_place:
+            files.overwrite(entry.path, entry.original)
+            os.unlink(entry.original)
+        else:
+            os.rename(entry.original, entry.path)
     files.sync_folder(entry.path)
 
 

@@ -20,6 +20,8 @@ from pyconfd.system import files
 
 DEFAULT_MODE = 0o644
 
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+
 T = TypeVar("T")
 
 _UNTOUCHED = "the live file is unchanged"
@@ -49,11 +51,13 @@ def compare(rendered: Rendered) -> tuple[LiveFile, tuple[str, ...]]:
     return live, tuple(differs)
 
 
-def stage(rendered: Rendered, *, keep: bool = False) -> Staged | None:
+def stage(rendered: Rendered, *, keep: bool = False, elsewhere: str = "") -> Staged | None:
     """
     The new version, complete beside the live file; None when the live file needs no change.
 
     keep: it stays for the operator to look at when it is refused, as `.<base>.kept.pyconfd~`.
+    elsewhere: folder for the new version of a file that is mounted by itself in a folder that
+    cannot be written; made if missing.
     Raises StageError; then nothing live has changed and no staged file is left.
     """
     live, differs = compare(rendered)
@@ -65,7 +69,16 @@ def stage(rendered: Rendered, *, keep: bool = False) -> Staged | None:
         if resource.make_dirs:
             os.makedirs(os.path.dirname(live.path) or ".", mode=0o755, exist_ok=True)
         path = files.staged_name(live.path)
-        uid, gid = _write(path, rendered, live, mode)
+        try:
+            uid, gid = _write(path, rendered, live, mode)
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE or not elsewhere:
+                raise
+            if not files.is_mount_point(live.path):
+                raise
+            os.makedirs(elsewhere, mode=0o700, exist_ok=True)
+            path = files.staged_name(os.path.join(elsewhere, os.path.basename(live.path)))
+            uid, gid = _write(path, rendered, live, mode)
     except OSError as error:
         raise _stage_error(error, resource) from error
     return Staged(rendered, path, live, mode, uid, gid, differs, keep)

@@ -4,6 +4,9 @@ Swap: put checked files in the places of the live ones. Shell.
 One file is one rename, which is atomic. A set is journalled, its old versions are kept as hard
 links beside the live files until it is live, and on any failure it is put back; what a kill leaves
 half-done is completed or put back by `Journal.recover`. Notifying the service is for reload.py.
+
+A file that is a mount point of its own (a single file that a container mounts) cannot be replaced
+by a rename. It is written in place: its staged file stays until that is done.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from pyconfd.model.steps import Checked, Staged, Swapped
 from pyconfd.pipeline import stage
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.journal_entries import Intent, JournalEntry, Progress
-from pyconfd.pipeline.recovery import restore
+from pyconfd.pipeline.recovery import carry_out, restore
 from pyconfd.system import files
 
 _ONE_KEPT = "the live file is unchanged"
@@ -30,21 +33,41 @@ def swap(checked: Checked, *, journal: Journal | None) -> Swapped:
     """
     Make one checked file live. journal: None when no reload will follow (--sync-only).
 
-    Raises SwapReverted; then the live file is untouched and the staged one is discarded.
+    Raises SwapReverted; then the live file is as before and the staged one is discarded. SwapTorn
+    when it was written in place and the old content could not be written back.
     """
     staged = checked.staged
+    resource = staged.rendered.resource
     number: int | None = None
+    entry = _entry(staged)
     try:
         _still_leads_there(staged)
-        if journal is not None and staged.rendered.resource.reload is not None:
-            number = _intend(journal, staged.rendered.resource, [_entry(staged)])
-        os.rename(staged.path, staged.live.path)
+        if journal is not None and (resource.reload is not None or entry.in_place):
+            number = _intend(journal, resource, [entry])
+        carry_out(entry)
     except (OSError, StateError) as error:
+        if entry.in_place:
+            _raise_if_half_written(entry, error)
         if number is None or journal is None or _undo(journal, number):
             stage.discard(staged)
-        raise _reverted(error, staged.rendered.resource.dest, _ONE_KEPT) from error
+        raise _reverted(error, resource.dest, _ONE_KEPT) from error
     files.sync_folder(staged.live.path)
-    return Swapped(checked)
+    if journal is not None and number is not None and resource.reload is None:
+        with contextlib.suppress(StateError):  # then a recovery sees that it is whole
+            journal.swapped(number)
+    return Swapped(checked, entry.in_place)
+
+
+def _raise_if_half_written(entry: JournalEntry, error: OSError | StateError) -> None:
+    with contextlib.suppress(OSError):
+        if files.live(entry.path).digest == entry.was:
+            return
+    raise SwapTorn(
+        f"it was being written in place, and neither version could be written whole: {error}",
+        where=entry.dest,
+        kept=f"the new version is {entry.staged}",
+        hint="remove the cause and restart pyconfd, which writes it again",
+    ) from error
 
 
 def swap_all(
@@ -88,7 +111,8 @@ def swap_all(
         journal.swapped(number)
         if not keep_old:
             _clear((), entries)
-    return tuple(Swapped(permit) for permit in permits)
+    in_place = {entry.staged for entry in entries if entry.in_place}
+    return tuple(Swapped(permit, permit.staged.path in in_place) for permit in permits)
 
 
 def revert(service: str, *, journal: Journal) -> tuple[JournalEntry, ...]:
@@ -127,9 +151,9 @@ def _rename_all(
 ) -> None:
     for done, entry in enumerate(entries):
         try:
-            os.rename(*entry.carry_out())
+            carry_out(entry)
         except OSError as error:
-            _put_back(entries[:done], error)
+            _put_back(entries[: done + entry.in_place], error)
             if _undo(journal, number):
                 _clear(staged, entries)
             raise _reverted(error, entry.dest, _SET_KEPT) from error
@@ -179,6 +203,7 @@ def _entry(staged: Staged, original: str = "") -> JournalEntry:
         original=original,
         was=staged.live.digest,
         digest=staged.rendered.digest,
+        in_place=staged.live.digest is not None and files.is_mount_point(staged.live.path),
     )
 
 
@@ -186,9 +211,14 @@ def _with_original(staged: Staged) -> JournalEntry:
     """Keep the old version under a second name. Raises OSError."""
     if staged.live.digest is None:
         return _entry(staged)
-    original = files.staged_name(staged.live.path)
-    files.link_or_copy(staged.live.path, original)
-    return _entry(staged, original)
+    base = os.path.basename(staged.live.path)
+    original = files.staged_name(os.path.join(os.path.dirname(staged.path), base))
+    entry = _entry(staged, original)
+    if entry.in_place:
+        files.copy(staged.live.path, original)
+    else:
+        files.link_or_copy(staged.live.path, original)
+    return entry
 
 
 def _still_leads_there(staged: Staged) -> None:
@@ -233,7 +263,7 @@ def _reverted(error: OSError | StateError, dest: str, kept: str) -> SwapReverted
 
 
 _MOUNTED = (
-    "the destination is a mount point of its own and cannot be replaced by a rename",
+    "the destination is a mount point of its own and cannot be removed or renamed",
     "mount its folder instead of the single file",
 )
 _LOCKED = ("no permission to replace the file", "see its folder's rights and lsattr")
@@ -243,7 +273,9 @@ _MEANINGS = {
     errno.EPERM: _LOCKED,
     errno.EACCES: _LOCKED,
     errno.EISDIR: ("the destination has become a folder", ""),
-    errno.EROFS: ("the file system has become read-only", ""),
+    errno.EROFS: ("the file, or its file system, is read-only", "mount it for writing"),
+    errno.ENOSPC: ("no space is left for the new version", ""),
+    errno.EDQUOT: ("the disk quota is used up", ""),
     errno.ENOENT: ("the staged file or the folder has vanished", "it is staged again"),
     errno.ESTALE: ("the destination leads elsewhere than when it was staged", "it is staged again"),
 }

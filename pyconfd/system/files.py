@@ -142,6 +142,69 @@ def _write_all(fd: int, content: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def overwrite(path: str, source: str) -> None:
+    """
+    Give the file at `path` the content, owner and mode of `source`, in place and synced to disk:
+    for a file that cannot be replaced by a rename. A reader may see a part of it, and a kill leaves
+    a part; the order of the steps makes a full disk an error before anything has changed.
+
+    Raises OSError; then the old content was written back if that was possible.
+    """
+    content, wanted = read(source)
+    old, _ = read(path)
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        _reserve(fd, len(content))
+        facts = os.fstat(fd)
+        _own(fd, wanted.st_uid, wanted.st_gid)
+        if stat.S_IMODE(facts.st_mode) != stat.S_IMODE(wanted.st_mode):
+            os.fchmod(fd, stat.S_IMODE(wanted.st_mode))
+        try:
+            _replace_content(fd, content)
+        except OSError:
+            _replace_content(fd, old)
+            raise
+    finally:
+        os.close(fd)
+
+
+def _reserve(fd: int, size: int) -> None:
+    """Raises OSError (ENOSPC) when there is no room for so many bytes."""
+    old_size = os.fstat(fd).st_size
+    if size <= old_size:
+        return
+    try:
+        os.posix_fallocate(fd, 0, size)
+    except OSError as error:
+        os.ftruncate(fd, old_size)
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+
+
+def _replace_content(fd: int, content: bytes) -> None:
+    os.lseek(fd, 0, os.SEEK_SET)
+    _write_all(fd, content)
+    os.ftruncate(fd, len(content))
+    os.fsync(fd)
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether the file is mounted by itself, so that no rename can replace it."""
+    try:
+        return _mount_id(path) != _mount_id(os.path.dirname(path) or ".")
+    except (OSError, ValueError):  # not there, or no /proc
+        return False
+
+
+def _mount_id(path: str) -> int:
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            return int(file.read().partition("mnt_id:")[2].split()[0])
+    finally:
+        os.close(fd)
+
+
 def link_or_copy(path: str, new: str) -> None:
     """
     Give the file a second name in its folder, or a copy where the file system has no hard links
@@ -150,14 +213,15 @@ def link_or_copy(path: str, new: str) -> None:
     try:
         os.link(path, new, follow_symlinks=False)
     except (PermissionError, NotImplementedError):
-        _copy(path, new)
+        copy(path, new)
     except OSError as error:
         if error.errno not in (errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        _copy(path, new)
+        copy(path, new)
 
 
-def _copy(path: str, new: str) -> None:
+def copy(path: str, new: str) -> None:
+    """A new file with the content, owner and mode of `path`. Raises OSError."""
     content, facts = read(path)
     mode = stat.S_IMODE(facts.st_mode)
     write_new(new, content, mode=mode, uid=facts.st_uid, gid=facts.st_gid)

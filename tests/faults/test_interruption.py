@@ -18,14 +18,24 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.model.steps import CommandReport
+from pyconfd.model.steps import CommandReport, Staged
 from pyconfd.pipeline import check, reload, stage, swap
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.recovery import Recovery
 from pyconfd.system import files
-from tests.support.steps import RELOAD, a_resource, in_child, rendered, strays_in
+from tests.support.steps import (
+    RELOAD,
+    a_resource,
+    in_child,
+    may_mount,
+    mount,
+    private_mounts,
+    rendered,
+    strays_in,
+)
 
-OLD, NEW, NEWEST = b"old\n", b"new\n", b"newest\n"
+OLD, NEW, NEWEST = b"the old one\n", b"new\n", b"newest\n"
+READ_ONLY, REMOUNT, BIND = 1, 32, 0x1000
 
 
 def killed_at(number: int, work: Callable[[], object]) -> bool:
@@ -55,11 +65,29 @@ def _is_system_call(function: object) -> bool:
 
 @dataclass
 class World:
-    """A service, the files it reads, and what it has read: `told` is its copy of each."""
+    """
+    A service, the files it reads, and what it has read: `told` is its copy of each.
+
+    mounted: those that are mount points; read_only: the folder of all of them cannot be written.
+    """
 
     folder: Path
     names: tuple[str, ...]
     removed: tuple[str, ...] = ()
+    mounted: tuple[str, ...] = ()
+    read_only: bool = False
+
+    def __post_init__(self) -> None:
+        self.own = self.folder / "own"
+        self.own.mkdir()
+
+    @property
+    def state(self) -> str:
+        return str(self.own / "state")
+
+    @property
+    def elsewhere(self) -> str:
+        return str(self.own / "work")
 
     @property
     def dests(self) -> list[Path]:
@@ -69,7 +97,7 @@ class World:
         return [dest.read_bytes() if dest.exists() else None for dest in self.dests]
 
     def told(self) -> list[bytes | None]:
-        paths = [self.folder / f"told-{name}" for name in self.names]
+        paths = [self.own / f"told-{name}" for name in self.names]
         return [path.read_bytes() if path.exists() else None for path in paths]
 
     def tell(self, text: str = "", *, timeout_s: float = 0.0, env: object = None) -> CommandReport:
@@ -77,7 +105,7 @@ class World:
         profile = sys.getprofile()
         sys.setprofile(None)
         for name, content in zip(self.names, self.live(), strict=True):
-            told = self.folder / f"told-{name}"
+            told = self.own / f"told-{name}"
             if content is None:
                 told.unlink(missing_ok=True)
             else:
@@ -86,15 +114,18 @@ class World:
         os.getpid()  # a boundary after the reload
         return CommandReport(text, 0, 0.0)
 
+    def staged(self, dest: Path, content: bytes) -> Staged | None:
+        return stage.stage(rendered(dest, content, reload=RELOAD), elsewhere=self.elsewhere)
+
     def change(self, content: bytes, *, confirm: bool = True) -> None:
         """A whole pass: stage, swap, reload, settle."""
-        journal = Journal(str(self.folder / "state"))
+        journal = Journal(self.state)
         journal.recover()
         permits = []
         removals = [a_resource(self.folder / name) for name in self.removed]
         for dest in self.dests:
             if dest.name not in self.removed:
-                staged = stage.stage(rendered(dest, content, reload=RELOAD))
+                staged = self.staged(dest, content)
                 assert staged is not None
                 permits.append(check.unchecked(staged))
         if len(self.names) == 1:
@@ -107,12 +138,12 @@ class World:
 
     def refused(self, content: bytes) -> None:
         """A pass that ends with the old versions back, because the service refused the new ones."""
-        journal = Journal(str(self.folder / "state"))
+        journal = Journal(self.state)
         journal.recover()
         permits = []
         for dest in self.dests:
             if dest.name not in self.removed:
-                staged = stage.stage(rendered(dest, content, reload=RELOAD))
+                staged = self.staged(dest, content)
                 assert staged is not None
                 permits.append(check.unchecked(staged))
         removals = [a_resource(self.folder / name) for name in self.removed]
@@ -122,12 +153,25 @@ class World:
         journal.settle(RELOAD.text)
 
     def recover(self) -> Recovery:
-        journal = Journal(str(self.folder / "state"))
+        journal = Journal(self.state)
         recovery = journal.recover()
-        for path in files.strays(str(dest) for dest in self.dests):
+        beside = (self.folder, self.elsewhere)
+        for path in files.strays(f"{folder}/{name}" for folder in beside for name in self.names):
             if path not in journal.kept:
                 os.unlink(path)
         return recovery
+
+    def mount(self) -> None:
+        """Mount what is to be mounted, for this process and its children."""
+        if self.read_only:
+            mount(str(self.folder), self.folder, "", BIND)
+            mount(str(self.own), self.own, "", BIND)
+        for name in self.mounted:
+            source = self.own / f"mounted-{name}"
+            source.write_bytes((self.folder / name).read_bytes())
+            mount(str(source), self.folder / name, "", BIND)
+        if self.read_only:
+            mount("", self.folder, "", BIND | REMOUNT | READ_ONLY)
 
     def check_recovered(self, recovery: Recovery, *allowed: list[bytes | None]) -> None:
         assert self.live() in allowed
@@ -137,7 +181,7 @@ class World:
             assert list(recovery.pending) == [RELOAD.text], "a forgotten reload"
         if self.live() == allowed[0] == self.told():
             assert not recovery.pending, "nothing has changed, so nothing is owed"
-        journal = Journal(str(self.folder / "state"))
+        journal = Journal(self.state)
         assert journal.recover().pending == recovery.pending, "a debt stays until it is settled"
 
 
@@ -153,8 +197,14 @@ def a_world(folder: Path, kind: str) -> World:
             (folder / "there").mkdir()
             (folder / "a.conf").symlink_to("there/b.conf")
             world = World(folder, ("a.conf",))
+        case "mounted" | "mounted in a read-only folder":
+            world = World(folder, ("a.conf",), (), ("a.conf",), kind != "mounted")
         case _:
             world = World(folder, ("a.conf", "b.conf", "c.conf"))
+            world.mounted = {
+                "set, first mounted": ("a.conf",),
+                "set, last mounted": ("c.conf",),
+            }.get(kind, ())
             (folder / "a.conf").write_bytes(OLD)
             (folder / "c.conf").write_bytes(OLD)
             if kind == "set with removals":
@@ -162,10 +212,27 @@ def a_world(folder: Path, kind: str) -> World:
                 world.names += ("d.conf",)
                 world.removed = ("c.conf", "d.conf")
             world.tell()
+            world.mount()
             return world
     world.dests[0].write_bytes(OLD)
     world.tell()
+    world.mount()
     return world
+
+
+def among_mounts(work: Callable[[], None]) -> None:
+    """Run it in a child that may mount."""
+    if not may_mount():
+        pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
+
+    def in_private() -> None:
+        private_mounts()
+        work()
+
+    assert in_child(in_private, timeout_s=600) == 0
+
+
+MOUNTED = ["mounted", "mounted in a read-only folder", "set, first mounted", "set, last mounted"]
 
 
 @pytest.fixture
@@ -197,6 +264,31 @@ def test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(memory: Path, kind
     assert not recovery.pending
 
 
+@pytest.mark.parametrize("kind", MOUNTED)
+def test_a_kill_while_a_mounted_file_is_written_leaves_it_whole(memory: Path, kind: str) -> None:
+    """Written in place: also between two writes, what was begun is finished or taken back."""
+    among_mounts(lambda: test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(memory, kind))
+
+
+@pytest.mark.parametrize("kind", MOUNTED[::3])
+def test_a_kill_while_a_mounted_file_is_taken_back_leaves_it_whole(memory: Path, kind: str) -> None:
+    """As for files that are renamed."""
+    among_mounts(
+        lambda: test_a_kill_at_any_instant_of_taking_back_leaves_one_version_and_the_debt(
+            memory, kind
+        )
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MOUNTED[::3])
+def test_the_recovery_of_a_mounted_file_may_be_killed_at_any_instant(
+    memory: Path, kind: str
+) -> None:
+    """And done again."""
+    among_mounts(lambda: _kill_recoveries(memory, kind))
+
+
 def test_an_older_debt_survives_a_kill_at_any_instant_of_the_next_change(memory: Path) -> None:
     """Swapped but never told; then killed while the next version is put in place."""
     number = killed = 1
@@ -224,7 +316,7 @@ def test_a_kill_at_any_instant_of_taking_back_leaves_one_version_and_the_debt(
         assert world.live() in (before, after)
         if world.live() == after:
             assert list(recovery.pending) == [RELOAD.text]
-            journal = Journal(str(world.folder / "state"))
+            journal = Journal(world.state)
             journal.recover()
             assert swap.revert(RELOAD.text, journal=journal)
             assert world.live() == before
@@ -238,17 +330,21 @@ def test_a_kill_at_any_instant_of_taking_back_leaves_one_version_and_the_debt(
 @pytest.mark.slow
 def test_recovery_itself_may_be_killed_at_any_instant(memory: Path) -> None:
     """From every place where a set can be cut short, at every place of its recovery."""
+    assert _kill_recoveries(memory, "set with removals", [NEW, NEW, None, None]) > 60
+
+
+def _kill_recoveries(memory: Path, kind: str, after: list[bytes | None] | None = None) -> int:
     number = killed = 1
     recoveries = 0
     while killed:
         at = inner = 1
         while inner:
-            world = a_world(memory / f"{number}-{at}", "set with removals")
+            world = a_world(memory / f"{number}-{at}", kind)
             before = world.live()
             killed = killed_at(number, lambda world=world: world.change(NEW))
             inner = killed_at(at, world.recover)
-            world.check_recovered(world.recover(), before, [NEW, NEW, None, None])
+            world.check_recovered(world.recover(), before, after or [NEW] * len(before))
             recoveries += 1
             at += 4
         number += 5
-    assert recoveries > 60
+    return recoveries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -132,8 +133,8 @@ def test_without_a_writable_journal_nothing_is_swapped(tmp_path: Path) -> None:
     assert strays_in(tmp_path) == []
 
 
-def test_a_single_file_mount_is_explained(tmp_path: Path) -> None:
-    """As containers mount single files: the error says what to mount instead."""
+def test_a_single_file_mount_is_written_in_place(tmp_path: Path) -> None:
+    """As containers mount single files: the mounted file itself has the new content and mode."""
     if not may_mount():
         pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
     (tmp_path / "a").write_bytes(b"old")
@@ -142,12 +143,104 @@ def test_a_single_file_mount_is_explained(tmp_path: Path) -> None:
     def work() -> None:
         private_mounts()
         mount(str(tmp_path / "source"), tmp_path / "a", "", 0x1000)
-        with pytest.raises(SwapReverted, match=r"mount point of its own.*mount its folder"):
-            swap.swap(permit(tmp_path / "a"), journal=None)
-        assert (tmp_path / "a").read_bytes() == b"old"
+        for content in (b"new", b"much longer", b"", b"short"):
+            assert swap.swap(permit(tmp_path / "a", content), journal=None).in_place
+            assert (tmp_path / "source").read_bytes() == content
+        assert os.path.ismount(tmp_path / "a") or (tmp_path / "a").samefile(tmp_path / "source")
 
     assert in_child(work) == 0
     assert strays_in(tmp_path) == []
+
+
+def among_mounts(work: Callable[[], None]) -> None:
+    """In a child with mounts of its own."""
+    if not may_mount():
+        pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
+
+    def in_private() -> None:
+        private_mounts()
+        work()
+
+    assert in_child(in_private) == 0
+
+
+def test_a_mounted_file_without_room_for_the_new_version_stays_as_it_was(tmp_path: Path) -> None:
+    """The disk of the mounted file is full: an error before a byte has changed."""
+    dest, disk = tmp_path / "a", tmp_path / "disk"
+    dest.write_bytes(b"")
+    disk.mkdir()
+
+    def work() -> None:
+        mount("tmpfs", disk, "tmpfs", 0, "size=16k")
+        (disk / "source").write_bytes(b"old")
+        mount(str(disk / "source"), dest, "", 0x1000)
+        journal = Journal(str(tmp_path / "state"))
+        with pytest.raises(SwapReverted, match="no space is left for the new version"):
+            swap.swap(permit(dest, b"x" * 65536, reload=RELOAD), journal=journal)
+        assert dest.read_bytes() == b"old"
+        assert journal.services == frozenset()
+        assert strays_in(tmp_path) == []
+
+    among_mounts(work)
+
+
+def test_a_file_that_is_mounted_read_only_says_so(tmp_path: Path) -> None:
+    """As a config map's; nothing is left."""
+    dest, source = tmp_path / "a", tmp_path / "source"
+    dest.write_bytes(b"")
+    source.write_bytes(b"old")
+
+    def work() -> None:
+        mount(str(source), dest, "", 0x1000)
+        mount("", dest, "", 0x1000 | 32 | 1)
+        with pytest.raises(SwapReverted, match=r"is read-only.*mount it for writing"):
+            swap.swap(permit(dest), journal=Journal(str(tmp_path / "state")))
+        assert strays_in(tmp_path) == []
+
+    among_mounts(work)
+
+
+def test_a_mounted_file_has_the_mode_and_owner_of_the_new_version(tmp_path: Path) -> None:
+    """Also when nothing else differs; a resource without a reload leaves no journal."""
+    dest, source = tmp_path / "a", tmp_path / "source"
+    dest.write_bytes(b"")
+    source.write_bytes(b"new")
+
+    def work() -> None:
+        mount(str(source), dest, "", 0x1000)
+        journal = Journal(str(tmp_path / "state"))
+        swap.swap(permit(dest, reload=None, mode=0o640), journal=journal)
+        assert dest.stat().st_mode & 0o7777 == 0o640
+        assert dest.read_bytes() == b"new"
+        assert (tmp_path / "state/journal").read_bytes() == b""
+
+    among_mounts(work)
+
+
+def test_a_mounted_file_is_taken_back_with_its_set(tmp_path: Path) -> None:
+    """By a swap that fails half-way, and after the service has refused the new version."""
+    names = ("a", "b", "c")
+
+    def work() -> None:
+        (tmp_path / "source").write_bytes(b"old a")
+        for name in names:
+            (tmp_path / name).write_bytes(b"old " + name.encode())
+        mount(str(tmp_path / "source"), tmp_path / "a", "", 0x1000)
+        journal = Journal(str(tmp_path / "state"))
+        permits = [permit(tmp_path / name, reload=RELOAD) for name in names]
+        os.unlink(permits[2].staged.path)
+        with pytest.raises(SwapReverted, match="vanished"):
+            swap.swap_all(permits, journal=journal)
+        assert [(tmp_path / name).read_bytes() for name in names] == [b"old a", b"old b", b"old c"]
+        permits = [permit(tmp_path / name, reload=RELOAD) for name in names]
+        done = swap.swap_all(permits, journal=journal, keep_old=True)
+        assert [each.in_place for each in done] == [True, False, False]
+        assert (tmp_path / "source").read_bytes() == b"new"
+        assert len(swap.revert(RELOAD.text, journal=journal)) == 3
+        assert [(tmp_path / name).read_bytes() for name in names] == [b"old a", b"old b", b"old c"]
+        assert strays_in(tmp_path) == []
+
+    among_mounts(work)
 
 
 def test_a_set_is_live_whole(tmp_path: Path, journal: Journal) -> None:
