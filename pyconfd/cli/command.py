@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 from pyconfd.config.arguments import Arguments, read_arguments
 from pyconfd.config.options import Option
@@ -17,15 +16,15 @@ def read_command(
     options: Sequence[Option],
     *,
     listed: Sequence[Option] | None = None,
-    refused: Mapping[str, str] = MappingProxyType({}),
+    foreign: bool = False,
 ) -> Arguments | None:
     """
     The command line with its faults; what follows `--` counts as words. None when it asked for
     help, which has been printed: the usage, and the options, or those `listed`.
 
-    refused: as in config/arguments.py.
+    foreign: as in config/arguments.py.
     """
-    arguments = read_arguments(argv, options, refused)
+    arguments = read_arguments(argv, options, foreign=foreign)
     if arguments.help:
         from pyconfd.cli.help import grouped
 

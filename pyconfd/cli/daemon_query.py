@@ -8,7 +8,7 @@ from typing import Any
 
 from pyconfd.cli.command import expect_words, read_command
 from pyconfd.config.layers import raise_faults, resolve_all
-from pyconfd.config.option_table import OPTIONS, REFUSED
+from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import Option
 from pyconfd.config.settings import Settings, settings_and_faults
 
@@ -49,7 +49,7 @@ def read_query(
     Raises SettingsError with every fault.
     """
     known = (*own, *OPTIONS)
-    arguments = read_command(argv, usage, known, listed=(*own, *FINDING, *listed), refused=REFUSED)
+    arguments = read_command(argv, usage, known, listed=(*own, *FINDING, *listed), foreign=True)
     if arguments is None:
         return None
     expect_words(

@@ -77,13 +77,17 @@ def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return status
     # not at the top: a command such as `probe` needs none of it
     from pyconfd.config.arguments import read_arguments
-    from pyconfd.config.option_table import OPTIONS, REFUSED
+    from pyconfd.config.option_table import OPTIONS
     from pyconfd.config.settings import settings_from
 
-    arguments = read_arguments(argv, OPTIONS, REFUSED)
+    arguments = read_arguments(argv, OPTIONS, foreign=True)
     if arguments.help or arguments.version:
         sys.stdout.write(_help() if arguments.help else version())
         return DONE
+    if arguments.words:
+        from pyconfd.config.confd.detection import take_backend
+
+        take_backend(arguments, environ, sys.argv[0])
     _refuse_words(arguments)
     settings = settings_from(arguments, environ)
     from pyconfd.daemon.run import run
@@ -102,8 +106,14 @@ def _refuse_words(arguments: Arguments) -> None:
         if word in COMMANDS:
             what, hint = "the command comes first", f"pyconfd {word} ..."
         else:
-            what, hint = "unknown command", did_you_mean(word, COMMANDS) or "see --help"
+            what, hint = "unknown command", did_you_mean(word, COMMANDS) or _hint(word)
         arguments.faults.append(SettingsError(what, where=word, hint=hint))
+
+
+def _hint(word: str) -> str:
+    from pyconfd.config.confd.options import BACKENDS
+
+    return f"--backend {word}" if word in BACKENDS else "see --help"
 
 
 def version() -> str:

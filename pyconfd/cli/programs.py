@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 
 from pyconfd.errors import ResourceError
+from pyconfd.model.command_line import has_actions
 from pyconfd.model.programs import programs
-from pyconfd.model.resources import Origin, Resource
+from pyconfd.model.resources import Command, Expansion, Origin, Resource
 
 
 def missing_programs(
@@ -31,14 +32,22 @@ def _programs(resource: Resource) -> Iterator[tuple[str, str]]:
     """Keys with the programs that they run."""
     confirm = resource.service.confirm
     commands = {
-        "check_cmd": resource.check.text if resource.check else "",
-        "reload_cmd": resource.reload.text if resource.reload else "",
+        "check_cmd": _text(resource.check),
+        "reload_cmd": _text(resource.reload),
         "confirm_cmd": confirm.command if confirm else "",
     }
     for key, text in commands.items():
         yield from ((key, program) for program in programs(text))
     if resource.nginx:
         yield "nginx_bin", resource.nginx.binary
+
+
+def _text(command: Command | None) -> str:
+    """The command line; "" where a Go template decides what it is."""
+    if command is None:
+        return ""
+    decided = command.expansion is Expansion.GO and has_actions(command.text)
+    return "" if decided else command.text
 
 
 def _missing(key: str, program: str, origins: list[Origin]) -> ResourceError:

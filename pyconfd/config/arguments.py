@@ -21,12 +21,14 @@ class Arguments:
     """
     A command line that was read. given: by name of option; a repeatable option has a tuple.
 
+    foreign: options of confd that pyconfd does not have by that name, with their text, in order.
     words: what is no option. rest: what follows `--`, None when there was none. help, version:
     asked for; faults are to be ignored then. faults: everything that is wrong.
     """
 
     def __init__(self) -> None:
         self.given: dict[str, Given] = {}
+        self.foreign: list[tuple[str, Given]] = []
         self.words: list[str] = []
         self.rest: list[str] | None = None
         self.help = False
@@ -35,12 +37,12 @@ class Arguments:
 
 
 def read_arguments(
-    argv: Sequence[str], options: Sequence[Option], refused: Mapping[str, str] | None = None
+    argv: Sequence[str], options: Sequence[Option], *, foreign: bool = False
 ) -> Arguments:
     """
     The options and words of a command line.
 
-    refused: options of other programs that users may try, each with the hint for it.
+    foreign: whether confd's options are known; what becomes of them is for the caller.
     """
     known = {name: option for option in options for name in (option.name, *option.aliases)}
     read = Arguments()
@@ -55,7 +57,7 @@ def read_arguments(
         elif word in ("-version", "--version"):
             read.version = True
         elif word.startswith("-") and len(word) > 1:
-            _option(read, word, todo, known, refused or {})
+            _option(read, word, todo, known, foreign)
         else:
             read.words.append(word)
     return read
@@ -66,7 +68,7 @@ def _option(
     word: str,
     todo: list[str],
     known: Mapping[str, Option],
-    refused: Mapping[str, str],
+    foreign: bool,
 ) -> None:
     """Read one option, with its value from behind the `=` or from the next word."""
     name, equals, text = _bare(word).partition("=")
@@ -77,7 +79,9 @@ def _option(
             read.given[option.name] = Given(False, f"--{name}")
             return
     if option is None or (name.startswith("no-") and name not in known):
-        _unknown(read, word.partition("=")[0], known, refused)
+        if foreign and _foreign(read, word, todo):
+            return
+        _unknown(read, word.partition("=")[0], known)
         if todo and not equals and not todo[-1].startswith("-"):
             todo.pop()  # most likely its value; a second fault about it would only confuse
         return
@@ -111,14 +115,24 @@ def _keep(read: Arguments, option: Option, text: str) -> None:
     read.given[option.name] = Given(value, where)
 
 
-def _unknown(
-    read: Arguments, word: str, known: Mapping[str, Option], refused: Mapping[str, str]
-) -> None:
-    name = _bare(word)
-    if name in refused:
-        read.faults.append(
-            SettingsError("not an option of pyconfd", where=word, hint=refused[name])
-        )
-        return
-    hint = did_you_mean(f"--{name}", [f"--{option.name}" for option in known.values()])
+def _foreign(read: Arguments, word: str, todo: list[str]) -> bool:
+    """Read one option of confd; False when it has none of that name either."""
+    from pyconfd.config.confd.options import FOREIGN  # for people who come from confd only
+
+    name, equals, text = _bare(word).partition("=")
+    row = FOREIGN.get(name)
+    if row is None and name.startswith("no-") and not equals:
+        name = name[3:]
+        row = FOREIGN.get(name)
+        row, text = (row, "false") if row and row.flag else (None, "")
+    if row is None:
+        return False
+    if not (row.flag or equals) and todo and not todo[-1].startswith("-"):
+        text = todo.pop()
+    read.foreign.append((name, Given(text, word.partition("=")[0])))
+    return True
+
+
+def _unknown(read: Arguments, word: str, known: Mapping[str, Option]) -> None:
+    hint = did_you_mean(f"--{_bare(word)}", [f"--{option.name}" for option in known.values()])
     read.faults.append(SettingsError("unknown option", where=word, hint=hint or "see --help"))

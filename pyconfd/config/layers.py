@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pyconfd.config.arguments import Arguments
-from pyconfd.config.option_table import OPTIONS, REFUSED, TABLES
+from pyconfd.config.confd.detection import TreeKind, is_confds
+from pyconfd.config.option_table import OPTIONS, TABLES
 from pyconfd.config.options import (
     BadValue,
     Given,
@@ -56,27 +57,68 @@ def resolve_all(
     arguments: Arguments,
     environ: Mapping[str, str],
     known: Sequence[Option],
+    tree: TreeKind | None = None,
 ) -> tuple[dict[str, Any], list[SettingsError]]:
-    """As `resolve`, with the faults beside the values; a faulty value was not given."""
+    """
+    As `resolve`, with the faults beside the values; a faulty value was not given.
+
+    tree: of the main program; notes are added to it.
+    """
+    tree = tree or TreeKind()
     faults = list(arguments.faults)
     everything = tuple(
         {each.name: each for each in (*known, *options) if each not in TABLES}.values()
     )
     variables = from_environment(everything, environ, faults)
-    place = layered(everything, arguments.given, variables).get("config-file")
-    stored = _config_file(place, (*everything, *TABLES), faults) if place else {}
-    found = layered(options, arguments.given, variables, stored)
-    _together(found, (arguments.given, variables, stored), faults)
+    layers: list[Layer] = [arguments.given, variables]
+    if tree.compat:
+        from pyconfd.config.confd.options import from_confd_environment
+
+        layers.append(from_confd_environment(environ, tree.compat, everything, faults))
+    place = layered(everything, *layers, tree.defaults).get("config-file")
+    stored = _config_file(place, (*everything, *TABLES), faults, tree) if place else {}
+    layers.append(stored)
+    _compat(tree, layers)
+    if arguments.foreign:
+        from pyconfd.config.confd.options import take
+
+        layers[0] = {
+            **take(arguments.foreign, tree.compat, everything, faults),
+            **arguments.given,
+        }
+    if tree.compat:
+        from pyconfd.config.confd.options import nodes_of_etcdctl
+
+        layers.append(nodes_of_etcdctl(environ))
+    found = layered(options, *layers, tree.defaults)
+    _together(found, layers, faults)
     return {option.field: found[option.name].value for option in options}, faults
 
 
-def _config_file(place: Given, known: Sequence[Option], faults: list[SettingsError]) -> Layer:
-    """The values of the config file, by name of option. Only the default file may be absent."""
+def _compat(tree: TreeKind, layers: Sequence[Layer]) -> None:
+    """Whose tree it is after the config file was read, which may name it or its folder."""
+    if tree.compat or not tree.defaults:
+        return
+    named = {name: layer[name] for layer in reversed(layers) for name in layer}
+    if "compat" in named:
+        tree.compat = str(named["compat"].value)
+    elif "confdir" in named and is_confds(str(named["confdir"].value)):
+        tree.compat = "confd"
+        tree.defaults = {**tree.defaults, "compat": Given(tree.compat, "")}
+
+
+def _config_file(
+    place: Given, known: Sequence[Option], faults: list[SettingsError], tree: TreeKind
+) -> Layer:
+    """
+    The values of the config file, by name of option. Only the default file may be absent, and in
+    a tree of confd any; an unknown key is only noted there.
+    """
     path = str(place.value)
     if not path:
         faults.append(SettingsError("names no file", where=place.where))
         return {}
-    if not place.where and not os.path.lexists(path):
+    if not (place.where and not tree.compat) and not os.path.lexists(path):
         return {}
     from pyconfd.config.toml import read_toml
 
@@ -99,7 +141,8 @@ def _config_file(place: Given, known: Sequence[Option], faults: list[SettingsErr
         option = spelt.get(squash(key))
         try:
             if option is None:
-                raise BadValue("unknown key")
+                _unknown_key(key, raw, where, tree)
+                continue
             if option.name in layer:
                 raise BadValue(f"is given twice; see {layer[option.name].where}")
             value = from_toml(option, raw)
@@ -107,15 +150,29 @@ def _config_file(place: Given, known: Sequence[Option], faults: list[SettingsErr
             hint = "" if option else _key_hint(key, spelt.values())
             faults.append(SettingsError(f"{key}: {error}", where=where, hint=hint))
         else:
-            if value is not None and option is not None:
+            if value is not None:
                 layer[option.name] = Given(value, f"{where}: {key}")
     return layer
 
 
+def _unknown_key(key: str, raw: object, where: str, tree: TreeKind) -> None:
+    """Raises BadValue; in a tree of confd only for keys of its that cannot be taken."""
+    if not tree.compat:
+        raise BadValue("unknown key")
+    from pyconfd.config.confd.options import FOREIGN, foreign_key
+
+    row = FOREIGN.get(foreign_key(key))
+    if row is None:
+        tree.notes.append(f"{where}: {key}: unknown key, which is ignored as by confd")
+    elif raw and tree.compat not in row.taken:
+        raise BadValue("not a key of pyconfd")
+
+
 def _key_hint(key: str, known: Iterable[Option]) -> str:
-    for name, hint in REFUSED.items():
-        if squash(name) == squash(key):
-            return hint
+    from pyconfd.config.confd.options import REFUSED, foreign_key
+
+    if name := foreign_key(key):
+        return REFUSED[name]
     if squash(key) == "configfile":
         return "name it with --config-file or PYCONFD_CONFIG_FILE"
     return did_you_mean(key.lower(), [option.name.replace("-", "_") for option in known])

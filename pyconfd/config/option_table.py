@@ -7,8 +7,6 @@ help, group, word for the value; the rest by name (see config/options.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from pyconfd.config.options import Option
 
 MODE = "What to do"
@@ -17,6 +15,8 @@ SOURCE = "Where the keys come from"
 ETCD = "Connection to etcd"
 TIME = "Times (seconds, or 500ms, 10s, 5m)"
 SAY = "What is said"
+
+OWN_CONFDIR, CONFD_CONFDIR = "/etc/pyconfd", "/etc/confd"
 
 _LEVELS = ("debug", "info", "warn", "warning", "error", "fatal", "panic")
 
@@ -78,13 +78,14 @@ OPTIONS = (
     Option("resource", "text", (), "do only this resource; may be repeated", MODE, "NAME",
            repeatable=True),
     Option("prefix", "text", "", "put in front of the prefix of every resource", MODE, "PATH"),
-    Option("confdir", "text", "/etc/pyconfd", "holds conf.d and templates", FILES, "FOLDER"),
+    Option("confdir", "text", OWN_CONFDIR, "holds conf.d and templates", FILES, "FOLDER"),
     Option("config-file", "text", "/etc/pyconfd/pyconfd.toml", "settings as TOML", FILES, "FILE",
            in_file=False),
     Option("template-engine", "text", "", "the language of templates whose resources name none",
            FILES, choices=("go", "jinja2"), default_text="found out for each template"),
-    Option("compat", "text", "confd", "whose functions Go templates have: classic confd's or its "
-           "fork's", FILES, choices=("confd", "confd-fork")),
+    Option("compat", "text", "", "the folder is a tree of classic confd or of its fork, and is "
+           "taken as it takes it", FILES, choices=("confd", "confd-fork"),
+           default_text="confd for /etc/confd, or when called by the name confd"),
     Option("node-name", "text", None, "what templates know as node.name", FILES, "NAME",
            default_text="the host's name"),
     Option("state-dir", "text", None, "keeps what must survive a restart", FILES, "FOLDER",
@@ -99,6 +100,8 @@ OPTIONS = (
            "PATTERN"),
     *CONNECTION,
     Option("wait-for-store", "wait", 0.0, "with --onetime: try this long to reach the store", TIME),
+    Option("hold-min", "duration", 0.0, "for resources that name none: wait until their keys are "
+           "quiet for so long", TIME, aliases=("debounce", "batch-interval")),
     Option("resync", "duration", 60.0, "with --watch: compare live files this often; 0 never",
            TIME),
     Option("check-cmd-timeout", "wait", 30.0, "for a check_cmd that names no other", TIME),
@@ -114,31 +117,4 @@ OPTIONS = (
 TABLES = (
     Option("vars", "table", {}, "what templates know as vars"),
 )
-
-_OTHER_BACKEND = "it belongs to a backend that pyconfd does not have"
-_AUTOMATIC = "it happens by itself"
-_CHECK = "see pyconfd check"
-
-# Options of confd and of its fork that have no equivalent here, and what to do instead.
-REFUSED: Mapping[str, str] = {
-    "basic-auth": "leave it out: --username is used whenever it is given",
-    "client-insecure": "it has no effect in confd; give --client-ca-keys",
-    "srv-record": "give --srv-domain",
-    **dict.fromkeys(
-        ("app-id", "auth-token", "auth-type", "path", "role-id", "secret-id", "separator", "table",
-         "user-id", "secret-keyring", "read-timeout", "write-timeout"),
-        _OTHER_BACKEND,
-    ),
-    **dict.fromkeys(("check-config", "validate", "preflight"), _CHECK),
-    "mock-data": "see pyconfd check --values FILE",
-    "failure-mode": "every good resource is always done",
-    **dict.fromkeys(("debounce", "batch-interval"), "set hold_min in the resource"),
-    **dict.fromkeys(("systemd-notify", "watchdog-interval", "template-cache"), _AUTOMATIC),
-    "stat-cache-ttl": "templates are compared by their time at every render",
-    **dict.fromkeys(
-        ("retry-max-attempts", "retry-base-delay", "retry-max-delay", "watch-error-backoff"),
-        "it retries with back-off until --timeout, and for ever with --watch",
-    ),
-    "color": "colour follows the terminal and NO_COLOR",
-}
 # fmt: on

@@ -19,7 +19,15 @@ from pyconfd.config.shell_commands import note_faults
 from pyconfd.config.table import Table
 from pyconfd.model.command_line import names_file
 from pyconfd.model.keys import is_under, join_paths, key_path
-from pyconfd.model.resources import EACH_LIMIT, Command, Nginx, Origin, Resource, Service
+from pyconfd.model.resources import (
+    EACH_LIMIT,
+    Command,
+    Expansion,
+    Nginx,
+    Origin,
+    Resource,
+    Service,
+)
 
 #: How a service is reloaded: keys of [service.NAME], or of the resources of a service without one.
 SERVICE_KEYS = (
@@ -41,6 +49,9 @@ KEYS = (
 #: The languages of templates.
 ENGINES = ("go", "jinja2")
 
+#: What the fork can parse an output as.
+OUTPUT_FORMATS = ("json", "yaml", "yml", "toml", "xml")
+
 _HOLD_MAX_S = 10.0
 _PATTERN = re.compile(r"[*?]|\[[^\]]*\]")
 
@@ -58,13 +69,17 @@ class Defaults(Protocol):
     def check_cmd_timeout_s(self) -> float: ...
     @property
     def reload_cmd_timeout_s(self) -> float: ...
+    @property
+    def hold_min_s(self) -> float: ...
+    @property
+    def compat(self) -> str: ...
 
 
 def read_resource(
     name: str, table: Table, templates: Templates, settings: Defaults, group: str = ""
 ) -> Resource | None:
     """The resource of one table, None when it has faults. group: the one it belongs to."""
-    table.only(KEYS)
+    table.only((*KEYS, "output_format") if settings.compat else KEYS)
     src, dest = table.required_text("src"), table.required_text("dest")
     if src:
         templates.check(table, src)
@@ -87,8 +102,10 @@ def read_resource(
         uid=table.account("uid", "owner"),
         gid=table.account("gid", "group"),
         make_dirs=table.flag("make_dirs"),
-        check=_command(table, "check_cmd", settings.check_cmd_timeout_s),
+        check=_command(table, "check_cmd", settings.check_cmd_timeout_s, settings.compat),
         group=group,
+        compat=settings.compat,
+        output_format=_output_format(table),
         **read_shared(table, settings),
     )
     confirm = resource.service.confirm
@@ -101,7 +118,7 @@ def read_resource(
 def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
     """The keys that a group may have as well as a resource, as fields of Resource."""
     nginx = read_nginx(table)
-    hold_min_s = _hold_min(table)
+    hold_min_s = _hold_min(table, settings.hold_min_s)
     hold_max_s = table.seconds("hold_max", max(_HOLD_MAX_S, hold_min_s))
     if hold_max_s < hold_min_s:
         table.fault("hold_max", "hold_max is less than hold_min")
@@ -118,7 +135,8 @@ def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
 def _service(table: Table, nginx: Nginx | None, settings: Defaults) -> Service:
     """How the service is reloaded. nginx: what checks the files in context, which has defaults."""
     usual = usual_reload(nginx) if nginx else ""
-    reload = _command(table, "reload_cmd", settings.reload_cmd_timeout_s, usual)
+    timeout_s = settings.reload_cmd_timeout_s
+    reload = _command(table, "reload_cmd", timeout_s, settings.compat, usual)
     if reload and not table.has("reload_cmd"):
         reload = replace(reload, usual=True)
     return Service(
@@ -209,13 +227,15 @@ def _not_its_own(table: Table, dest: str, template: str) -> None:
                 table.fault("dest", f"dest is {what}", "name another one")
 
 
-def _hold_min(table: Table) -> float:
+def _hold_min(table: Table, usual_s: float) -> float:
     if table.has("debounce") and table.has("hold_min"):
         table.fault("debounce", "debounce is another name of hold_min, and both are given")
-    return table.seconds("debounce" if table.has("debounce") else "hold_min", 0.0)
+    return table.seconds("debounce" if table.has("debounce") else "hold_min", usual_s)
 
 
-def _command(table: Table, key: str, timeout_s: float, usual: str = "") -> Command | None:
+def _command(
+    table: Table, key: str, timeout_s: float, compat: str, usual: str = ""
+) -> Command | None:
     """
     A command line; the empty string is none, as with confd. usual: the one when none is given.
     """
@@ -224,8 +244,27 @@ def _command(table: Table, key: str, timeout_s: float, usual: str = "") -> Comma
         table.fault(key, f"{key} is a list", "write one string; the shell takes it apart")
         return None
     text = table.text(key) if table.has(key) else usual
-    note_faults(table, key, text)
-    return Command(text, timeout_s) if text.strip() else None
+    expansion = _expansion(key, compat) if "{{" in text else Expansion.PLACEHOLDERS
+    if expansion is Expansion.PLACEHOLDERS:
+        note_faults(table, key, text)
+    return Command(text, timeout_s, expansion=expansion) if text.strip() else None
+
+
+def _expansion(key: str, compat: str) -> Expansion:
+    """What confd does with the braces of a command line; "" for pyconfd itself."""
+    if not compat:
+        return Expansion.PLACEHOLDERS
+    return Expansion.NONE if (key, compat) == ("reload_cmd", "confd") else Expansion.GO
+
+
+def _output_format(table: Table) -> str:
+    """The fork's key, in its trees."""
+    word = table.text("output_format")
+    if word and word not in OUTPUT_FORMATS:
+        what = f"output_format {word!r} is not known"
+        hint = did_you_mean(word, OUTPUT_FORMATS) or f"there are {', '.join(OUTPUT_FORMATS)}"
+        table.fault("output_format", what, hint)
+    return word
 
 
 def _on_reload_failure(table: Table) -> str:

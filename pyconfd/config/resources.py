@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pyconfd.config.confirm import disputes
@@ -71,8 +71,9 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     _must_exist(confdir, folder)
     found: list[_Found] = []
     groups, services = ResourceGroups(), Services()
-    for path in _files(folder, found):
-        found += _load_file(path, folder, groups, services, settings)
+    notes: list[ConfigError] = []
+    for path in _files(folder, found, "toml" if settings.compat else ".toml"):
+        found += _load_file(path, folder, groups, services, settings, notes)
     groups.bind((one.name, one.file) for one in found)
     templates = Templates(os.path.join(confdir, "templates"))
     _read_tables(found, templates, groups, services, settings)
@@ -92,7 +93,7 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
         raise ResourceError(what, where=folder, faults=faults)
     if settings.backend == "env":
         resources = tuple(map(_of_variables, resources))
-    return ResourceSet(resources, faults)
+    return ResourceSet(resources, faults, tuple(notes))
 
 
 def _of_variables(resource: Resource) -> Resource:
@@ -119,10 +120,12 @@ def _must_exist(confdir: str, folder: str) -> None:
         raise ResourceError(what, where=path, hint=hint)
 
 
-def _files(folder: str, found: list[_Found], above: tuple[str, ...] = ()) -> Iterator[str]:
+def _files(
+    folder: str, found: list[_Found], ending: str, above: tuple[str, ...] = ()
+) -> Iterator[str]:
     """
-    Paths of all *.toml files, sorted, below links too. Hidden names are left out: editors' locks,
-    and the versioned folders of mounted config maps.
+    Paths of all files with this ending, sorted, below links too. Hidden names are left out:
+    editors' locks, and the versioned folders of mounted config maps.
     """
     real = os.path.realpath(folder)
     if real in above:
@@ -137,14 +140,19 @@ def _files(folder: str, found: list[_Found], above: tuple[str, ...] = ()) -> Ite
         path = os.path.join(folder, name)
         if name.startswith("."):
             continue
-        if name.endswith(".toml"):
+        if name.endswith(ending) and not (ending == "toml" and os.path.isdir(path)):
             yield path
         elif os.path.isdir(path):
-            yield from _files(path, found, (*above, real))
+            yield from _files(path, found, ending, (*above, real))
 
 
 def _load_file(
-    path: str, folder: str, groups: ResourceGroups, services: Services, settings: Defaults
+    path: str,
+    folder: str,
+    groups: ResourceGroups,
+    services: Services,
+    settings: Defaults,
+    notes: list[ConfigError],
 ) -> Iterator[_Found]:
     name = os.path.relpath(path, folder).removesuffix(".toml")
     try:
@@ -154,18 +162,30 @@ def _load_file(
             groups.add_broken(path, name)
         yield _Found(name, name, faults=[error])
         return
+    if settings.compat:
+        from pyconfd.config.confd.resource_files import ConfdFile
+
+        taken = ConfdFile(file, settings.compat, global_prefix=settings.prefix != "/")
+        notes += taken.notes
+        if taken.faults:
+            yield _Found(name, name, faults=taken.faults)
+            return
+        file, lines = file._replace(data=taken.data), taken.lines()
+    else:
+        lines = file.lines()
     groups.add(file, name, settings)
     services.add(file)
-    strange, tables = _tables(file)
+    strange, tables = _tables(file, lines)
     if strange:
         yield _Found(name, name, faults=strange)
     for index, table in enumerate(tables):
         yield _Found(f"{name}#{index + 1}" if index else name, name, table=table)
 
 
-def _tables(file: TomlFile) -> tuple[list[ConfigError], list[Table]]:
+def _tables(
+    file: TomlFile, lines: Mapping[tuple[str, int], dict[str, int]]
+) -> tuple[list[ConfigError], list[Table]]:
     """The [template] or [[template]] tables of a file, and faults of what else is in it."""
-    lines = file.lines()
     faults: list[ConfigError] = []
     for key in file.data:
         if key not in _TABLES:

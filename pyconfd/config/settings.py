@@ -9,12 +9,14 @@ else; `Settings` repeats the names to give them types, and a test compares the t
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyconfd.config.arguments import Arguments, read_arguments
+from pyconfd.config.confd.detection import which_tree
 from pyconfd.config.layers import raise_faults, resolve_all
-from pyconfd.config.option_table import CONNECTION, OPTIONS, REFUSED, TABLES
+from pyconfd.config.option_table import CONNECTION, OPTIONS, TABLES
 from pyconfd.config.options import Option
 from pyconfd.errors import SettingsError
 from pyconfd.model.keys import key_path
@@ -31,7 +33,7 @@ class Settings(NamedTuple):
 
     prefix: a key path, "/" for none. state_dir, node_name: never empty. password: also when it came
     from a file. resource: names, empty for all. vars: the table of the config file. command: is
-    started once the files are there; empty for none.
+    started once the files are there; empty for none. notes: what the operator should know.
     """
 
     onetime: bool
@@ -68,6 +70,7 @@ class Settings(NamedTuple):
     refresh_members: bool
     dial_timeout_s: float
     timeout_s: float
+    hold_min_s: float
     resync_s: float
     check_cmd_timeout_s: float
     reload_cmd_timeout_s: float
@@ -79,6 +82,7 @@ class Settings(NamedTuple):
     reload_signal: str = ""
     wait_for_store_s: float = 0.0
     command: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """Without the password: settings end up in logs."""
@@ -142,7 +146,7 @@ def source_options(
 
 def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     """The settings of the main program. Raises SettingsError with every fault as `faults`."""
-    return settings_from(read_arguments(argv, OPTIONS, REFUSED), environ)
+    return settings_from(read_arguments(argv, OPTIONS, foreign=True), environ)
 
 
 def settings_from(arguments: Arguments, environ: Mapping[str, str]) -> Settings:
@@ -153,19 +157,24 @@ def settings_from(arguments: Arguments, environ: Mapping[str, str]) -> Settings:
 
 
 def settings_and_faults(
-    arguments: Arguments, environ: Mapping[str, str], known: Sequence[Option] = OPTIONS
+    arguments: Arguments,
+    environ: Mapping[str, str],
+    known: Sequence[Option] = OPTIONS,
+    *,
+    program: str = "",
 ) -> tuple[Settings, list[SettingsError]]:
     """
     The settings and everything that is wrong; a faulty value is as if it had not been given.
 
-    known: all options of the command, OPTIONS among them.
+    known: all options of the command, OPTIONS among them. program: as in `which_tree`.
     """
-    values, faults = resolve_all((*OPTIONS, *TABLES), arguments, environ, known)
+    tree = which_tree(arguments, environ, program or sys.argv[0])
+    values, faults = resolve_all((*OPTIONS, *TABLES), arguments, environ, known, tree)
     values["node_name"] = values["node_name"] or os.uname().nodename
     values["prefix"] = key_path(values["prefix"])
     values["state_dir"] = values["state_dir"] or default_state_dir(environ, os.geteuid())
     command = tuple(arguments.rest or ())
-    return Settings(**values, command=command), faults
+    return Settings(**values, command=command, notes=tuple(tree.notes)), faults
 
 
 def default_state_dir(environ: Mapping[str, str], uid: int) -> str:

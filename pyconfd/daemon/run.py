@@ -54,6 +54,8 @@ def run(settings: Settings) -> int:
         for line in dict.fromkeys(str(each) for each in (*error.faults, error)):
             log.error(line)
         return WRONG_USAGE
+    for note in (*settings.notes, *found.notes):
+        log.warn(str(note))
     for fault in found.faults:
         log.error(str(fault))
     if settings.onetime or settings.noop:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from pyconfd.model.shell_words import PLACEHOLDER, CommandLine, SimpleCommand, Unsafe, Word
 
@@ -35,15 +35,66 @@ _PROGRAMS = re.compile(r"([gmn]?awk|g?sed|ed|ex|vi|vim|jq|sqlite3|psql|mysql|mar
 _WHOLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*=|--?[A-Za-z0-9-]+=)?\0+")
 
 
+#: Paths that no shell and no interpreter reads as more than text.
+_HARMLESS = re.compile(r"/[A-Za-z0-9_@%+./~-]*")
+
+
+class CannotExpand(ValueError):
+    """A command line that cannot be run with these paths. str() says why."""
+
+
 def names_file(text: str) -> bool:
     """Whether the command line has a placeholder: it is about one file."""
     return bool(PLACEHOLDER.search(text))
+
+
+def has_actions(text: str) -> bool:
+    """Whether there is more for Go's text/template in it than the two placeholders."""
+    return "{{" in PLACEHOLDER.sub("", text) or "{{-" in text or "-}}" in text
 
 
 def fill(text: str, *, src: str, dest: str) -> str:
     """The command line with its paths, for people to read and to paste."""
     values = {"src": src, "dest": dest}
     return PLACEHOLDER.sub(lambda found: shlex.quote(values[found[1]]), text)
+
+
+def bare(text: str, *, src: str, dest: str) -> str:
+    """The command line with its paths as confd puts them in."""
+    values = {"src": src, "dest": dest}
+    return PLACEHOLDER.sub(lambda found: values[found[1]], text)
+
+
+def expand_as_confd(
+    text: str, render: Callable[[str, Mapping[str, str]], str], *, src: str, dest: str
+) -> str:
+    """
+    The command line to run for one that is a Go template of src and dest.
+
+    render: the text of a template with this data. A path that the template leaves as it is becomes
+    a reference, as by `reference`; one that it changes, or that stands where a reference cannot
+    be one word, is put in only where all its characters are harmless. Raises CannotExpand, and
+    what `render` raises.
+    """
+    line = text
+    if has_actions(text):
+        marks = {"src": "/pyconfd-mark-of-src", "dest": "/pyconfd-mark-of-dest"}
+        line, wanted = render(text, marks), render(text, {"src": src, "dest": dest})
+        for name, mark in marks.items():
+            line = line.replace(mark, f"{{{{ {name} }}}}")
+    else:
+        wanted = bare(text, src=src, dest=dest)
+    if bare(line, src=src, dest=dest) == wanted:
+        why = refusal(line)
+        if not why:
+            return reference(line)
+    else:
+        why = "where the template changes its path"
+    if _HARMLESS.fullmatch(src) and _HARMLESS.fullmatch(dest):
+        return wanted
+    raise CannotExpand(
+        f"a placeholder stands {why}, and a shell may read this path as more: {dest}"
+    )
 
 
 def reference(text: str) -> str:

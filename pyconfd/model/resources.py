@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import field, replace
 
 from pyconfd.errors import ConfigError
@@ -29,6 +30,14 @@ class Origin:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
+class Expansion(enum.Enum):
+    """What the braces of a command line mean."""
+
+    PLACEHOLDERS = "places of the paths"
+    GO = "a Go template of src and dest"
+    NONE = "nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """
@@ -37,11 +46,13 @@ class Command:
     text: as written, with `{{ src }}`, `{{ dest }}` (or confd's `{{.src}}`, `{{.dest}}`) in place.
     timeout_s: after this long its whole process group is ended and it counts as failed.
     usual: the operator wrote none, and this is what pyconfd does then.
+    expansion: what its braces mean.
     """
 
     text: str
     timeout_s: float
     usual: bool = field(default=False, compare=False)
+    expansion: Expansion = Expansion.PLACEHOLDERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +183,8 @@ class Resource:
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not checked.
     engine: the language of the template, "go" or "jinja2"; empty to find it out.
+    compat: "confd" or "confd-fork" in a tree of theirs: what `keys` do not cover does not exist for
+        its template. output_format: what the output must be valid as, "" for nothing.
     guard: when a change of the keys is held back.
     hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
     """
@@ -196,6 +209,8 @@ class Resource:
     each_limit: int = EACH_LIMIT
     format: str = ""
     engine: str = ""
+    compat: str = ""
+    output_format: str = ""
     guard: Guard = Guard()
     hold_min_s: float = 0.0
     hold_max_s: float = 10.0
@@ -242,7 +257,10 @@ class ResourceSet:
     """
     Everything found below conf.d: the good resources in order of file and table, and one fault
     for each thing that is wrong. A faulty table yields no resource; its neighbours still do.
+
+    notes: what was taken as confd takes it, and should not stay so.
     """
 
     resources: tuple[Resource, ...]
     faults: tuple[ConfigError, ...] = ()
+    notes: tuple[ConfigError, ...] = ()

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import CheckBroken
+from pyconfd.model.command_line import CannotExpand
 from pyconfd.model.resources import Command, Nginx
 from pyconfd.model.steps import (
     NOT_EXECUTABLE,
@@ -60,9 +61,12 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
     command = resource.check
     if command is None:
         return unchecked(staged)
-    report = run_on(
-        run, command.text, src=staged.path, dest=resource.dest, timeout_s=command.timeout_s
-    )
+    try:
+        report = run_on(run, command, src=staged.path, dest=resource.dest)
+    except CannotExpand as error:
+        stage.discard(staged)
+        what = f"check_cmd was not run: {error}"
+        raise CheckBroken(what, where=str(resource.origin), kept=_KEPT) from error
     if report.ok:
         return Checked(staged, report)
     stage.discard(staged)

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from pyconfd.model.command_line import environment, fill, reference
+from pyconfd.model.command_line import bare, environment, expand_as_confd, fill, reference
+from pyconfd.model.resources import Command, Expansion
 from pyconfd.model.steps import CommandReport
 from pyconfd.system.proc import Runner
 
 
-def run_on(run: Runner, text: str, *, src: str, dest: str, timeout_s: float) -> CommandReport:
+def run_on(run: Runner, command: Command, *, src: str, dest: str) -> CommandReport:
     """
     Run the command line with `src` and `dest` for its placeholders. The report's command shows
-    the paths in place. Raises ValueError for a text that `refusal` refuses.
+    the paths in place.
+
+    Raises CannotExpand for a Go template that cannot be run with these paths, and ValueError for a
+    text that `refusal` refuses.
     """
     env = environment(src=src, dest=dest)
-    report = run(reference(text), timeout_s=timeout_s, env=env)
-    return replace(report, command=fill(text, src=src, dest=dest))
+    report = run(_line(command, src, dest), timeout_s=command.timeout_s, env=env)
+    if command.expansion is Expansion.NONE:
+        return report
+    shown = fill if command.expansion is Expansion.PLACEHOLDERS else bare
+    return replace(report, command=shown(command.text, src=src, dest=dest))
+
+
+def _line(command: Command, src: str, dest: str) -> str:
+    """What the shell gets."""
+    match command.expansion:
+        case Expansion.NONE:
+            return command.text
+        case Expansion.PLACEHOLDERS:
+            return reference(command.text)
+        case Expansion.GO:
+            return expand_as_confd(command.text, _rendered, src=src, dest=dest)
+
+
+def _rendered(text: str, data: Mapping[str, str]) -> str:
+    from pyconfd.pipeline.render.gotemplate.command import rendered  # for confd's templates only
+
+    return rendered(text, data)

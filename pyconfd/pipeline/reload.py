@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import ReloadError
+from pyconfd.model.command_line import CannotExpand
 from pyconfd.model.resources import Command, Confirm, Nginx
 from pyconfd.model.steps import (
     CommandReport,
@@ -36,7 +37,11 @@ def reload(service: str, command: Command, *, dest: str, run: Runner) -> Reloade
     A ReloadFailed has an error when the command could not be started or was not let finish, and
     the report in any case.
     """
-    report = run_on(run, command.text, src=dest, dest=dest, timeout_s=command.timeout_s)
+    try:
+        report = run_on(run, command, src=dest, dest=dest)
+    except CannotExpand as error:
+        what = f"reload_cmd was not run: {error}"
+        return ReloadFailed(service, None, ReloadError(what, where=dest, kept=_KEPT))
     if report.ok:
         return Reloaded(service, report)
     if report.ending is Ending.EXITED:
@@ -159,7 +164,7 @@ def _repeat(text: str, dest: str, deadline: float, run: Runner) -> CommandReport
     before: CommandReport | None = None
     while True:
         left_s = max(deadline - time.monotonic(), _FIRST_PAUSE_S)
-        report = run_on(run, text, src=dest, dest=dest, timeout_s=left_s)
+        report = run_on(run, Command(text, left_s), src=dest, dest=dest)
         left_s = deadline - time.monotonic()
         if report.ok or report.ending is Ending.STOPPED:
             return report

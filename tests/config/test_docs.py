@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.config.option_table import REFUSED
+from pyconfd.config.confd.options import FOREIGN, REFUSED
+from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.resource_table import KEYS, SERVICE_KEYS, SHARED_KEYS
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
+from pyconfd.errors import SettingsError
 from tests.support.docs import PAGE, ROOT, with_tables
 
 FENCE = re.compile(r"```toml (\w+)\n(.*?)```", re.DOTALL)
@@ -119,13 +121,113 @@ def test_links_between_pages_lead_somewhere() -> None:
                 assert anchor in headings, target
 
 
-def test_every_option_of_confd_is_in_the_page_for_its_users() -> None:
-    """Both what is the same and what is refused with a hint."""
+#: Of classic confd and of its fork, as their programs print them.
+CONFD = [
+    "app-id",
+    "auth-token",
+    "auth-type",
+    "backend",
+    "basic-auth",
+    "client-ca-keys",
+    "client-cert",
+    "client-insecure",
+    "client-key",
+    "confdir",
+    "config-file",
+    "file",
+    "filter",
+    "interval",
+    "keep-stage-file",
+    "log-level",
+    "node",
+    "noop",
+    "onetime",
+    "password",
+    "path",
+    "prefix",
+    "role-id",
+    "scheme",
+    "secret-id",
+    "separator",
+    "srv-domain",
+    "srv-record",
+    "sync-only",
+    "table",
+    "user-id",
+    "username",
+    "version",
+    "watch",
+]
+FORK = [
+    "n",
+    "acm-export-private-key",
+    "backend-timeout",
+    "batch-interval",
+    "check-cmd-timeout",
+    "check-config",
+    "color",
+    "debounce",
+    "dial-timeout",
+    "diff",
+    "diff-context",
+    "failure-mode",
+    "imds-cache-ttl",
+    "log-format",
+    "metrics-addr",
+    "mock-data",
+    "preflight",
+    "preflight-timeout",
+    "read-timeout",
+    "reload-cmd-timeout",
+    "resource",
+    "retry-base-delay",
+    "retry-max-attempts",
+    "retry-max-delay",
+    "secretsmanager-no-flatten",
+    "secretsmanager-version-stage",
+    "shutdown-timeout",
+    "stat-cache-ttl",
+    "systemd-notify",
+    "template-cache",
+    "validate",
+    "watch-error-backoff",
+    "watchdog-interval",
+    "write-timeout",
+]
+
+
+def confd_rows() -> dict[str, str]:
+    """Option of confd -> what the page says pyconfd does with it."""
     page = (ROOT / "docs" / "from-confd.md").read_text()
-    confd = (
-        "backend basic-auth client-ca-keys client-cert client-insecure client-key confdir "
-        "config-file file filter interval keep-stage-file log-level node noop onetime password "
-        "prefix scheme srv-domain srv-record sync-only username version watch"
-    )
-    for name in [*confd.split(), *REFUSED]:
-        assert f"`-{name}`" in page or f"`--{name}`" in page, name
+    table = page[page.index("<!-- confd's options -->") : page.index("<!-- end of confd's opt")]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    return {name: row[1] for row in rows for name in re.findall(r"`--?([a-z-]+)`", row[0])}
+
+
+def test_every_option_of_both_confds_is_in_the_page_for_their_users() -> None:
+    """And in no other row than one."""
+    assert {*CONFD, *FORK, *REFUSED} == set(confd_rows())
+
+
+@pytest.mark.parametrize("name", sorted({*CONFD, *FORK} - {"version"}))
+def test_the_page_says_what_becomes_of_an_option_of_confd(name: str) -> None:
+    """In a tree of the program that has it: taken as the same, without effect, or refused."""
+    said = confd_rows()[name]
+    compat = "confd" if name in CONFD else "confd-fork"
+    flags = {option.name for option in OPTIONS if option.kind == "flag"}
+    is_flag = FOREIGN[name].flag if name in FOREIGN else name in flags
+    values = {"failure-mode": "best-effort", "scheme": "https", "log-level": "warn"}
+    value = values.get(name, {"log-format": "json"}.get(name, "7"))
+    words = [f"-{name}"] if is_flag else [f"-{name}", f"h:{value}" if name == "n" else value]
+    words = ["-metrics-addr", ":9100"] if name == "metrics-addr" else words
+    more = {"client-cert": ["-client-key", "x"], "client-key": ["-client-cert", "x"]}.get(name, [])
+    more += ["-username", "u"] if name == "password" else []
+    more += ["-noop"] if name == "diff" else []
+    argv = ["-compat", compat, *words, *more]
+    if said == "refused":
+        with pytest.raises(SettingsError, match="not an option of pyconfd"):
+            load_settings(argv, {})
+    else:
+        less = [] if name in ("client-cert", "client-key") else more
+        before, after = load_settings(argv[:2] + less, {}), load_settings(argv, {})
+        assert (before == after) == ("no effect" in said)

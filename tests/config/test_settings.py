@@ -12,8 +12,9 @@ import pytest
 
 from pyconfd.config.address import split_listen
 from pyconfd.config.arguments import read_arguments
+from pyconfd.config.confd.options import REFUSED
 from pyconfd.config.layers import resolve
-from pyconfd.config.option_table import CONNECTION, OPTIONS, REFUSED, TABLES
+from pyconfd.config.option_table import CONNECTION, OPTIONS, TABLES
 from pyconfd.config.options import Option
 from pyconfd.config.settings import Settings, default_state_dir, load_settings
 from pyconfd.errors import SettingsError
@@ -128,6 +129,7 @@ def test_the_table_and_the_type_name_the_same_fields() -> None:
     named = get_type_hints(Settings)
     found = {name: str(getattr(kind, "__name__", kind)) for name, kind in named.items()}
     assert found.pop("command") == "tuple", "what follows `--` is no option"
+    assert found.pop("notes") == "tuple", "they are made from what was given"
     assert rows == found
     assert len(rows) == len(OPTIONS) + len(TABLES)
     assert not set(REFUSED) & {option.name for option in OPTIONS}

@@ -18,8 +18,9 @@ from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE, FAILED, WRONG_USAGE
 from pyconfd.cli.programs import missing_programs
 from pyconfd.cli.usage_errors import place, say_fault, say_warning
+from pyconfd.config.confd.detection import take_backend
 from pyconfd.config.layers import resolve_all
-from pyconfd.config.option_table import OPTIONS, REFUSED
+from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import Given, Option
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings, settings_and_faults
@@ -63,9 +64,10 @@ or resources have faults. Nothing is ever written.
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Check, print every fault, and return the exit status."""
     known = (*CHECK_OPTIONS, *OPTIONS)
-    arguments = read_command(argv, _HELP, known, refused=REFUSED)
+    arguments = read_command(argv, _HELP, known, foreign=True)
     if arguments is None:
         return DONE
+    take_backend(arguments, environ, sys.argv[0])
     expect_words(arguments, 0)
     arguments.given.setdefault("noop", Given(True, ""))  # so that --diff goes without saying
     settings, faults = settings_and_faults(arguments, environ, known)
@@ -76,6 +78,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     found = _resources(settings, wrong)
     snapshot = _snapshot(values, found.resources, wrong) if values else None
     failed = _templates(settings, found.resources, snapshot, environ)
+    for note in settings.notes:
+        say_warning(note, settings.log_format)
+    for odd in found.notes:
+        say_warning(str(odd), settings.log_format, **place(odd))
     for error in (*wrong, *failed):
         say_fault(error, settings.log_format)
     missing = missing_programs(found.resources, environ)

@@ -35,7 +35,7 @@ class Languages:
         self._folder = folder
         self._cache_dir = cache_dir
         self._engine = engine
-        self._compat = compat
+        self._compat = compat or "confd"
         cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
         self._files = TemplateFiles(folder, cache)
         self._go_files: TemplateFiles | None = None

@@ -26,6 +26,7 @@ from pyconfd.errors import RenderError, TemplateFault, forget_frames
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.render.environment import Environment, origin
+from pyconfd.pipeline.render.function_errors import FunctionFault
 from pyconfd.pipeline.render.languages import Languages
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.pair_cache import PairCache
@@ -118,7 +119,9 @@ class Renderer:
         try:
             environment = self._bound(resource, view, self._pair_cache)
             pieces = list(environment.stream(resource))
-            return environment.encoded(self._output(resource, pieces))
+            content = environment.encoded(self._output(resource, pieces))
+            _check_output(resource, content)
+            return content
         except TEMPLATE_ERRORS as error:
             fault = self._fault_of(error, resource, environment.globals if environment else {})
             fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
@@ -209,7 +212,8 @@ class Renderer:
             environment = self._bound(resource, view)
             known = environment.globals
             found += faults(environment, resource.src, {"name"} if resource.each else set())
-            found += uncovered(environment, resource.src, view)
+            if not resource.compat:  # to confd, what `keys` do not cover does not exist
+                found += uncovered(environment, resource.src, view)
         except TEMPLATE_ERRORS as error:
             found.append(error)
         return [self._fault_of(error, resource, known) for error in found]
@@ -255,3 +259,13 @@ class Renderer:
 
             compare(text, neutral(pieces), load_format(resource.format))
         return text
+
+
+def _check_output(resource: Resource, content: bytes) -> None:
+    """Raises FunctionFault for an output that is not of the fork's output_format."""
+    if not resource.output_format:
+        return
+    from pyconfd.pipeline.render.output_format import problem  # for confd's templates only
+
+    if what := problem(content, resource.output_format):
+        raise FunctionFault(f"the output is not valid {resource.output_format}: {what}")

@@ -137,8 +137,9 @@ FORK = _table(
     values="map -> list",
 )
 
-#: compat -> what its templates can call.
+#: compat -> what its templates can call; "go" for command lines, which have Go's functions alone.
 SIGNATURES = {
+    "go": GO,
     "confd": {**GO, **CONFD},
     "confd-fork": {**GO, **CONFD, **FORK},
 }
