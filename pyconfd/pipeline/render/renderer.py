@@ -265,7 +265,9 @@ def _check_output(resource: Resource, content: bytes) -> None:
     """Raises FunctionFault for an output that is not of the fork's output_format."""
     if not resource.output_format:
         return
-    from pyconfd.pipeline.render.output_format import problem  # for confd's templates only
+    from pyconfd.pipeline.render.gotemplate.output_format import (
+        problem,  # for confd's templates only
+    )
 
     if what := problem(content, resource.output_format):
         raise FunctionFault(f"the output is not valid {resource.output_format}: {what}")
