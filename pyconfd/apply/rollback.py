@@ -118,7 +118,7 @@ class _Refused:
             self.context.drift.forget(one)
             if not digest and one.item:
                 # its file stands again, so it has to be known as one that can go
-                self.context.made_files.will_make(replace(one, name=one.declared, item=""), [one])
+                self.context.made_files.will_make([one])
             self.owners[one.dest] = (one, digest)
             before = self.outcomes.get(one.dest)
             if before is None or not before.result.failed:

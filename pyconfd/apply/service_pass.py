@@ -267,8 +267,6 @@ def _one_for_each(
     ]
     keep = (*found.resources, *(one for one, _ in found.faults))
     gone = context.made_files.gone(resource, keep)
-    if not context.dry_run:
-        context.made_files.will_make(resource, found.resources)
     candidates = [Candidate(one.name, (one,)) for one in found.resources]
     return candidates + _removals(context, gone, snapshot), refused
 
@@ -283,8 +281,6 @@ def _some_of_each(
         for one, fault in found.faults
     ]
     gone = context.made_files.gone_of(resource, set(names).difference(found.names))
-    if not context.dry_run:
-        context.made_files.will_make(resource, found.resources)
     candidates = [Candidate(one.name, (one,)) for one in found.resources]
     return candidates + _removals(context, gone, snapshot), refused
 
@@ -313,6 +309,9 @@ def _note_successes(
         by_name.setdefault(outcome.resource.declared, []).append(outcome)
     for resource in admitted:
         mine = by_name.get(resource.name, [])
+        if resource.each:
+            removed = [one.resource.item for one in mine if one.result is Result.REMOVED]
+            context.made_files.has_removed(resource, removed)
         if any(outcome.result.failed for outcome in mine):
             continue
         if resource.name not in failing:

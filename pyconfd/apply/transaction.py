@@ -145,6 +145,7 @@ def transact(context: PassContext, candidates: Sequence[Candidate], snapshot: Sn
 
 def _swap_all(context: PassContext, candidates: Sequence[Candidate]) -> list[Candidate]:
     """Put live what has permits. Returns those that have to be judged again."""
+    _will_make(context, candidates)
     again: list[Candidate] = []
     for judged in _judged_together(candidates):
         again += _swap(context, judged)
@@ -152,6 +153,18 @@ def _swap_all(context: PassContext, candidates: Sequence[Candidate]) -> list[Can
         if candidate not in again:
             _remove_alone(context, candidate)
     return again
+
+
+def _will_make(context: PassContext, candidates: Sequence[Candidate]) -> None:
+    """Note the files of names that are about to be live, and those that are as they should be."""
+    if context.dry_run:
+        return
+    members = [(candidate, one) for candidate in candidates for one in candidate.resources]
+    context.made_files.will_make(
+        one
+        for candidate, one in members
+        if one.item and candidate.outcomes[one.dest].result is Result.UNCHANGED
+    )
 
 
 def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
@@ -195,6 +208,9 @@ def prepare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> N
             return
         if staged is not None:
             candidate.staged.append(staged)
+            if foreign := context.made_files.refuse(rendered, staged.differs):
+                candidate.fail(resource, Result.STAGE_FAILED, error=foreign)
+                return
 
 
 def _compare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
@@ -207,6 +223,8 @@ def _compare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> 
         try:
             rendered = context.renderer.render(resource, snapshot)
             live, differs = stage.compare(rendered)
+            if foreign := context.made_files.refuse(rendered, differs):
+                raise foreign
         except (RenderError, StageError) as error:
             failed = failed or resource
             result = Result.RENDER_FAILED if isinstance(error, RenderError) else Result.STAGE_FAILED

@@ -41,7 +41,7 @@ SHARED_KEYS = (
 )  # fmt: skip
 
 KEYS = (
-    "src", "engine", "dest", "keys", "prefix", "each", "each_names", "each_limit",
+    "src", "engine", "dest", "keys", "prefix", "each", "each_names", "each_limit", "adopt",
     "mode", "uid", "gid", "owner", "group", "make_dirs",
     "check_cmd", "check_cmd_timeout", *SHARED_KEYS,
 )  # fmt: skip
@@ -98,6 +98,7 @@ def read_resource(
         each=_each(table, dest, keys, group),
         each_names=_each_names(table),
         each_limit=table.number("each_limit", EACH_LIMIT),
+        adopt=table.flag("adopt"),
         mode=table.mode(),
         uid=table.account("uid", "owner"),
         gid=table.account("gid", "group"),
@@ -199,7 +200,7 @@ def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
 
 def _each_names(table: Table) -> str:
     word = table.text("each_names") or "safe"
-    for key in ("each_names", "each_limit"):
+    for key in ("each_names", "each_limit", "adopt"):
         if table.has(key) and not table.has("each"):
             table.fault(key, f"{key} is of use with each only")
     if word not in ("safe", "any"):

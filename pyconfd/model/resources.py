@@ -180,6 +180,7 @@ class Resource:
         knows it as `name`. declared: the name of the resource it was made from.
     each_names: which names `each` admits: "safe" for those that no shell or file system reads as
         more than a name, "any" for all that can be part of a path. each_limit: how many.
+    adopt: files of these names that pyconfd did not make may be replaced, and go with their names.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not checked.
     engine: the language of the template, "go" or "jinja2"; empty to find it out.
@@ -207,6 +208,7 @@ class Resource:
     item: str = ""
     each_names: str = "safe"
     each_limit: int = EACH_LIMIT
+    adopt: bool = False
     format: str = ""
     engine: str = ""
     compat: str = ""
