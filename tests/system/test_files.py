@@ -79,7 +79,7 @@ def test_a_copy_stands_in_where_hard_links_are_not_possible(tmp_path: Path) -> N
     path.chmod(0o640)
     files.link_or_copy(str(path), str(tmp_path / "b"))
     assert (tmp_path / "b").samefile(path)
-    files._copy(str(path), str(tmp_path / "c"))
+    files.copy(str(path), str(tmp_path / "c"))
     assert (tmp_path / "c").read_bytes() == b"old"
     assert (tmp_path / "c").stat().st_mode & 0o777 == 0o640
 
