@@ -30,7 +30,7 @@ from pyconfd.model.steps import CommandReport
 from pyconfd.pipeline import exhausted
 from pyconfd.pipeline.nginx.file_words import RealPaths, WordsOfFiles
 from pyconfd.pipeline.nginx.shadow_tree import KEPT, ShadowTree
-from pyconfd.pipeline.nginx.text import Statement, quoted
+from pyconfd.pipeline.nginx.text import LUA_BLOCK, Statement, quoted, without_lua
 from pyconfd.system import files
 
 #: `nginx: [emerg] unexpected "}" in /etc/nginx/nginx.conf:12` (ngx_log.c, ngx_conf_file.c); where
@@ -268,8 +268,10 @@ def _lexed(path: str) -> Iterator[Statement]:
 
     words: list[tuple[str, int]] = []
     depth = 0
+    raw, _ = files.read(path)
+    source = _memory_file(raw) if LUA_BLOCK.encode() in raw else path
     with contextlib.suppress(crossplane.errors.NgxParserBaseException):
-        for word, line, in_quotes in crossplane.lex(path):
+        for word, line, in_quotes in crossplane.lex(source):
             if in_quotes or word not in (";", "{", "}"):
                 if in_quotes or not word.startswith("#"):
                     words.append((word, line))
@@ -279,3 +281,13 @@ def _lexed(path: str) -> Iterator[Statement]:
                 yield Statement(name, first, tuple(arg for arg, _ in words[1:]), depth)
                 words = []
             depth += {"{": 1, "}": -1}.get(word, 0)
+
+
+def _memory_file(raw: bytes) -> int:
+    """A file for crossplane, which takes no text, without the Lua that it cannot read."""
+    text = without_lua(raw.decode(errors="surrogateescape"))
+    fd = os.memfd_create("nginx")
+    with open(fd, "wb", closefd=False) as file:
+        file.write(text.encode(errors="surrogateescape"))
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

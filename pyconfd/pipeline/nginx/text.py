@@ -8,7 +8,7 @@ single argument can be replaced without touching another byte.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 #: What separates words: to nginx these four alone (ngx_conf_read_token), to parsers often more.
@@ -21,6 +21,21 @@ _WORD = re.compile(
     | '(?P<single>(?:\\.|[^'\\])*)'
     | (?P<bare>(?:\\.|\$\{{[^}}]*\}}|[^{_SPACE};{{}}"'\\\#])
         (?:\\.|\$\{{[^}}]*\}}|[^{_SPACE};{{}}\\])*)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+#: Directives of lua-nginx-module whose block is Lua.
+LUA_BLOCK = "_by_lua_block"
+#: What may hold a brace that counts for nothing in Lua, and the braces that count.
+_LUA = re.compile(
+    r"""
+    --\[(?P<comment>=*)\[ .*? \](?P=comment)\]
+    | --[^\n]*
+    | \[(?P<string>=*)\[ .*? \](?P=string)\]
+    | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*'
+    | [{}]
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -63,7 +78,7 @@ class ConfigText:
     """One file's text, in which statements are located in the order in which they stand."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
+        self._text = without_lua(text)
         self._lines = [0] + [found.end() for found in re.finditer("\n", text)]
         self._from = 0
 
@@ -106,6 +121,44 @@ def _meaning(found: re.Match[str]) -> str:
     if single is not None:
         return single.replace("\\'", "'")
     return found[0]
+
+
+def without_lua(text: str) -> str:
+    """The same with blanks in the place of Lua; all else stays where it is, line ends too."""
+    if LUA_BLOCK not in text:
+        return text
+    parts: list[str] = []
+    done = 0
+    for start, end in _lua_blocks(text):
+        parts += (text[done:start], re.sub(r"[^\n]", " ", text[start:end]))
+        done = end
+    return "".join(parts) + text[done:]
+
+
+def _lua_blocks(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of what stands between the braces."""
+    at, name = 0, ""
+    while at < len(text):
+        gap = _GAP.match(text, at)
+        at = gap.end() if gap else at
+        word = _WORD.match(text, at)
+        if word:
+            name, at = name or word[0], word.end()
+        elif text.startswith("{", at) and name.endswith(LUA_BLOCK):
+            end = _end_of_lua(text, at + 1)
+            yield at + 1, end
+            name, at = "", end + 1
+        else:
+            name, at = "", at + 1
+
+
+def _end_of_lua(text: str, at: int) -> int:
+    depth = 1
+    for found in _LUA.finditer(text, at):
+        depth += {"{": 1, "}": -1}.get(found[0], 0)
+        if not depth:
+            return found.start()
+    return len(text)
 
 
 def edited(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
