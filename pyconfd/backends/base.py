@@ -6,7 +6,7 @@ Pure: protocols and values only. How a store is spoken to is in the module of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from pyconfd.model.keys import KeyValue, Listed, SourceMessage
@@ -21,6 +21,7 @@ __all__ = [
     "Put",
     "Source",
     "SourceOptions",
+    "SourceWithPast",
     "StoreStatus",
     "Watch",
 ]
@@ -65,6 +66,17 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Close connections. Watches have to be stopped before."""
+
+
+@runtime_checkable
+class SourceWithPast(Source, Protocol):
+    """A store that keeps earlier revisions, for some time."""
+
+    def list_at(self, prefixes: Sequence[str], revision: int, *, timeout_s: float) -> Listed:
+        """
+        As `list`, at an earlier revision. Raises RevisionCompacted when it is no longer there, or
+        not yet.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +156,20 @@ class LeaseRegistry(Protocol):
         Put all the keys if none of them exists; False, with nothing put, when one does.
 
         At most MAX_TOGETHER at once. Raises LeaseLost when the lease is gone.
+        """
+
+    def commit(
+        self,
+        expected: Mapping[str, int],
+        puts: Sequence[tuple[str, bytes, int]],
+        deletes: Sequence[str] = (),
+    ) -> bool:
+        """
+        Several writes as one, if the expected keys were last changed at these revisions, 0 for one
+        that is absent; False, with nothing done, when one was not. An answer that is lost may hide
+        a success.
+
+        puts: key, value and lease, 0 for none. Raises LeaseLost when the lease is gone.
         """
 
     def put(self, key: str, value: bytes, lease: int = 0) -> None:

@@ -196,8 +196,7 @@ def _together(
         _nodes(found, faults)
     if "metrics-listen" in found and found["metrics-listen"].value:
         _listen(found["metrics-listen"], faults)
-    if "node-name" in found:
-        _node_name(found["node-name"], faults)
+    _parts_of_keys(found, faults)
     if "password" in found:
         _password(found, layers, faults)
 
@@ -217,14 +216,17 @@ def _nodes(found: Mapping[str, Given], faults: list[SettingsError]) -> None:
             faults.append(SettingsError(str(error), where=where))
 
 
-def _node_name(given: Given, faults: list[SettingsError]) -> None:
-    """Whether the name can stand in the path of a key; no name means the host's."""
-    import re
+def _parts_of_keys(found: Mapping[str, Given], faults: list[SettingsError]) -> None:
+    """Whether the names of the node and the fleet can stand in the path of a key."""
+    for option, what in (("node-name", "node"), ("fleet", "fleet")):
+        given = found.get(option)
+        if given and isinstance(given.value, str) and given.value:
+            import re
 
-    name = given.value
-    if isinstance(name, str) and name and not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        what = f"{name!r} is no name of a node"
-        faults.append(SettingsError(what, where=given.where, hint="use letters, digits, _ - ."))
+            if not re.fullmatch(r"[A-Za-z0-9_.-]+", given.value):
+                hint = "use letters, digits, _ - ."
+                problem = f"{given.value!r} is no name of a {what}"
+                faults.append(SettingsError(problem, where=given.where, hint=hint))
 
 
 def _listen(place: Given, faults: list[SettingsError]) -> None:

@@ -77,6 +77,8 @@ OPTIONS = (
     Option("keep-stage-file", "flag", False, "keep the staged files", MODE),
     Option("resource", "text", (), "do only this resource; may be repeated", MODE, "NAME",
            repeatable=True),
+    Option("fleet", "text", "", "with --watch: publish this node's state in etcd, and take turns "
+           "with the others", MODE, "NAME"),
     Option("prefix", "text", "", "put in front of the prefix of every resource", MODE, "PATH"),
     Option("confdir", "text", OWN_CONFDIR, "holds conf.d and templates", FILES, "FOLDER"),
     Option("config-file", "text", "/etc/pyconfd/pyconfd.toml", "settings as TOML", FILES, "FILE",

@@ -78,7 +78,7 @@ def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     templates = Templates(os.path.join(confdir, "templates"))
     _read_tables(found, templates, groups, services, settings)
     _drop_clashes(found)
-    _drop_broken_services(found, services)
+    _complete_services(found, services, settings.prefix)
     _drop_disputes(found)
     _drop_broken_groups(found, groups)
     chosen: list[str] | None = None
@@ -233,11 +233,12 @@ def _drop_broken_groups(found: Iterable[_Found], groups: ResourceGroups) -> None
             one.resource = None
 
 
-def _drop_broken_services(found: Iterable[_Found], services: Services) -> None:
-    left_out = services.broken([one.resource for one in found if one.resource])
+def _complete_services(found: Sequence[_Found], services: Services, prefix: str) -> None:
+    complete = services.complete([one.resource for one in found if one.resource], prefix)
     for one in found:
-        if one.name in left_out:
-            one.resource = None
+        if one.resource and one.name in complete:
+            service = complete[one.name]
+            one.resource = replace(one.resource, service=service) if service else None
 
 
 def _drop_clashes(found: Sequence[_Found]) -> None:

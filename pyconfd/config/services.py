@@ -1,5 +1,6 @@
 """
-[service.NAME]: what reads the files of several resources, and how it is reloaded.
+[service.NAME]: what reads the files of several resources, and how it is reloaded;
+[service.NAME.rollout]: how the nodes of a fleet take its settings in turn.
 
 A service with a table keeps its pending reload when its command is corrected. Resources without
 one that share a reload command are a service as well (`Resource.service_name`).
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pyconfd.config.options import did_you_mean
 from pyconfd.config.resource_table import SERVICE_KEYS
@@ -16,19 +18,21 @@ from pyconfd.config.table import Table
 from pyconfd.config.toml import TomlFile
 from pyconfd.errors import ConfigError
 from pyconfd.model.command_line import names_file
-from pyconfd.model.resources import Origin, Resource
+from pyconfd.model.resources import Origin, Resource, Rollout, Service
 
 _NAME = r"[a-zA-Z0-9_.-]+"
+_ROLLOUT = "rollout"
 
 
 class Services:
     """
-    All services of conf.d. Add the files' tables, `bind` the resources to them, and ask for the
-    `broken` ones.
+    All services of conf.d. Add the files' tables, `bind` the resources to them, and
+    `complete` those.
     """
 
     def __init__(self) -> None:
         self._tables: dict[str, Table] = {}
+        self._rollouts: dict[str, Table] = {}
         self._misplaced: list[Table] = []
         self._users: dict[str, list[str]] = {}
 
@@ -42,7 +46,10 @@ class Services:
         for name, values in raw.items():
             lines = file.lines_of("service", name)
             if isinstance(values, Mapping):
-                self._add(name, Table(file.path, values, lines))
+                own = {key: value for key, value in values.items() if key != _ROLLOUT}
+                self._add(name, Table(file.path, own, lines))
+                if _ROLLOUT in values:
+                    self._add_rollout(name, file, values[_ROLLOUT], lines)
             else:
                 hint = f"write [service.NAME] above {name}"
                 self._misplace(file, lines[""], f"{name} stands in no service", hint)
@@ -67,6 +74,17 @@ class Services:
             self._misplaced.append(table)
         self._tables.setdefault(name, table)
 
+    def _add_rollout(
+        self, name: str, file: TomlFile, values: object, lines: Mapping[str, int]
+    ) -> None:
+        if not isinstance(values, Mapping):
+            hint = f"write [service.{name}.{_ROLLOUT}]"
+            self._tables[name].fault(_ROLLOUT, f"{_ROLLOUT} is not a table", hint)
+            return
+        own = file.lines_of("service", f"{name}.{_ROLLOUT}")
+        at = own if own[""] != file.line_of("service") else {"": lines.get(_ROLLOUT, own[""])}
+        self._rollouts[name] = Table(file.path, values, at)
+
     def bind(self, resource: str, table: Table) -> Table:
         """The table of a resource, with the keys of the service that it names."""
         name = table.text("service")
@@ -79,21 +97,31 @@ class Services:
         self._users.setdefault(name, []).append(resource)
         return table.in_service(service, name, SERVICE_KEYS)
 
-    def broken(self, resources: Iterable[Resource]) -> set[str]:
+    def complete(self, resources: Iterable[Resource], prefix: str) -> dict[str, Service | None]:
         """
-        Note what is wrong between the resources of one service. resources: the good ones. Returns
-        the names of those that must not be done, because their service is not clear.
+        The services of the good resources as they are with all of their members, None for one that
+        is not clear; by name of the resource. What is wrong between the members is noted. prefix:
+        that of the settings.
         """
-        left_out: set[str] = set()
+        services: dict[str, Service | None] = {}
         members: dict[str, list[Resource]] = {}
         for one in resources:
             if one.service_name in self._tables:
                 members.setdefault(one.service_name, []).append(one)
         for name, found in members.items():
-            _check_members(self._tables[name], name, found)
-            if self._tables[name].faults:
-                left_out.update(one.name for one in found)
-        return left_out
+            table = self._tables[name]
+            _check_members(table, name, found)
+            rollout: Rollout | None = None
+            if name in self._rollouts:
+                from pyconfd.config.rollouts import read_rollout  # few have one
+
+                rollout = read_rollout(self._rollouts[name], found, prefix)
+                table.faults += self._rollouts[name].faults
+            good = not table.faults
+            services.update(
+                (one.name, replace(one.service, rollout=rollout) if good else None) for one in found
+            )
+        return services
 
     def faults(self, chosen: Iterable[str] | None = None) -> list[ConfigError]:
         """

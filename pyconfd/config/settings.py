@@ -81,6 +81,7 @@ class Settings(NamedTuple):
     vars: Mapping[str, object]
     reload_signal: str = ""
     wait_for_store_s: float = 0.0
+    fleet: str = ""
     command: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

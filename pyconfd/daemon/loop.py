@@ -12,9 +12,9 @@ import gc
 import queue
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.orphaned_debts import OrphanedDebts
@@ -39,15 +39,24 @@ from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport
 from pyconfd.observe import log, report
-from pyconfd.pipeline.store import Store
+from pyconfd.pipeline.store import Delta, Snapshot, Store
 from pyconfd.reconcile.fleet import Fleet
 from pyconfd.reconcile.item_index import ItemIndex
 from pyconfd.reconcile.read_index import ReadIndex
+from pyconfd.reconcile.service import Job
 from pyconfd.status.counters import Counters
 from pyconfd.status.history import History
-from pyconfd.status.report import StatusFacts, summary
+from pyconfd.status.report import StatusFacts, node_record, summary
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
+
+if TYPE_CHECKING:
+    from pyconfd.fleet.events import FleetMessage
+    from pyconfd.fleet.node import FleetNode
+
+
+#: How long leaving the fleet may take at the end.
+FLEET_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class WatchMessage:
     message: SourceMessage
 
 
-Message = WatchMessage | LaneReport | ControlRequest | ChildExited | int
+Message: TypeAlias = "WatchMessage | LaneReport | ControlRequest | ChildExited | FleetMessage | int"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +102,7 @@ class LoopDependencies:
     about: what the status shows of this daemon beside its state.
     child: the command after `--`, None for none.
     counts: what happens is counted there; None without metrics.
+    node: this daemon in its fleet; None without one.
     """
 
     source: Source
@@ -109,6 +119,7 @@ class LoopDependencies:
     about: Mapping[str, Any] = field(default_factory=dict)
     counts: Counters | None = None
     child: Supervised | None = None
+    node: FleetNode | None = None
 
 
 class Loop:
@@ -118,6 +129,7 @@ class Loop:
         self._deps = deps
         self._tools = deps.tools
         self._child = deps.child
+        self._rollouts = deps.node.rollouts if deps.node else None
         self._store = Store()
         self._index: ReadIndex[str] = ReadIndex()
         self._items = ItemIndex()
@@ -193,6 +205,10 @@ class Loop:
             times.append(self._stopping_s)
         elif self._notifier.due_s is not None:
             times.append(self._notifier.due_s)
+        if self._deps.node and self._rollouts:
+            times.append(self._deps.node.due_s)
+            if self._rollouts.due_s is not None:
+                times.append(self._rollouts.due_s)
         return max(0.0, min(times) - now)
 
     def _take(self, message: Message) -> None:
@@ -208,6 +224,8 @@ class Loop:
                 self._child_exited(message)
             case int():
                 self._signalled(message)
+            case _ if self._rollouts:
+                self._redo(self._rollouts.take(message))
 
     def _hear(self, message: SourceMessage) -> None:
         if self._deps.counts:
@@ -239,6 +257,23 @@ class Loop:
         elif delta.changed:
             names = self._index.affected(delta.changed)
             self._fleet.dirty(names, now, self._items.affected(delta.changed))
+        if self._rollouts:
+            self._gated_changes(delta)
+
+    def _gated_changes(self, delta: Delta) -> None:
+        """Which services' gated keys have changed, and what follows."""
+        if self._rollouts is None:
+            return
+        if delta.relisted:
+            self._redo(self._rollouts.listed(self._store.snapshot()))
+        elif delta.changed:
+            self._redo(self._rollouts.changed(delta.changed, self._store.snapshot))
+
+    def _redo(self, services: Iterable[str]) -> None:
+        """These services are made from other keys now."""
+        now = time.monotonic()
+        for service in services:
+            self._fleet.dirty((one.name for one in self._fleet.members(service)), now)
 
     def _found(self) -> None:
         if self._outage.ended():
@@ -252,6 +287,8 @@ class Loop:
             self._note_reads(message)
         else:
             self._overtaken(message, now)
+        if self._rollouts:
+            self._redo(self._rollouts.finished(message))
         self._history.note(message, time.time())
         if self._deps.counts:
             self._deps.counts.ended(message, now, time.time())
@@ -309,9 +346,13 @@ class Loop:
             if self._child:
                 self._child.stop(0.0)
             self._stopping_s = now + 1.0
+        if self._rollouts and not self.stopping:
+            self._redo(self._rollouts.tick(now))
         self._hand_out(now)
         if not self.stopping:
             self._notifier.show(summary(self._facts(now)), now)
+            if self._deps.node:
+                self._deps.node.publish(lambda: node_record(self._facts(now)), now)
 
     def _keep(self) -> None:
         """Write down, now and then, what the guards compare with after a restart."""
@@ -340,7 +381,19 @@ class Loop:
                 else:
                     self._index.set(resource.name, watched)
             spec = self._fleet.reload_spec(job.service)
-            self._deps.lanes.submit(self._tools, job, members, spec, snapshot)
+            view = self._view(job, snapshot)
+            if view is None:  # it is made once there is something to make it from
+                nothing = LaneReport(service=job.service, generation=job.generation, debt=job.debt)
+                self._deps.inbox.put(nothing)
+                continue
+            self._deps.lanes.submit(self._tools, job, members, spec, view)
+
+    def _view(self, job: Job, snapshot: Snapshot) -> Snapshot | None:
+        """What a job works on: of a service with a rollout its gated keys, and all else live."""
+        if self._rollouts is None:
+            return snapshot
+        self._rollouts.handed_out(job)
+        return self._rollouts.view(job.service, snapshot)
 
     def _last_jobs(self) -> bool:
         """While stopping: whether a postponed reload has just been handed out."""
@@ -398,6 +451,7 @@ class Loop:
             stopping=self.stopping,
             faulty=self._deps.active_config.faulty,
             edited=self._deps.active_config.edited,
+            rollouts=self._rollouts.statuses if self._rollouts else {},
         )
 
     def _signalled(self, number: int) -> None:
@@ -450,11 +504,15 @@ class Loop:
         self._history.keep(resources)
         self._fleet.adopt(resources)
         self._tools.ownership.adopt(resources)
+        if self._rollouts:
+            self._rollouts.adopt(resources)
         self._adopted = self._fleet.generation
         self._reassign()
         wanted = covering(path for resource in resources for path in resource.watched)
         if not self._watches or wanted != self._watched:
             self._rewatch(wanted)
+        elif self._rollouts and self._listed:
+            self._redo(self._rollouts.listed(self._store.snapshot()))
 
     def _reassign(self) -> None:
         """Pending reloads follow their files to the services that these belong to now."""
@@ -491,4 +549,6 @@ class Loop:
             self._child.stop(self._deps.pace.shutdown_s)
         self._deps.commands.stop(0.0)
         self._deps.lanes.stop()
+        if self._deps.node:
+            self._deps.node.stop(FLEET_S)
         self._deps.source.close()

@@ -159,7 +159,8 @@ def passes(
         if tools.stopping():
             break
         members, spec = fleet.members(job.service), fleet.reload_spec(job.service)
-        yield surviving_pass(tools, job, members, spec, snapshot)
+        view = wiring.kept_view(state.folder, members, snapshot)
+        yield surviving_pass(tools, job, members, spec, view)
 
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:

@@ -19,12 +19,14 @@ from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
-from pyconfd.model.resources import Command, ResourceSet, Service
+from pyconfd.errors import ResourceError
+from pyconfd.model.resources import Command, Resource, ResourceSet, Service
 from pyconfd.model.values import dataclass
 from pyconfd.observe import log
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
+from pyconfd.pipeline.store import Snapshot
 from pyconfd.system import files
 from pyconfd.system.locks import InstanceLock
 from pyconfd.system.proc import Commands
@@ -32,6 +34,8 @@ from pyconfd.system.proc import Commands
 if TYPE_CHECKING:
     from pyconfd.daemon.control_socket import ControlRequest
     from pyconfd.daemon.loop import Loop
+    from pyconfd.fleet.events import FleetMessage
+    from pyconfd.fleet.node import FleetNode
 
 
 #: Shadow trees, where they cannot stand beside the live configuration.
@@ -76,6 +80,8 @@ def load(settings: Settings) -> ResourceSet:
     found = load_resources(settings.confdir, settings)
     if settings.reload_signal:
         found = _signalling(found, settings)
+    if not settings.one_shot:
+        found = _without_ungated(found, settings)
     if not settings.sync_only:
         return found
     return replace(
@@ -85,6 +91,28 @@ def load(settings: Settings) -> ResourceSet:
             for resource in found.resources
         ),
     )
+
+
+def _without_ungated(found: ResourceSet, settings: Settings) -> ResourceSet:
+    """Without the resources whose rollout cannot be kept: all nodes would change at once."""
+    gated = [one for one in found.resources if one.service.rollout]
+    if not gated or (settings.fleet and settings.backend in ("etcd", "etcdv3")):
+        return found
+    if not settings.fleet:
+        what, hint = "has a rollout, and no fleet is named", "--fleet NAME, or fleet in the config"
+    else:
+        what, hint = "has a rollout, which needs etcd", "--backend etcd"
+    places = {str(one.service.rollout.origin): one.service_name for one in gated
+              if one.service.rollout}  # fmt: skip
+    faults = (
+        *found.faults,
+        *(ResourceError(f"service {name} {what}", where=at, hint=hint)
+          for at, name in places.items()),
+    )  # fmt: skip
+    left = tuple(one for one in found.resources if not one.service.rollout)
+    if not left:
+        raise ResourceError("no usable resource", where=settings.confdir, faults=faults)
+    return replace(found, resources=left, faults=faults)
 
 
 def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
@@ -117,6 +145,27 @@ def _signalling(found: ResourceSet, settings: Settings) -> ResourceSet:
 def facts(settings: Settings) -> NodeFacts:
     """What templates know of this node."""
     return NodeFacts(settings.node_name, settings.vars, settings.config_file)
+
+
+def kept_view(folder: str, members: Sequence[Resource], live: Snapshot) -> Snapshot:
+    """
+    What a one-shot run makes a service from: with a rollout, or a pin, the keys that the daemon
+    keeps it at, because only the daemon takes turns; the store as it is where there are none.
+    """
+    kept = os.path.join(folder, "rollouts.json")
+    if not os.path.exists(kept):
+        return live
+    from pyconfd.fleet.kept_views import KeptViews
+
+    keys = KeptViews.read(folder).get(members[0].service_name).effective
+    if keys is None:
+        return live
+    log.info(
+        "gated keys stay where the daemon keeps them",
+        service=members[0].service_name,
+        revision=keys.snapshot.revision,
+    )
+    return keys.over(live)
 
 
 def source(settings: Settings) -> Source:
@@ -249,6 +298,8 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
         return poll.start()
 
     context = tools(settings, state, commands, lambda: loop.stopping)
+    about = _about(settings)
+    node = _fleet_node(settings, state, store, commands, inbox.put)
     loop = Loop(
         LoopDependencies(
             source=store,
@@ -264,9 +315,10 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
             pace=LoopTimes(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
             pending=state.pending,
             orphaned_debts=state.orphaned_debts,
-            about=_about(settings),
+            about=about,
             counts=Counters() if settings.metrics_listen else None,
             child=Supervised(settings.command, inbox.put) if settings.command else None,
+            node=node,
         )
     )
     numbers = (*HANDLED, *PASSED_ON) if settings.command else (*HANDLED, *HARMLESS)
@@ -275,7 +327,27 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
         ControlServer(state.folder, inbox.put),
         _pages(settings, inbox.put),
     ):
+        if node:
+            node.start(about)
         yield loop
+
+
+def _fleet_node(
+    settings: Settings,
+    state: StateFolder,
+    store: Source,
+    commands: Commands,
+    put: Callable[[FleetMessage], None],
+) -> FleetNode | None:
+    """This daemon in its fleet, where one is named."""
+    if not settings.fleet:
+        return None
+    from pyconfd.fleet.node import FleetNode
+
+    options = settings.source_options(os.environ)
+    return FleetNode(
+        settings.fleet, settings.node_name, options, store, state.folder, commands.run, put
+    )
 
 
 def _pages(
@@ -289,6 +361,17 @@ def _pages(
 
     host, port = split_listen(settings.metrics_listen)
     return listener(host, port, put)
+
+
+def _fleet_facts(settings: Settings) -> dict[str, object]:
+    if not settings.fleet:
+        return {}
+    return {
+        "fleet": settings.fleet,
+        "node": settings.node_name,
+        "host": os.uname().nodename,
+        "page": settings.metrics_listen,
+    }
 
 
 def _about(settings: Settings) -> dict[str, object]:
@@ -305,5 +388,6 @@ def _about(settings: Settings) -> dict[str, object]:
         "confdir": os.path.abspath(settings.confdir),
         "backend": settings.backend,
         "nodes": list(settings.node),
+        **_fleet_facts(settings),
         "mode": "watch" if settings.watch else f"reads every {settings.interval_s:g} s",
     }

@@ -124,6 +124,7 @@ class Rollout:
     pause_s: how long a node must be well before its turn ends.
     verify: must succeed within the pause.
     timeout_s: how long a node may take to apply it.
+    origin: where it was declared.
     """
 
     keys: tuple[str, ...] = ()
@@ -133,6 +134,7 @@ class Rollout:
     pause_s: float = 0.0
     verify: Command | None = None
     timeout_s: float = 60.0
+    origin: Origin = field(default=Origin(""), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

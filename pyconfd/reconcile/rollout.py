@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from pyconfd.model.resources import Rollout
 from pyconfd.model.values import dataclass
-from pyconfd.reconcile.turns import Answer, TurnDecision, Version
+from pyconfd.reconcile.turns import Answer, TurnDecision, TurnRecords, Version
 
 #: Between two tries of verify_cmd.
 VERIFY_PAUSE_S = 1.0
@@ -58,6 +58,7 @@ class NodeState:
     away: the store cannot be reached, or our lease or name is not held: why, in words.
     pinned: an operator keeps the node at its version: why, in words.
     held: why the newest version is not in use, in words.
+    halted: it goes no further until somebody says so, or the gated keys change.
     bad: why the turn failed; "" while it has not.
     deadline_s: when the step of the turn must be over.
     verify_s: when verify_cmd is tried next; None when it is not to be.
@@ -72,6 +73,7 @@ class NodeState:
     away: str = "the fleet's records are not read yet"
     pinned: str = ""
     held: str = ""
+    halted: bool = False
     bad: str = ""
     deadline_s: float = 0.0
     verify_s: float | None = None
@@ -84,6 +86,21 @@ class NodeState:
         if self.phase is TurnPhase.PROVING and self.verify_s is not None:
             return min(self.deadline_s, self.verify_s)
         return self.deadline_s
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStatus:
+    """
+    For people.
+
+    state: of this node.
+    records: what all nodes share.
+    since_at: of the state, seconds since 1970.
+    """
+
+    state: NodeState
+    records: TurnRecords
+    since_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +145,10 @@ class VerdictKept:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The store, the lease or the name is lost."""
+    """The store, the lease or the name is lost. refused: the records may not be read or written."""
 
     why: str
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,15 +286,18 @@ def _aim(state: NodeState) -> RolloutStep:
     asking = state.phase is TurnPhase.ASKING
     if state.newest is None or state.newest == state.used:
         used = state.newest or state.used  # the same content, seen at a later revision
-        settled = replace(state, phase=TurnPhase.SETTLED, used=used, turn=None, held="")
+        settled = replace(
+            state, phase=TurnPhase.SETTLED, used=used, turn=None, held="", halted=False
+        )
         return settled, (WithdrawAsk(),) if asking else ()
     if why := state.pinned or state.away:
-        settled = replace(state, phase=TurnPhase.SETTLED, turn=None, held=why)
+        settled = replace(state, phase=TurnPhase.SETTLED, turn=None, held=why, halted=False)
         return settled, (WithdrawAsk(),) if asking and state.pinned else ()
     if asking and state.turn == state.newest:
         return state, ()
     turn = state.newest
-    asks = replace(state, phase=TurnPhase.ASKING, turn=turn, held="asks for its turn")
+    why = "asks for its turn"
+    asks = replace(state, phase=TurnPhase.ASKING, turn=turn, held=why, halted=False)
     return asks, (Ask(turn),)
 
 
@@ -284,8 +305,9 @@ def _decided(state: NodeState, decision: TurnDecision) -> RolloutStep:
     if state.phase is not TurnPhase.ASKING or state.turn is None:
         return state, ()
     if decision.answer is Answer.BEGIN:
-        return replace(state, phase=TurnPhase.BEGINNING, held=""), (Begin(state.turn),)
-    return replace(state, held=decision.why), ()
+        begins = replace(state, phase=TurnPhase.BEGINNING, held="", halted=False)
+        return begins, (Begin(state.turn),)
+    return replace(state, held=decision.why, halted=decision.answer is Answer.HALTED), ()
 
 
 def _began(state: NodeState, *, done: bool, now: float) -> RolloutStep:

@@ -18,6 +18,7 @@ from pyconfd.status.summary import (
     ConfigFaults,
     FailedReload,
     FileState,
+    GatedChange,
     Outage,
     Summary,
     kind,
@@ -27,6 +28,7 @@ from pyconfd.status.summary import (
 
 if TYPE_CHECKING:
     from pyconfd.reconcile.quarantine import Refusal
+    from pyconfd.reconcile.rollout import RolloutStatus
 
 Plain = dict[str, Any]
 
@@ -56,6 +58,7 @@ class StatusFacts:
         was not reloaded for.
     faulty: what is wrong with conf.d or its templates.
     edited: templates that were changed since they were read.
+    rollouts: the services whose settings a fleet takes in turn.
     """
 
     now_s: float
@@ -77,6 +80,7 @@ class StatusFacts:
     orphaned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     faulty: ConfigFaults | None = None
     edited: Sequence[str] = ()
+    rollouts: Mapping[str, RolloutStatus] = field(default_factory=dict)
 
     def moment(self, at_s: float) -> float:
         """A monotonic time as seconds since 1970."""
@@ -100,7 +104,36 @@ def summary(facts: StatusFacts) -> Summary:
         orphaned=tuple(facts.orphaned),
         outage=Outage(facts.lost, facts.moment(facts.lost_s)) if facts.lost else None,
         faulty=facts.faulty,
+        gated=tuple(
+            GatedChange(name, one.state.held, one.state.halted)
+            for name, one in facts.rollouts.items()
+            if one.state.held
+        ),
     )
+
+
+def node_record(facts: StatusFacts) -> Plain:
+    """What the daemon says of itself to its fleet: short, and nothing in it moves by itself."""
+    short = summary(facts)
+    about = facts.about
+    return {
+        **{name: about[name] for name in ("version", "host", "page") if name in about},
+        "since": about.get("started_at"),
+        "kind": kind(short),
+        "line": line(short, facts.now_at, ages=False),
+        "revision": facts.revision,
+        "services": {name: _short_row(facts, name) for name in facts.services},
+    }
+
+
+def _short_row(facts: StatusFacts, name: str) -> Plain:
+    """One service for the fleet."""
+    last = facts.history.reloads.get(name)
+    row: Plain = {"reload": ("ok" if last.ok else last.what) if last else None}
+    if found := rollout_row(facts.rollouts.get(name)):
+        kept = ("phase", "held", "halted", "bad", "revision", "newest_revision")
+        row["rollout"] = {key: found[key] for key in kept}
+    return row
 
 
 def is_ready(facts: StatusFacts) -> bool:
@@ -190,6 +223,28 @@ def _service(facts: StatusFacts, name: str, members: list[str]) -> Plain:
         "pending_reload": pending,
         "last_reload": reload_state(last) if last else None,
         "resources": members,
+        "rollout": rollout_row(facts.rollouts.get(name)),
+    }
+
+
+def rollout_row(found: RolloutStatus | None) -> Plain | None:
+    """A service's way through the versions of its gated keys, as plain data."""
+    if found is None:
+        return None
+    from pyconfd.reconcile.turns import working
+
+    state, records = found.state, found.records
+    return {
+        "phase": str(state.phase),
+        "since_at": utc(found.since_at),
+        "held": state.held,
+        "halted": state.halted,
+        "bad": state.bad,
+        "revision": state.used.revision if state.used else None,
+        "newest_revision": state.newest.revision if state.newest else None,
+        "keys": list(state.rollout.keys),
+        "working": [turn.node for turn in working(records)],
+        "asking": sorted(records.asked),
     }
 
 

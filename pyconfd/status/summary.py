@@ -45,6 +45,8 @@ class DaemonState(enum.StrEnum):
     ORPHANED = "orphaned"
     #: conf.d or a template has faults.
     FAULTY = "faulty"
+    #: The fleet goes no further with a change of a service's gated keys.
+    HALTED = "halted"
     #: The store is unavailable.
     LOST = "lost"
 
@@ -145,6 +147,20 @@ class ConfigFaults:
     taken: bool
 
 
+@dataclass(frozen=True, slots=True)
+class GatedChange:
+    """
+    A change of a service's gated keys that this node does not use.
+
+    why: in words.
+    halted: it goes no further until somebody says so, or the keys change.
+    """
+
+    service: str
+    why: str
+    halted: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """
@@ -159,6 +175,7 @@ class Summary:
     orphaned: services with a pending reload that conf.d no longer has.
     outage: None while the store answers.
     faulty: None while conf.d has no faults.
+    gated: changes that wait for this node's turn, or go no further.
     """
 
     resources: int
@@ -170,6 +187,12 @@ class Summary:
     orphaned: tuple[str, ...] = ()
     outage: Outage | None = None
     faulty: ConfigFaults | None = None
+    gated: tuple[GatedChange, ...] = ()
+
+    @property
+    def halted(self) -> tuple[GatedChange, ...]:
+        """Those of `gated` that go no further."""
+        return tuple(each for each in self.gated if each.halted)
 
 
 def states(summary: Summary) -> tuple[enum.StrEnum, ...]:
@@ -181,6 +204,7 @@ def states(summary: Summary) -> tuple[enum.StrEnum, ...]:
         (DaemonState.PENDING, summary.pending),
         (DaemonState.ORPHANED, summary.orphaned),
         (DaemonState.FAULTY, summary.faulty),
+        (DaemonState.HALTED, summary.halted),
         (DaemonState.LOST, summary.outage),
     )
     found = [state for state in TROUBLES if summary.bad.of(state)]
@@ -212,6 +236,8 @@ def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
         parts.append(f"reload pending, but no resource has its command any more ({named})")
     if summary.faulty:
         parts.append(_faulty(summary.faulty, time_of(summary.faulty.since_at)))
+    if summary.gated:
+        parts.append(_gated(summary.gated))
     if summary.outage:
         cause = brief(summary.outage.cause)
         parts.append(f"store unavailable {time_of(summary.outage.since_at)}: {cause}")
@@ -231,6 +257,8 @@ def _next_command(summary: Summary) -> str:
             return f"pyconfd explain {shlex.quote(brief(worst.name))}"
     if summary.faulty:
         return "pyconfd check"
+    if summary.gated and not (summary.pending or summary.orphaned or summary.outage):
+        return "pyconfd fleet"
     return "pyconfd status" if summary.pending or summary.orphaned or summary.outage else ""
 
 
@@ -265,6 +293,13 @@ def _faulty(faulty: ConfigFaults, when: str) -> str:
     if faulty.taken:
         return f"{count} in conf.d {when}, not loaded ({named})"
     return f"new configuration refused {when}, the previous one stays in use ({count}: {named})"
+
+
+def _gated(changes: Iterable[GatedChange]) -> str:
+    named = [
+        f"{each.service}: {'halted, ' if each.halted else ''}{brief(each.why)}" for each in changes
+    ]
+    return f"change of settings held ({_listed(named)})"
 
 
 def _unread(summary: Summary) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pyconfd.backends.base import KeptAlive, LeaseLife, Mine
@@ -129,6 +129,23 @@ class FakeLeases:
                 return False
             for key, value in pairs:
                 self._put(store, key, value, lease)
+            return True
+
+    def commit(
+        self,
+        expected: Mapping[str, int],
+        puts: Sequence[tuple[str, bytes, int]],
+        deletes: Sequence[str] = (),
+    ) -> bool:
+        with self._call() as store:
+            for key, revision in expected.items():
+                there = store.keys.get(key)
+                if (there.mod_revision if there else 0) != revision:
+                    return False
+            for key, value, lease in puts:
+                self._put(store, key, value, lease)
+            for key in deletes:
+                store.remove(key)
             return True
 
     def put(self, key: str, value: bytes, lease: int = 0) -> None:

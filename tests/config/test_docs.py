@@ -11,6 +11,7 @@ from pyconfd.config.confd.options import FOREIGN, REFUSED
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.resource_table import KEYS, SERVICE_KEYS, SHARED_KEYS
 from pyconfd.config.resources import load_resources
+from pyconfd.config.rollouts import ROLLOUT_KEYS
 from pyconfd.config.settings import load_settings
 from pyconfd.errors import SettingsError
 from tests.support.docs import PAGE, ROOT, with_tables
@@ -39,8 +40,13 @@ def test_every_key_of_a_group_is_documented_and_no_other() -> None:
 
 def test_every_key_of_a_service_is_documented_and_no_other() -> None:
     """The first column of the table below "Services"."""
-    found = keys_of_table(PAGE.read_text(), "### Services", "### Groups")
+    found = keys_of_table(PAGE.read_text(), "### Services", "### Rollouts")
     assert found == {*SERVICE_KEYS}
+
+
+def test_every_key_of_a_rollout_is_documented_and_no_other() -> None:
+    """The first column of the table below "Rollouts"."""
+    assert keys_of_table(PAGE.read_text(), "### Rollouts", "### Groups") == {*ROLLOUT_KEYS}
 
 
 def keys_of_table(page: str, begin: str, end: str) -> set[str]:
@@ -52,8 +58,8 @@ def keys_of_table(page: str, begin: str, end: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "text",
-    [text for kind, text in EXAMPLES if kind == "resource"],
-    ids=["first", "full", "nginx", "confirm", "each"],
+    [text for kind, text in EXAMPLES if kind in ("resource", "rollout")],
+    ids=["first", "full", "nginx", "confirm", "rollout", "each"],
 )
 def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
     """They are loaded without a fault."""

@@ -43,7 +43,7 @@ def words(option: Option) -> tuple[str, str, str]:
         return (first, second, third)
     if option.name in ("node", "metrics-listen"):
         return ("one:1", "two:2", "three:3")
-    if option.name == "node-name":
+    if option.name in ("node-name", "fleet"):
         return ("one", "two.example", "three-3")
     return ("/one", "/two", "/three")
 

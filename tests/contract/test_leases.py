@@ -112,3 +112,23 @@ def test_put_delete_and_list(leases: LeaseRegistry) -> None:
     assert leases.delete("/app/a")
     assert not leases.delete("/app/a")
     assert leases.get("/app/a") is None
+
+
+def test_writes_are_committed_together_when_nothing_has_changed(leases: LeaseRegistry) -> None:
+    """Puts with and without a lease, and deletions; a key that has changed keeps all of it off."""
+    lease = leases.grant(30)
+    leases.put("/a", b"1")
+    first = leases.get("/a")
+    assert first
+    expected = {"/a": first.mod_revision, "/b": 0}
+    assert leases.commit(expected, [("/b", b"2", lease), ("/c", b"3", 0)], ["/a"])
+    assert [(one.key, one.value, one.lease) for one in leases.list("/")] == [
+        ("/b", b"2", lease),
+        ("/c", b"3", 0),
+    ]
+    assert not leases.commit(expected, [("/d", b"4", 0)], ["/c"])
+    assert leases.get("/d") is None
+    assert leases.get("/c")
+    leases.revoke(lease)
+    with pytest.raises(LeaseLost):
+        leases.commit({}, [("/e", b"5", lease)])

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
@@ -106,6 +106,30 @@ class EtcdLeases:
             ],
         )
         return bool(self._call("KV/Txn", transaction, pairs[0][0]).succeeded)
+
+    def commit(
+        self,
+        expected: Mapping[str, int],
+        puts: Sequence[tuple[str, bytes, int]],
+        deletes: Sequence[str] = (),
+    ) -> bool:
+        compare, operation = message("Compare"), message("RequestOp")
+        put, delete = message("PutRequest"), message("DeleteRangeRequest")
+        transaction = message("TxnRequest")(
+            compare=[
+                compare(key=encode(key), result=_EQUAL, target=_MOD, mod_revision=revision)
+                for key, revision in expected.items()
+            ],
+            success=[
+                *(
+                    operation(request_put=put(key=encode(key), value=value, lease=lease))
+                    for key, value, lease in puts
+                ),
+                *(operation(request_delete_range=delete(key=encode(key))) for key in deletes),
+            ],
+        )
+        what = next(iter(expected), puts[0][0] if puts else "")
+        return bool(self._call("KV/Txn", transaction, what).succeeded)
 
     def put(self, key: str, value: bytes, lease: int = 0) -> None:
         request = message("PutRequest")(key=encode(key), value=value, lease=lease)

@@ -116,14 +116,19 @@ def list_spans(
     timeout_s: float,
     serializable: bool = False,
     progress: Callable[[int], None] | None = None,
+    revision: int = 0,
 ) -> Listing:
     """
     Every key of the spans at one revision.
 
+    revision: an earlier one, 0 for the newest. Raises RevisionCompacted when it is not there.
     progress: called with the number of keys so far, about once a second, when it takes longer.
     Raises SourceRefused naming prefix and user when one may not be read, SourceUnavailable.
     """
     reader = _Reader(channel, time.monotonic() + timeout_s, serializable, progress)
+    if revision:
+        reader.start_at(revision)
+        return reader.read(spans)
     for _ in range(3):
         try:
             return reader.read(spans)
@@ -173,6 +178,10 @@ class _Reader:
         self._progress = progress
         self._reported_s = time.monotonic()
         self.start_over()
+
+    def start_at(self, revision: int) -> None:
+        """Read that revision and no other."""
+        self._revision = revision
 
     def start_over(self) -> None:
         self._revision = 0
@@ -238,6 +247,8 @@ class _Reader:
         header = answer.header
         if not self._revision:
             self._revision = header.revision
+            self._cluster = header.cluster_id
+        elif not self._cluster:
             self._cluster = header.cluster_id
         elif header.cluster_id != self._cluster:
             raise RevisionCompacted("another cluster answered between two pages", revision=0)

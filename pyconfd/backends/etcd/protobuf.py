@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 import types
 from typing import Any
 
@@ -51,15 +52,18 @@ def load_grpc() -> Any:
     Verbosity none: grpc writes to stderr on every failed handshake; we report these ourselves.
     Both are read by grpc once, at import; what the operator has set is kept.
     """
-    grpc = sys.modules.get("grpc")
-    if grpc is None:
-        os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        grpc = _import_without_asyncio() if _alone else importlib.import_module("grpc")
-    return grpc
+    with _importing:  # a module that another thread is importing is there and not complete
+        grpc = sys.modules.get("grpc")
+        if grpc is None:
+            os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+            os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+            grpc = _import_without_asyncio() if _alone else importlib.import_module("grpc")
+        return grpc
 
 
 _alone = False
+_importing = threading.Lock()
+_making = threading.Lock()
 
 
 def own_this_process() -> None:
@@ -111,16 +115,26 @@ def _grpc_version() -> tuple[int, ...]:
     return 0, 0
 
 
-@functools.cache
 def message(name: str) -> Any:
     """The message class `name`, such as "RangeRequest" or "mvccpb.KeyValue"."""
+    with _making:  # two threads must not get two classes of one name
+        return _message(name)
+
+
+def method(name: str) -> Method:
+    """The method `name`, such as "KV/Range"."""
+    with _making:
+        return _method(name)
+
+
+@functools.cache
+def _message(name: str) -> Any:
     full = name if "." in name else f"{_PACKAGE}.{name}"
     return _message_class(_pool().FindMessageTypeByName(full))
 
 
 @functools.cache
-def method(name: str) -> Method:
-    """The method `name`, such as "KV/Range"."""
+def _method(name: str) -> Method:
     service, call = name.split("/")
     described = _pool().FindServiceByName(f"{_PACKAGE}.{service}").methods_by_name[call]
     return Method(

@@ -37,6 +37,10 @@ class EtcdSource:
             self.name, page.cluster_id, page.revision, page.keys, slashless=page.slashless
         )
 
+    def list_at(self, prefixes: Sequence[str], revision: int, *, timeout_s: float) -> Listed:
+        page, _ = self._read(self._channel, prefixes, timeout_s, revision)
+        return Listed(self.name, page.cluster_id, revision, page.keys)
+
     def watch(self, prefixes: Sequence[str], put: Put) -> EtcdWatch:
         from pyconfd.backends.etcd.watch import EtcdWatch
 
@@ -57,7 +61,11 @@ class EtcdSource:
         self._channel.close()
 
     def _read(
-        self, channel: EtcdChannel, prefixes: Sequence[str], timeout_s: float
+        self,
+        channel: EtcdChannel,
+        prefixes: Sequence[str],
+        timeout_s: float,
+        revision: int = 0,
     ) -> tuple[Listing, Sequence[Span]]:
         if not prefixes:
             raise SourceRefused("nothing to read: no prefix was given")
@@ -65,12 +73,17 @@ class EtcdSource:
         serializable = self._options.serializable
         try:
             page = list_spans(
-                channel, spans, timeout_s=timeout_s, serializable=serializable, progress=_progress
+                channel,
+                spans,
+                timeout_s=timeout_s,
+                serializable=serializable,
+                progress=_progress,
+                revision=revision,
             )
         except SourceRefused as error:
             if error.cause is not SourceCause.NO_PERMISSION or not self._narrow(channel, spans):
                 raise
-            return self._read(channel, prefixes, timeout_s)
+            return self._read(channel, prefixes, timeout_s, revision)
         if page.empty:
             page = replace(page, slashless=slashless(channel, page.empty))
         return page, spans

@@ -7,7 +7,7 @@ a thousand timeouts. So is one that refuses leases; a refusal of one key concern
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pyconfd.backends.base import LeaseRegistry
 from pyconfd.errors import KeyTaken, LeaseLost, SourceError, SourceRefused
@@ -46,6 +46,31 @@ class LeaseClient:
         self._answered()
         self._own_leases.add(lease)
         return session.Granted(lease, float(ttl_s), asked_at)
+
+    def commit(
+        self,
+        expected: Mapping[str, int],
+        puts: Sequence[tuple[str, bytes, int]],
+        deletes: Sequence[str] = (),
+    ) -> bool:
+        """As in LeaseRegistry. Raises SourceError, LeaseLost."""
+        try:
+            done = self._store().commit(expected, puts, deletes)
+        except SourceError as error:
+            self._failed(error)
+            raise
+        self._answered()
+        return done
+
+    def get(self, key: str) -> KeyValue | None:
+        """One key. Raises SourceError."""
+        try:
+            there = self._store().get(key)
+        except SourceError as error:
+            self._failed(error)
+            raise
+        self._answered()
+        return there
 
     def keep_alive(self, lease: int) -> None:
         """

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pyconfd.backends.base import SourceOptions
+from pyconfd.backends.etcd.source import EtcdSource
 from pyconfd.backends.registry import open_source
+from pyconfd.errors import RevisionCompacted
 from tests.support.daemons.etcd import PrivateEtcd
 
 pytestmark = pytest.mark.integration
@@ -28,3 +32,22 @@ def test_prefixes_of_every_size_are_whole(each_etcd: PrivateEtcd) -> None:
     assert {each.key: each.value for each in listed.keys} == wanted
     assert len(listed.keys) == len(wanted)
     assert listed.revision == each_etcd.revision
+
+
+def test_an_earlier_revision_is_read_whole(tmp_path: Path) -> None:
+    """With what was deleted since; one that was compacted, or is not there yet, is said so."""
+    with PrivateEtcd(tmp_path) as etcd:
+        for number in range(100):
+            etcd.put(f"/app/{number:03}", "old")
+        source = EtcdSource(SourceOptions(nodes=(etcd.endpoint,)))
+        before = source.list(["/app"], timeout_s=5)
+        etcd.put("/app/000", "new")
+        etcd.delete("/app/001")
+        then = source.list_at(["/app"], before.revision, timeout_s=5)
+        assert (then.revision, then.keys) == (before.revision, before.keys)
+        with pytest.raises(RevisionCompacted, match="went back"):
+            source.list_at(["/app"], before.revision + 100, timeout_s=5)
+        etcd.compact(before.revision + 1)
+        with pytest.raises(RevisionCompacted, match="compacted"):
+            source.list_at(["/app"], before.revision, timeout_s=5)
+        source.close()

@@ -90,3 +90,24 @@ def test_a_real_server_understands_the_added_fields(each_etcd: PrivateEtcd) -> N
     requests.put(None)
     call.cancel()
     channel.close()
+
+
+def test_threads_that_come_first_together_get_one_class() -> None:
+    """In a process that has made none yet: two watches begin at the same time."""
+    program = """
+import sys, threading
+sys.setswitchinterval(1e-5)
+from pyconfd.backends.etcd.protobuf import load_grpc, message
+found = []
+start = threading.Barrier(8)
+def make():
+    start.wait()
+    assert load_grpc().insecure_channel
+    found.append(message("RangeRequest"))
+threads = [threading.Thread(target=make) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(found) == 8 and len(set(found)) == 1, found
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()

@@ -1,0 +1,62 @@
+"""What the fleet's threads put on the daemon's inbox. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+
+from pyconfd.fleet.records import FleetPin
+from pyconfd.model.values import dataclass
+from pyconfd.pipeline.gated import GatedKeys
+from pyconfd.reconcile.rollout import RolloutMessage
+from pyconfd.reconcile.turns import TurnRecords
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEvent:
+    """What has happened to a service's turn. service: "" for all."""
+
+    service: str
+    message: RolloutMessage
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsRead:
+    """
+    The records of some services are these now.
+
+    records: by service.
+    pins: the orders to stay at a revision, by service; None for none.
+    """
+
+    records: Mapping[str, TurnRecords]
+    pins: Mapping[str, FleetPin | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NameContested:
+    """Another daemon has come up with this node's name. by: its host, "" when it has gone."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeysFetched:
+    """
+    The gated keys of a service at an earlier revision of the store.
+
+    pin: they were asked for to stay there.
+    keys: None when they could not be read.
+    problem: why not, in words.
+    lasting: whether asking again cannot help.
+    """
+
+    service: str
+    revision: int
+    pin: bool
+    keys: GatedKeys | None
+    problem: str = ""
+    lasting: bool = False
+
+
+FleetMessage = FleetEvent | RecordsRead | NameContested | KeysFetched

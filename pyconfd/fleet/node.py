@@ -1,0 +1,137 @@
+"""
+This daemon as a node of its fleet: its record, its turns, and the threads that go with them.
+
+Shell. Made only where a fleet is named.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pyconfd.backends import registry
+from pyconfd.backends.base import KeptAlive, LeaseRegistry, Source, SourceWithPast
+from pyconfd.errors import RevisionCompacted, SourceError
+from pyconfd.fleet.client import RECORD_S, FleetClient
+from pyconfd.fleet.events import FleetEvent, FleetMessage, KeysFetched
+from pyconfd.fleet.kept_views import KeptViews
+from pyconfd.fleet.records import FleetPaths
+from pyconfd.fleet.rollouts import RolloutActions, Rollouts
+from pyconfd.model.resources import Command
+from pyconfd.model.source import SourceOptions
+from pyconfd.pipeline.gated import GatedKeys
+from pyconfd.reconcile.rollout import VerifyEnded
+from pyconfd.system.proc import Runner
+
+Put = Callable[[FleetMessage], None]
+
+_FETCH_S = 30.0
+_AGAIN_S = 2.0
+
+
+class FleetNode:
+    """
+    fleet, name: of the fleet and of this node.
+    options: how the store is reached.
+    source: the store, for what was at earlier revisions.
+    run: for verify_cmd.
+    put: puts a message on the daemon's inbox.
+    """
+
+    def __init__(
+        self,
+        fleet: str,
+        name: str,
+        options: SourceOptions,
+        source: Source,
+        folder: str,
+        run: Runner,
+        put: Put,
+    ) -> None:
+        kept = KeptViews.read(folder)
+        kept.write()
+
+        def open_leases(kept_alive: KeptAlive, broken: Callable[[], None]) -> LeaseRegistry:
+            return registry.open_leases("etcd", options, kept_alive, broken)
+
+        self.fleet, self.name = fleet, name
+        self._client = FleetClient(
+            open_leases,
+            lambda: registry.open_source("etcd", options),
+            FleetPaths(fleet),
+            name,
+            kept.instance,
+            put,
+            wall_clock=time.time,
+        )
+        actions = RolloutActions(
+            keeper=self._client,
+            fetch=partial(_in_thread, "fetch", partial(_fetch, source, put)),
+            verify=partial(_in_thread, "verify", partial(_verify, run, put)),
+        )
+        self.rollouts = Rollouts(name, kept, actions)
+        self._record: Mapping[str, Any] = {}
+        self._next_s = 0.0
+
+    def start(self, record: Mapping[str, Any]) -> None:
+        """Begin. record: what the node says of itself."""
+        self._client.publish(record)
+        self._client.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Leave the fleet."""
+        self._client.stop(timeout_s)
+
+    def publish(self, record: Callable[[], Mapping[str, Any]], now: float) -> None:
+        """Make the record, at most once a second, and have it written if it is another one."""
+        if now < self._next_s:
+            return
+        self._next_s = now + RECORD_S
+        found = record()
+        if found != self._record:
+            self._record = found
+            self._client.publish(found)
+
+    @property
+    def due_s(self) -> float:
+        """When the record is looked at again."""
+        return self._next_s
+
+
+def _in_thread(name: str, call: Callable[..., None], *arguments: object) -> None:
+    threading.Thread(target=call, args=arguments, name=name, daemon=True).start()
+
+
+def _fetch(
+    source: Source, put: Put, service: str, paths: Sequence[str], revision: int, pin: bool
+) -> None:
+    """The keys of a service at an earlier revision."""
+    keys: GatedKeys | None = None
+    problem, lasting = "", False
+    try:
+        if not isinstance(source, SourceWithPast):
+            problem, lasting = f"{source.name} keeps no earlier revisions", True
+        else:
+            found = source.list_at(paths, revision, timeout_s=_FETCH_S)
+            keys = GatedKeys.holding(revision, found.keys, paths)
+    except RevisionCompacted as error:
+        problem, lasting = f"revision {revision}: {error.what}", True
+    except SourceError as error:
+        problem = str(error)
+        time.sleep(_AGAIN_S)
+    put(KeysFetched(service, revision, pin, keys, problem, lasting))
+
+
+def _verify(run: Runner, put: Put, service: str, command: Command) -> None:
+    report = run(command.text, timeout_s=command.timeout_s)
+    words = " ".join(report.output.split())[:400]
+    put(FleetEvent(service, VerifyEnded("" if report.ok else f"{report.reason} {words}".strip())))
+
+
+def host_name() -> str:
+    """For people who look for the other node of a name."""
+    return f"{os.uname().nodename} (process {os.getpid()})"

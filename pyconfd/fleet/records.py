@@ -1,0 +1,271 @@
+"""
+The fleet's keys in the store: where they are and what they hold. Pure.
+
+    /pyconfd/fleets/NAME/nodes/NODE                        what a node says of itself, leased
+    /pyconfd/fleets/NAME/refused/NODE                      a second node of that name, leased
+    /pyconfd/fleets/NAME/rollouts/SERVICE/nodes/NODE       the version that it has proved, leased
+    /pyconfd/fleets/NAME/rollouts/SERVICE/asked/NODE       leased
+    /pyconfd/fleets/NAME/rollouts/SERVICE/begun/NODE
+    /pyconfd/fleets/NAME/rollouts/SERVICE/halts/VERSION
+    /pyconfd/fleets/NAME/rollouts/SERVICE/skipped/NODE
+    /pyconfd/fleets/NAME/rollouts/SERVICE/promoted/VERSION
+    /pyconfd/fleets/NAME/rollouts/SERVICE/stopped          an order to begin nothing
+    /pyconfd/fleets/NAME/rollouts/SERVICE/pinned           an order to stay at a revision
+    /pyconfd/fleets/NAME/rollouts/SERVICE/fence            written with every begin, halt and order
+    /pyconfd/fleets/NAME/orders/TIME                       every order of an operator
+
+Values are JSON. One that cannot be read counts as absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, field
+from typing import Any
+
+from pyconfd.model.keys import Changed, KeyValue, Listed
+from pyconfd.model.values import dataclass
+from pyconfd.reconcile.turns import Halt, Turn, TurnRecords, Version
+
+FLEETS = "/pyconfd/fleets"
+
+_LEAVES = ("stopped", "pinned", "fence")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPaths:
+    """The keys of one fleet."""
+
+    fleet: str
+
+    @property
+    def root(self) -> str:
+        """Above everything of the fleet."""
+        return f"{FLEETS}/{self.fleet}"
+
+    @property
+    def rollouts(self) -> str:
+        """Above all turns."""
+        return f"{self.root}/rollouts"
+
+    @property
+    def refusals(self) -> str:
+        """Above the second nodes of a name."""
+        return f"{self.root}/refused"
+
+    @property
+    def nodes(self) -> str:
+        """Above what the nodes say of themselves."""
+        return f"{self.root}/nodes"
+
+    def node(self, node: str) -> str:
+        """What a node says of itself."""
+        return f"{self.nodes}/{node}"
+
+    def refused(self, node: str) -> str:
+        """A second node of that name."""
+        return f"{self.refusals}/{node}"
+
+    def order(self, time: str) -> str:
+        """An order that was given at this time."""
+        return f"{self.root}/orders/{time}"
+
+    def of(self, service: str, kind: str, name: str = "") -> str:
+        """A record of a service's turns."""
+        path = f"{self.rollouts}/{service}/{kind}"
+        return f"{path}/{name}" if name else path
+
+    def parts(self, key: str) -> tuple[str, str, str] | None:
+        """Service, kind and name of a record's key; None for another key."""
+        below = key.removeprefix(f"{self.rollouts}/")
+        service, _, rest = below.partition("/")
+        kind, _, name = rest.partition("/")
+        if below == key or not kind or bool(name) == (kind in _LEAVES):
+            return None
+        return service, kind, name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPin:
+    """
+    An order to keep a service's gated keys at a revision of the store.
+
+    by, where, at: as in Halt.
+    """
+
+    revision: int
+    by: str = ""
+    where: str = ""
+    at: float = 0.0
+
+    def __str__(self) -> str:
+        return f"pinned at revision {self.revision}" + (f" by {self.by}" if self.by else "")
+
+
+def encoded(fields: Mapping[str, Any]) -> bytes:
+    """A value as it is stored."""
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+
+
+def decoded(value: bytes) -> Mapping[str, Any]:
+    """The fields of a value; none of one that cannot be read."""
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def version_value(version: Version | None) -> bytes:
+    """The value of what a node has proved, asks for or has begun."""
+    return encoded({"digest": version.digest, "revision": version.revision} if version else {})
+
+
+def halt_value(halt: Halt) -> bytes:
+    """The value of a halt or an order."""
+    return encoded(asdict(halt))
+
+
+def pin_value(pin: FleetPin) -> bytes:
+    """The value of a pin."""
+    return encoded(asdict(pin))
+
+
+def _version(value: bytes) -> Version | None:
+    fields = decoded(value)
+    digest, revision = fields.get("digest"), fields.get("revision")
+    if not isinstance(digest, str) or not isinstance(revision, int):
+        return None
+    return Version(digest, revision)
+
+
+def _halt(value: bytes) -> Halt:
+    fields = decoded(value)
+    return Halt(
+        why=str(fields.get("why", "halted")),
+        by=str(fields.get("by", "")),
+        where=str(fields.get("where", "")),
+        at=_number(fields.get("at")),
+        revision=int(_number(fields.get("revision"))),
+    )
+
+
+def _pin(value: bytes) -> FleetPin | None:
+    fields = decoded(value)
+    revision = int(_number(fields.get("revision")))
+    if revision < 1:
+        return None
+    by, where = str(fields.get("by", "")), str(fields.get("where", ""))
+    return FleetPin(revision=revision, by=by, where=where, at=_number(fields.get("at")))
+
+
+def _number(raw: object) -> float:
+    return float(raw) if isinstance(raw, int | float) else 0.0
+
+
+def _turn(item: KeyValue) -> Turn | None:
+    version = _version(item.value)
+    node = item.key.rpartition("/")[2]
+    return Turn(node, version, item.mod_revision) if version else None
+
+
+@dataclass(frozen=True, slots=True)
+class _ServiceRecords:
+    """The records of one service, by kind and name, as they are made from their keys."""
+
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, kind: str) -> dict[str, Any]:
+        return self.found.setdefault(kind, {})
+
+
+#: What a key of each kind is made into; None for one that cannot be read.
+_MADE: Mapping[str, Callable[[KeyValue], Any]] = {
+    "nodes": lambda item: (_version(item.value),),
+    "asked": _turn,
+    "begun": _turn,
+    "halts": lambda item: _halt(item.value),
+    "skipped": lambda item: str(decoded(item.value).get("digest", "")),
+    "promoted": lambda item: item.mod_revision,
+    "stopped": lambda item: _halt(item.value),
+    "pinned": lambda item: _pin(item.value),
+    "fence": lambda item: item.mod_revision,
+}
+
+
+class RecordBook:
+    """
+    The records of all services of a fleet, kept up to date with the messages of a watch. A key is
+    read once, when it changes. One thread owns it.
+    """
+
+    def __init__(self, paths: FleetPaths) -> None:
+        self._paths = paths
+        self._services: dict[str, _ServiceRecords] = {}
+        self.refused: dict[str, Mapping[str, Any]] = {}
+
+    @property
+    def services(self) -> list[str]:
+        """Those that have records."""
+        return sorted(self._services)
+
+    def apply(self, message: Listed | Changed) -> set[str]:
+        """The services whose records have changed; all after a listing."""
+        if isinstance(message, Listed):
+            before = set(self._services)
+            self._services.clear()
+            self.refused.clear()
+            for item in message.keys:
+                self._put(item)
+            return before | self._services.keys()
+        touched: set[str] = set()
+        for change in message.changes:
+            if change.value is None:
+                touched |= self._drop(change.key)
+            else:
+                item = KeyValue(change.key, change.value, change.mod_revision, change.lease)
+                touched |= self._put(item)
+        return touched
+
+    def records(self, service: str) -> TurnRecords:
+        """As the decision takes them."""
+        found = self._services.get(service, _ServiceRecords())
+        return TurnRecords(
+            fence=found.of("fence").get("", 0),
+            nodes={name: proved for name, (proved,) in found.of("nodes").items()},
+            asked=dict(found.of("asked")),
+            begun=dict(found.of("begun")),
+            halts=dict(found.of("halts")),
+            stopped=found.of("stopped").get(""),
+            promoted=frozenset(found.of("promoted")),
+            skipped=dict(found.of("skipped")),
+        )
+
+    def pin(self, service: str) -> FleetPin | None:
+        """The order that the service's keys stay at a revision."""
+        found = self._services.get(service)
+        return found.of("pinned").get("") if found else None
+
+    def _put(self, item: KeyValue) -> set[str]:
+        parts = self._paths.parts(item.key)
+        if parts is None:
+            if item.key.startswith(f"{self._paths.refusals}/"):
+                self.refused[item.key.rpartition("/")[2]] = decoded(item.value)
+            return set()
+        service, kind, name = parts
+        made = _MADE[kind](item) if kind in _MADE else None
+        if made is None:
+            return self._drop(item.key)
+        self._services.setdefault(service, _ServiceRecords()).of(kind)[name] = made
+        return {service}
+
+    def _drop(self, key: str) -> set[str]:
+        if key.startswith(f"{self._paths.refusals}/"):
+            self.refused.pop(key.rpartition("/")[2], None)
+        parts = self._paths.parts(key)
+        if parts is None or parts[0] not in self._services:
+            return set()
+        service, kind, name = parts
+        self._services[service].of(kind).pop(name, None)
+        return {service}

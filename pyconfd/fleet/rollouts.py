@@ -1,0 +1,484 @@
+"""
+What the services with a rollout are made from on this node, and its way through their versions.
+
+Owned by the daemon's loop. The machine (reconcile/rollout.py) decides; this class knows the keys of
+its versions, carries its commands to the fleet's client and to a runner of verify_cmd, and says
+which services have to be made again. Imported only where something is gated or a fleet is named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from pyconfd.fleet.events import FleetEvent, FleetMessage, KeysFetched, NameContested, RecordsRead
+from pyconfd.fleet.kept_views import KeptViews
+from pyconfd.model.reads import Reads
+from pyconfd.model.resources import Command, Resource, Rollout
+from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed
+from pyconfd.observe import log
+from pyconfd.pipeline.gated import GatedKeys
+from pyconfd.pipeline.store import Snapshot
+from pyconfd.reconcile import rollout as machine
+from pyconfd.reconcile.read_index import ReadIndex
+from pyconfd.reconcile.rollout import RolloutStatus, TurnPhase
+from pyconfd.reconcile.service import Job
+from pyconfd.reconcile.turns import TurnRecords, Version, approved, decide
+
+_LONGEST = 400
+
+
+class TurnKeeper(Protocol):
+    """What writes the fleet's records; FleetClient is one."""
+
+    def join(self, service: str, proved: Version | None) -> None: ...
+    def leave(self, service: str) -> None: ...
+    def ask(self, service: str, version: Version) -> None: ...
+    def withdraw(self, service: str) -> None: ...
+    def begin(self, service: str, version: Version, records: TurnRecords) -> None: ...
+    def fail(self, service: str, version: Version, why: str) -> None: ...
+    def report(self, service: str, version: Version, proved: Version | None, bad: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutActions:
+    """
+    What the loop lends.
+
+    keeper: writes the fleet's records.
+    fetch: reads a service's gated keys at a revision, and puts KeysFetched: service, paths,
+        revision, whether for a pin.
+    verify: runs a command, and puts FleetEvent(service, VerifyEnded).
+    """
+
+    keeper: TurnKeeper
+    fetch: Callable[[str, Sequence[str], int, bool], None]
+    verify: Callable[[str, Command], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Gate:
+    """
+    One service.
+
+    known: digest -> the gated keys, of the versions that the machine speaks of.
+    names: of its resources.
+    awaits: resources that a job must name to count as one with the version in use.
+    generation: of the first such job; 0 while it has not been handed out.
+    fetching: the revision that is being fetched, 0 for none.
+    since_at: of the present state, seconds since 1970.
+    """
+
+    service: str
+    rollout: Rollout
+    state: machine.NodeState
+    names: frozenset[str]
+    records: TurnRecords = field(default_factory=TurnRecords)
+    known: dict[str, GatedKeys] = field(default_factory=dict)
+    records_read: bool = False
+    based: bool = False
+    awaits: frozenset[str] = frozenset()
+    generation: int = 0
+    fetching: int = 0
+    since_at: float = 0.0
+
+
+class Rollouts:
+    """
+    All services with a rollout. Methods return the services that have to be made again.
+
+    node: the name of this node.
+    """
+
+    def __init__(self, node: str, kept: KeptViews, actions: RolloutActions) -> None:
+        self._node = node
+        self._kept = kept
+        self._actions = actions
+        self._gates: dict[str, _Gate] = {}
+        self._index: ReadIndex[str] = ReadIndex()
+        self._live: Snapshot | None = None
+        self._away = "the fleet's records are not read yet"
+        self._refused = False
+        self._contested = ""
+        self._statuses: dict[str, RolloutStatus] = {}
+        self._composed: dict[str, tuple[Snapshot, GatedKeys, Snapshot]] = {}
+
+    # What the loop asks
+
+    def gates(self, service: str) -> bool:
+        """Whether the service has a rollout."""
+        return service in self._gates
+
+    def view(self, service: str, live: Snapshot) -> Snapshot | None:
+        """What the service's files are made from; None while that is nothing yet."""
+        gate = self._gates.get(service)
+        if gate is None:
+            return live
+        keys = self._kept.get(service).effective
+        if keys is None or not gate.based:
+            return None
+        before = self._composed.get(service)
+        if before and before[0] is live and before[1] is keys:
+            return before[2]
+        found = keys.over(live)
+        self._composed[service] = (live, keys, found)
+        return found
+
+    @property
+    def due_s(self) -> float | None:
+        """When `tick` has something to do."""
+        times = [due for gate in self._gates.values() if (due := gate.state.due_s) is not None]
+        return min(times, default=None)
+
+    @property
+    def contested(self) -> str:
+        """The host of another daemon with this node's name, "" for none."""
+        return self._contested
+
+    @property
+    def away(self) -> str:
+        """Why no turn begins now, "" when turns can."""
+        return self._away
+
+    @property
+    def statuses(self) -> Mapping[str, RolloutStatus]:
+        """By service."""
+        return self._statuses
+
+    # What the loop reports
+
+    def adopt(self, resources: Iterable[Resource]) -> None:
+        """A new set of resources; services that stay gated keep their state."""
+        members: dict[str, list[Resource]] = {}
+        for one in resources:
+            if one.service.rollout:
+                members.setdefault(one.service_name, []).append(one)
+        gone = frozenset(self._gates.keys() - members.keys())
+        for name in gone:
+            del self._gates[name]
+            self._statuses.pop(name, None)
+            self._index.drop(name)
+            self._actions.keeper.leave(name)
+        self._kept.forget(gone)
+        for name, found in members.items():
+            rollout = found[0].service.rollout
+            assert rollout is not None  # noqa: S101 - for the type checker
+            self._adopt_one(name, rollout, frozenset(one.name for one in found))
+
+    def listed(self, live: Snapshot) -> set[str]:
+        """The store was read for the first time, or for another set of resources."""
+        self._live = live
+        return self._each(list(self._gates.values()), self._refresh)
+
+    def changed(self, keys: Iterable[str], live: Callable[[], Snapshot]) -> set[str]:
+        """These keys have changed; costs no more than it takes to see that none is gated."""
+        names = self._index.affected(keys)
+        if not names:
+            return set()
+        self._live = live()
+        return self._each([self._gates[name] for name in names], self._refresh)
+
+    def handed_out(self, job: Job) -> None:
+        """A job goes to a lane, with the view of now."""
+        gate = self._gates.get(job.service)
+        if gate and gate.awaits and gate.awaits <= job.resources:
+            gate.awaits, gate.generation = frozenset(), job.generation
+
+    def finished(self, report: LaneReport) -> set[str]:
+        """A pass has ended."""
+        gate = self._gates.get(report.service)
+        if gate is None or not gate.generation or report.generation < gate.generation:
+            return set()
+        why = failure_of(report)
+        if not why and report.debt and report.reload is None:
+            return set()  # its reload is postponed
+        return self._step(gate, machine.Applied(why))
+
+    def tick(self, now: float) -> set[str]:
+        """Deadlines."""
+        due = [
+            it for it in self._gates.values() if (at := it.state.due_s) is not None and at <= now
+        ]
+        return self._each(due, lambda gate: self._step(gate, machine.TimePassed()))
+
+    def take(self, message: FleetMessage) -> set[str]:
+        """Something of the fleet has happened."""
+        match message:
+            case RecordsRead(records):
+                return self._records_read(records)
+            case NameContested(by):
+                self._name_contested(by)
+                return set()
+            case KeysFetched():
+                return self._fetched(message)
+            case FleetEvent(service, event):
+                self._note_store(event)
+                gates = [it for it in self._gates.values() if service in ("", it.service)]
+                return self._each(gates, lambda gate: self._step_based(gate, event))
+
+    # Inside
+
+    def _adopt_one(self, name: str, rollout: Rollout, names: frozenset[str]) -> None:
+        self._index.set(name, Reads(trees=frozenset(rollout.keys)))
+        if gate := self._gates.get(name):
+            same = gate.rollout.keys == rollout.keys
+            gate.rollout, gate.names, gate.awaits = rollout, names, gate.awaits & names
+            gate.state = replace(gate.state, rollout=rollout)
+            if not same:
+                gate.based = False
+            return
+        kept = self._kept.get(name)
+        used, former = (
+            Version(it.digest, it.snapshot.revision) if it else None
+            for it in (kept.used, kept.former)
+        )
+        state = machine.resumed(rollout, used, former)
+        state = replace(state, away=self._away)
+        gate = _Gate(name, rollout, state, names, since_at=time.time())
+        if state.phase is TurnPhase.APPLYING:
+            gate.awaits = names
+        self._gates[name] = gate
+        self._note(gate)
+
+    def _each(self, gates: Iterable[_Gate], call: Callable[[_Gate], set[str]]) -> set[str]:
+        found: set[str] = set()
+        for gate in gates:
+            found |= call(gate)
+        return found
+
+    def _refresh(self, gate: _Gate) -> set[str]:
+        """The gated keys may be others now."""
+        assert self._live is not None  # noqa: S101 - for the type checker: it was listed
+        newest = GatedKeys.of(self._live, gate.rollout.keys)
+        gate.known[newest.digest] = newest
+        version = Version(newest.digest, self._live.revision)
+        gate.state = replace(gate.state, newest=version)
+        touched = set() if gate.based else self._find_base(gate)
+        if gate.based:
+            touched |= self._step(gate, machine.Seen(version))
+        return touched
+
+    def _find_base(self, gate: _Gate) -> set[str]:
+        """
+        What to start from: what this node used before; else what most nodes have proved; else, when
+        no node has proved anything or the records may not be read, what is in the store now.
+        """
+        assert self._live is not None  # noqa: S101 - for the type checker
+        kept = self._kept.get(gate.service)
+        if kept.used is not None:
+            used = kept.used.moved(gate.rollout.keys, self._live)
+            former = kept.former.moved(gate.rollout.keys, self._live) if kept.former else None
+            return self._base(gate, used, former)
+        newest = gate.state.newest
+        if newest is None or gate.fetching or not (gate.records_read or self._refused):
+            return set()
+        best = approved(gate.records) if gate.records_read else None
+        if best is None or best == newest:
+            return self._base(gate, gate.known[newest.digest], None)
+        gate.fetching = best.revision
+        self._actions.fetch(gate.service, gate.rollout.keys, best.revision, False)
+        return set()
+
+    def _base(self, gate: _Gate, used: GatedKeys | None, former: GatedKeys | None) -> set[str]:
+        """Start from these keys; from None when there is nothing, until the node's turn comes."""
+        versions = []
+        for keys in (used, former):
+            if keys is not None:
+                gate.known[keys.digest] = keys
+            versions.append(Version(keys.digest, keys.snapshot.revision) if keys else None)
+        gate.state = replace(gate.state, used=versions[0], former=versions[1])
+        if gate.state.turn is not None:
+            gate.state = replace(gate.state, turn=versions[0])
+        gate.based = True
+        self._keep(gate)
+        proved = gate.state.former if gate.state.phase is not TurnPhase.SETTLED else versions[0]
+        self._actions.keeper.join(gate.service, proved)
+        touched = {gate.service} if used is not None else set()
+        if gate.state.newest is not None:
+            touched |= self._step(gate, machine.Seen(gate.state.newest))
+        return touched
+
+    def _fetched(self, message: KeysFetched) -> set[str]:
+        gate = self._gates.get(message.service)
+        if gate is None or gate.based or message.revision != gate.fetching:
+            return set()
+        gate.fetching = 0
+        if message.keys is not None:
+            return self._base(gate, message.keys, None)
+        if not message.lasting:
+            return self._find_base(gate)
+        log.warn(
+            "what the fleet uses cannot be read; this node waits for its turn",
+            service=gate.service,
+            reason=message.problem,
+        )
+        return self._base(gate, None, None)
+
+    def _records_read(self, records: Mapping[str, TurnRecords]) -> set[str]:
+        touched: set[str] = set()
+        self._refused = False
+        for gate in list(self._gates.values()):
+            first = not gate.records_read
+            if gate.service not in records and not first:
+                continue
+            gate.records_read = True
+            gate.records = records.get(gate.service, gate.records)
+            if first and not gate.based and self._live is not None:
+                touched |= self._find_base(gate)
+            touched |= self._decide(gate)
+            self._note(gate)
+        return touched
+
+    def _name_contested(self, by: str) -> None:
+        self._contested = by
+        if by:
+            log.error(
+                "another daemon has this node's name and is refused", node=self._node, host=by
+            )
+        else:
+            log.info("no other daemon has this node's name any more", node=self._node)
+
+    def _note_store(self, event: machine.RolloutMessage) -> None:
+        match event:
+            case machine.Away(why, refused):
+                if why != self._away:
+                    log.warn(f"fleet: {why}; changes of gated keys are held", node=self._node)
+                self._away, self._refused = why, refused
+            case machine.Back() if self._away:
+                self._away = ""
+                log.info("fleet: this node takes part", node=self._node)
+
+    def _decide(self, gate: _Gate) -> set[str]:
+        if gate.state.phase is not TurnPhase.ASKING or gate.state.turn is None:
+            return set()
+        decision = decide(gate.records, gate.rollout, self._node, gate.state.turn)
+        return self._step(gate, machine.Decided(decision))
+
+    def _step_based(self, gate: _Gate, message: machine.RolloutMessage) -> set[str]:
+        """As `_step`, for a service that may not know yet what to start from."""
+        if gate.based:
+            return self._step(gate, message)
+        if isinstance(message, machine.Away | machine.Back):
+            away = message.why if isinstance(message, machine.Away) else ""
+            gate.state = replace(gate.state, away=away)
+        return self._find_base(gate) if self._live is not None else set()
+
+    def _step(self, gate: _Gate, message: machine.RolloutMessage) -> set[str]:
+        before = gate.state
+        gate.state, commands = machine.step(before, message, time.monotonic())
+        if (gate.state.phase, gate.state.held) != (before.phase, before.held):
+            gate.since_at = time.time()
+            _say(gate, before)
+        touched: set[str] = set()
+        for command in commands:
+            touched |= self._carry_out(gate, command)
+        if gate.state.phase is TurnPhase.SETTLED and before.phase is not TurnPhase.SETTLED:
+            self._keep(gate)
+        self._forget_others(gate)
+        self._note(gate)
+        return touched
+
+    def _note(self, gate: _Gate) -> None:
+        self._statuses[gate.service] = RolloutStatus(gate.state, gate.records, gate.since_at)
+
+    def _carry_out(self, gate: _Gate, command: machine.RolloutCommand) -> set[str]:
+        keeper, name = self._actions.keeper, gate.service
+        match command:
+            case machine.Ask(version):
+                keeper.ask(name, version)
+            case machine.WithdrawAsk():
+                keeper.withdraw(name)
+            case machine.Begin(version):
+                keeper.begin(name, version, gate.records)
+            case machine.Fail(version, why):
+                keeper.fail(name, version, why)
+            case machine.Report(version, bad):
+                keeper.report(name, version, gate.state.former if bad else version, bad)
+            case machine.RunVerify():
+                if gate.rollout.verify:
+                    self._actions.verify(name, gate.rollout.verify)
+            case machine.Decide():
+                return self._decide(gate)
+            case machine.Use(version):
+                return self._use(gate, version)
+        return set()
+
+    def _use(self, gate: _Gate, version: Version | None) -> set[str]:
+        gate.awaits, gate.generation = gate.names, 0
+        self._keep(gate)
+        return {gate.service} if version is not None else set()
+
+    def _keep(self, gate: _Gate) -> None:
+        """Write down what the machine uses, so that a restart goes on from there."""
+        kept = self._kept.get(gate.service)
+        used, former = (
+            gate.known.get(it.digest) if it else None for it in (gate.state.used, gate.state.former)
+        )
+        if (_named(kept.used), _named(kept.former)) != (_named(used), _named(former)):
+            used, former = _alone(used), _alone(former)
+            self._kept.change(gate.service, used=used, former=former)
+
+    def _forget_others(self, gate: _Gate) -> None:
+        """Keys of versions that are over."""
+        state = gate.state
+        needed = {it.digest for it in (state.used, state.newest, state.turn, state.former) if it}
+        if gate.based and gate.known.keys() - needed:
+            gate.known = {key: it for key, it in gate.known.items() if key in needed}
+
+
+def _named(keys: GatedKeys | None) -> object:
+    return (keys.digest, keys.paths) if keys else None
+
+
+def _alone(keys: GatedKeys | None) -> GatedKeys | None:
+    """Without the rest of the snapshot, which would stay in memory."""
+    if keys is None:
+        return None
+    return GatedKeys.holding(keys.snapshot.revision, keys.items(), keys.paths)
+
+
+def failure_of(report: LaneReport) -> str:
+    """Why a pass does not count as well, "" when it does."""
+    if isinstance(report.reload, ReloadFailed):
+        return _brief(_reload_words(report.reload))
+    failed = next((one for one in report.outcomes if one.result.failed), None)
+    return _brief(_words(failed)) if failed else ""
+
+
+def _words(outcome: Outcome) -> str:
+    found = outcome.report.output if outcome.report else ""
+    words = found or str(outcome.error or outcome.result)
+    return f"{outcome.resource.name}: {words}"
+
+
+def _reload_words(failed: ReloadFailed) -> str:
+    words = failed.report.output.strip() if failed.report else ""
+    why = failed.error.what if failed.error else failed.report.reason if failed.report else "failed"
+    return f"reload: {why}" + (f": {words}" if words else "")
+
+
+def _brief(words: str) -> str:
+    line = " ".join(words.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ..."
+
+
+def _say(gate: _Gate, before: machine.NodeState) -> None:
+    """One line in the log for each step that an operator wants to see."""
+    state = gate.state
+    revision = state.turn.revision if state.turn else None
+    facts = {"service": gate.service, "revision": revision}
+    match state.phase:
+        case TurnPhase.APPLYING:
+            log.info("its turn: the new settings are applied", **facts)
+        case TurnPhase.PROVING if state.rollout.pause_s:
+            log.info("applied; it must be well for the pause", **facts)
+        case TurnPhase.TAKING_BACK:
+            log.error(
+                "its turn failed; the former settings are put back", reason=state.bad, **facts
+            )
+        case TurnPhase.SETTLED if before.phase is TurnPhase.REPORTING and not before.bad:
+            log.info("its turn is over", service=gate.service)
+        case _ if state.held and state.held != before.held:
+            log.info("a change of gated keys is held", service=gate.service, reason=state.held)

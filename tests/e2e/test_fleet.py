@@ -1,0 +1,221 @@
+"""Three daemons with three nginx on one etcd: settings go from node to node, members at once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.daemons.live_nginx import LiveNginx
+from tests.support.pyconfd import Confdir, Daemon
+from tests.support.waiting import PATIENCE_S, wait_until
+
+pytestmark = pytest.mark.integration
+
+NODES = ("web1", "web2", "web3")
+TEMPLATE = """\
+# members: {{ getvs("/app/members/*") | join(" ") }}
+client_header_timeout {{ getv("/app/settings/timeout") }};
+"""
+ROLLOUT = """\
+[service.edge]
+reload_cmd = "@RELOAD@"
+on_reload_failure = "revert"
+
+[service.edge.rollout]
+keys = ["/app/settings"]
+canary = ["web2"]
+"""
+
+
+@dataclass
+class Fleet:
+    """The nodes by name: their confdirs, and the daemons that run."""
+
+    etcd: PrivateEtcd
+    confdirs: dict[str, Confdir]
+    nginx: dict[str, LiveNginx]
+    stack: contextlib.ExitStack
+    daemons: dict[str, Daemon]
+
+    def start(self, name: str, *more: str) -> Daemon:
+        options = ("--node", self.etcd.endpoint, "--fleet", "edges", "--node-name", name)
+        running = self.confdirs[name].daemon(*options, *more)
+        self.daemons[name] = self.stack.enter_context(running)
+        return self.daemons[name]
+
+    def file(self, name: str) -> str:
+        path = self.nginx[name].sites / "edge.conf"
+        return path.read_text() if path.exists() else ""
+
+    def timeouts(self) -> list[str]:
+        """What each node's file says, in order of name."""
+        return [self.file(name).partition("timeout ")[2].rstrip(";\n") for name in NODES]
+
+    def wait(self, timeouts: list[str], timeout_s: float = PATIENCE_S) -> None:
+        wait_until(
+            lambda: self.timeouts() == timeouts,
+            timeout_s,
+            lambda: "\n".join([str(self.timeouts()), *self.logs()]),
+        )
+
+    def logs(self) -> list[str]:
+        return [f"--- {name}\n{daemon.log}" for name, daemon in self.daemons.items()]
+
+    def record(self, name: str) -> dict[str, object]:
+        found = json.loads(self.etcd.get(f"/pyconfd/fleets/edges/nodes/{name}") or b"{}")
+        assert isinstance(found, dict)
+        return found
+
+
+@pytest.fixture
+def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    text = getattr(request, "param", ROLLOUT)
+    with contextlib.ExitStack() as stack:
+        etcd = stack.enter_context(PrivateEtcd(tmp_path))
+        etcd.put("/app/settings/timeout", "10s")
+        etcd.put("/app/members/a", "10.0.0.1")
+        made = Fleet(etcd, {}, {}, stack, {})
+        for name in NODES:
+            confdir = made.confdirs[name] = Confdir(tmp_path / name)
+            nginx = made.nginx[name] = LiveNginx(tmp_path / f"{name}-nginx")
+            confdir.template("edge.j2", TEMPLATE)
+            judged = "".join(line for line in nginx.toml.splitlines(True) if "reload" not in line)
+            confdir.resource(
+                "edge",
+                f'[template]\nsrc = "edge.j2"\ndest = "{nginx.sites}/edge.conf"\n'
+                f'keys = ["/app"]\nservice = "edge"\n{judged}',
+            )
+            confdir.resource("service", text.replace("@RELOAD@", nginx.reload_command))
+            stack.enter_context(nginx.running())
+        for name in NODES:
+            made.start(name)
+        made.wait(["10s"] * 3)
+        yield made
+
+
+def test_settings_go_from_the_canary_to_the_others_and_members_to_all_at_once(
+    fleet: Fleet,
+) -> None:
+    """One after the other; a member that comes meanwhile waits for no turn."""
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    fleet.wait(["20s"] * 3)
+    first = [fleet.daemons[name].log.count("its turn: the new") for name in NODES]
+    assert first == [1, 1, 1]
+    began = {
+        name: min(_at(line) for line in fleet.daemons[name].log.splitlines() if "its turn:" in line)
+        for name in NODES
+    }
+    assert min(began, key=lambda name: began[name]) == "web2"
+
+
+def test_a_bad_version_stops_at_the_canary_and_is_taken_back(fleet: Fleet) -> None:
+    """Its words are on every node, members still come, and the next version goes to all."""
+    fleet.etcd.put("/app/settings/timeout", "many")
+    for name in NODES:
+        fleet.daemons[name].wait_log("a change of gated keys is held", count=1)
+    wait_until(lambda: "invalid value" in str(fleet.record("web1")), what="nginx's words")
+    assert fleet.timeouts() == ["10s"] * 3
+    fleet.etcd.put("/app/members/b", "10.0.0.2")
+    wait_until(lambda: all("10.0.0.2" in fleet.file(name) for name in NODES))
+    assert fleet.timeouts() == ["10s"] * 3
+    fleet.etcd.put("/app/settings/timeout", "30s")
+    fleet.wait(["30s"] * 3)
+
+
+def _at(line: str) -> str:
+    return line.split()[0]
+
+
+@pytest.mark.parametrize("fleet", [ROLLOUT + 'pause = "60s"\n'], indirect=True)
+def test_a_node_that_dies_in_its_turn_stops_its_version_and_frees_the_turn(fleet: Fleet) -> None:
+    """The next version goes on without it; back again it takes part."""
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    fleet.wait(["10s", "20s", "10s"])
+    fleet.daemons["web2"].process.kill()
+    fleet.daemons["web2"].process.wait()
+    for name in ("web1", "web3"):
+        fleet.daemons[name].wait_log("web2 went away in its turn")
+    assert fleet.timeouts() == ["10s", "20s", "10s"]
+    again = fleet.start("web2")
+    again.wait_log("fleet: this node takes part")
+    wait_until(lambda: "waits for canary" in str(fleet.record("web1")), what="not halted any more")
+    assert fleet.timeouts() == ["10s", "20s", "10s"]
+
+
+def test_a_node_that_restarts_keeps_what_it_used(fleet: Fleet) -> None:
+    """And a new one starts with what most use, not with what is newest."""
+    fleet.etcd.put("/app/settings/timeout", "many")
+    wait_until(lambda: "invalid value" in str(fleet.record("web1")), what="halted")
+    fleet.daemons["web1"].end()
+    fleet.daemons["web3"].end()
+    shutil.rmtree(fleet.confdirs["web3"].folder / "state")
+    for name in ("web1", "web3"):
+        (fleet.nginx[name].sites / "edge.conf").unlink()
+        fleet.start(name)
+    fleet.wait(["10s"] * 3)
+
+
+def test_a_second_node_of_a_name_is_refused(fleet: Fleet, tmp_path: Path) -> None:
+    """Both say so, and the first goes on."""
+    other = Confdir(tmp_path / "other")
+    dest = other.simple("app", "/app/settings")
+    options = ("--node", fleet.etcd.endpoint, "--fleet", "edges", "--node-name", "web1")
+    with other.daemon(*options) as second:
+        second.wait_log("another node of this fleet is called web1")
+        fleet.daemons["web1"].wait_log("another daemon has this node's name and is refused")
+        fleet.etcd.put("/app/settings/timeout", "20s")
+        fleet.wait(["20s"] * 3)
+        second.wait_file(dest, "/app/settings/timeout=20s\n")
+    fleet.daemons["web1"].wait_log("no other daemon has this node's name any more")
+
+
+def test_while_etcd_is_away_no_turn_begins(fleet: Fleet) -> None:
+    """Afterwards all goes on."""
+    fleet.etcd.freeze()
+    time.sleep(1.0)
+    fleet.etcd.thaw()
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    fleet.wait(["20s"] * 3)
+
+
+def test_without_rights_on_the_fleets_keys_changes_are_held(tmp_path: Path) -> None:
+    """It says so, and members come all the same."""
+    with PrivateEtcd(tmp_path) as etcd:
+        etcd.put("/app/settings/timeout", "10s")
+        etcd.put("/app/members/a", "1")
+        etcd.enable_auth()
+        etcd.add_user("edge", "pw", prefixes=["/app"])
+        confdir = Confdir(tmp_path / "web1")
+        confdir.template("edge.j2", TEMPLATE)
+        confdir.resource("edge", '[template]\nsrc = "edge.j2"\ndest = "@OUT@/edge.conf"\n'
+                         'keys = ["/app"]\nservice = "edge"\n')  # fmt: skip
+        confdir.resource("service", ROLLOUT.replace("@RELOAD@", "true"))
+        options = ("--node", etcd.endpoint, "--fleet", "edges", "--node-name", "web1")
+        with confdir.daemon(*options, "--username", "edge", "--password", "pw") as daemon:
+            dest = confdir.out / "edge.conf"
+            text = "# members: {}\nclient_header_timeout 10s;\n"
+            daemon.wait_file(dest, text.format("1"))
+            etcd.put("/app/settings/timeout", "20s")
+            etcd.put("/app/members/b", "2")
+            daemon.wait_file(dest, text.format("1 2"))
+            daemon.wait_log("has no permission on /pyconfd/fleets/edges")
+            daemon.wait_log("changes of gated keys are held")
+
+
+def test_a_rollout_without_a_fleet_is_an_error(tmp_path: Path) -> None:
+    """With file and line; nothing is changed on all nodes at once."""
+    confdir = Confdir(tmp_path)
+    confdir.simple(service='"edge"')
+    confdir.resource("service", ROLLOUT.replace("@RELOAD@", "true").replace("/settings", ""))
+    done = subprocess.run(confdir.argv("--watch"), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "service.toml:5: service edge has a rollout, and no fleet is named" in done.stderr
