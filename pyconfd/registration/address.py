@@ -1,8 +1,9 @@
 """
 From an address as written to the `host:port` that others can reach. Shell; psutil when needed.
 
-    host:port        as it is
-    :port            this machine's address on the route to the store, or of an interface
+    host:port        as it is; 0.0.0.0 and other hosts that nobody can connect to are refused
+    :port            this machine's address on the route to the store, or of an interface; on the
+                     default route when the store is on this machine
     unix:/path       as it is
     pid:N            the port that process N listens on
     port:auto        the port that the started command, or one of its children, listens on
@@ -12,10 +13,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pyconfd.errors import RegistrationError
+from pyconfd.registration.reach import Reach, is_here, reach
 
 _ANY = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, never bound
 
@@ -53,6 +56,10 @@ def parse_address(text: str) -> Written:
         if not text[4:].isdigit():
             raise _wrong(text, "pid: takes a process id")
         return Written("pid", pid=int(text[4:]))
+    return _host_and_port(text)
+
+
+def _host_and_port(text: str) -> Written:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
         raise _wrong(text, "no port between 1 and 65535")
@@ -62,7 +69,49 @@ def parse_address(text: str) -> Written:
         raise _wrong(text, f"an IPv6 address goes in brackets: [{host}]:{port}")
     if any(letter.isspace() or letter in "/{}\"'" for letter in host):
         raise _wrong(text, "the host holds a character that no host has")
+    if why := _UNUSABLE.get(reach(host)):
+        raise RegistrationError(
+            f"{text!r} {why}",
+            where="address",
+            hint=f"write :{port}, which publishes this machine's own address",
+        )
     return Written("host" if host else "port", host=host, port=int(port))
+
+
+#: Why a host cannot be published.
+_UNUSABLE = {
+    Reach.EVERY_ADDRESS: "is where a program listens, not where others reach it",
+    Reach.ONE_LINK: "is a link-local address, which others cannot reach",
+    Reach.SEVERAL: "is the address of several machines",
+}
+
+
+def local_only(written: Written, nodes: Sequence[str]) -> RegistrationError | None:
+    """
+    Why an address must not be published: others would connect to themselves. None when it may.
+    nodes: of the store; when it is on this machine too, everything may be here.
+    """
+    if written.kind != "host" or reach(written.host) is not Reach.THIS_MACHINE or is_here(nodes):
+        return None
+    return RegistrationError(
+        f"{join(written.host, written.port)!r} can be reached from this machine only",
+        where="address",
+        hint=f"write :{written.port}, or :{written.port} --interface lo where that is meant",
+    )
+
+
+def note(written: Written, published: str, nodes: Sequence[str], interface: str) -> str:
+    """What to say of the address that is published; "" for nothing."""
+    if written.kind == "unix" or interface or not is_here(nodes):
+        return ""
+    if reach(published.rpartition(":")[0].strip("[]")) is Reach.THIS_MACHINE:
+        return f"{published} can be reached from this machine only"
+    if written.kind == "port":
+        return (
+            f"publishing {published}, this machine's address on its default route, because etcd is"
+            " on this machine; --interface chooses another"
+        )
+    return ""
 
 
 def _wrong(text: str, why: str) -> RegistrationError:
@@ -96,6 +145,13 @@ def resolve(written: Written, *, nodes: Sequence[str], interface: str = "", chil
             "port:auto needs a command", where="address", hint="... port:auto -- COMMAND"
         )
     host, port = _listening(pid)
+    if reach(host) is Reach.THIS_MACHINE and not interface and not is_here(nodes):
+        raise NotYet(
+            f"process {pid} listens on {join(host, port)}, which can be reached from this machine"
+            " only",
+            where="address",
+            hint=f"let it listen on 0.0.0.0, or publish :{port} --interface lo",
+        )
     return join(_own_host(nodes, interface) if host in _ANY else host, port)
 
 
@@ -136,25 +192,40 @@ def _own_host(nodes: Sequence[str], interface: str) -> str:
 
 def _route_host(nodes: Sequence[str]) -> str:
     """
-    Our address as the store would see it. Connecting a datagram socket sends nothing: the kernel
-    only chooses the route.
+    Our address as the store would see it, or that on the default route when the store is here.
     """
     why = ""
     for node in nodes or ("127.0.0.1:2379",):
         host, port = _node(node)
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-            family, kind, protocol, _, target = found[0]
-            with socket.socket(family, kind, protocol) as probe:
-                probe.connect(target)
-                return str(probe.getsockname()[0])
+            found = _source_address(host, port)
         except OSError as error:
-            why = f"{node}: {error.strerror or error}"
+            why = f"there is no route to the store: {node}: {error.strerror or error}"
+            continue
+        if reach(found) is Reach.OTHERS:
+            return found
+        why = "the store is on this machine, and there is no default route"
+        for far in _FAR_AWAY:
+            with suppress(OSError):
+                if reach(found := _source_address(far, 53)) is Reach.OTHERS:
+                    return found
     raise NotYet(
-        f"this machine's own address is not known, there is no route to the store: {why}",
+        f"this machine's own address is not known: {why}",
         where="address",
-        hint="name it, or --interface",
+        hint="write host:port, or --interface",
     )
+
+
+#: a.root-servers.net: behind the default route of every machine.
+_FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
+
+
+def _source_address(host: str, port: int) -> str:
+    """Our address on the route to a host. Nothing is sent: the kernel only chooses the route."""
+    family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(target)
+        return str(probe.getsockname()[0])
 
 
 def _node(node: str) -> tuple[str, int]:

@@ -21,8 +21,9 @@ _MODE = 0o600
 
 class Fifo:
     """
-    Lines from a named pipe, which is made when there is none. Raises StateError when it cannot be,
-    and when another process reads it (PATH.lock): each line would go to only one of the two.
+    Lines from a named pipe, which is made with its folder when there is none. Raises StateError
+    when that cannot be, and when another process reads it (PATH.lock): each line would go to only
+    one of the two.
 
     has_writer: whether a process held the other end when it was last read.
     """
@@ -31,6 +32,7 @@ class Fifo:
         self.path = path
         self.has_writer = False
         self._rest = b""
+        _make_folder(os.path.dirname(path))
         self._lock = _locked(f"{path}.lock")
         self._fd = self._open()
 
@@ -90,6 +92,16 @@ class Fifo:
             self._rest += part
         *whole, self._rest = self._rest.split(b"\n")
         return [line.decode(errors="replace") for line in whole]
+
+
+def _make_folder(folder: str) -> None:
+    """Everybody may look into it: the pipe itself is its owner's."""
+    try:
+        if folder:
+            os.makedirs(folder, 0o755, exist_ok=True)
+    except OSError as error:
+        hint = "name a pipe in a folder that you may write in"
+        raise StateError(f"cannot be made: {error.strerror}", where=folder, hint=hint) from error
 
 
 def _locked(path: str) -> int:

@@ -110,3 +110,16 @@ def test_a_store_that_does_not_answer(tmp_path: Path) -> None:
     """Exit status 1, with the address."""
     etcd = PrivateEtcd(tmp_path)
     assert etcd.endpoint in members(etcd, "--timeout", "1", status=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nosuch"], "nosuch: no member is registered (there are api, www)"),
+        (["wwww"], "wwww: no member is registered (did you mean www?)"),
+        (["nosuch", "--json"], "nosuch: no member is registered (there are api, www)"),
+    ],
+)
+def test_a_service_without_members_is_said(etcd: PrivateEtcd, words: list[str], said: str) -> None:
+    """Exit status 1, not an empty table."""
+    assert said in members(etcd, *words, status=1)

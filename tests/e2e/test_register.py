@@ -71,7 +71,8 @@ def test_a_command_that_is_killed_is_withdrawn_at_once(
     etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
 ) -> None:
     """Long before its TTL; the exit status says the signal."""
-    with registered(tmp_path, etcd, [service, f":{port}", "--ttl", "60"], backend(port)) as run:
+    words = [service, f":{port}", "--interface", "lo", "--ttl", "60"]
+    with registered(tmp_path, etcd, words, backend(port)) as run:
         run.wait(lambda: keys(etcd, service), "key")
         assert list(keys(etcd, service)) == [f"127.0.0.1:{port}"]
         child_of(run.process.pid).kill()
@@ -163,10 +164,10 @@ def test_an_address_where_nobody_listens(
 
 def test_a_port_that_is_taken(etcd: PrivateEtcd, tmp_path: Path, port: int, service: str) -> None:
     """The other process would pass the check in place of the command, which is not started."""
-    with socket.create_server(("127.0.0.1", port)):
+    with socket.create_server(("", port)):
         with registered(tmp_path, etcd, [service, f":{port}"], ["sleep", "60"]) as run:
             assert run.process.wait(60) == 1
-        said = f"127.0.0.1:{port}: process {os.getpid()} ("
+        said = f":{port}: process {os.getpid()} ("
         assert said in run.log and "listens there already" in run.log
         assert not keys(etcd, service)
 
@@ -403,6 +404,13 @@ def test_process_1_reaps_and_leaves_with_the_status_of_the_command(
         (["../etc", "1.2.3.4:80"], "would escape its prefix", 2),
         (["www", "1.2.3.4:80", "--id", "a/b"], "would escape its prefix", 2),
         (["www", "1.2.3.4"], "is not an address", 2),
+        (["www", "0.0.0.0:80"], "write :80, which publishes this machine's own address", 2),
+        (["www", "[::]:80"], "is where a program listens, not where others reach it", 2),
+        (
+            ["www", "localhost:80", "--node", "10.0.0.1:2379"],
+            "write :80, or :80 --interface lo where that is meant",
+            2,
+        ),
         (["www", "1.2.3.4:80", "--check", "htp:/"], "did you mean http?", 2),
         (["www", "1.2.3.4:80", "--weight", "x"], "is not a weight", 2),
         (["www", "1.2.3.4:80", "--riise", "2"], "did you mean --rise?", 2),

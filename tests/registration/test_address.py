@@ -8,6 +8,7 @@ import pytest
 
 from pyconfd.errors import RegistrationError
 from pyconfd.registration.address import NotYet, Written, parse_address, resolve
+from pyconfd.registration.reach import Reach, reach
 
 
 @pytest.mark.parametrize(
@@ -42,9 +43,15 @@ def test_what_is_complete_stays_as_it_is() -> None:
     assert resolve(parse_address("unix:/a"), nodes=()) == "unix:/a"
 
 
-def test_a_port_alone_takes_the_address_on_the_route_to_the_store() -> None:
-    """To a store on this machine that is the loopback address; nothing is sent."""
-    assert resolve(parse_address(":80"), nodes=["http://127.0.0.1:2379"]) == "127.0.0.1:80"
+@pytest.mark.parametrize("nodes", [(), ["http://127.0.0.1:2379"], ["[::1]:2379"], ["localhost:1"]])
+def test_a_port_alone_never_takes_the_loopback_address(nodes: list[str]) -> None:
+    """With a store on this machine it is the address on the default route, where there is one."""
+    try:
+        address = resolve(parse_address(":80"), nodes=nodes)
+    except NotYet as error:
+        assert "there is no default route" in str(error)
+    else:
+        assert reach(address.removesuffix(":80").strip("[]")) is Reach.OTHERS
 
 
 def test_a_named_interface() -> None:
@@ -64,6 +71,8 @@ def test_the_port_of_a_process(listener: int) -> None:
     """Where it listens, as far as psutil sees; no process is asked again later."""
     written = parse_address(f"pid:{os.getpid()}")
     assert resolve(written, nodes=()) == f"127.0.0.1:{listener}"
+    with pytest.raises(NotYet, match="can be reached from this machine only"):
+        resolve(written, nodes=["10.0.0.1:2379"])
     with pytest.raises(NotYet, match="does not run"):
         resolve(parse_address("pid:4194303"), nodes=())
 

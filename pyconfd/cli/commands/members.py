@@ -1,13 +1,14 @@
 """
 `pyconfd members`: list the registered members, and steer them for everyone through the store.
 
-Exit status: 0 done; 1 the store does not answer, or there is no such member; 2 wrong usage.
+Exit status: 0 done; 1 the store does not answer, or there is no such member or service; 2 wrong
+usage.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.command import read_command
@@ -103,14 +104,27 @@ def _list(
     registry: LeaseRegistry, places: Places, words: Sequence[str], terminal: Terminal | None
 ) -> None:
     """As a table on a terminal; without one as JSON."""
-    rows = places.rows(registry.list(places.root), words[0] if words else "")
+    every = places.rows(registry.list(places.root), "")
+    rows = [row for row in every if not words or row.service == words[0]]
     left = {lease: registry.life(lease).ttl_s for lease in {row.lease for row in rows} if lease}
     if terminal is None:
         print_json([_record(row, left) for row in rows])
+    if words and not rows:
+        _no_service(words[0], {row.service for row in every}, places)
+    if terminal is None:
         return
     table = [("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")]
     table += [_line(row, left) for row in rows]
     sys.stdout.write("\n".join(terminal.table(table)) + "\n")
+
+
+def _no_service(service: str, known: Collection[str], places: Places) -> None:
+    """A service without members: a typing error, or they are all gone."""
+    hint = did_you_mean(service, known)
+    if not hint:
+        some = ", ".join(sorted(known)[:10])
+        hint = f"there are {some}" if known else f"none has members below {places.root}"
+    raise RegistrationError("no member is registered", where=service, hint=hint)
 
 
 def _line(row: Row, left: Mapping[int, int]) -> tuple[str, str, str, str, str, str, str]:

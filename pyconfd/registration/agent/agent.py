@@ -264,25 +264,32 @@ class Agent:
         added: set[str] = set()
         pending: list[Declaration] = []
         for declared in self._pending:
+            written = addresses.parse_address(declared.address)
             try:
                 address = addresses.resolve(
-                    addresses.parse_address(declared.address),
+                    written,
                     nodes=self._plan.nodes,
                     interface=declared.interface,
                     child=self._child.pid,
                 )
             except addresses.NotYet as error:
                 pending.append(declared)
-                if str(error) not in self._reported_faults:
-                    self._reported_faults.add(str(error))
-                    log.warn(f"{error}; trying again", service=declared.service)
+                self._warn_once(f"{error}; trying again", declared)
             else:
+                self._warn_once(
+                    addresses.note(written, address, self._plan.nodes, declared.interface), declared
+                )
                 started = self._started if declared.json_value else ""
                 announced = announce(declared, address, host=self._host, started=started)
                 added.add(announced.key)
                 self._supervisor.add(announced)
         self._pending = pending
         return added
+
+    def _warn_once(self, text: str, declared: Declaration) -> None:
+        if text and text not in self._reported_faults:
+            self._reported_faults.add(text)
+            log.warn(text, service=declared.service)
 
     def _signs_of_life(self) -> None:
         """Notify systemd when all are registered for the first time, and that we turn."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyconfd.config.options import Option
 from pyconfd.errors import RegistrationError
+from pyconfd.registration.address import local_only, parse_address
 from pyconfd.registration.declaration import KEY_PATTERN, Check, Declaration
 from pyconfd.registration.health import HealthRule
 from pyconfd.registration.registrar.probes import ADDRESS, parse_check
@@ -73,6 +74,10 @@ def declaration(service: str, address: str, values: Mapping[str, Any], prefix: s
 
     Raises RegistrationError with the first thing that is wrong.
     """
+    nodes = (*values["node"], *filter(None, [values["srv_domain"]]))
+    wrong = None if values["interface"] else local_only(parse_address(address), nodes)
+    if wrong:
+        raise wrong
     weight, auto = _weight(values["weight"])
     return Declaration(
         service=service,

@@ -98,7 +98,7 @@ class Prober:
         """Whether the member passes, and what was seen. Takes hardly longer than `timeout_s`."""
         target = check.target.replace(ADDRESS, _host_port(address))
         unix = address[5:] if address.startswith("unix:") and ADDRESS in check.target else ""
-        name = target if check.kind in ("http", "https") else f"{check.kind}:{target}"
+        name = _name(check.kind, target, unix)
         deadline = time.monotonic() + timeout_s
         try:
             passed, why = self._ask(check.kind, target, unix, deadline, timeout_s)
@@ -126,6 +126,14 @@ class Prober:
                 return _below("load per processor", self._machine.load(), float(target))
             case _:
                 return _below("memory in use", self._machine.memory() * 100, float(target))
+
+
+def _name(kind: str, target: str, unix: str) -> str:
+    """What was asked, for people."""
+    if unix and kind == "tcp":
+        return f"unix:{unix}"
+    name = target if kind in ("http", "https") else f"{kind}:{target}"
+    return f"{name} (unix:{unix})" if unix and kind != "exec" else name
 
 
 def _below(what: str, value: float, limit: float) -> Answer:

@@ -17,7 +17,7 @@ import pytest
 from pyconfd.backends.etcd.protobuf import load_grpc
 from pyconfd.errors import RegistrationError
 from pyconfd.registration.declaration import Check
-from pyconfd.registration.registrar.probes import Machine, Prober, parse_check
+from pyconfd.registration.registrar.probes import ADDRESS, Machine, Prober, parse_check
 from pyconfd.system.proc import Commands
 from tests.support.waiting import Stopwatch
 
@@ -233,3 +233,20 @@ def test_load_and_memory_have_limits() -> None:
     assert ask("load:100000", "a:1")[0]
     passed, why = ask("memory:0.0001", "a:1")
     assert not passed and "the limit is 0.0001" in why
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [
+        (None, "unix:/none/api.sock: No such file or directory"),
+        (
+            "http:/health",
+            "http://localhost/health (unix:/none/api.sock): No such file or directory",
+        ),
+    ],
+)
+def test_a_socket_that_is_not_there_is_named(check: str | None, name: str) -> None:
+    """Not localhost, which was never asked; None is the check of a member that names none."""
+    asked_for = parse_check(check) if check else Check("tcp", ADDRESS)
+    asked = PROBER.ask(asked_for, "unix:/none/api.sock", 1.0)
+    assert asked == (False, name)
