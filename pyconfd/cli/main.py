@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, SubCommand] = {
         "pyconfd.cli.commands.register", "publish a service in etcd under a lease"
     ),
     "members": SubCommand("pyconfd.cli.commands.members", "list and steer registered members"),
+    "fleet": SubCommand("pyconfd.cli.commands.fleet", "nodes that take turns: show, halt, resume"),
     "notify": SubCommand("pyconfd.cli.commands.notify", "publish a daemon's states, run hooks"),
     "recipes": SubCommand("pyconfd.cli.commands.recipes", "ready configurations: list, show, test"),
     "init": SubCommand("pyconfd.cli.commands.init", "write a recipe as a confdir"),

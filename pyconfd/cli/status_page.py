@@ -110,6 +110,12 @@ def service_state(service: Plain) -> tuple[str, Tone]:
         return f"pending for {span(pending['for_s'])}, {failed}, {then}", Tone.BAD
     if service["running"]:
         return "running", Tone.WAITING
+    rollout = service.get("rollout") or {}
+    if rollout.get("held"):
+        what = "halted" if rollout["halted"] else "held"
+        return f"settings {what}: {rollout['held']}", (
+            Tone.BAD if rollout["halted"] else Tone.WAITING
+        )
     if pending:
         return f"due in {span(pending['next_try_s'] or 0)}", Tone.WAITING
     return ("waiting (hold_min)", Tone.WAITING) if service["waiting"] else ("ok", Tone.GOOD)

@@ -6,10 +6,12 @@ import contextlib
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -219,3 +221,62 @@ def test_a_rollout_without_a_fleet_is_an_error(tmp_path: Path) -> None:
     done = subprocess.run(confdir.argv("--watch"), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "service.toml:5: service edge has a rollout, and no fleet is named" in done.stderr
+
+
+def command(fleet: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
+    """`pyconfd ...` on the fleet's etcd."""
+    argv = [sys.executable, "-m", "pyconfd", *words, "--node", fleet.etcd.endpoint]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def shown(fleet: Fleet) -> dict[str, Any]:
+    """What `pyconfd fleet edges --json` prints."""
+    found = json.loads(command(fleet, "fleet", "edges", "--json").stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def states(fleet: Fleet) -> list[str]:
+    (rollout,) = shown(fleet)["rollouts"]
+    return [one["state"] for one in rollout["nodes"]]
+
+
+def test_an_operator_sees_halts_and_lets_go_on(fleet: Fleet) -> None:
+    """halt, resume, promote, skip; each is kept with who gave it, where and when."""
+    assert command(fleet, "fleet", "halt", "--fleet", "edges").stdout == "edge: no turn begins\n"
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    for name in NODES:
+        fleet.daemons[name].wait_log("halted by")
+    assert fleet.timeouts() == ["10s"] * 3
+    table = command(fleet, "fleet", "edges").stdout
+    assert "change the keys, or: pyconfd fleet resume" in table
+    assert command(fleet, "fleet", "resume", "--fleet", "edges").returncode == 0
+    fleet.wait(["20s"] * 3)
+    fleet.daemons["web2"].end()
+    fleet.etcd.put("/app/settings/timeout", "30s")
+    for name in ("web1", "web3"):
+        fleet.daemons[name].wait_log("waits for canary web2, which is not there")
+    assert fleet.timeouts() == ["20s"] * 3
+    assert command(fleet, "fleet", "skip", "web2", "--fleet", "edges").returncode == 0
+    fleet.wait(["30s", "20s", "30s"])
+    fleet.etcd.put("/app/settings/timeout", "40s")
+    wait_until(lambda: states(fleet) == ["asking", "asking"], what="they wait for web2")
+    assert command(fleet, "fleet", "promote", "--fleet", "edges").returncode == 0
+    fleet.wait(["40s", "20s", "40s"])
+    orders = shown(fleet)["orders"]
+    assert [one["do"] for one in orders] == ["halt", "resume", "skip", "promote"]
+    assert all(one["by"] and one["where"] and one["at"] for one in orders)
+    nothing = command(fleet, "fleet", "resume", "--fleet", "other")
+    assert (nothing.returncode, "nothing is halted" in nothing.stderr) == (1, True)
+
+
+def test_a_refused_version_is_tried_again_when_somebody_says_so(fleet: Fleet) -> None:
+    """The reason was on the node, and has been mended."""
+    broken = fleet.nginx["web2"].sites / "other.conf"
+    broken.write_text("client_header_timeout 5s;\n")  # a duplicate of what is to come
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    wait_until(lambda: "duplicate" in str(fleet.record("web1")), what="halted everywhere")
+    assert "duplicate" in command(fleet, "fleet", "edges").stdout
+    broken.unlink()
+    assert command(fleet, "fleet", "resume", "--fleet", "edges").returncode == 0
+    fleet.wait(["20s"] * 3)

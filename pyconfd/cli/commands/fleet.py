@@ -1,0 +1,194 @@
+"""
+`pyconfd fleet`: the nodes of a fleet and their turns, and orders to it.
+
+Exit status: 0 done; 1 the store does not answer, or there was nothing to do; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pyconfd.cli.command import read_command
+from pyconfd.cli.main import DONE
+from pyconfd.cli.terminal import Terminal, print_json
+from pyconfd.config.layers import resolve
+from pyconfd.config.option_table import CONNECTION, OPTIONS
+from pyconfd.config.options import Option
+from pyconfd.config.settings import source_options
+from pyconfd.errors import SettingsError, SourceUnavailable
+from pyconfd.fleet.orders import FleetOrder, Verb, nothing_to_do, order_value, writes
+from pyconfd.fleet.overview import book_of, overview
+from pyconfd.fleet.records import FleetPaths
+from pyconfd.model.safe_text import escaped
+
+if TYPE_CHECKING:
+    from pyconfd.backends.base import LeaseRegistry
+
+FLEET = "Fleet"
+VERBS = (Verb.HALT, Verb.RESUME, Verb.PROMOTE, Verb.SKIP)
+SERVICE = Option("service", "text", (), "only of this service; may be repeated", FLEET, "NAME",
+                 repeatable=True, in_file=False)  # fmt: skip
+FLEET_OPTIONS = (
+    SERVICE,
+    Option("json", "flag", False, "show it as JSON", FLEET, in_file=False),
+)
+#: Read apart: the daemon's option of this name may stand in the config file and the environment.
+_WATCH = Option("watch", "flag", False, "show it again whenever it has changed", FLEET)
+STORE_OPTIONS = (
+    *(option for option in OPTIONS if option.name in ("fleet", "config-file")),
+    *CONNECTION,
+)
+#: Of the orders that are kept.
+MOST_ORDERS = 50
+_WATCH_S = 0.5
+_TRIES = 5
+
+_HELP = """\
+usage: pyconfd fleet [NAME] [--watch] [--json] [OPTIONS]
+       pyconfd fleet halt|resume|promote [OPTIONS]
+       pyconfd fleet skip NODE [OPTIONS]
+
+Shows the nodes of a fleet, what each of them uses and wants, and why it waits. halt lets no further
+turn begin; resume ends that, and lets versions be tried again that a node has refused. promote
+lets the others begin without waiting for canaries; skip lets a version go on without a node. Each
+order is kept with who gave it, where and when.
+"""
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Show or order; returns the exit status."""
+    options = (*FLEET_OPTIONS, *STORE_OPTIONS)
+    arguments = read_command(argv, _HELP, (*options, _WATCH))
+    if arguments is None:
+        return DONE
+    values = resolve(options, arguments, environ)
+    given = arguments.given.get(_WATCH.name)
+    values["watch"] = bool(given and given.value)
+    verb, name, node = _words(arguments.words)
+    paths = FleetPaths(named(name or values["fleet"]))
+    with opened(values, environ) as registry:
+        if verb is None:
+            _show(registry, paths, values, environ)
+        else:
+            give(registry, paths, order(verb, node=node), values["service"])
+    return DONE
+
+
+def named(fleet: str) -> str:
+    """The name of the fleet. Raises SettingsError without one."""
+    if not fleet:
+        raise SettingsError("no fleet is named", where="--fleet", hint="pyconfd fleet NAME")
+    return fleet
+
+
+class opened:  # noqa: N801 - used as a function
+    """The store's records, closed at the end."""
+
+    def __init__(self, values: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        from pyconfd.backends.registry import open_leases
+
+        self._registry = open_leases("etcd", source_options(values, environ), lambda *_: None)
+
+    def __enter__(self) -> LeaseRegistry:
+        return self._registry
+
+    def __exit__(self, *exc: object) -> None:
+        self._registry.close()
+
+
+def order(verb: Verb, *, node: str = "", revision: int = 0) -> FleetOrder:
+    """An order of whoever runs this."""
+    import pwd
+
+    user = os.environ.get("SUDO_USER", "")
+    try:
+        user = user or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    where = os.uname().nodename
+    return FleetOrder(verb=verb, by=user, where=where, at=time.time(), node=node, revision=revision)
+
+
+def _words(words: Sequence[str]) -> tuple[Verb | None, str, str]:
+    """Verb, name of the fleet, node."""
+    if words and words[0] in VERBS:
+        verb, rest = Verb(words[0]), words[1:]
+        wanted = 1 if verb is Verb.SKIP else 0
+        if len(rest) != wanted:
+            usage = f"pyconfd fleet {verb}" + " NODE" * wanted + " --fleet NAME"
+            what = "is not complete" if len(rest) < wanted else "too many words"
+            raise SettingsError(what, where=f"pyconfd fleet {verb}", hint=usage)
+        return verb, "", rest[0] if rest else ""
+    if len(words) > 1:
+        from pyconfd.config.options import did_you_mean
+
+        hint = did_you_mean(words[0], list(map(str, VERBS))) or "see --help"
+        raise SettingsError("too many words", where="pyconfd fleet", hint=hint)
+    return None, words[0] if words else "", ""
+
+
+def give(
+    registry: LeaseRegistry, paths: FleetPaths, order: FleetOrder, services: Sequence[str]
+) -> None:
+    """
+    Carry out an order for these services, or for all of the fleet. Raises RegistrationError when
+    there is nothing to do.
+    """
+    for _ in range(_TRIES):
+        keys = registry.list(paths.root)
+        book = book_of(paths, keys)
+        wanted = list(services) or book.services
+        done = {
+            service: found
+            for service in wanted
+            if (found := writes(order, paths, service, book.records(service)))
+        }
+        if not done:
+            raise nothing_to_do(order, wanted)
+        moment = datetime.fromtimestamp(order.at, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        puts = {paths.order(moment): order_value(order, done)}
+        deletes = [item.key for item in keys if item.key.startswith(paths.order(""))]
+        deletes = deletes[: max(0, len(deletes) - MOST_ORDERS)]
+        for found in done.values():
+            puts.update(found.puts)
+            deletes += found.deletes
+        fences = {paths.of(name, "fence"): book.records(name).fence for name in done}
+        if registry.commit(fences, [(key, value, 0) for key, value in puts.items()], deletes):
+            lines = [found.words for found in done.values()]
+            sys.stdout.write("".join(f"{escaped(each)}\n" for each in lines))
+            return
+    raise SourceUnavailable("the fleet's records change too fast", where=paths.root)
+
+
+def _show(
+    registry: LeaseRegistry,
+    paths: FleetPaths,
+    values: Mapping[str, Any],
+    environ: Mapping[str, str],
+) -> None:
+    from pyconfd.cli.fleet_page import fleet_page
+
+    paint = Terminal(sys.stdout, environ)
+    last = None
+    while True:
+        found = overview(paths, registry.list(paths.root))
+        if values["service"]:
+            wanted = [one for one in found["rollouts"] if one["service"] in values["service"]]
+            found["rollouts"] = wanted
+        if found != last:
+            if values["watch"] and sys.stdout.isatty():
+                sys.stdout.write("\x1b[H\x1b[2J")
+            if values["json"]:
+                print_json(found)
+            else:
+                sys.stdout.write("\n".join(fleet_page(found, paint)) + "\n")
+            sys.stdout.flush()
+        last = found
+        if not values["watch"]:
+            return
+        time.sleep(_WATCH_S)

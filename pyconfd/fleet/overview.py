@@ -1,0 +1,105 @@
+"""A fleet as plain data: its nodes, its rollouts with their halts, the last orders. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pyconfd.fleet.records import FleetPaths, RecordBook, decoded
+from pyconfd.model.keys import KeyValue, Listed
+from pyconfd.reconcile.turns import Halt, TurnRecords, working
+
+Plain = dict[str, Any]
+
+#: So many of the last orders are shown.
+ORDERS = 5
+
+
+def book_of(paths: FleetPaths, keys: Sequence[KeyValue]) -> RecordBook:
+    """The records of a fleet from all its keys."""
+    book = RecordBook(paths)
+    book.apply(Listed("", 0, 0, tuple(keys)))
+    return book
+
+
+def overview(paths: FleetPaths, keys: Sequence[KeyValue]) -> Plain:
+    """keys: all of the fleet."""
+    book = book_of(paths, keys)
+    nodes = {
+        item.key.rpartition("/")[2]: decoded(item.value)
+        for item in keys
+        if item.key.startswith(f"{paths.nodes}/")
+    }
+    return {
+        "fleet": paths.fleet,
+        "nodes": [_node(name, nodes[name]) for name in sorted(nodes)],
+        "rollouts": [_rollout(name, book, nodes) for name in book.services],
+        "refused": [
+            {"node": name, "host": str(found.get("host", "?"))}
+            for name, found in sorted(book.refused.items())
+        ],
+        "orders": _orders(paths, keys),
+    }
+
+
+def _node(name: str, record: Mapping[str, Any]) -> Plain:
+    wanted = ("version", "host", "since", "revision", "kind", "line", "page")
+    return {"node": name, **{key: record.get(key) for key in wanted}}
+
+
+def _rollout(service: str, book: RecordBook, nodes: Mapping[str, Mapping[str, Any]]) -> Plain:
+    records, pin = book.records(service), book.pin(service)
+    names = sorted({*records.nodes, *records.asked, *records.begun})
+    return {
+        "service": service,
+        "stopped": _halt(records.stopped) if records.stopped else None,
+        "halts": [{"version": digest, **_halt(halt)} for digest, halt in records.halts.items()],
+        "pinned": str(pin) if pin else None,
+        "working": [turn.node for turn in working(records)],
+        "skipped": sorted(records.skipped),
+        "promoted": sorted(records.promoted),
+        "nodes": [_turn(service, name, records, nodes.get(name, {})) for name in names],
+    }
+
+
+def _turn(service: str, name: str, records: TurnRecords, record: Mapping[str, Any]) -> Plain:
+    """One node of a rollout; what it says of itself may be a second old."""
+    services = record.get("services")
+    own = services.get(service) if isinstance(services, Mapping) else None
+    rollout = own.get("rollout") if isinstance(own, Mapping) else None
+    says: Mapping[str, Any] = rollout if isinstance(rollout, Mapping) else {}
+    proved, asked, begun = (
+        records.nodes.get(name), records.asked.get(name), records.begun.get(name)
+    )  # fmt: skip
+    state = str(says.get("phase") or "settled")
+    if begun and name not in records.nodes:
+        state = "gone in its turn"
+    elif begun and state in ("settled", "asking"):
+        state = "beginning"
+    elif name not in records.nodes:
+        state = "gone"
+    return {
+        "node": name,
+        "revision": proved.revision if proved else None,
+        "version": proved.digest if proved else None,
+        "wanted": (begun or asked).version.revision if begun or asked else None,  # type: ignore[union-attr]
+        "state": state,
+        "halted": bool(says.get("halted")),
+        "why": str(says.get("bad") or says.get("held") or ""),
+    }
+
+
+def _halt(halt: Halt) -> Plain:
+    return {
+        "why": halt.why,
+        "by": halt.by,
+        "where": halt.where,
+        "at": halt.at,
+        "revision": halt.revision or None,
+    }
+
+
+def _orders(paths: FleetPaths, keys: Iterable[KeyValue]) -> list[Plain]:
+    found = [item for item in keys if item.key.startswith(paths.order(""))]
+    found.sort(key=lambda item: item.mod_revision)
+    return [dict(decoded(item.value)) for item in found[-ORDERS:]]
