@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
+from typing import Any
 
 from pyconfd.apply.expansion import unfit
 from pyconfd.errors import StageError
@@ -25,18 +25,22 @@ Made = dict[str, dict[str, str]]
 
 
 class MadeFiles:
-    """The names each pattern has files for. Any lane may call it; kept in the file at `path`."""
+    """
+    The names each pattern has files for, and those it has tried to make, of which a staged file may
+    be left. Any lane may call it; kept in the file at `path`.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._made = _read(path)
+        self._made, self._tried = _read(path)
         self._lock = threading.Lock()
 
     def known(self, resource: Resource) -> tuple[Resource, ...]:
-        """The resource, or for a pattern one for each name that has or had a file."""
+        """The resource, or for a pattern one for each name that has, had or was to have a file."""
         if not resource.each:
             return (resource,)
-        return tuple(resource.for_item(name) for name in sorted(self._made.get(resource.name, ())))
+        names = {**self._made.get(resource.name, {}), **self._tried.get(resource.name, {})}
+        return tuple(resource.for_item(name) for name in sorted(names))
 
     def count(self, resource: Resource) -> int:
         """How many files there are for names of a pattern."""
@@ -82,12 +86,30 @@ class MadeFiles:
             hint=f"rename the key, change dest of {one.declared}, or write adopt = true there",
         )
 
+    def will_try(
+        self, resource: Resource, new: Iterable[Resource], of: Collection[str] | None = None
+    ) -> None:
+        """
+        Write down that these names may get staged files, and no others, or no others of `of`.
+        Raises OSError.
+        """
+        made = self._made.get(resource.name, {})
+        names = {one.item: one.dest for one in new if one.item not in made}
+        tried = self._tried.get(resource.name, {})
+        gone = (tried.keys() if of is None else set(of)) - names.keys()
+        with self._lock:
+            self._write(self._made, _changed(self._tried, resource.name, names, gone))
+
     def will_make(self, new: Iterable[Resource]) -> None:
         """Write down that there are files for these names, or will be. Raises OSError."""
         items: Made = {}
         for one in new:
             items.setdefault(one.declared, {})[one.item] = one.dest
-        self._write(add=items)
+        with self._lock:
+            made = self._made
+            for name, names in items.items():
+                made = _changed(made, name, names, ())
+            self._write(made, self._tried)
 
     def has_made(
         self, resource: Resource, live: Iterable[Resource], of: Collection[str] | None = None
@@ -98,45 +120,47 @@ class MadeFiles:
         """
         names = {one.item: one.dest for one in live}
         known = self._made.get(resource.name, {})
-        gone = (known if of is None else set(of)) - names.keys()
-        self._write(add={resource.name: names}, drop={resource.name: gone})
+        gone = (known.keys() if of is None else set(of)) - names.keys()
+        with self._lock:
+            self._write(_changed(self._made, resource.name, names, gone), self._tried)
 
     def has_removed(self, resource: Resource, items: Collection[str]) -> None:
         """Write down that files of these names are gone: the next ones there are not ours."""
-        self._write(drop={resource.name: items})
-
-    def _write(
-        self,
-        *,
-        add: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-        drop: Mapping[str, Collection[str]] = MappingProxyType({}),
-    ) -> None:
         with self._lock:
-            made = dict(self._made)
-            for name in {**add, **drop}:
-                known, new, old = made.get(name, {}), add.get(name, {}), drop.get(name, ())
-                if new.items() <= known.items() and known.keys().isdisjoint(old):
-                    continue
-                made[name] = {**known, **new}
-                for item in old:
-                    made[name].pop(item, None)
-            if any(made[name] is not self._made.get(name) for name in made):
-                self._made = made
-                write_json(self._path, made)
+            self._write(_changed(self._made, resource.name, {}, items), self._tried)
+
+    def _write(self, made: Made, tried: Made) -> None:
+        if made is self._made and tried is self._tried:
+            return
+        self._made, self._tried = made, tried
+        write_json(self._path, {"made": made, "tried": tried})
 
 
-def _read(path: str) -> Made:
+def _changed(all_: Made, name: str, new: Mapping[str, str], gone: Collection[str]) -> Made:
+    """With these names of a pattern and without those; the same object when that is so already."""
+    known = all_.get(name, {})
+    if new.items() <= known.items() and known.keys().isdisjoint(gone):
+        return all_
+    items = {item: dest for item, dest in {**known, **new}.items() if item not in gone}
+    return {**all_, name: items}
+
+
+def _read(path: str) -> tuple[Made, Made]:
     found = read_json(path)
     if not isinstance(found, dict):
+        return {}, {}
+    if any(isinstance(items, list) for items in found.values()):  # of a version before `adopt`
+        lists = {name: items for name, items in found.items() if isinstance(items, list)}
+        return _clean({name: dict.fromkeys(map(str, lists[name]), "") for name in lists}), {}
+    return _clean(found.get("made")), _clean(found.get("tried"))
+
+
+def _clean(found: Any) -> Made:
+    """Without what no version would have written."""
+    if not isinstance(found, dict):
         return {}
-    made: Made = {}
-    for name, items in found.items():
-        if isinstance(items, list):
-            items = dict.fromkeys(map(str, items), "")
-        if isinstance(items, dict):
-            made[name] = {
-                item: dest
-                for item, dest in items.items()
-                if isinstance(dest, str) and not unfit(item)
-            }
-    return made
+    return {
+        name: {i: d for i, d in items.items() if isinstance(d, str) and not unfit(i)}
+        for name, items in found.items()
+        if isinstance(items, dict)
+    }

@@ -267,12 +267,14 @@ def _one_for_each(
     ]
     keep = (*found.resources, *(one for one, _ in found.faults))
     gone = context.made_files.gone(resource, keep)
+    if not context.dry_run:
+        context.made_files.will_try(resource, found.resources)
     candidates = [Candidate(one.name, (one,)) for one in found.resources]
     return candidates + _removals(context, gone, snapshot), refused
 
 
 def _some_of_each(
-    context: PassContext, resource: Resource, snapshot: Snapshot, names: Iterable[str]
+    context: PassContext, resource: Resource, snapshot: Snapshot, names: Collection[str]
 ) -> tuple[list[Candidate], list[Outcome]]:
     """As `_one_for_each`, for these names alone."""
     found = expand(resource, snapshot, context.ownership.other, names)
@@ -281,6 +283,8 @@ def _some_of_each(
         for one, fault in found.faults
     ]
     gone = context.made_files.gone_of(resource, set(names).difference(found.names))
+    if not context.dry_run:
+        context.made_files.will_try(resource, found.resources, of=names)
     candidates = [Candidate(one.name, (one,)) for one in found.resources]
     return candidates + _removals(context, gone, snapshot), refused
 
