@@ -31,7 +31,8 @@ class Settings(NamedTuple):
 
     A named tuple, because making a data class of this size costs 2 ms of every start.
 
-    prefix: a key path, "/" for none. state_dir, node_name: never empty. password: also when it came
+    prefix: a key path, "/" for none. state_dir: "" where this user
+    has no home and none was given. node_name: never empty. password: also when it came
     from a file. resource: names, empty for all. vars: the table of the config file. command: is
     started once the files are there; empty for none. notes: what the operator should know.
     """
@@ -96,8 +97,20 @@ class Settings(NamedTuple):
 
     @property
     def state_folder(self) -> str:
-        """The part of the state folder that is this confdir's: one pyconfd for each of them."""
+        """
+        The part of the state folder that is this confdir's: one pyconfd for each of them.
+
+        Raises SettingsError where no folder was given and this user has no home.
+        """
         import hashlib
+
+        if not self.state_dir:
+            raise SettingsError(
+                "no folder for what must survive a restart: HOME is not set and user "
+                f"{os.geteuid()} has no home",
+                where="--state-dir",
+                hint="--state-dir FOLDER; --sync-only and --noop need none",
+            )
 
         name = hashlib.sha256(os.path.realpath(self.confdir).encode()).hexdigest()[:12]
         return os.path.join(self.state_dir, name)
@@ -181,13 +194,24 @@ def settings_and_faults(
 def default_state_dir(environ: Mapping[str, str], uid: int) -> str:
     """
     Where state goes by default: systemd's StateDirectory= (the first, when there are
-    several), else the system's place for root and the XDG place for others.
+    several), else the system's place for root and the XDG place for others; "" for a user without
+    a home.
     """
     if given := environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return given
     if uid == 0:
         return "/var/lib/pyconfd"
-    home = environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(home):
-        home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local/state")
-    return os.path.join(home, "pyconfd")
+    if os.path.isabs(xdg := environ.get("XDG_STATE_HOME", "")):
+        return os.path.join(xdg, "pyconfd")
+    if os.path.isabs(home := environ.get("HOME", "") or _home_of(uid)):
+        return os.path.join(home, ".local/state/pyconfd")
+    return ""
+
+
+def _home_of(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:  # containers run as any number
+        return ""

@@ -45,6 +45,8 @@ DONE, FAILED, WRONG_USAGE, WOULD_CHANGE = 0, 1, 2, 3
 def run(settings: Settings) -> int:
     """Do what the settings ask for; the exit status. May raise ConfigError for status 2."""
     _check_command(settings)
+    if not (settings.noop or settings.sync_only):
+        settings.state_folder  # noqa: B018 - raises where there is none
     wiring.configure_log(settings)
     try:
         found = wiring.load(settings)

@@ -19,7 +19,7 @@ from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
-from pyconfd.errors import ResourceError
+from pyconfd.errors import ResourceError, StateError
 from pyconfd.model.resources import Command, Resource, ResourceSet, Service
 from pyconfd.model.values import dataclass
 from pyconfd.observe import log
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from pyconfd.fleet.node import FleetNode
 
 
+#: In the place of a state folder that a dry run does not have.
+_NOWHERE = "/dev/null/pyconfd"
 #: Shadow trees, where they cannot stand beside the live configuration.
 WORK_DIR = "check"
 
@@ -197,7 +199,7 @@ def tools(
 
 def dry_run(settings: Settings) -> PassContext:
     """What a pass works with that writes nothing; the state is as the last real run left it."""
-    folder = settings.state_folder
+    folder = settings.state_folder if settings.state_dir else _NOWHERE
     return PassContext(
         renderer=renderer(settings),
         journal=Journal(folder),
@@ -218,8 +220,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
     The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
     behind is put in order here, before anything new is staged.
     """
-    folder = settings.state_folder
-    with InstanceLock(folder):
+    with _usable_folder(settings) as folder, InstanceLock(folder):
         journal = Journal(folder)
         recovery = journal.recover()
         for dest in recovery.rolled_back:
@@ -247,6 +248,36 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
         )
         guards.keep()
         journal.close()
+
+
+@contextmanager
+def _usable_folder(settings: Settings) -> Iterator[str]:
+    """The state folder; --sync-only, which reloads nothing, goes without where there is none."""
+    if not settings.sync_only or _is_usable(settings):
+        yield settings.state_folder
+        return
+    import tempfile
+
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="pyconfd-")
+    except OSError as error:
+        raise StateError(
+            f"neither the state folder nor a temporary one can be used: {error.strerror}",
+            where=settings.state_dir,
+            hint="--state-dir FOLDER",
+        ) from error
+    with folder as path:
+        yield path
+
+
+def _is_usable(settings: Settings) -> bool:
+    if not settings.state_dir:
+        return False
+    try:
+        files.own_folder(settings.state_folder)
+    except OSError:
+        return False
+    return os.access(settings.state_folder, os.W_OK)
 
 
 def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[str]) -> None:

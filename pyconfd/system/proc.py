@@ -339,20 +339,35 @@ def _signal_all(group: int, others: list[int], number: signal.Signals) -> None:
 
 def _leave(child: Popen[bytes]) -> None:
     """
-    Let a background process of the command keep the pipe.
+    Let a background process of the command keep the pipe, for as long as it lives.
 
-    Closed, it would kill that process with SIGPIPE at its next write; unread, it would block it.
+    Closed, it would kill that process with SIGPIPE at its next write; unread, it would block it. So
+    it gets a reader that outlives us, as a one-shot run is about to end.
     """
+    import subprocess
+
     stream = child.stdout
     assert stream is not None  # noqa: S101 - for the type checker
     os.set_blocking(stream.fileno(), True)
 
-    def swallow() -> None:
+    def read_on() -> None:
         with stream:
             while stream.read(65536):
                 pass
 
-    threading.Thread(target=swallow, name="left-behind", daemon=True).start()
+    try:
+        reader = subprocess.Popen(
+            ["cat"],
+            stdin=stream,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:  # an image without cat
+        threading.Thread(target=read_on, name="left-behind", daemon=True).start()
+        return
+    stream.close()
+    threading.Thread(target=reader.wait, name="left-behind", daemon=True).start()
 
 
 def _signal_name(number: int) -> str:
