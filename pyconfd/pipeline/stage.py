@@ -24,6 +24,7 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 T = TypeVar("T")
 
+_FILE = "dest must be the path of a file; --noop --diff shows what would be written"
 _UNTOUCHED = "the live file is unchanged"
 
 
@@ -171,6 +172,9 @@ def _or(value: T | None, otherwise: T) -> T:
 
 def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -> StageError:
     """What the operating system's answer means, in words about this destination."""
+    if error.errno in (errno.EINVAL, errno.ENXIO):
+        what = f"the destination is {files.kind(resource.dest)}"
+        return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=_FILE)
     folder = os.path.dirname(error.filename if isinstance(error.filename, str) else resource.dest)
     verb = "read" if reading else "write"
     what, hint = {
@@ -180,7 +184,6 @@ def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -
         ),
         errno.ENOTDIR: (f"a part of {folder} is not a folder", ""),
         errno.EISDIR: ("the destination is a folder", "dest must be the path of a file"),
-        errno.EINVAL: ("the destination is not a regular file", ""),
         errno.ELOOP: ("the destination is a loop of symbolic links", ""),
         errno.EROFS: (f"the file system of {folder} is read-only", "mount it for writing"),
         errno.ENOSPC: (f"no space is left in {folder}", ""),

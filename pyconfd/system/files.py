@@ -40,7 +40,8 @@ def follow(dest: str) -> str:
     The path at the end of the chain of symlinks at `dest`, whether or not it exists.
 
     Links among the folders on the way stay: only the last name matters to a rename.
-    Raises OSError (ELOOP) for links that lead nowhere but in circles.
+    Raises OSError: ELOOP for links that lead nowhere but in circles, EINVAL for an open file of a
+    process (`/dev/stdout`), whose link is no path.
     """
     path = dest
     for _ in range(_MOST_LINKS):
@@ -48,6 +49,8 @@ def follow(dest: str) -> str:
             link = os.readlink(path)
         except OSError:  # not a link, or nothing there
             return path
+        if os.path.realpath(os.path.dirname(path)).startswith("/proc/"):
+            raise OSError(errno.EINVAL, "not a regular file", path)
         path = os.path.join(os.path.dirname(path), link)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), dest)
 
@@ -186,6 +189,22 @@ def _replace_content(fd: int, content: bytes) -> None:
     _write_all(fd, content)
     os.ftruncate(fd, len(content))
     os.fsync(fd)
+
+
+def kind(path: str) -> str:
+    """What stands there when it is no regular file: "a device", "a named pipe" ..."""
+    try:
+        follow(path)
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        return "an open file of a process" if error.errno == errno.EINVAL else "not a regular file"
+    kinds = (
+        (stat.S_ISFIFO, "a named pipe"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISCHR, "a device"),
+    )
+    named = (name for is_kind, name in kinds if is_kind(mode))
+    return next(named, "a device" if stat.S_ISBLK(mode) else "not a regular file")
 
 
 def is_mount_point(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -165,7 +166,13 @@ def test_missing_folders_are_made_when_asked_for(tmp_path: Path) -> None:
         pytest.param(lambda p: p, "the destination is a folder", id="is-folder"),
         pytest.param(lambda p: p / ("n" * 300), "file name is too long", id="too-long"),
         pytest.param(lambda p: _linked(p, "loop", "loop"), "loop of symbolic links", id="loop"),
-        pytest.param(lambda p: _fifo(p), "not a regular file", id="fifo"),
+        pytest.param(
+            lambda p: _fifo(p), "destination is a named pipe.*must be .* a file", id="fifo"
+        ),
+        pytest.param(lambda p: _linked(_fifo(p).parent, "l", "fifo"), "a named pipe", id="to-fifo"),
+        pytest.param(lambda p: _socket(p), "the destination is a socket", id="socket"),
+        pytest.param(lambda _: Path("/dev/null"), "the destination is a device", id="device"),
+        pytest.param(lambda p: _linked(p, "l", "/dev/full"), "is a device", id="to-device"),
         pytest.param(lambda p: _file(p) / "a", "is not a folder", id="file-as-folder"),
     ],
 )
@@ -187,6 +194,44 @@ def _linked(folder: Path, name: str, target: str) -> Path:
 def _fifo(folder: Path) -> Path:
     os.mkfifo(folder / "fifo")
     return folder / "fifo"
+
+
+def _socket(folder: Path) -> Path:
+    path = folder / "socket"
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    "dest", ["/dev/stdout", "/dev/fd/{fd}", "/proc/self/fd/{fd}", "/proc/{pid}/fd/{fd}", "{link}"]
+)
+@pytest.mark.parametrize("stdout", ["pipe", "file", "device", "unlinked"])
+def test_an_open_file_of_a_process_is_no_destination(
+    tmp_path: Path, dest: str, stdout: str
+) -> None:
+    """Whatever it is: a file that our output goes to would be replaced under it."""
+
+    def work() -> None:
+        match stdout:
+            case "pipe":
+                fd = os.pipe()[1]
+            case "device":
+                fd = os.open("/dev/null", os.O_WRONLY)
+            case _:
+                fd = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+        if stdout == "unlinked":
+            os.unlink(tmp_path / "out")
+        os.dup2(fd, 1)
+        (tmp_path / "link").symlink_to("/proc/self/fd/1")
+        path = dest.format(fd=fd, pid=os.getpid(), link=tmp_path / "link")
+        with pytest.raises(StageError, match="is an open file of a process"):
+            stage.stage(rendered(path, b"new", make_dirs=True))
+        with pytest.raises(StageError, match="is an open file of a process"):
+            stage.compare(rendered(path, b"new"))
+        assert strays_in(tmp_path) == []
+
+    assert in_child(work) == 0
 
 
 def _file(folder: Path) -> Path:
