@@ -8,6 +8,7 @@ help, group, word for the value; the rest by name (see config/options.py).
 from __future__ import annotations
 
 from pyconfd.config.options import Option
+from pyconfd.model.resources import RENDER_TIMEOUT_S, VALUE_LIMIT
 
 MODE = "What to do"
 FILES = "Folders and this node"
@@ -108,6 +109,10 @@ OPTIONS = (
            TIME),
     Option("check-cmd-timeout", "wait", 30.0, "for a check_cmd that names no other", TIME),
     Option("reload-cmd-timeout", "wait", 60.0, "for a reload_cmd that names no other", TIME),
+    Option("render-timeout", "wait", RENDER_TIMEOUT_S, "for a render whose resource names no other",
+           TIME),
+    Option("value-limit", "count", VALUE_LIMIT, "characters of a value that a resource with a "
+           "format may print", FILES, "NUMBER"),
     Option("shutdown-timeout", "duration", 30.0, "how long SIGTERM waits for a running reload",
            TIME),
     Option("metrics-listen", "text", "", "serve /metrics (Prometheus) and /health here", SAY,

@@ -34,8 +34,8 @@ class Option(NamedTuple):
     One option.
 
     name: as on the command line, without dashes in front.
-    kind: "flag", "text", "duration" (seconds, 0 or more), "wait" (seconds, above 0) or "table" (of
-        the config file alone).
+    kind: "flag", "text", "duration" (seconds, 0 or more), "wait" (seconds, above 0), "count" (a
+        whole number above 0) or "table" (of the config file alone).
     default: of the value's type; None when it depends on the machine, see `default_text`.
     field: name of the value in the settings; by default `name` with `_`, and `_s` for seconds.
     repeatable: the value is a tuple; given again it adds, a comma separates in the environment.
@@ -180,6 +180,8 @@ def _checked(option: Option, raw: object) -> object:
         if option.kind == "wait" and not value:
             raise BadValue("must be above 0")
         return value
+    if option.kind == "count":
+        return _count(raw)
     if not isinstance(raw, str):
         raise BadValue(f"{_kind_of(raw)} is not text; write it in quotes")
     if "\0" in raw:
@@ -192,6 +194,14 @@ def _checked(option: Option, raw: object) -> object:
         one_of = ", ".join(option.choices)
         raise BadValue(f"{raw!r} is not one of {one_of}" + (f"; did you mean {hint}?" * bool(hint)))
     return word
+
+
+def _count(raw: object) -> int:
+    if isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) < 16:
+        raw = int(raw)
+    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 1:
+        raise BadValue(f"{_kind_of(raw)} is not a whole number above 0")
+    return raw
 
 
 def _table(raw: object) -> object:

@@ -43,7 +43,7 @@ SHARED_KEYS = (
 KEYS = (
     "src", "engine", "dest", "keys", "prefix", "each", "each_names", "each_limit", "adopt",
     "mode", "uid", "gid", "owner", "group", "make_dirs",
-    "check_cmd", "check_cmd_timeout", *SHARED_KEYS,
+    "check_cmd", "check_cmd_timeout", "render_timeout", *SHARED_KEYS,
 )  # fmt: skip
 
 #: The languages of templates.
@@ -73,6 +73,8 @@ class Defaults(Protocol):
     def hold_min_s(self) -> float: ...
     @property
     def compat(self) -> str: ...
+    @property
+    def render_timeout_s(self) -> float: ...
 
 
 def read_resource(
@@ -103,6 +105,7 @@ def read_resource(
         uid=table.account("uid", "owner"),
         gid=table.account("gid", "group"),
         make_dirs=table.flag("make_dirs"),
+        render_timeout_s=table.seconds("render_timeout", settings.render_timeout_s, above=0.0),
         check=_command(table, "check_cmd", settings.check_cmd_timeout_s, settings.compat),
         group=group,
         compat=settings.compat,

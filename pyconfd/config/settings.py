@@ -75,6 +75,8 @@ class Settings(NamedTuple):
     resync_s: float
     check_cmd_timeout_s: float
     reload_cmd_timeout_s: float
+    render_timeout_s: float
+    value_limit: int
     shutdown_timeout_s: float
     metrics_listen: str
     log_level: str

@@ -26,6 +26,7 @@ from pyconfd.observe import log
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
+from pyconfd.pipeline.render.time_limit import TimeLimit
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.system import files
 from pyconfd.system.locks import InstanceLock
@@ -117,8 +118,15 @@ def _without_ungated(found: ResourceSet, settings: Settings) -> ResourceSet:
     return replace(found, resources=left, faults=faults)
 
 
-def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
-    """Templates of this confdir. cache_dir: keeps them compiled between runs."""
+def renderer(
+    settings: Settings,
+    cache_dir: str | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Renderer:
+    """
+    Templates of this confdir. cache_dir: keeps them compiled between runs. stopping: renders are
+    ended soon once it says yes.
+    """
     return Renderer(
         os.path.join(settings.confdir, "templates"),
         os.environ,
@@ -127,6 +135,8 @@ def renderer(settings: Settings, cache_dir: str | None = None) -> Renderer:
         often=not settings.one_shot,
         engine=settings.template_engine,
         compat=settings.compat,
+        value_limit=settings.value_limit,
+        time_limit=TimeLimit(stopping),
     )
 
 
@@ -183,7 +193,7 @@ def tools(
 ) -> PassContext:
     """What a pass works with."""
     return PassContext(
-        renderer=renderer(settings, os.path.join(state.folder, "templates")),
+        renderer=renderer(settings, os.path.join(state.folder, "templates"), stopping),
         journal=state.journal,
         run=commands.run,
         drift=Drift(),

@@ -13,6 +13,12 @@ from pyconfd.model.values import dataclass
 #: More names than this below `each` are an accident, or an attempt to fill the disk.
 EACH_LIMIT = 10_000
 
+#: Characters of a value that is checked. Nothing that a daemon reads as one word is longer.
+VALUE_LIMIT = 64 * 1024
+
+#: Seconds for a render. Those of real templates take some thousandths.
+RENDER_TIMEOUT_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -183,6 +189,7 @@ class Resource:
     each_names: which names `each` admits: "safe" for those that no shell or file system reads as
         more than a name, "any" for all that can be part of a path. each_limit: how many.
     adopt: files of these names that pyconfd did not make may be replaced, and go with their names.
+    render_timeout_s: a render that takes longer fails.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not checked.
     engine: the language of the template, "go" or "jinja2"; empty to find it out.
@@ -211,6 +218,7 @@ class Resource:
     each_names: str = "safe"
     each_limit: int = EACH_LIMIT
     adopt: bool = False
+    render_timeout_s: float = RENDER_TIMEOUT_S
     format: str = ""
     engine: str = ""
     compat: str = ""

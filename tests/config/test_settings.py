@@ -38,6 +38,8 @@ def words(option: Option) -> tuple[str, str, str]:
         return ("true", "false", "true")
     if option.kind in ("duration", "wait"):
         return ("1m30s", "7", "500ms")
+    if option.kind == "count":
+        return ("1", "700", "90000")
     if option.choices:
         first, second, third = (list(option.choices) * 3)[-3:]
         return (first, second, third)
@@ -53,6 +55,8 @@ def expected(option: Option, word: str) -> object:
         return word == "true"
     if option.kind in ("duration", "wait"):
         return {"1m30s": 90.0, "7": 7.0, "500ms": 0.5}[word]
+    if option.kind == "count":
+        return int(word)
     return (word,) if option.repeatable else word
 
 
@@ -120,6 +124,7 @@ def test_the_table_and_the_type_name_the_same_fields() -> None:
         "text": "str",
         "duration": "float",
         "wait": "float",
+        "count": "int",
         "table": "Mapping",
     }
     rows = {

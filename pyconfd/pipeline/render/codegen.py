@@ -36,16 +36,16 @@ class _Written(str):
 
 class CodeGenerator(jinja2.compiler.CodeGenerator):
     """
-    Jinja2's, with three differences: the text of an expression is made by one call instead of
-    three, also where a filter or call block prints; texts that the author wrote are marked; and
-    `~` joins part by part. The environment supplies what is called, so that the same code
-    serves with and without a format.
+    Jinja2's, with four differences: the text of an expression is made by one call instead of
+    three, also where a filter or call block prints; texts that the author wrote are marked; `~`
+    joins part by part; and `*` and `**` are bounded. The environment supplies what is called, so
+    that the same code serves with and without a format.
     """
 
     def write_commons(self) -> None:
         """Names that every generated function uses."""
         super().write_commons()
-        for name in ("safe_text", "joined"):
+        for name in ("safe_text", "joined", "product", "power"):
             self.writeline(f"{name} = environment.{name}")
         self.writeline("as_text = environment.finalize")
 
@@ -61,6 +61,21 @@ class CodeGenerator(jinja2.compiler.CodeGenerator):
             self.visit(part, frame)
             self.write(", ")
         self.write("))")
+
+    def visit_Mul(self, node: nodes.BinExpr, frame: Any) -> None:  # noqa: N802
+        """The `*` operator, bounded."""
+        self._call("product", node, frame)
+
+    def visit_Pow(self, node: nodes.BinExpr, frame: Any) -> None:  # noqa: N802
+        """The `**` operator, bounded."""
+        self._call("power", node, frame)
+
+    def _call(self, function: str, node: nodes.BinExpr, frame: Any) -> None:
+        self.write(f"{function}(")
+        self.visit(node.left, frame)
+        self.write(", ")
+        self.visit(node.right, frame)
+        self.write(")")
 
     def visit_FilterBlock(self, node: nodes.FilterBlock, frame: Any) -> None:  # noqa: N802
         """As in Jinja2, but what comes out of the filter is text of an expression."""

@@ -19,6 +19,7 @@ from jinja2 import nodes
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import CodeGenerator
 from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS, functions
+from pyconfd.pipeline.render.functions import bounds
 from pyconfd.pipeline.render.functions.text import as_text
 from pyconfd.pipeline.render.node_facts import unknown_fact
 from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFiles
@@ -102,6 +103,8 @@ class Environment(jinja2.Environment):
     safe_text: Callable[[str], str] = staticmethod(_as_written)
     joined: Callable[[Iterable[Any]], str] = staticmethod(_joined)
     item: Callable[[Resource], str] = staticmethod(_item)
+    product = staticmethod(bounds.product)
+    power = staticmethod(bounds.power)
     context_class = Context
     #: Attributes that the code of templates calls, beside those above.
     helpers: tuple[str, ...] = ()
@@ -119,6 +122,7 @@ class Environment(jinja2.Environment):
             loader=TemplateLoader(files),
         )
         self.filters.update({**FILTERS, **PLAIN_FILTERS})
+        self.globals["range"] = bounds.bounded_range
 
     def functions(
         self,

@@ -18,6 +18,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from pyconfd.pipeline.render.environment import Environment, MarkedLoader
+from pyconfd.pipeline.render.functions import bounds
 from pyconfd.pipeline.render.provenance import Tracer, made_of, marked_like, some
 from pyconfd.pipeline.render.template_errors import TEMPLATE_ERRORS
 from pyconfd.pipeline.render.template_files import TemplateFiles
@@ -27,11 +28,9 @@ _NONE: frozenset[str] = frozenset()
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
     "-": operator.sub,
-    "*": operator.mul,
     "/": operator.truediv,
     "//": operator.floordiv,
     "%": operator.mod,
-    "**": operator.pow,
 }
 _UNARY: dict[str, Callable[[Any], Any]] = {"-": operator.neg, "+": operator.pos}
 _COMPARING: dict[str, Callable[[Any, Any], Any]] = {
@@ -193,6 +192,8 @@ def watched(
         getattr=tracer.following(environment.getattr),
         getitem=tracer.following(environment.getitem),
         looped=tracer.looped,
+        product=tracer.following(bounds.product),
+        power=tracer.following(bounds.power),
         loader=_WatchedLoader(environment.files, codes),
         tests=tracer.following_all(environment.tests),
     )

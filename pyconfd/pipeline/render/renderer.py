@@ -23,7 +23,7 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import RenderError, TemplateFault, forget_frames
-from pyconfd.model.resources import Resource
+from pyconfd.model.resources import VALUE_LIMIT, Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.render.environment import Environment, origin
 from pyconfd.pipeline.render.function_errors import FunctionFault
@@ -37,6 +37,7 @@ from pyconfd.pipeline.render.template_errors import (
     without_values,
 )
 from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate
+from pyconfd.pipeline.render.time_limit import RenderTimeout, TimeLimit
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Snapshot, Store, keys_below
 
@@ -57,6 +58,8 @@ class Renderer:
     often: the same resources are rendered many times.
     engine: the language of templates whose resources name none, "go" or "jinja2"; "" detects it.
     compat: "confd" or "confd-fork", as which Go templates are read.
+    value_limit: the most characters of a value that a resource with a format may print.
+    time_limit: what ends a render that takes too long.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class Renderer:
         often: bool = False,
         engine: str = "",
         compat: str = "confd",
+        value_limit: int = VALUE_LIMIT,
+        time_limit: TimeLimit | None = None,
     ) -> None:
         self._templates_dir = templates_dir
         self._environ = environ
@@ -76,6 +81,8 @@ class Renderer:
         self._facts = facts or NodeFacts()
         self._engine = engine
         self._compat = compat
+        self._value_limit = value_limit
+        self._time_limit = time_limit or TimeLimit()
         self._languages = Languages(templates_dir, cache_dir, engine, compat)
         self._checked: dict[tuple[Environment, str], tuple[Environment, ValueChecker]] = {}
         self._pair_cache = PairCache() if often else None
@@ -91,6 +98,8 @@ class Renderer:
             often=self._pair_cache is not None,
             engine=self._engine,
             compat=self._compat,
+            value_limit=self._value_limit,
+            time_limit=self._time_limit,
         )
 
     def edited(self) -> tuple[str, ...]:
@@ -115,25 +124,31 @@ class Renderer:
 
     def _content(self, resource: Resource, view: View) -> bytes | RenderError:
         """The resource's bytes, or why there are none; it holds no frame of the template."""
-        environment: Environment | None = None
+        bound: list[Environment] = []
         try:
-            environment = self._bound(resource, view, self._pair_cache)
-            pieces = list(environment.stream(resource))
-            content = environment.encoded(self._output(resource, pieces))
-            _check_output(resource, content)
-            return content
-        except TEMPLATE_ERRORS as error:
-            fault = self._fault_of(error, resource, environment.globals if environment else {})
+            return self._time_limit.run(
+                partial(self._made, resource, view, bound), resource.render_timeout_s
+            )
+        except (RenderTimeout, *TEMPLATE_ERRORS) as error:
+            fault = self._fault_of(error, resource, bound[0].globals if bound else {})
             fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
             if isinstance(fault, TemplateFault):
                 fault.what = self._without_values(fault, view.snapshot)
-                if not isinstance(error, NAMES_ITSELF):
+                if not isinstance(error, (RenderTimeout, *NAMES_ITSELF)):
                     self._name_keys(fault, error, resource, view.snapshot)
             forget_frames(error)
             return fault
         finally:
-            if environment is not None:
-                environment.release()
+            for each in bound:
+                each.release()
+
+    def _made(self, resource: Resource, view: View, bound: list[Environment]) -> bytes:
+        """The resource's bytes. bound: is given the environment."""
+        environment = self._bound(resource, view, self._pair_cache)
+        bound.append(environment)
+        content = environment.encoded(self._output(resource, list(environment.stream(resource))))
+        _check_output(resource, content)
+        return content
 
     def _without_values(self, fault: TemplateFault, snapshot: Snapshot) -> str:
         """What is wrong, without the values of keys."""
@@ -150,16 +165,19 @@ class Renderer:
         """
         from pyconfd.pipeline.render.provenance import Piece, Tracer, place_of
 
-        tracer = Tracer()
-        try:
+        def found() -> Place | None:
+            tracer = Tracer()
             stream = self._traced(resource, snapshot, tracer).stream(resource)
             pieces = [
                 Piece(text, *origin(stream, text), tracer.keys(text), tracer.decisions)
                 for text in stream
             ]
-        except TEMPLATE_ERRORS:
+            return place_of(pieces, line)
+
+        try:
+            return self._time_limit.run(found, resource.render_timeout_s)
+        except (RenderTimeout, *TEMPLATE_ERRORS):
             return None
-        return place_of(pieces, line)
 
     def _name_keys(
         self, fault: TemplateFault, error: Exception, resource: Resource, snapshot: Snapshot
@@ -169,16 +187,22 @@ class Renderer:
 
         tracer = FaultTracer()
         bound: list[Environment] = []
-        try:
+
+        def render() -> None:
             bound.append(plain := self._traceable(resource, snapshot, tracer))
             bound.append(environment := watched(plain, tracer, self._watched))
             for _ in environment.stream(resource):
                 pass
+
+        try:
+            self._time_limit.run(render, resource.render_timeout_s)
+        except RenderTimeout as late:
+            forget_frames(late)
         except TEMPLATE_ERRORS as again:
             if type(again) is not type(error):
                 return
             if tracer.better is not None:
-                better = self._fault_of(tracer.better, resource, plain.globals)
+                better = self._fault_of(tracer.better, resource, bound[0].globals)
                 fault.what, fault.hint = better.what, better.hint
             fault.what = self._without_values(fault, snapshot)
             fault.what += tracer.origin_of(again, fault.what)
@@ -219,7 +243,7 @@ class Renderer:
         return [self._fault_of(error, resource, known) for error in found]
 
     def _fault_of(
-        self, error: Exception, resource: Resource, known: Mapping[str, object]
+        self, error: BaseException, resource: Resource, known: Mapping[str, object]
     ) -> RenderError:
         fault = fault_of(error, resource, known)
         fault.within(self._templates_dir)
@@ -244,7 +268,7 @@ class Renderer:
             from pyconfd.pipeline.render.formats import load_format
             from pyconfd.pipeline.render.value_checks import ValueChecker
 
-            checker = ValueChecker(load_format(resource.format))
+            checker = ValueChecker(load_format(resource.format), self._value_limit)
             self._checked[plain, resource.format] = (plain.checked(checker), checker)
         environment, checker = self._checked[plain, resource.format]
         return environment.bound({**facts, **plain.functions(view, self._environ, checker, cached)})

@@ -23,6 +23,7 @@ from pyconfd.pipeline.render.function_errors import (
 )
 from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS
 from pyconfd.pipeline.render.template_files import BadTemplate
+from pyconfd.pipeline.render.time_limit import RenderTimeout
 
 # What template code can raise. Not KeyboardInterrupt.
 TEMPLATE_ERRORS = (
@@ -53,7 +54,7 @@ NAMES_ITSELF = (
 )
 
 
-def fault_of(error: Exception, resource: Resource, known: Mapping[str, Any]) -> RenderError:
+def fault_of(error: BaseException, resource: Resource, known: Mapping[str, Any]) -> RenderError:
     """Our error for it, at the innermost line of a template that it came through."""
     template, line = _place(error.__traceback__) or (resource.src, 0)
     if isinstance(error, NoSuchKey):
@@ -62,7 +63,10 @@ def fault_of(error: Exception, resource: Resource, known: Mapping[str, Any]) -> 
         )
     if isinstance(error, jinja2.TemplateSyntaxError):
         template, line = error.name or template, error.lineno
-    what, hint = _text(error, known)
+    if isinstance(error, RenderTimeout):
+        what, hint = _too_slow(error, resource)
+    else:
+        what, hint = _text(error, known)
     return TemplateFault(what, resource=resource.name, template=template, line=line, hint=hint)
 
 
@@ -96,7 +100,14 @@ def _place(traceback: TracebackType | None) -> tuple[str, int] | None:
     return place
 
 
-def _text(error: Exception, known: Mapping[str, Any]) -> tuple[str, str]:
+def _too_slow(error: RenderTimeout, resource: Resource) -> tuple[str, str]:
+    if error.stopped:
+        return "the render was ended, because pyconfd stops", ""
+    what = f"the render took longer than render_timeout = {resource.render_timeout_s:g} s"
+    return what, "see what this line does with the values of its keys, or raise render_timeout"
+
+
+def _text(error: BaseException, known: Mapping[str, Any]) -> tuple[str, str]:
     """What went wrong and what to do about it."""
     text = str(error)
     if isinstance(error, (FunctionFault, BadTemplate, jinja2.TemplateNotFound)):

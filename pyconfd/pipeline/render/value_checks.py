@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.model.keys import join_paths
+from pyconfd.model.resources import VALUE_LIMIT
 from pyconfd.pipeline.render.function_errors import FunctionFault
 from pyconfd.pipeline.render.functions.json import from_json, json_array, json_object
 from pyconfd.pipeline.render.functions.text import as_text, indent, nindent
@@ -35,10 +36,6 @@ _TAME = re.compile(r"[\w.:/\[\]*-]+", re.ASCII)
 _NO_DIRECTIVE = re.compile(r"[0-9.:/\[\]*-]")
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 
-
-#: Characters. Nothing that a daemon reads as one word is longer.
-LONGEST_VALUE = 64 * 1024
-_TOO_LONG = f"is longer than {LONGEST_VALUE} characters"
 
 # What a text is called that is neither the value nor the name of a key.
 _MADE = "the value"
@@ -133,10 +130,15 @@ def is_tame(text: str) -> bool:
 
 
 class ValueChecker:
-    """Everything about values in one format; has no state."""
+    """
+    Everything about values in one format; has no state.
 
-    def __init__(self, format: Format) -> None:  # noqa: A002 - the field's word
+    limit: the most characters of a value.
+    """
+
+    def __init__(self, format: Format, limit: int = VALUE_LIMIT) -> None:  # noqa: A002
         self._format = format
+        self._limit = limit
         self._refused = re.compile(f"[{_SPACE}{re.escape(format.refused)}]")
         self._first = re.compile(f"[{re.escape(format.first)}]") if format.first else None
         self._unquotable = re.compile(f"[{_CONTROL}{re.escape(format.quoted.refused)}]")
@@ -150,14 +152,18 @@ class ValueChecker:
             if isinstance(value, (bool, int, float)) or not text:
                 return text
             value = text
-        if len(value) > LONGEST_VALUE:
-            raise RefusedValue(_origin(value), _TOO_LONG, "")
+        self._bound(value)
         if is_tame(value):
             return safe_text(str(value))
         found = self._refused.search(value) or (self._first and self._first.match(value))
         if found:
             raise self._refusal(value, found[0])
         return safe_text(str(value), NEUTRAL if value else "")
+
+    def _bound(self, value: Any) -> None:
+        if isinstance(value, str) and len(value) > self._limit:
+            what = f"is longer than value_limit = {self._limit} characters"
+            raise RefusedValue(_origin(value), what, "")
 
     def concat(self, pieces: Iterable[str]) -> SafeText:
         """Pieces of output as one: each was checked, or written by the author."""
@@ -181,8 +187,7 @@ class ValueChecker:
     def quoted(self, value: Any) -> SafeText:
         """In the format's quotes, where nearly everything is data."""
         text, rules = as_text(value), self._format.quoted
-        if len(text) > LONGEST_VALUE:
-            raise RefusedValue(_origin(value), _TOO_LONG, "")
+        self._bound(text)
         first = text.lstrip(" ")[:1]
         if first and first in rules.first:
             raise RefusedValue(_origin(value), _holds(first, self._format, " at its beginning"), "")

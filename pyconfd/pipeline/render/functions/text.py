@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.render.function_errors import FunctionFault
+from pyconfd.pipeline.render.functions.bounds import product
 from pyconfd.pipeline.render.functions.names import behind_pipe, template_filter, template_function
+
+if TYPE_CHECKING:  # only templates with regular expressions need them
+    from pyconfd.pipeline.render.functions.patterns import Match
 
 # From here on Python prints fractions with an exponent.
 _FIRST_EXPONENT = 1e16
@@ -105,7 +109,7 @@ def trim_suffix(text: str, suffix: str) -> str:
 @template_function()
 def repeat(count: int, text: str) -> str:
     """The text `count` times; empty for zero and less."""
-    return text * count
+    return str(product(text, count))
 
 
 behind_pipe("repeat", lambda text, count: repeat(count, text))
@@ -193,14 +197,12 @@ def camelcase(text: str) -> str:
     return first + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
-#: Characters. Python's matching can take quadratic time and stops every other thread meanwhile.
-LONGEST_MATCHED = 8 * 1024
-
-
 @template_function("regexMatch")
 def regex_match(pattern: str, text: str) -> bool:
     """Whether the pattern occurs in the text. The syntax is Python's."""
-    return _regex(pattern).search(_bounded(text)) is not None
+    from pyconfd.pipeline.render.functions import patterns
+
+    return patterns.search(_compiled(pattern), text) is not None
 
 
 behind_pipe("regexMatch", lambda text, pattern: regex_match(pattern, text))
@@ -209,8 +211,10 @@ behind_pipe("regexMatch", lambda text, pattern: regex_match(pattern, text))
 @template_function("regexFind")
 def regex_find(pattern: str, text: str) -> str:
     """The first place where the pattern matches; empty when there is none."""
-    found = _regex(pattern).search(_bounded(text))
-    return found[0] if found else ""
+    from pyconfd.pipeline.render.functions import patterns
+
+    found = patterns.search(_compiled(pattern), text)
+    return str(found[0]) if found else ""
 
 
 behind_pipe("regexFind", lambda text, pattern: regex_find(pattern, text))
@@ -219,13 +223,15 @@ behind_pipe("regexFind", lambda text, pattern: regex_find(pattern, text))
 @template_function("regexReplaceAll")
 def regex_replace_all(pattern: str, text: str, new: str) -> str:
     """Every match replaced; `$1` and `${name}` are groups, `$$` is a dollar, as in Go."""
-    return _regex(pattern).sub(lambda match: _expand(new, match), _bounded(text))
+    from pyconfd.pipeline.render.functions import patterns
+
+    return patterns.replaced(_compiled(pattern), text, lambda match: _expand(new, match))
 
 
 behind_pipe("regexReplaceAll", lambda text, pattern, new: regex_replace_all(pattern, text, new))
 
 
-def _expand(template: str, match: re.Match[str]) -> str:
+def _expand(template: str, match: Match) -> str:
     def group(reference: re.Match[str]) -> str:
         name = reference[1] or reference[2]
         if name is None:
@@ -238,17 +244,12 @@ def _expand(template: str, match: re.Match[str]) -> str:
     return re.sub(r"\$(?:\$|\{(\w+)\}|(\w+))", group, template)
 
 
-def _bounded(text: str) -> str:
-    """The text, when it is short enough for a pattern that takes quadratic time."""
-    if len(text) > LONGEST_MATCHED:
-        raise FunctionFault(f"a text of more than {LONGEST_MATCHED} characters is not matched")
-    return text
+def _compiled(pattern: str) -> Any:
+    from pyconfd.pipeline.render.functions import patterns
 
-
-def _regex(pattern: str) -> re.Pattern[str]:
     try:
-        return re.compile(pattern)
-    except re.error as error:
+        return patterns.compiled(pattern)
+    except patterns.BadPattern as error:
         raise FunctionFault(f"malformed regular expression {pattern!r}: {error}") from error
 
 

@@ -11,6 +11,7 @@ import re
 import sys
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
 from pyconfd.pipeline.render.gotemplate.errors import GoFault
 
@@ -43,11 +44,13 @@ class NoPattern(GoFault):
 
 
 @lru_cache(maxsize=512)
-def compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> Any:
     """The pattern for Python. Raises GoFault for one that Go refuses, NoPattern."""
+    from pyconfd.pipeline.render.functions import patterns
+
     try:
-        return re.compile(_Translation(pattern).text())
-    except (re.error, RecursionError, OverflowError) as error:
+        return patterns.compiled(_Translation(pattern).text())
+    except (patterns.BadPattern, RecursionError, OverflowError) as error:
         raise GoFault(f"error parsing regexp {pattern!r}: {error}") from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.render.functions.numbers import parse_bool
 from pyconfd.pipeline.render.functions.text import base, camelcase, kebabcase, snakecase
@@ -20,6 +20,9 @@ from pyconfd.pipeline.render.gotemplate.values import (
     to_text,
     wrapped,
 )
+
+if TYPE_CHECKING:  # only templates with regular expressions need them
+    from pyconfd.pipeline.render.functions.patterns import Match
 
 _MOST_TEXT = 100_000_000
 
@@ -191,13 +194,17 @@ def sha256sum(text: str) -> str:
 
 def regex_match(pattern: str, text: str) -> bool:
     """Whether the pattern occurs."""
-    return compiled(str(pattern)).search(text) is not None
+    from pyconfd.pipeline.render.functions import patterns
+
+    return patterns.search(compiled(str(pattern)), text) is not None
 
 
 def regex_find(pattern: str, text: str) -> str:
     """The first match; empty when there is none."""
-    found = compiled(str(pattern)).search(text)
-    return found[0] if found else ""
+    from pyconfd.pipeline.render.functions import patterns
+
+    found = patterns.search(compiled(str(pattern)), text)
+    return str(found[0]) if found else ""
 
 
 def regex_replace_all(pattern: str, text: str, new: str) -> str:
@@ -205,9 +212,11 @@ def regex_replace_all(pattern: str, text: str, new: str) -> str:
     Every match replaced; `$1` and `${name}` are groups. An empty match right behind another is
     none, unlike in Python.
     """
+    from pyconfd.pipeline.render.functions import patterns
+
     made: list[str] = []
     done, last = 0, -1
-    for found in compiled(str(pattern)).finditer(text):
+    for found in patterns.matches(compiled(str(pattern)), text):
         if found.start() == found.end() == last:
             continue
         made += [text[done : found.start()], _expanded(new, found)]
@@ -218,7 +227,7 @@ def regex_replace_all(pattern: str, text: str, new: str) -> str:
 _REFERENCE = re.compile(r"\$(?:\$|\{([0-9A-Za-z_]+)\}|([0-9A-Za-z_]+))")
 
 
-def _expanded(template: str, found: re.Match[str]) -> str:
+def _expanded(template: str, found: Match) -> str:
     def group(reference: re.Match[str]) -> str:
         name = reference[1] or reference[2]
         if name is None:

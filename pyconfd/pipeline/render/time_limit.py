@@ -1,0 +1,136 @@
+"""
+A time limit for code of templates. Shell: one thread, which is there while something renders.
+
+Python code is ended by an exception that is raised in its thread. Calls into C end when they
+return, so those that can take long have limits of their own (patterns.py, codegen.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+_Result = TypeVar("_Result")
+
+#: How often running renders are looked at; one may take that much longer.
+TICK_S = 0.1
+#: The thread stays for this long without work.
+_LINGER_S = 30.0
+#: What a render may still take when pyconfd stops.
+STOP_GRACE_S = 0.3
+#: A template's code may have caught the exception: it is raised again after this long.
+_AGAIN_S = 0.5
+
+
+class RenderTimeout(BaseException):
+    """
+    Raised in the thread that renders. Not an Exception, so that no template code catches it.
+
+    stopped: it was ended because pyconfd stops.
+    """
+
+    stopped = False
+
+
+class RenderStopped(RenderTimeout):
+    """Ended because pyconfd stops."""
+
+    stopped = True
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """
+    thread: its identity.
+    deadline_s: monotonic.
+    interrupted: whether the exception was raised.
+    """
+
+    thread: int
+    deadline_s: float
+    reason: type[RenderTimeout] = RenderTimeout
+    interrupted: bool = False
+
+
+@dataclass(slots=True)
+class TimeLimit:
+    """
+    Runs code for a limited time. Any thread may call it, several at once.
+
+    stopping: whether pyconfd is to end; what runs then is ended soon.
+    """
+
+    stopping: Callable[[], bool] = lambda: False
+    _running: dict[_Running, None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _work: threading.Event = field(default_factory=threading.Event)
+    _watched: bool = False
+
+    def run(self, work: Callable[[], _Result], limit_s: float) -> _Result:
+        """What `work` returns. Raises RenderTimeout when that takes too long."""
+        running = _Running(threading.get_ident(), time.monotonic() + limit_s)
+        self._begin(running)
+        try:
+            result = work()
+            self._end(running)
+        except BaseException:
+            self._end(running)
+            raise
+        return result
+
+    def _begin(self, running: _Running) -> None:
+        with self._lock:
+            self._running[running] = None
+            if not self._watched:
+                self._watched = True
+                threading.Thread(target=self._watch, name="time-limit", daemon=True).start()
+        if not self._work.is_set():
+            self._work.set()
+
+    def _end(self, running: _Running) -> None:
+        """From here on nothing is raised in the thread."""
+        while True:
+            try:
+                with self._lock:
+                    self._running.pop(running, None)
+                if running.interrupted:
+                    _raise_in(running.thread, None)
+                return
+            except RenderTimeout:
+                continue
+
+    def _watch(self) -> None:
+        while self._work.wait(_LINGER_S) or not self._is_over():
+            time.sleep(TICK_S)
+            with self._lock:
+                self._look(time.monotonic())
+                if not self._running:
+                    self._work.clear()
+
+    def _is_over(self) -> bool:
+        """Whether the thread is to end."""
+        with self._lock:
+            self._watched = bool(self._running)
+            return not self._watched
+
+    def _look(self, now: float) -> None:
+        stopping = bool(self._running) and self.stopping()
+        for running in self._running:
+            if stopping and running.reason is RenderTimeout:
+                running.reason = RenderStopped
+                running.deadline_s = min(running.deadline_s, now + STOP_GRACE_S)
+            if now >= running.deadline_s:
+                running.interrupted = True
+                running.deadline_s = now + _AGAIN_S
+                _raise_in(running.thread, running.reason)
+
+
+def _raise_in(thread: int, error: type[BaseException] | None) -> None:
+    """Raise in another thread as soon as that runs Python code; None takes it back."""
+    import ctypes  # only for what takes too long
+
+    pending = ctypes.py_object(error) if error else None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), pending)
