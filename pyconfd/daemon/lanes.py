@@ -7,7 +7,10 @@ has threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pyconfd.apply.context import PassContext
@@ -20,6 +23,8 @@ from pyconfd.reconcile.service import Job
 
 #: Checks and reloads wait for other processes, so more lanes than cores are useful.
 MOST_LANES = 16
+#: A job that takes longer (a slow template, a slow command) makes room for another.
+LONG_S, MOST_THREADS = 1.0, 64
 
 
 class Lanes:
@@ -27,7 +32,9 @@ class Lanes:
 
     def __init__(self, put: Callable[[LaneReport], None]) -> None:
         self._put = put
-        self._pool = ThreadPoolExecutor(MOST_LANES, thread_name_prefix="lane")
+        self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="lane")
+        self._begun_s: dict[int, float] = {}
+        self._changed = threading.Condition()
 
     def submit(
         self,
@@ -52,4 +59,24 @@ class Lanes:
         spec: ReloadSpec | None,
         snapshot: Snapshot,
     ) -> None:
-        self._put(surviving_pass(tools, job, resources, spec, snapshot))
+        with self._lane():
+            self._put(surviving_pass(tools, job, resources, spec, snapshot))
+
+    @contextlib.contextmanager
+    def _lane(self) -> Iterator[None]:
+        """Wait until fewer than MOST_LANES jobs run that are not long ones."""
+        with self._changed:
+            while (pause_s := self._pause_s(time.monotonic())) > 0:
+                self._changed.wait(pause_s)
+            self._begun_s[threading.get_ident()] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._begun_s[threading.get_ident()]
+                self._changed.notify()
+
+    def _pause_s(self, now: float) -> float:
+        """Seconds until the next job counts as long; 0 when there is room."""
+        short = [begun for begun in self._begun_s.values() if now - begun < LONG_S]
+        return min(short) + LONG_S - now if len(short) >= MOST_LANES else 0.0

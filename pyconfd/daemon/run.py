@@ -39,6 +39,9 @@ from pyconfd.system.proc import Commands
 #: Between two tries to reach a store that is waited for.
 _STORE_PAUSE_S = 0.5
 
+#: With a dozen lanes busy, Python's usual 5 ms let an answer wait for a second.
+_SWITCH_S = 0.001
+
 DONE, FAILED, WRONG_USAGE, WOULD_CHANGE = 0, 1, 2, 3
 
 
@@ -201,6 +204,7 @@ def follow(settings: Settings, found: ResourceSet) -> int:
         from pyconfd.system.child import become_init
 
         become_init()  # reload commands leave orphans, which process 1 has to reap
+    sys.setswitchinterval(_SWITCH_S)
     try:
         with wiring.state(settings, found) as state, wiring.daemon(settings, state, found) as loop:
             return loop.run()

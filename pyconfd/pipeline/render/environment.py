@@ -8,7 +8,7 @@ render at once; what is shared is the compiled code of the templates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import CodeType, FunctionType, MethodType
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import jinja2
@@ -32,6 +32,10 @@ if TYPE_CHECKING:  # only resources with a format, and refusals, need them
 
 # Filters that only lay out a text: what was safe in the format before them still is.
 _LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
+
+
+# Filters of Jinja2 that are one long step for Python.
+_SLOW = ("dictsort", "groupby", "sort", "title", "urlize", "wordwrap")
 
 
 def _as_written(text: str) -> str:
@@ -72,6 +76,8 @@ class Context(jinja2.runtime.Context):
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return obj(*args, **kwargs)
+        if kind is BuiltinMethodType:
+            bounds.method(obj, args)
         if kind is jinja2.runtime.BlockReference:  # Jinja2 3.1.4 joins it without the environment
             return self.environment.concat(obj._stack[obj._depth](obj._context))
         return super().call(obj, *args, **kwargs)
@@ -122,6 +128,7 @@ class Environment(jinja2.Environment):
             loader=TemplateLoader(files),
         )
         self.filters.update({**FILTERS, **PLAIN_FILTERS})
+        self.filters.update({one: bounds.few(one, self.filters[one]) for one in _SLOW})
         self.globals["range"] = bounds.bounded_range
 
     def functions(

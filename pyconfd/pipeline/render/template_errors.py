@@ -71,7 +71,7 @@ def fault_of(error: BaseException, resource: Resource, known: Mapping[str, Any])
 
 
 # What Python and Jinja2 quote.
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
+_QUOTED = re.compile(r"'[^'\\]*(?:\\.[^'\\]*)*'|\"[^\"\\]*(?:\\.[^\"\\]*)*\"", re.DOTALL)
 
 
 def without_values(what: str, items: Iterable[KeyValue], source: str) -> str:

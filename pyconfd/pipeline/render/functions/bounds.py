@@ -7,15 +7,18 @@ values of keys.
 
 from __future__ import annotations
 
-from collections.abc import Sized
+import functools
+from collections.abc import Callable, Sized
 from typing import Any
 
 from pyconfd.pipeline.render.function_errors import FunctionFault
 
 #: Items of a list or range, characters of a text.
-MOST_ITEMS, MOST_CHARACTERS = 1_000_000, 100_000_000
+MOST_ITEMS, MOST_CHARACTERS = 1_000_000, 10_000_000
 #: Binary digits of a number.
 _MOST_BITS = 100_000
+# What `*` repeats.
+_REPEATED = (str, list, tuple, bytes)
 
 
 def bounded_range(*limits: Any) -> range:
@@ -30,11 +33,41 @@ def bounded_range(*limits: Any) -> range:
     return numbers
 
 
+def few(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja2 that takes long for much: then it raises FunctionFault."""
+    # What Jinja2 reads off a filter: which of its own objects it wants first.
+    first = 1 if hasattr(filter_, "jinja_pass_arg") else 0
+
+    @functools.wraps(filter_)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        given = args[first] if len(args) > first else None
+        if isinstance(given, Sized) and len(given) > MOST_ITEMS:
+            raise FunctionFault(f"{name}: more than {MOST_ITEMS} {_unit(given)}")
+        return filter_(*args, **kwargs)
+
+    return bounded
+
+
+def method(called: Any, args: tuple[Any, ...]) -> None:
+    """Raises FunctionFault for a method of a text or list that would make or read too much."""
+    of = getattr(called, "__self__", None)
+    if isinstance(of, (str, bytes, list)) and len(of) > MOST_ITEMS:
+        raise FunctionFault(f"{called.__name__}: more than {MOST_ITEMS} {_unit(of)}")
+    if isinstance(of, (str, bytes)) and any(isinstance(a, int) and a > MOST_ITEMS for a in args):
+        raise FunctionFault(f"{called.__name__}: more than {MOST_ITEMS} {_unit(of)}")
+
+
+def _unit(of: Any) -> str:
+    return "characters" if isinstance(of, (str, bytes)) else "items"
+
+
 def product(left: Any, right: Any) -> Any:
     """The `*` of templates. Raises FunctionFault when it repeats too often."""
-    if isinstance(left, Sized) and isinstance(right, int):
+    if type(left) is type(right) is float:
+        return left * right
+    if isinstance(right, int) and isinstance(left, _REPEATED):
         _repeats(left, right)
-    elif isinstance(right, Sized) and isinstance(left, int):
+    elif isinstance(left, int) and isinstance(right, _REPEATED):
         _repeats(right, left)
     elif _bits(left) + _bits(right) > _MOST_BITS:
         raise FunctionFault(f"*: a number of more than {_MOST_BITS} binary digits")
@@ -51,7 +84,7 @@ def power(left: Any, right: Any) -> Any:
 def _repeats(what: Sized, times: int) -> None:
     most = MOST_CHARACTERS if isinstance(what, (str, bytes)) else MOST_ITEMS
     if len(what) * times > most:
-        raise FunctionFault(f"*: more than {most} {'characters' if most > MOST_ITEMS else 'items'}")
+        raise FunctionFault(f"*: more than {most} {_unit(what)}")
 
 
 def _bits(number: Any) -> int:

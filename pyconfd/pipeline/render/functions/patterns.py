@@ -7,6 +7,7 @@ after a time; `re` does neither, and one pattern with a hostile value stops the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,12 @@ from pyconfd.pipeline.render.function_errors import FunctionFault
 
 #: Characters that a pattern is matched with, and seconds for that.
 LONGEST_TEXT, LONGEST_S = 64 * 1024, 0.5
+_LIMITED = {"concurrent": True, "timeout": LONGEST_S}
+# What can take no time worth a limit, which costs more than such a match itself: the cube of this
+# many characters at most, as no repeated group can be behind it.
+_SHORT, _FEW = 100, 3
+_REPEATS = re.compile(r"[*+?{]")
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
 
 #: What a match is here: as one of `re`.
 Match = Any
@@ -24,35 +31,43 @@ Match = Any
 BadPattern = regex.error
 
 
-@lru_cache(maxsize=512)
-def compiled(pattern: str) -> Any:
-    """The pattern. Raises BadPattern."""
-    return regex.compile(pattern, regex.VERSION0)
+class Pattern:
+    """One that is compiled. Its methods raise FunctionFault for a text that takes too long."""
+
+    def __init__(self, pattern: str) -> None:
+        """Raises BadPattern."""
+        self._compiled = regex.compile(pattern, regex.VERSION0)
+        bare = re.sub(r"\\.", "", pattern, flags=re.DOTALL)
+        few = len(_REPEATS.findall(bare)) <= _FEW and not _REPEATED_GROUP.search(bare)
+        self._short = _SHORT if few else 0
+
+    def search(self, text: str) -> Match | None:
+        """The first match."""
+        if len(text) <= self._short:
+            return self._compiled.search(text)
+        try:
+            return self._compiled.search(_bounded(text), **_LIMITED)
+        except TimeoutError as error:
+            raise _too_slow() from error
+
+    def matches(self, text: str) -> Iterator[Match]:
+        """All of them, from left to right."""
+        try:
+            yield from self._compiled.finditer(_bounded(text), **_LIMITED)
+        except TimeoutError as error:
+            raise _too_slow() from error
+
+    def replaced(self, text: str, new: Callable[[Match], str]) -> str:
+        """The text with every match replaced."""
+        try:
+            made = self._compiled.sub(new, _bounded(text), **_LIMITED)
+        except TimeoutError as error:
+            raise _too_slow() from error
+        return str(made)
 
 
-def search(pattern: Any, text: str) -> Match | None:
-    """The first match. Raises FunctionFault for a text that is too long or takes too long."""
-    try:
-        return pattern.search(_bounded(text), concurrent=True, timeout=LONGEST_S)
-    except TimeoutError as error:
-        raise _too_slow() from error
-
-
-def matches(pattern: Any, text: str) -> Iterator[Match]:
-    """All of them, from left to right. Raises as `search` does."""
-    try:
-        yield from pattern.finditer(_bounded(text), concurrent=True, timeout=LONGEST_S)
-    except TimeoutError as error:
-        raise _too_slow() from error
-
-
-def replaced(pattern: Any, text: str, new: Callable[[Match], str]) -> str:
-    """The text with every match replaced. Raises as `search` does."""
-    try:
-        made = pattern.sub(new, _bounded(text), concurrent=True, timeout=LONGEST_S)
-    except TimeoutError as error:
-        raise _too_slow() from error
-    return str(made)
+#: As Pattern; each is compiled once.
+compiled = lru_cache(maxsize=512)(Pattern)
 
 
 def _bounded(text: str) -> str:

@@ -11,7 +11,7 @@ from pyconfd.pipeline.render.functions.bounds import product
 from pyconfd.pipeline.render.functions.names import behind_pipe, template_filter, template_function
 
 if TYPE_CHECKING:  # only templates with regular expressions need them
-    from pyconfd.pipeline.render.functions.patterns import Match
+    from pyconfd.pipeline.render.functions.patterns import Match, Pattern
 
 # From here on Python prints fractions with an exponent.
 _FIRST_EXPONENT = 1e16
@@ -200,9 +200,7 @@ def camelcase(text: str) -> str:
 @template_function("regexMatch")
 def regex_match(pattern: str, text: str) -> bool:
     """Whether the pattern occurs in the text. The syntax is Python's."""
-    from pyconfd.pipeline.render.functions import patterns
-
-    return patterns.search(_compiled(pattern), text) is not None
+    return _compiled(pattern).search(text) is not None
 
 
 behind_pipe("regexMatch", lambda text, pattern: regex_match(pattern, text))
@@ -211,9 +209,7 @@ behind_pipe("regexMatch", lambda text, pattern: regex_match(pattern, text))
 @template_function("regexFind")
 def regex_find(pattern: str, text: str) -> str:
     """The first place where the pattern matches; empty when there is none."""
-    from pyconfd.pipeline.render.functions import patterns
-
-    found = patterns.search(_compiled(pattern), text)
+    found = _compiled(pattern).search(text)
     return str(found[0]) if found else ""
 
 
@@ -223,9 +219,7 @@ behind_pipe("regexFind", lambda text, pattern: regex_find(pattern, text))
 @template_function("regexReplaceAll")
 def regex_replace_all(pattern: str, text: str, new: str) -> str:
     """Every match replaced; `$1` and `${name}` are groups, `$$` is a dollar, as in Go."""
-    from pyconfd.pipeline.render.functions import patterns
-
-    return patterns.replaced(_compiled(pattern), text, lambda match: _expand(new, match))
+    return _compiled(pattern).replaced(text, lambda match: _expand(new, match))
 
 
 behind_pipe("regexReplaceAll", lambda text, pattern, new: regex_replace_all(pattern, text, new))
@@ -244,7 +238,7 @@ def _expand(template: str, match: Match) -> str:
     return re.sub(r"\$(?:\$|\{(\w+)\}|(\w+))", group, template)
 
 
-def _compiled(pattern: str) -> Any:
+def _compiled(pattern: str) -> Pattern:
     from pyconfd.pipeline.render.functions import patterns
 
     try:

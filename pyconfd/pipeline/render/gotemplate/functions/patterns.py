@@ -11,9 +11,12 @@ import re
 import sys
 import unicodedata
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyconfd.pipeline.render.gotemplate.errors import GoFault
+
+if TYPE_CHECKING:  # only templates with regular expressions need it
+    from pyconfd.pipeline.render.functions.patterns import Pattern
 
 _WORD = "0-9A-Za-z_"
 _CLASSES = {"d": "0-9", "w": _WORD, "s": r"\t\n\f\r "}
@@ -44,7 +47,7 @@ class NoPattern(GoFault):
 
 
 @lru_cache(maxsize=512)
-def compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> Pattern:
     """The pattern for Python. Raises GoFault for one that Go refuses, NoPattern."""
     from pyconfd.pipeline.render.functions import patterns
 

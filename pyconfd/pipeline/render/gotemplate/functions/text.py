@@ -194,16 +194,12 @@ def sha256sum(text: str) -> str:
 
 def regex_match(pattern: str, text: str) -> bool:
     """Whether the pattern occurs."""
-    from pyconfd.pipeline.render.functions import patterns
-
-    return patterns.search(compiled(str(pattern)), text) is not None
+    return compiled(str(pattern)).search(text) is not None
 
 
 def regex_find(pattern: str, text: str) -> str:
     """The first match; empty when there is none."""
-    from pyconfd.pipeline.render.functions import patterns
-
-    found = patterns.search(compiled(str(pattern)), text)
+    found = compiled(str(pattern)).search(text)
     return str(found[0]) if found else ""
 
 
@@ -212,11 +208,9 @@ def regex_replace_all(pattern: str, text: str, new: str) -> str:
     Every match replaced; `$1` and `${name}` are groups. An empty match right behind another is
     none, unlike in Python.
     """
-    from pyconfd.pipeline.render.functions import patterns
-
     made: list[str] = []
     done, last = 0, -1
-    for found in patterns.matches(compiled(str(pattern)), text):
+    for found in compiled(str(pattern)).matches(text):
         if found.start() == found.end() == last:
             continue
         made += [text[done : found.start()], _expanded(new, found)]
