@@ -277,3 +277,19 @@ class KeyTaken(RegistrationError):
 
 class StateError(PyconfdError):
     """The state folder: lock held by another process, journal unreadable."""
+
+
+class RenderTimeout(BaseException):
+    """
+    Raised in the thread that renders. Not an Exception, so that no template code catches it.
+
+    stopped: it was ended because pyconfd stops.
+    """
+
+    stopped = False
+
+
+class RenderStopped(RenderTimeout):
+    """Ended because pyconfd stops."""
+
+    stopped = True

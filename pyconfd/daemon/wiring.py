@@ -26,11 +26,11 @@ from pyconfd.observe import log
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
-from pyconfd.pipeline.render.time_limit import TimeLimit
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.system import files
 from pyconfd.system.locks import InstanceLock
 from pyconfd.system.proc import Commands
+from pyconfd.system.time_limit import TimeLimit
 
 if TYPE_CHECKING:
     from pyconfd.daemon.control_socket import ControlRequest

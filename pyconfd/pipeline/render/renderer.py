@@ -22,7 +22,7 @@ from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING
 
-from pyconfd.errors import RenderError, TemplateFault, forget_frames
+from pyconfd.errors import RenderError, RenderTimeout, TemplateFault, forget_frames
 from pyconfd.model.resources import VALUE_LIMIT, Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.render.environment import Environment, origin
@@ -37,9 +37,9 @@ from pyconfd.pipeline.render.template_errors import (
     without_values,
 )
 from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate
-from pyconfd.pipeline.render.time_limit import RenderTimeout, TimeLimit
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Snapshot, Store, keys_below
+from pyconfd.system.time_limit import TimeLimit
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
     from pyconfd.pipeline.render.provenance import Place, Tracer

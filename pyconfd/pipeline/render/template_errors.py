@@ -11,7 +11,7 @@ from typing import Any
 
 import jinja2
 
-from pyconfd.errors import MissingKey, RenderError, TemplateFault
+from pyconfd.errors import MissingKey, RenderError, RenderTimeout, TemplateFault
 from pyconfd.model.keys import KeyValue
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.function_errors import (
@@ -23,7 +23,6 @@ from pyconfd.pipeline.render.function_errors import (
 )
 from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS
 from pyconfd.pipeline.render.template_files import BadTemplate
-from pyconfd.pipeline.render.time_limit import RenderTimeout
 
 # What template code can raise. Not KeyboardInterrupt.
 TEMPLATE_ERRORS = (

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pyconfd.errors import TemplateFault
+from pyconfd.errors import RenderTimeout, TemplateFault
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.pipeline.render.renderer import Renderer
-from pyconfd.pipeline.render.time_limit import RenderTimeout, TimeLimit
 from pyconfd.pipeline.store import Snapshot
+from pyconfd.system.time_limit import TimeLimit
 from tests.pipeline.render.gotemplate.rendering import snapshot
 
 #: What a busy machine may add to a limit.

@@ -1,8 +1,8 @@
 """
-A time limit for code of templates. Shell: one thread, which is there while something renders.
+A time limit for code of templates. Shell: one thread, which is there while something runs.
 
 Python code is ended by an exception that is raised in its thread. Calls into C end when they
-return, so those that can take long have limits of their own (patterns.py, codegen.py).
+return, so those that can take long have limits of their own (pipeline/render/functions/bounds.py).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+from pyconfd.errors import RenderStopped, RenderTimeout
 
 _Result = TypeVar("_Result")
 
@@ -23,22 +25,6 @@ _LINGER_S = 30.0
 STOP_GRACE_S = 0.3
 #: A template's code may have caught the exception: it is raised again after this long.
 _AGAIN_S = 0.5
-
-
-class RenderTimeout(BaseException):
-    """
-    Raised in the thread that renders. Not an Exception, so that no template code catches it.
-
-    stopped: it was ended because pyconfd stops.
-    """
-
-    stopped = False
-
-
-class RenderStopped(RenderTimeout):
-    """Ended because pyconfd stops."""
-
-    stopped = True
 
 
 @dataclass(slots=True, eq=False)
