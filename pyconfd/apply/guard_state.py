@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.errors import HeldBack, RenderError, StageError
 from pyconfd.model.resources import Resource
-from pyconfd.pipeline.guard import Baseline, Objection, all_gone, objection, unknown_loss
+from pyconfd.pipeline.guard import Baseline, GuardKind, Objection, all_gone, objection, unknown_loss
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile import guard_timing
 from pyconfd.reconcile.guard_timing import HeldChange
@@ -72,7 +72,7 @@ class GuardState:
             f"held back: {found.text}",
             where=name,
             kept="the last good file stays",
-            hint=f"pyconfd release {name}, if it is meant",
+            hint=_hint(name, found),
         )
         error.guard = found.guard
         error.until_s = guard_timing.until_s(held, timeout_s)
@@ -137,3 +137,10 @@ def _read(path: str) -> dict[str, int]:
         return {str(name): int(count) for name, count in (read_json(path) or {}).items()}
     except (ValueError, AttributeError, TypeError):
         return {}
+
+
+def _hint(name: str, found: Objection) -> str:
+    hint = f"pyconfd release {name}, if it is meant"
+    if found.guard is GuardKind.ALLOW_EMPTY:
+        hint += "; allow_empty = true lets it through every time"
+    return hint

@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     style = style_asked(arguments, os.environ)
     try:
-        return _dispatch(arguments, os.environ)
+        status = _dispatch(arguments, os.environ)
+        sys.stdout.flush()
     except ConfigError as error:
         say_faults(error, style)
         return WRONG_USAGE
@@ -64,9 +65,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return FAILED
+    except OSError as error:
+        if not _stdout_fails():
+            raise
+        say_error(f"standard output cannot be written: {error.strerror}", style)
+        _forget_stdout()
+        return FAILED
     except KeyboardInterrupt:
         say_error("interrupted", style)
         return INTERRUPTED
+    return status
+
+
+def _stdout_fails() -> bool:
+    """Whether nothing can be written there: to a full disk, for one."""
+    try:
+        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError:
+        return True
+    return False
 
 
 def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:

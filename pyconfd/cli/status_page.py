@@ -41,6 +41,7 @@ def page(picture: Plain, paint: Terminal) -> list[str]:
     return [
         *lines,
         *_troubles(resources),
+        *_failed_reloads(services),
         *_orphaned(picture.get("orphaned", ())),
         *_configuration(picture.get("configuration", {})),
     ]
@@ -156,6 +157,21 @@ def _troubles(resources: Sequence[Plain]) -> list[str]:
         if one["trouble"]:
             retry = f" (retried in {span(one['retry_s'])})" if one["retry_s"] else ""
             lines.append(printable(f"{one['name']}: {one['trouble']['what']}{retry}"))
+            if one["state"] == FileState.HELD:
+                name = one["group"] or one["name"]
+                lines.append(printable(f"  let it through: pyconfd release {name}"))
+    return ["", *lines] if lines else []
+
+
+def _failed_reloads(services: Sequence[Plain]) -> list[str]:
+    """Why each failed, and where the output of its command is."""
+    lines = []
+    for one in services:
+        last = one["last_reload"]
+        if one["pending_reload"] and last and not last["ok"]:
+            lines.append(printable(f"{one['name']}: {last['what']}"))
+            if one["resources"]:
+                lines.append(printable(f"  its output: pyconfd explain {one['resources'][0]}"))
     return ["", *lines] if lines else []
 
 

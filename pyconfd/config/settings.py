@@ -193,6 +193,10 @@ def settings_and_faults(
     return Settings(**values, command=command, notes=tuple(tree.notes)), faults
 
 
+#: Where the state of a pyconfd is that runs as root.
+SYSTEM_STATE = "/var/lib/pyconfd"
+
+
 def default_state_dir(environ: Mapping[str, str], uid: int) -> str:
     """
     Where state goes by default: systemd's StateDirectory= (the first, when there are
@@ -202,7 +206,7 @@ def default_state_dir(environ: Mapping[str, str], uid: int) -> str:
     if given := environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return given
     if uid == 0:
-        return "/var/lib/pyconfd"
+        return SYSTEM_STATE
     if os.path.isabs(xdg := environ.get("XDG_STATE_HOME", "")):
         return os.path.join(xdg, "pyconfd")
     if os.path.isabs(home := environ.get("HOME", "") or _home_of(uid)):

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.config.settings import SYSTEM_STATE
 from pyconfd.errors import StateError
 from pyconfd.observe import log
 
@@ -180,11 +181,7 @@ def ask(folder: str, question: Mapping[str, Any], timeout_s: float = ANSWER_S + 
             client.sendall(json.dumps(question).encode() + b"\n")
             line = _read_line(client, None, deadline)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-        raise StateError(
-            "no pyconfd runs here",
-            where=path,
-            hint="the daemon's own --confdir and --state-dir are needed to find it",
-        ) from error
+        raise _absent(path) from error
     except PermissionError as error:
         raise StateError(
             "permission denied", where=path, hint="ask as the user that pyconfd runs as, or as root"
@@ -194,6 +191,18 @@ def ask(folder: str, question: Mapping[str, Any], timeout_s: float = ANSWER_S + 
     except OSError as error:
         raise StateError(f"pyconfd cannot be asked: {error.strerror}", where=path) from error
     return _understood(line, path)
+
+
+def _absent(path: str) -> StateError:
+    """No daemon answers there; for a user who is not root that may be a matter of permission."""
+    if os.geteuid() and os.path.isdir(SYSTEM_STATE) and not path.startswith(f"{SYSTEM_STATE}/"):
+        return StateError(
+            "no pyconfd of this user runs here, and there is no permission to ask one of root",
+            where=path,
+            hint=f"that one has its state in {SYSTEM_STATE}: ask as root (sudo), or as its user",
+        )
+    hint = "the daemon's own --confdir and --state-dir are needed to find it"
+    return StateError("no pyconfd runs here", where=path, hint=hint)
 
 
 def _understood(line: bytes, path: str) -> Answer:

@@ -74,7 +74,7 @@ def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> 
         return None
     if not guard.allow_empty and not _any(resource, snapshot):
         count = good.number(resource)
-        return _empty(f"all {count} keys are gone")
+        return _empty(f"all {count} keys are gone" if count != 1 else "the only key is gone")
     return _shrunk(resource, good, snapshot) if guard.max_shrink < 1 else None
 
 
@@ -101,7 +101,7 @@ def all_gone(resource: Resource, made: int, snapshot: Snapshot) -> Objection | N
 
 
 def _empty(text: str) -> Objection:
-    return Objection(GuardKind.ALLOW_EMPTY, f"{text} (allow_empty = true lets that through)")
+    return Objection(GuardKind.ALLOW_EMPTY, text)
 
 
 def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> Objection | None:

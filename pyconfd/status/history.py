@@ -27,7 +27,15 @@ from pyconfd.model.steps import (
 from pyconfd.status.summary import FileState, Troubles, Unhealthy, brief
 
 _TELLING = re.compile(r"\b(emerg|alert|crit|critical|error|fatal|invalid|refused)\b", re.IGNORECASE)
-_PROGRAM = re.compile(r"^\S+: \[\w+\] ")
+#: What programs put before a message: their name and its level, the time, the process.
+_HEAD = re.compile(
+    r"^(?:\S+: \[\w+\] "  # nginx -t
+    r"|\[[A-Z]+\] +\(\d+\) : "  # haproxy
+    r"|(?:\[(?:[A-Z][a-z]{2} [^\]]*\d{4}|\w*:\w+|pid [^\]]*)\] )+"  # Apache's error log
+    r"|[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ [\d:]+ \d{4}: )"  # keepalived
+)
+#: nginx's error log, also within the words of others.
+_NGINX_LOG = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[\w+\] \d+#\d+: (?:\*\d+ )?")
 _STAGED = re.compile(r"\.([^/\s]+?)\.[\w-]+\.pyconfd~")  # as system/files.py names them
 _LONGEST_WORDS = 4000
 
@@ -279,7 +287,7 @@ def _trouble(outcome: Outcome, at: float) -> Trouble:
     for prefix in (f"{outcome.resource.name}: ", "held back: "):
         what = what.removeprefix(prefix)
     guard = outcome.error.guard if isinstance(outcome.error, HeldBack) else ""
-    return Trouble(state, brief(what), words, outcome.revision, at, guard)
+    return Trouble(state, brief(_without_head(what)), words, outcome.revision, at, guard)
 
 
 def _reload_state(reload: ReloadResult, at: float) -> ReloadState:
@@ -288,7 +296,7 @@ def _reload_state(reload: ReloadResult, at: float) -> ReloadState:
     report = reload.report
     what = ""
     if isinstance(reload, ReloadFailed):
-        what = brief(_why(reload.error, report)) or "failed"
+        what = brief(_without_head(_why(reload.error, report))) or "failed"
     return ReloadState(
         at=at,
         ok=isinstance(reload, Reloaded),
@@ -315,4 +323,8 @@ def gist(output: str) -> str:
     """The line of a program's output that says most; "" when there is none."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = (line for line in lines if _TELLING.search(line))
-    return _PROGRAM.sub("", next(telling, lines[0] if lines else ""))
+    return _without_head(next(telling, lines[0] if lines else ""))
+
+
+def _without_head(line: str) -> str:
+    return _HEAD.sub("", _NGINX_LOG.sub("", line))

@@ -245,16 +245,24 @@ def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
         parts.append(_unread(summary))
     elif not summary.bad:
         parts.append(_fine(summary, alone=not parts))
-    if command := _next_command(summary):
-        parts.append(f"see {command}")
-    return "; ".join(parts)
+    return "; ".join([*parts, *_next_commands(summary)])
 
 
-def _next_command(summary: Summary) -> str:
-    """What to type to know more about the worst trouble; "" when there is none."""
+def _next_commands(summary: Summary) -> Iterator[str]:
+    """What to type about the worst trouble: to know more, and to end it where that is an order."""
     for state in TROUBLES:
         for worst in summary.bad.of(state):
-            return f"pyconfd explain {shlex.quote(brief(worst.name))}"
+            name = shlex.quote(brief(worst.name))
+            yield f"see pyconfd explain {name}"
+            if state is FileState.HELD:
+                yield f"let it through: pyconfd release {name}"
+            return
+    if command := _overview(summary):
+        yield f"see {command}"
+
+
+def _overview(summary: Summary) -> str:
+    """What shows the trouble when no resource is in any."""
     if summary.faulty:
         return "pyconfd check"
     if summary.gated and not (summary.pending or summary.orphaned or summary.outage):

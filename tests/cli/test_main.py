@@ -155,3 +155,37 @@ def test_what_is_not_needed_is_not_imported() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout == "[]\n"
+
+
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+
+
+@FULL
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["check"], ["recipes"], ["recipes", "show", "nginx-sites"],
+     *([name, "--help"] for name in cli.COMMANDS)],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_output_that_cannot_be_written_is_one_line(
+    words: list[str], unbuffered: str, tmp_path: Path
+) -> None:
+    """Of every command; no traceback."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pyconfd", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYCONFD_CONFDIR": str(tmp_path)},
+        )
+    said = done.stderr.splitlines()
+    assert said[-1] == (
+        "pyconfd: error: standard output cannot be written: No space left on device"
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1

@@ -6,11 +6,13 @@ import json
 import os
 import socket
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
+from pyconfd.daemon import control_socket
 from pyconfd.daemon.control_socket import (
     LONGEST_REQUEST,
     MOST_CLIENTS,
@@ -224,3 +226,36 @@ def test_an_end_before_the_answer_is_told(tmp_path: Path) -> None:
         with pytest.raises(StateError, match="ended before it answered"):
             ask(str(tmp_path), {})
         thread.join(60)
+
+
+def _as_nobody(folder: str) -> str:
+    """What another user is answered, in a child process."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            ask(folder, {})
+        except StateError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as stream:
+        return stream.read()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_refused_by_the_word_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both in a folder that is not his, and where root keeps its state."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        os.chmod(name, 0o755)
+        folder = os.path.join(name, "state")
+        os.mkdir(folder, 0o700)
+        monkeypatch.setattr(control_socket, "SYSTEM_STATE", name)
+        assert "control.sock: permission denied (ask as the user that" in _as_nobody(folder)
+        assert "there is no permission to ask one of root" in _as_nobody("/none")
+        assert "no pyconfd runs here" in _as_nobody(f"{name}/none")

@@ -90,12 +90,12 @@ def test_a_held_change_is_seen_by_everyone_who_watches(watched: Watched) -> None
     assert watched.file.read_text() == "/app/a=1\n"
     assert watched.get("/health") == (
         200,
-        "1 held (app: all 1 keys are gone (allow_empty = true lets that through)); "
-        "see pyconfd explain app\n",
+        "1 held (app: the only key is gone); see pyconfd explain app; "
+        "let it through: pyconfd release app\n",
     )
     status, said = watched.plugin()
     assert status == 1
-    assert said.startswith("PYCONFD WARNING - 1 held (app: all 1 keys are gone ")
+    assert said.startswith("PYCONFD WARNING - 1 held (app: the only key is gone)")
     assert said.endswith("| resources=1 bad=1 pending=0 lost=0.000s\n")
     argv = watched.confdir.argv()
     subprocess.run([*argv[:3], "release", "app", *argv[3:]], check=True, timeout=120)

@@ -102,6 +102,12 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
             "refused",
         ),
         (
+            replace(OK, bad=Troubles((HELD,))),
+            "1 held (edge: all 3 keys are gone), 19 fine; see pyconfd explain edge; "
+            "let it through: pyconfd release edge",
+            "held",
+        ),
+        (
             Summary(resources=1, bad=Troubles((Unhealthy("a", FileState.TORN, ""),))),
             "1 torn (a); see pyconfd explain a",
             "torn",
