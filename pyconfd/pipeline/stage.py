@@ -2,7 +2,8 @@
 Stage: write the new version of a destination beside it, when it differs from what is live. Shell.
 
 Content, mode and owner are compared with the live file first; nothing is written when all three
-are as they should be. Whether the new version is any good is for check.py to find out.
+are as they should be. Extended attributes and the access control list are those of the live file.
+Whether the new version is any good is for check.py to find out.
 """
 
 from __future__ import annotations
@@ -79,13 +80,16 @@ def stage(rendered: Rendered, *, keep: bool = False, elsewhere: str = "") -> Sta
                 raise
             os.makedirs(elsewhere, mode=0o700, exist_ok=True)
             path = files.staged_name(os.path.join(elsewhere, os.path.basename(live.path)))
-            uid, gid = _write(path, rendered, live, mode)
+            # Written in place later, where the live file keeps its attributes.
+            uid, gid = _write(path, rendered, live, mode, keep_attributes=False)
     except OSError as error:
         raise _stage_error(error, resource) from error
     return Staged(rendered, path, live, mode, uid, gid, differs, keep)
 
 
-def _write(path: str, rendered: Rendered, live: LiveFile, mode: int) -> tuple[int, int]:
+def _write(
+    path: str, rendered: Rendered, live: LiveFile, mode: int, *, keep_attributes: bool = True
+) -> tuple[int, int]:
     """
     An owner that the operator configured must be set. One that is only inherited from the live
     file is set if that is permitted: a pyconfd that is not root can still replace root's file in a
@@ -93,12 +97,15 @@ def _write(path: str, rendered: Rendered, live: LiveFile, mode: int) -> tuple[in
     """
     resource = rendered.resource
     uid, gid = _or(resource.uid, live.uid), _or(resource.gid, live.gid)
+    kept = files.attributes(live.path) if keep_attributes and live.digest is not None else None
     try:
-        return files.write_new(path, rendered.content, mode=mode, uid=uid, gid=gid)
+        return files.write_new(path, rendered.content, mode=mode, uid=uid, gid=gid, attributes=kept)
     except PermissionError as error:
         if error.errno != errno.EPERM or (resource.uid, resource.gid) == (uid, gid):
             raise
-    return files.write_new(path, rendered.content, mode=mode, uid=resource.uid, gid=resource.gid)
+    return files.write_new(
+        path, rendered.content, mode=mode, uid=resource.uid, gid=resource.gid, attributes=kept
+    )
 
 
 def discard(staged: Staged) -> None:
@@ -172,6 +179,10 @@ def _or(value: T | None, otherwise: T) -> T:
 
 def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -> StageError:
     """What the operating system's answer means, in words about this destination."""
+    if isinstance(error, files.CannotKeep):
+        what = f"its extended attribute {error.name} cannot be kept: {error.strerror}"
+        hint = f"run as a user who may set it, or remove it: setfattr -x {error.name}"
+        return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=hint)
     if error.errno in (errno.EINVAL, errno.ENXIO):
         what = f"the destination is {files.kind(resource.dest)}"
         return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=_FILE)

@@ -17,7 +17,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 
 from pyconfd.model.steps import LiveFile
@@ -30,6 +30,12 @@ _MOST_LINKS = 40
 #: A staged file made in another pid namespace (a container that shares the folder) is a stray
 #: only after this long: whether its maker lives cannot be seen from here.
 _FOREIGN_AGE_S = 3600.0
+
+#: The access control list (acl(5)); without it, the group bits of the mode are its mask, and would
+#: give the owning group what was meant for others.
+_ACL = "system.posix_acl_access"
+#: Extended attributes that are true of one content only.
+_OF_CONTENT = ("security.ima", "security.evm", "security.capability")
 
 _counter = itertools.count()
 _owner_of: dict[int, str] = {}
@@ -105,21 +111,57 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
+class CannotKeep(OSError):
+    """An extended attribute, such as an access control list, cannot be set. name: of it."""
+
+    def __init__(self, error: OSError, name: str) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.name = name
+
+
+def attributes(path: str) -> dict[str, bytes]:
+    """
+    The extended attributes of the file that belong to whoever replaces it, its access control list
+    among them. Not those that describe its content.
+    """
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+        return {
+            name: os.getxattr(path, name, follow_symlinks=False)
+            for name in names
+            if name not in _OF_CONTENT
+        }
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOENT, errno.ENODATA):
+            return {}
+        raise
+
+
 def write_new(
-    path: str, content: bytes, *, mode: int, uid: int | None, gid: int | None
+    path: str,
+    content: bytes,
+    *,
+    mode: int,
+    uid: int | None,
+    gid: int | None,
+    attributes: Mapping[str, bytes] | None = None,
 ) -> tuple[int, int]:
     """
     Make the file at `path`, which must not exist, complete and synced to disk.
 
-    Owner and mode are set before the content is written, so that no one can ever read more than
-    the mode allows. uid, gid: None takes what the file system gives.
-    Returns its (uid, gid). Raises OSError; then no file is left.
+    Owner, attributes and mode are set before the content is written, so that no one can ever read
+    more than they allow. uid, gid: None takes what the file system gives. attributes: extended
+    ones; None takes what the folder gives, such as its default access control list.
+    Returns its (uid, gid). Raises OSError, CannotKeep for an attribute; then no file is left.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         try:
             owner = _own(fd, uid, gid)
-            os.fchmod(fd, mode)  # after chown, which clears set-id bits
+            if attributes is not None:
+                _set_attributes(fd, attributes)
+            # After chown, which clears set-id bits, and the list, of which it is the mask.
+            os.fchmod(fd, mode)
             _write_all(fd, content)
             os.fsync(fd)
         finally:
@@ -128,6 +170,22 @@ def write_new(
         remove(path)
         raise
     return owner
+
+
+def _set_attributes(fd: int, wanted: Mapping[str, bytes]) -> None:
+    """These, and no access control list but one among them."""
+    try:
+        has = {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
+    except OSError:
+        has = {}
+    if _ACL in has and _ACL not in wanted:
+        os.removexattr(fd, _ACL)
+    for name, value in wanted.items():
+        if has.get(name) != value:
+            try:
+                os.setxattr(fd, name, value)
+            except OSError as error:
+                raise CannotKeep(error, name) from error
 
 
 def _own(fd: int, uid: int | None, gid: int | None) -> tuple[int, int]:
@@ -243,7 +301,8 @@ def copy(path: str, new: str) -> None:
     """A new file with the content, owner and mode of `path`. Raises OSError."""
     content, facts = read(path)
     mode = stat.S_IMODE(facts.st_mode)
-    write_new(new, content, mode=mode, uid=facts.st_uid, gid=facts.st_gid)
+    kept = attributes(path)
+    write_new(new, content, mode=mode, uid=facts.st_uid, gid=facts.st_gid, attributes=kept)
 
 
 def remove(path: str) -> bool:
