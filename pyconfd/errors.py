@@ -145,11 +145,17 @@ class SourceRefused(SourceError):
 
 
 class RevisionCompacted(SourceError):
-    """The history before `revision` is gone: list again and replace what is held."""
+    """
+    The history before `revision` is gone: list again and replace what is held. future: the store
+    has not come to that revision.
+    """
 
-    def __init__(self, what: str, *, revision: int, where: str = "") -> None:
-        super().__init__(what, where=where)
+    def __init__(
+        self, what: str, *, revision: int, where: str = "", future: bool = False, hint: str = ""
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
         self.revision = revision
+        self.future = future
 
 
 class ResponseTooLarge(SourceError):

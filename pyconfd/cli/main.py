@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, SubCommand] = {
     "check": SubCommand("pyconfd.cli.commands.check", "validate settings, resources and templates"),
     "status": SubCommand("pyconfd.cli.commands.status", "state of a running daemon and its etcd"),
     "explain": SubCommand("pyconfd.cli.commands.explain", "why a destination is as it is"),
+    "history": SubCommand("pyconfd.cli.commands.history", "versions of a resource that went live"),
+    "diff": SubCommand("pyconfd.cli.commands.diff", "a resource's files at two revisions"),
     "release": SubCommand("pyconfd.cli.commands.release", "let a change through that is held back"),
     "register": SubCommand(
         "pyconfd.cli.commands.register", "publish a service in etcd under a lease"

@@ -185,7 +185,7 @@ def _together(
     for one, other in (("client-cert", "client-key"), ("client-key", "client-cert")):
         if one in found and found[one].value and not found[other].value:
             faults.append(SettingsError(f"needs --{other} too", where=found[one].where))
-    for name in ("diff", "detailed-exitcode"):
+    for name in ("diff", "detailed-exitcode", "revision"):
         if name in layers[0] and found[name].value and not found["noop"].value:
             faults.append(SettingsError("works with --noop only", where=found[name].where))
     if "backend" in found and found["backend"].value == "file" and not found["file"].value:
@@ -197,6 +197,7 @@ def _together(
     if "metrics-listen" in found and found["metrics-listen"].value:
         _listen(found["metrics-listen"], faults)
     _parts_of_keys(found, faults)
+    _whole_number(found, "revision", faults)
     if "password" in found:
         _password(found, layers, faults)
 
@@ -214,6 +215,15 @@ def _nodes(found: Mapping[str, Given], faults: list[SettingsError]) -> None:
             split_node(node)
         except BadValue as error:
             faults.append(SettingsError(str(error), where=where))
+
+
+def _whole_number(found: Mapping[str, Given], name: str, faults: list[SettingsError]) -> None:
+    given = found.get(name)
+    if given and given.value and not (str(given.value).isdecimal() and int(str(given.value))):
+        what = f"{given.value!r} is not a revision"
+        faults.append(
+            SettingsError(what, where=given.where, hint="pyconfd status shows the newest")
+        )
 
 
 def _parts_of_keys(found: Mapping[str, Given], faults: list[SettingsError]) -> None:

@@ -72,6 +72,8 @@ OPTIONS = (
     Option("diff", "flag", False, "with --noop: show it as a unified diff", MODE),
     Option("detailed-exitcode", "flag", False, "with --noop: exit 3 if something would change",
            MODE),
+    Option("revision", "text", "", "with --noop: the store as it was at this revision", MODE, "N",
+           in_file=False),
     Option("reload-signal", "text", "", "after --: signal the command on changes, for resources "
            "without a reload_cmd", MODE, "NAME"),
     Option("sync-only", "flag", False, "write files without check_cmd and reload_cmd", MODE),

@@ -85,6 +85,7 @@ class Settings(NamedTuple):
     reload_signal: str = ""
     wait_for_store_s: float = 0.0
     fleet: str = ""
+    revision: str = ""
     command: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

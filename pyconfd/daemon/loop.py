@@ -26,6 +26,7 @@ from pyconfd.daemon.lanes import Lanes
 from pyconfd.daemon.outage import OutageTracker
 from pyconfd.daemon.status_notifier import StatusNotifier
 from pyconfd.daemon.supervised import PASSED_ON, ChildExited, Supervised
+from pyconfd.daemon.version_log import VersionLog
 from pyconfd.model.keys import (
     Changed,
     Listed,
@@ -37,7 +38,7 @@ from pyconfd.model.keys import (
 )
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
-from pyconfd.model.steps import LaneReport
+from pyconfd.model.steps import LaneReport, Outcome
 from pyconfd.observe import log, report
 from pyconfd.pipeline.store import Delta, Snapshot, Store
 from pyconfd.reconcile.fleet import Fleet
@@ -47,6 +48,13 @@ from pyconfd.reconcile.service import Job
 from pyconfd.status.counters import Counters
 from pyconfd.status.history import History
 from pyconfd.status.report import StatusFacts, node_record, summary
+from pyconfd.status.versions import (
+    MOST_ASKED,
+    RecentChanges,
+    VersionEntry,
+    version_entry,
+    went_live,
+)
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
 
@@ -99,6 +107,7 @@ class LoopDependencies:
     pace: the daemon's own times.
     pending: services with a pending reload of an earlier run.
     orphaned_debts: those of them that conf.d no longer has.
+    versions: those that went live.
     about: what the status shows of this daemon beside its state.
     child: the command after `--`, None for none.
     counts: what happens is counted there; None without metrics.
@@ -116,6 +125,7 @@ class LoopDependencies:
     pace: LoopTimes
     pending: frozenset[str]
     orphaned_debts: OrphanedDebts
+    versions: VersionLog
     about: Mapping[str, Any] = field(default_factory=dict)
     counts: Counters | None = None
     child: Supervised | None = None
@@ -142,6 +152,7 @@ class Loop:
         self._adopted = 0
         self._outage = OutageTracker()
         self._history = History()
+        self._recent = RecentChanges()
         self._notifier = StatusNotifier(deps.notify)
         self._unready: set[str] = set()
         self._stopping_s: float | None = None
@@ -255,6 +266,7 @@ class Loop:
             gc.freeze()
             self._fleet.dirty(self._resources, now)
         elif delta.changed:
+            self._recent.note(delta.revision, delta.changed)
             names = self._index.affected(delta.changed)
             self._fleet.dirty(names, now, self._items.affected(delta.changed))
         if self._rollouts:
@@ -273,6 +285,8 @@ class Loop:
         """These services are made from other keys now."""
         now = time.monotonic()
         for service in services:
+            if self._rollouts:
+                self._recent.note(self._store.revision, self._rollouts.difference(service))
             self._fleet.dirty((one.name for one in self._fleet.members(service)), now)
 
     def _found(self) -> None:
@@ -289,6 +303,7 @@ class Loop:
             self._overtaken(message, now)
         if self._rollouts:
             self._redo(self._rollouts.finished(message))
+        self._note_versions(message)
         self._history.note(message, time.time())
         if self._deps.counts:
             self._deps.counts.ended(message, now, time.time())
@@ -299,6 +314,26 @@ class Loop:
                 self._child.start(self._resources.values())
             if self._tools.guards.unwritten:
                 self._keep()
+
+    def _note_versions(self, message: LaneReport) -> None:
+        """Keep which versions went live, and which keys made them."""
+        live = [one for one in message.outcomes if went_live(one)]
+        if live:
+            asked = len(live) <= MOST_ASKED
+            gated = self._rollouts.revision(message.service) if self._rollouts else 0
+            self._deps.versions.note(
+                self._version(message, one, gated=gated, asked=asked) for one in live
+            )
+
+    def _version(
+        self, message: LaneReport, outcome: Outcome, *, gated: int, asked: bool
+    ) -> VersionEntry:
+        resource = outcome.resource
+        keys: list[str] = []
+        if asked:
+            reads = outcome.reads or Reads(trees=frozenset(resource.watched))
+            keys = self._recent.made(resource.name, outcome.revision, reads)
+        return version_entry(message, outcome, keys, gated=gated, at=time.time())
 
     def _note_reads(self, message: LaneReport) -> None:
         """What makes each resource dirty from now on."""

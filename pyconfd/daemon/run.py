@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.service_pass import apply_groups, surviving_pass
-from pyconfd.backends.base import Source
+from pyconfd.backends.base import Source, SourceWithPast
 from pyconfd.config.settings import Settings
 from pyconfd.daemon import wiring
 from pyconfd.daemon.one_shot_signals import Interrupt
@@ -111,6 +111,11 @@ def read(settings: Settings, found: ResourceSet) -> Snapshot:
 
 def _listed(settings: Settings, source: Source, wanted: Sequence[str]) -> Listed:
     """A listing; a store that does not answer yet is tried again for as long as is allowed."""
+    if settings.revision:
+        if not isinstance(source, SourceWithPast):
+            what = f"{source.name} keeps no earlier revisions"
+            raise SettingsError(what, where="--revision", hint="--backend etcd")
+        return source.list_at(wanted, int(settings.revision), timeout_s=settings.timeout_s)
     deadline = time.monotonic() + settings.wait_for_store_s
     said = False
     while True:
@@ -143,10 +148,24 @@ def _pass_over_all(
     reload_failed = False
     for done in passes(found, snapshot, state, tools):
         report.lane(done)
+        _note_versions(done, state.folder)
         outcomes.extend(done.outcomes)
         reload_failed |= isinstance(done.reload, ReloadFailed)
     failed = _summary(outcomes, found)
     return FAILED if failed or reload_failed else DONE
+
+
+def _note_versions(done: LaneReport, folder: str) -> None:
+    if not any(one.result in (Result.UPDATED, Result.REMOVED) for one in done.outcomes):
+        return
+    from pyconfd.daemon.version_log import VersionLog
+    from pyconfd.status.versions import version_entry, went_live
+
+    VersionLog(folder).note(
+        version_entry(done, one, (), gated=0, at=time.time())
+        for one in done.outcomes
+        if went_live(one)
+    )
 
 
 def passes(
@@ -172,7 +191,7 @@ def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
     """What `_apply` would do, with nothing written."""
     context = wiring.dry_run(settings)
     context.ownership.adopt(found.resources)
-    outcomes, _ = apply_groups(context, found.resources, snapshot)
+    outcomes = list(_would_be(settings, found, snapshot, context))
     for outcome in outcomes:
         report.outcome_line(outcome)
         sys.stdout.write(outcome.diff)
@@ -181,6 +200,19 @@ def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
         return FAILED
     pending = any(outcome.result is Result.WOULD_CHANGE for outcome in outcomes)
     return WOULD_CHANGE if pending and settings.detailed_exitcode else DONE
+
+
+def _would_be(
+    settings: Settings, found: ResourceSet, snapshot: Snapshot, context: PassContext
+) -> Iterator[Outcome]:
+    """The outcomes, service by service where one is kept at other keys than those of now."""
+    if settings.revision or not os.path.exists(wiring.kept_file(settings.state_folder)):
+        yield from apply_groups(context, found.resources, snapshot)[0]
+        return
+    for service in dict.fromkeys(one.service_name for one in found.resources):
+        members = [one for one in found.resources if one.service_name == service]
+        view = wiring.kept_view(settings.state_folder, members, snapshot)
+        yield from apply_groups(context, members, view)[0]
 
 
 def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:

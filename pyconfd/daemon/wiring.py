@@ -159,13 +159,17 @@ def facts(settings: Settings) -> NodeFacts:
     return NodeFacts(settings.node_name, settings.vars, settings.config_file)
 
 
+def kept_file(folder: str) -> str:
+    """Where the daemon keeps which gated keys it uses; there is none where nothing is gated."""
+    return os.path.join(folder, "rollouts.json")
+
+
 def kept_view(folder: str, members: Sequence[Resource], live: Snapshot) -> Snapshot:
     """
     What a one-shot run makes a service from: with a rollout, or a pin, the keys that the daemon
     keeps it at, because only the daemon takes turns; the store as it is where there are none.
     """
-    kept = os.path.join(folder, "rollouts.json")
-    if not os.path.exists(kept):
+    if not os.path.exists(kept_file(folder)):
         return live
     from pyconfd.fleet.kept_views import KeptViews
 
@@ -322,6 +326,7 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
     from pyconfd.daemon.lanes import Lanes
     from pyconfd.daemon.loop import Loop, LoopDependencies, LoopTimes, Message
     from pyconfd.daemon.supervised import HARMLESS, PASSED_ON, Supervised
+    from pyconfd.daemon.version_log import VersionLog
     from pyconfd.status.counters import Counters
     from pyconfd.system.sdnotify import Notifier
     from pyconfd.system.signals import HANDLED, Signals
@@ -356,6 +361,7 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
             pace=LoopTimes(resync_s=settings.resync_s, shutdown_s=settings.shutdown_timeout_s),
             pending=state.pending,
             orphaned_debts=state.orphaned_debts,
+            versions=VersionLog(state.folder),
             about=about,
             counts=Counters() if settings.metrics_listen else None,
             child=Supervised(settings.command, inbox.put) if settings.command else None,

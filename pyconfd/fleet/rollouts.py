@@ -103,6 +103,7 @@ class Rollouts:
         self._refused = False
         self._contested = ""
         self._statuses: dict[str, RolloutStatus] = {}
+        self._differences: dict[str, Sequence[str]] = {}
         self._composed: dict[str, tuple[Snapshot, GatedKeys, Snapshot]] = {}
 
     # What the loop asks
@@ -125,6 +126,15 @@ class Rollouts:
         found = keys.over(live)
         self._composed[service] = (live, keys, found)
         return found
+
+    def revision(self, service: str) -> int:
+        """The revision of the gated keys that a service is made from; 0 when all of it is live."""
+        keys = self._kept.get(service).effective
+        return keys.snapshot.revision if keys else 0
+
+    def difference(self, service: str) -> Sequence[str]:
+        """Names of the gated keys in which what is used now differs from what was used before."""
+        return self._differences.pop(service, ())
 
     @property
     def due_s(self) -> float | None:
@@ -407,7 +417,11 @@ class Rollouts:
 
     def _use(self, gate: _Gate, version: Version | None) -> set[str]:
         gate.awaits, gate.generation = gate.names, 0
+        before = self._kept.get(gate.service).used
         self._keep(gate)
+        after = self._kept.get(gate.service).used
+        if before and after:
+            self._differences[gate.service] = before.differing(after)
         return {gate.service} if version is not None else set()
 
     def _keep(self, gate: _Gate) -> None:

@@ -47,6 +47,11 @@ class GatedKeys:
         """All keys below the paths."""
         return tuple(item for path in self.paths for item in self.snapshot.subtree(path))
 
+    def differing(self, other: GatedKeys) -> tuple[str, ...]:
+        """Names of the keys that are not the same in another version."""
+        mine, others = ({item.key: item.value for item in each.items()} for each in (self, other))
+        return tuple(key for key in sorted({*mine, *others}) if mine.get(key) != others.get(key))
+
     def over(self, live: Snapshot) -> Snapshot:
         """The live snapshot with these keys in place of its own."""
         root = live.root

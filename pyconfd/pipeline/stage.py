@@ -130,7 +130,7 @@ def diff(rendered: Rendered, live: LiveFile) -> str:
         old = files.read(live.path)[0] if live.digest is not None else b""
     except OSError as error:
         raise _stage_error(error, rendered.resource, reading=True) from error
-    return _mode_diff(rendered.resource, live) + _content_diff(
+    return _mode_diff(rendered.resource, live) + content_diff(
         old, rendered.content, "/dev/null" if live.digest is None else dest, dest
     )
 
@@ -146,7 +146,8 @@ def _mode_diff(resource: Resource, live: LiveFile) -> str:
     return text and f"{resource.dest}\n{text}"
 
 
-def _content_diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:
+def content_diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:
+    """Two contents as a unified diff that ends in a newline; "" where they are the same."""
     if old == new and old_name == new_name:
         return ""
     try:

@@ -23,6 +23,7 @@ from pyconfd.registration.agent.options import MEMBER_OPTIONS
 # What must be given as well so that an option makes sense.
 COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "diff": ("--noop",),
+    "revision": ("--noop",),
     "detailed-exitcode": ("--noop",),
     "password": ("--username", "u"),
     "password-file": ("--username", "u"),
@@ -45,6 +46,8 @@ def words(option: Option) -> tuple[str, str, str]:
         return (first, second, third)
     if option.name in ("node", "metrics-listen"):
         return ("one:1", "two:2", "three:3")
+    if option.name == "revision":
+        return ("1", "2", "3")
     if option.name in ("node-name", "fleet"):
         return ("one", "two.example", "three-3")
     return ("/one", "/two", "/three")

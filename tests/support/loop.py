@@ -21,6 +21,7 @@ from pyconfd.daemon.configuration import ActiveConfig
 from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.lanes import Lanes
 from pyconfd.daemon.loop import Loop, LoopDependencies, LoopTimes, Message
+from pyconfd.daemon.version_log import VersionLog
 from pyconfd.errors import ConfigError
 from pyconfd.model.resources import Command, Origin, Resource, ResourceSet
 from pyconfd.model.steps import CommandReport, Rendered
@@ -158,6 +159,7 @@ class World:
             pace=LoopTimes(**{"resync_s": 0.0, **pace}),
             pending=frozenset(pending),
             orphaned_debts=OrphanedDebts(self.journal),
+            versions=VersionLog(str(self.state)),
         )
         self.loop = Loop(deps)
         thread = threading.Thread(target=self.loop.run, name="loop under test")

@@ -92,7 +92,8 @@ def translate(code: str, details: str, asked: CallContext) -> FailedCall:
 def _no_such_revision(text: str) -> RevisionCompacted:
     if "compacted" in text:
         return RevisionCompacted("the history was compacted", revision=0)
-    return RevisionCompacted("the store's revision went back (wiped or restored)", revision=0)
+    what = "the store's revision went back (wiped or restored)"
+    return RevisionCompacted(what, revision=0, future=True)
 
 
 def _elsewhere(code: str, details: str, asked: CallContext) -> FailedCall:

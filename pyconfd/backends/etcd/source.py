@@ -14,7 +14,7 @@ from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd.channel import EtcdChannel
 from pyconfd.backends.etcd.listing import Listing, Span, list_spans, slashless
 from pyconfd.backends.etcd.protobuf import message
-from pyconfd.errors import SourceCause, SourceError, SourceRefused
+from pyconfd.errors import RevisionCompacted, SourceCause, SourceError, SourceRefused
 from pyconfd.model.keys import Listed
 
 if TYPE_CHECKING:
@@ -38,7 +38,15 @@ class EtcdSource:
         )
 
     def list_at(self, prefixes: Sequence[str], revision: int, *, timeout_s: float) -> Listed:
-        page, _ = self._read(self._channel, prefixes, timeout_s, revision)
+        try:
+            page, _ = self._read(self._channel, prefixes, timeout_s, revision)
+        except RevisionCompacted as error:
+            what, hint = "was compacted: etcd no longer has it", "a later revision may be there"
+            if error.future:
+                what, hint = "is not there: the store has not come to it yet", ""
+            raise RevisionCompacted(
+                what, revision=revision, where=f"revision {revision}", hint=hint
+            ) from error
         return Listed(self.name, page.cluster_id, revision, page.keys)
 
     def watch(self, prefixes: Sequence[str], put: Put) -> EtcdWatch:

@@ -1,0 +1,55 @@
+"""The versions that went live, one line of JSON for each, kept over restarts. Shell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pyconfd.observe import log
+from pyconfd.status.versions import VersionEntry
+
+FILE = "versions.jsonl"
+#: The file is cut to its newer half above this.
+MOST_BYTES = 2 << 20
+
+
+class VersionLog:
+    """folder: the state folder. For one thread."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = os.path.join(folder, FILE)
+
+    def note(self, entries: Iterable[VersionEntry]) -> None:
+        """Add them; what cannot be written is missing when somebody looks."""
+        lines = [json.dumps(asdict(entry)) + "\n" for entry in entries]
+        if not lines:
+            return
+        try:
+            with open(self._path, "a", encoding="utf-8") as stream:
+                stream.writelines(lines)
+                size = stream.tell()
+            if size > MOST_BYTES:
+                self._cut()
+        except OSError as error:
+            log.warn(f"the history cannot be written: {error}")
+
+    def read(self) -> Iterator[Mapping[str, Any]]:
+        """All of them, the oldest first; a line that was cut short is left out."""
+        with contextlib.suppress(OSError), open(self._path, encoding="utf-8") as stream:
+            for line in stream:
+                with contextlib.suppress(ValueError):
+                    found = json.loads(line)
+                    if isinstance(found, dict):
+                        yield found
+
+    def _cut(self) -> None:
+        with open(self._path, encoding="utf-8") as stream:
+            lines = stream.readlines()
+        new = f"{self._path}.new"
+        with open(new, "w", encoding="utf-8") as stream:
+            stream.writelines(lines[len(lines) // 2 :])
+        os.replace(new, self._path)
