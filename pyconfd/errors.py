@@ -111,6 +111,10 @@ class SourceCause(Enum):
     OTHER = auto()
     #: This user may not read or write the key.
     NO_PERMISSION = auto()
+    #: Another program listens at that address.
+    NOT_ETCD = auto()
+    #: A certificate or key cannot be read or used.
+    TLS_FILES = auto()
     NO_ANSWER = auto()
     CONNECTION_REFUSED = auto()
     UNKNOWN_HOST = auto()

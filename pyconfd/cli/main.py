@@ -14,7 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyconfd.cli.usage_errors import say_error, say_fault, say_faults, style_asked
-from pyconfd.errors import ConfigError, PyconfdError, SettingsError
+from pyconfd.errors import (
+    ConfigError,
+    PyconfdError,
+    SettingsError,
+    SourceCause,
+    SourceError,
+)
 
 if TYPE_CHECKING:
     from pyconfd.config.arguments import Arguments
@@ -63,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_USAGE
     except PyconfdError as error:
         say_fault(error, style)
-        return FAILED
+        cause = error.cause if isinstance(error, SourceError) else None
+        return WRONG_USAGE if cause is SourceCause.TLS_FILES else FAILED
     except BrokenPipeError:
         _forget_stdout()
         return FAILED

@@ -23,6 +23,7 @@ from pyconfd.daemon.one_shot_signals import Interrupt
 from pyconfd.errors import (
     ConfigError,
     SettingsError,
+    SourceCause,
     SourceError,
     SourceUnavailable,
     StateError,
@@ -91,6 +92,7 @@ def once(settings: Settings, found: ResourceSet) -> int:
             return _apply(settings, found, snapshot, state)
     except SourceError as error:
         log.error(str(error) if error.kept else f"{error}; nothing was changed")
+        return WRONG_USAGE if error.cause is SourceCause.TLS_FILES else FAILED
     except StateError as error:
         log.error(str(error))
     return FAILED

@@ -79,6 +79,9 @@ def test_the_page_begins_with_the_line_and_with_what_is_wrong() -> None:
         "api       fine     T2     -              /nowhere/web.conf",
         "",
         "web: unexpected end (retried in 42 s)",
+        "",
+        "nginx -s reload: exit status 1",
+        "  its output: pyconfd explain web",
     ]
 
 

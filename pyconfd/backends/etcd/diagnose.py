@@ -7,12 +7,19 @@ after a failure, is bounded in time, and gives a message that an operator can ac
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.endpoints import Endpoint
-from pyconfd.backends.etcd.errors import is_etcd2, unavailable, wants_tls
+from pyconfd.backends.etcd.errors import (
+    is_etcd2,
+    not_etcd,
+    speaks_no_grpc,
+    unavailable,
+    wants_tls,
+)
 from pyconfd.errors import SourceCause, SourceError, SourceRefused, SourceUnavailable
 from pyconfd.system.tls import verifying
 
@@ -33,7 +40,9 @@ def diagnose(endpoint: Endpoint, options: SourceOptions, reason: str) -> SourceE
         with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
             plain.settimeout(TIMEOUT_S)
             found = (
-                _inspect_tls(plain, endpoint, options) if endpoint.tls else _inspect_plain(plain)
+                _inspect_tls(plain, endpoint, options)
+                if endpoint.tls
+                else _inspect_plain(plain, reason)
             )
     except socket.gaierror:
         return unavailable(SourceCause.UNKNOWN_HOST)
@@ -43,10 +52,12 @@ def diagnose(endpoint: Endpoint, options: SourceOptions, reason: str) -> SourceE
         return SourceUnavailable((error.strerror or reason).lower())
     if not endpoint.tls and found is None and _speaks_tls(endpoint):
         return _tls_wanted()
+    if found is None and speaks_no_grpc(reason):
+        return not_etcd("it does not speak etcd's protocol (gRPC)")
     return found or SourceUnavailable(reason)
 
 
-def _inspect_plain(plain: socket.socket) -> SourceError | None:
+def _inspect_plain(plain: socket.socket, reason: str) -> SourceError | None:
     plain.sendall(_GET_VERSION)
     answer = _read(plain)
     if wants_tls(answer):
@@ -55,7 +66,19 @@ def _inspect_plain(plain: socket.socket) -> SourceError | None:
         return SourceRefused(
             "an etcd 2 server, which has no v3 API", hint="etcd 3.4 or newer is needed"
         )
+    if answer and b"etcdserver" not in answer and speaks_no_grpc(reason):
+        return not_etcd(_server_of(answer))
     return None
+
+
+def _server_of(answer: bytes) -> str:
+    """What a server says of itself, as far as that is plain text."""
+    status = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
+    if status is None:
+        return "it does not speak etcd's protocol (gRPC)"
+    name = re.search(rb"(?im)^server: *([\w./ -]{1,40})", answer)
+    who = name[1].decode().strip() if name else "it"
+    return f"{who} answers with HTTP status {status[1].decode()}"
 
 
 def _inspect_tls(
@@ -96,6 +119,7 @@ def unreadable(error: OSError, options: SourceOptions) -> SourceRefused:
     files = str(named or ", ".join(each for each in given if each))
     return SourceRefused(
         f"the TLS files cannot be used: {error.strerror or error} ({files})",
+        cause=SourceCause.TLS_FILES,
         hint="--client-ca-keys, --client-cert and --client-key are PEM files",
     )
 

@@ -66,6 +66,12 @@ def translate(code: str, details: str, asked: CallContext) -> FailedCall:
 
     An unknown code is treated as trouble of that one endpoint.
     """
+    if answered := _HTTP_STATUS.search(details):
+        return FailedCall(Remedy.ELSEWHERE, _by_http(answered[1], asked))
+    return _by_etcd(code, details, asked)
+
+
+def _by_etcd(code: str, details: str, asked: CallContext) -> FailedCall:
     text = details.removeprefix("etcdserver: ")
     if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"):
         return _elsewhere(code, details, asked)
@@ -85,8 +91,39 @@ def translate(code: str, details: str, asked: CallContext) -> FailedCall:
     if "lease not found" in text:
         return FailedCall(Remedy.NONE, LeaseLost("the lease is gone", where=asked.endpoint))
     if code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE", "UNIMPLEMENTED"):
-        return FailedCall(Remedy.NONE, SourceRefused(f"etcd refused: {text}", where=asked.endpoint))
+        return FailedCall(Remedy.NONE, _refused(code, text, asked))
     return _elsewhere(code, details, asked)
+
+
+_HTTP_STATUS = re.compile(r"Received http2 header with status: (\d{3})")
+_NO_GRPC = re.compile(r"HTTP/2|http1|END_STREAM|content-type|SETTINGS frame")
+
+
+def _refused(code: str, text: str, asked: CallContext) -> SourceRefused:
+    if code == "UNIMPLEMENTED":
+        return not_etcd(f"it does not know etcd's v3 API ({text})", where=asked.endpoint)
+    return SourceRefused(f"etcd refused: {text}", where=asked.endpoint)
+
+
+def _by_http(status: str, asked: CallContext) -> SourceError:
+    """The error when a web server or a proxy has answered."""
+    what = f"a web server or a proxy answers with HTTP status {status}"
+    return SourceUnavailable(what, where=asked.endpoint) if status >= "500" else not_etcd(what)
+
+
+def not_etcd(what: str, *, where: str = "") -> SourceRefused:
+    """Something else listens where etcd was expected."""
+    return SourceRefused(
+        f"the server there is not etcd: {what}",
+        where=where,
+        cause=SourceCause.NOT_ETCD,
+        hint="--node names etcd's client port, 2379 by default",
+    )
+
+
+def speaks_no_grpc(reason: str) -> bool:
+    """Whether grpc's words mean that the server speaks another protocol."""
+    return bool(_NO_GRPC.search(reason))
 
 
 def _no_such_revision(text: str) -> RevisionCompacted:
@@ -195,9 +232,9 @@ def summary(failures: Mapping[str, SourceError]) -> SourceError:
     refused = bool(failures) and all(isinstance(each, SourceRefused) for each in failures.values())
     if refused:
         hints = {each.hint: None for each in failures.values() if each.hint}
-        return SourceRefused(
-            f"etcd refused the connection: {', '.join(reasons)}", kept=KEPT, hint="; ".join(hints)
-        )
+        strange = all(each.cause is SourceCause.NOT_ETCD for each in failures.values())
+        what = "no etcd found" if strange else "etcd refused the connection"
+        return SourceRefused(f"{what}: {', '.join(reasons)}", kept=KEPT, hint="; ".join(hints))
     return SourceUnavailable(
         f"no etcd node answers: {', '.join(reasons) or 'none was tried in time'}", kept=KEPT
     )

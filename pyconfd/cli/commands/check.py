@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE, FAILED, WRONG_USAGE
-from pyconfd.cli.programs import missing_programs
+from pyconfd.cli.missing import missing_files, missing_programs
 from pyconfd.cli.usage_errors import place, say_fault, say_warning
 from pyconfd.config.confd.detection import take_backend
 from pyconfd.config.layers import resolve_all
@@ -84,7 +84,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         say_warning(str(odd), settings.log_format, **place(odd))
     for error in (*wrong, *failed):
         say_fault(error, settings.log_format)
-    missing = missing_programs(found.resources, environ)
+    missing = [*missing_files(settings), *missing_programs(found.resources, environ)]
     for warning in missing:
         say_warning(str(warning), settings.log_format, **place(warning))
     _sum_up(found, len(wrong) + len(failed), len(missing))

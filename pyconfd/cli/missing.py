@@ -1,4 +1,4 @@
-"""Programs of the resources' commands that this machine does not have. Shell: looks for files."""
+"""What the settings and resources name and this machine does not have. Shell: looks for files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 
+from pyconfd.config.settings import Settings
 from pyconfd.errors import ResourceError
 from pyconfd.model.command_line import has_actions
 from pyconfd.model.programs import programs
 from pyconfd.model.resources import Command, Expansion, Origin, Resource
+
+
+def missing_files(settings: Settings) -> Iterator[ResourceError]:
+    """One warning for each TLS file of the settings that cannot be read here."""
+    for option, path in (
+        ("--client-ca-keys", settings.client_ca_keys),
+        ("--client-cert", settings.client_cert),
+        ("--client-key", settings.client_key),
+    ):
+        if path and not os.access(path, os.R_OK):
+            why = "cannot be read" if os.path.exists(path) else "does not exist"
+            yield ResourceError(f"{why}: {path}", where=option)
 
 
 def missing_programs(
