@@ -41,11 +41,12 @@ def read_query(
     own: Sequence[Option] = (),
     *,
     words: int = 0,
+    least: int | None = None,
     listed: Sequence[Option] = (),
 ) -> DaemonQuery | None:
     """
     The query; None when --help was asked for and printed. own: options of the command itself.
-    words: how many arguments it needs. listed: further options for the help.
+    words: how many arguments it needs; least: if fewer will do. listed: further options for help.
     Raises SettingsError with every fault.
     """
     known = (*own, *OPTIONS)
@@ -53,7 +54,10 @@ def read_query(
     if arguments is None:
         return None
     expect_words(
-        arguments, words, least=words, missing="needs a resource, a group or a destination"
+        arguments,
+        words,
+        least=words if least is None else least,
+        missing="needs a resource, a group or a destination",
     )
     settings, faults = settings_and_faults(arguments, environ, known)
     flags, _ = resolve_all(own, arguments, environ, known)  # its faults are among those above

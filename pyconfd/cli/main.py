@@ -44,6 +44,8 @@ COMMANDS: Mapping[str, SubCommand] = {
     "history": SubCommand("pyconfd.cli.commands.history", "versions of a resource that went live"),
     "diff": SubCommand("pyconfd.cli.commands.diff", "a resource's files at two revisions"),
     "release": SubCommand("pyconfd.cli.commands.release", "let a change through that is held back"),
+    "reload": SubCommand("pyconfd.cli.commands.reload", "read conf.d and templates again, now"),
+    "log-level": SubCommand("pyconfd.cli.commands.log_level", "what a running daemon logs"),
     "register": SubCommand(
         "pyconfd.cli.commands.register", "publish a service in etcd under a lease"
     ),

@@ -19,7 +19,7 @@ SAY = "What is said"
 
 OWN_CONFDIR, CONFD_CONFDIR = "/etc/pyconfd", "/etc/confd"
 
-_LEVELS = ("debug", "info", "warn", "warning", "error", "fatal", "panic")
+LOG_LEVELS = ("debug", "info", "warn", "warning", "error", "fatal", "panic")
 
 # fmt: off
 # How the store is reached; `pyconfd register` takes the same ones.
@@ -53,7 +53,7 @@ CONNECTION = (
 
 # What is said, the same for every command.
 SAYING = (
-    Option("log-level", "text", "info", "least level that is logged", SAY, choices=_LEVELS),
+    Option("log-level", "text", "info", "least level that is logged", SAY, choices=LOG_LEVELS),
     Option("log-format", "text", "text", "text for people, json for machines", SAY,
            choices=("text", "json")),
 )

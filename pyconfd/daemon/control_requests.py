@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from pyconfd.config.option_table import LOG_LEVELS
 from pyconfd.config.options import did_you_mean
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
@@ -45,6 +46,9 @@ class Access(NamedTuple):
     counts: what has happened; None when it is not counted.
     give_up: forgets the pending reloads of services that are no longer declared, by name or by a
         destination; the services.
+    reload: reads conf.d and the templates again; every fault of the new ones, which are then not
+        used.
+    log_level: sets the level of the log, where one is named; the level before.
     """
 
     reads: Callable[[Resource], Reads]
@@ -52,6 +56,8 @@ class Access(NamedTuple):
     release: Callable[[Sequence[str]], Sequence[str]]
     counts: Counters | None = None
     give_up: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
+    reload: Callable[[], Sequence[str]] = lambda: ()
+    log_level: Callable[[str], str] = lambda _: ""
 
 
 class ControlAnswer(NamedTuple):
@@ -86,8 +92,21 @@ def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> C
                     {"released": list(gone)} if gone else _unknown(question, facts)
                 )
             return _release(found, facts, access)
+        case "reload":
+            return ControlAnswer({"faults": list(access.reload())})
+        case "log-level":
+            return _log_level(str(question.get("level", "")), access)
         case _:
-            return ControlAnswer({"error": "no such question", "hint": "status, explain, release"})
+            hint = "status, explain, release, reload, log-level"
+            return ControlAnswer({"error": "no such question", "hint": hint})
+
+
+def _log_level(level: str, access: Access) -> ControlAnswer:
+    if level and level not in LOG_LEVELS:
+        hint = ", ".join(LOG_LEVELS)
+        return ControlAnswer({"error": "no such level", "where": level, "hint": hint})
+    before = access.log_level(level)
+    return ControlAnswer({"level": level or before, "before": before})
 
 
 def _named(question: Mapping[str, Any], facts: StatusFacts) -> list[Resource]:

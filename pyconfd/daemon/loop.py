@@ -155,6 +155,7 @@ class Loop:
         self._recent = RecentChanges()
         self._notifier = StatusNotifier(deps.notify)
         self._unready: set[str] = set()
+        self._ready = False
         self._stopping_s: float | None = None
         self._resync_s = time.monotonic() + deps.pace.resync_s
 
@@ -309,6 +310,7 @@ class Loop:
             self._deps.counts.ended(message, now, time.time())
         report.lane(message)
         if not self._unready and self._listed:
+            self._ready = True
             self._deps.notify.ready()
             if self._child and not self.stopping:
                 self._child.start(self._resources.values())
@@ -444,6 +446,8 @@ class Loop:
             self._release,
             self._deps.counts,
             self._deps.orphaned_debts.give_up,
+            self._reload,
+            _set_log_level,
         )
         reply = answer(request.question, self._facts(now), access)
         self._fleet.dirty(reply.dirty, now)
@@ -508,11 +512,15 @@ class Loop:
         self._deps.notify.stopping()
         self._stopping_s = time.monotonic() + self._deps.pace.shutdown_s
 
-    def _reload(self) -> None:
-        """SIGHUP: take the new conf.d and templates if all of it is right, else keep the old."""
-        self._deps.notify.reloading()
+    def _reload(self) -> Sequence[str]:
+        """
+        Take the new conf.d and templates if all of it is right, else keep the old; the faults.
+        """
+        if self._ready:
+            self._deps.notify.reloading()
         config = self._deps.active_config
-        if faults := config.reload(time.time()):
+        faults = config.reload(time.time())
+        if faults:
             for fault in faults:
                 log.error(str(fault))
             log.error("the new configuration is not used; the running one is kept")
@@ -523,7 +531,9 @@ class Loop:
             if self._listed:
                 self._fleet.dirty(self._resources, time.monotonic())
             log.info("configuration read again", resources=len(config.resources))
-        self._deps.notify.ready()
+        if self._ready:
+            self._deps.notify.ready()
+        return [str(fault) for fault in faults]
 
     def _adopt(self, resources: Sequence[Resource]) -> None:
         for gone in self._resources.keys() - {resource.name for resource in resources}:
@@ -587,3 +597,10 @@ class Loop:
         if self._deps.node:
             self._deps.node.stop(FLEET_S)
         self._deps.source.close()
+
+
+def _set_log_level(level: str) -> str:
+    before = log.set_level(level)
+    if level and level != before:
+        log.warn("log level", was=before, now=level)
+    return before

@@ -90,6 +90,14 @@ def configure(
     logging.raiseExceptions = False  # a closed standard error must not take the daemon down
 
 
+def set_level(level: str) -> str:
+    """Set the least level that is logged, a key of LEVELS or "" for none; the one before."""
+    before = _NAMES.get(LOG.level, "").lower()
+    if level:
+        LOG.setLevel(LEVELS[level])
+    return before
+
+
 def _stamp(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,6 +1,8 @@
 """
 `pyconfd status`: the state of a running daemon, and the members of its etcd.
 
+With --watch the page is shown again and again, until Ctrl-C.
+
 Exit status: 0 the daemon answered (with --store: a member did); 1 it did not; 2 wrong usage. With
 --nagios those of monitoring plugins (cli/nagios.py).
 """
@@ -20,7 +22,13 @@ from pyconfd.cli.terminal import Terminal, print_json
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, from_environment
 from pyconfd.config.settings import Settings
-from pyconfd.errors import PyconfdError, SettingsError, SourceError, SourceUnavailable
+from pyconfd.errors import (
+    PyconfdError,
+    SettingsError,
+    SourceError,
+    SourceUnavailable,
+    StateError,
+)
 from pyconfd.status.summary import DaemonState, FileState
 
 if TYPE_CHECKING:
@@ -36,17 +44,22 @@ STATUS_OPTIONS = (
 )  # fmt: skip
 #: For the members of etcd: one that does not answer must not hold up the rest.
 STORE_S = 3.0
+#: Between two looks with --watch.
+WATCH_S = 1.0
+_CLEAR = "\x1b[H\x1b[2J"
 
 _HELP = """\
 usage: pyconfd status [--json] [OPTIONS]
+       pyconfd status --watch [--json] [OPTIONS]
        pyconfd status --store [--json] [OPTIONS]
        pyconfd status --nagios [OPTIONS]
 
 Shows the state of the daemon of this confdir: first in one line what is wrong and what is still
 fine, then its store, its services and every destination, and the members of etcd: version, leader,
-revision, size and alarms. With --nagios only that line, as monitoring plugins print it, with their
-exit statuses: 0 OK, 1 WARNING (held back, or a reload is pending), 2 CRITICAL (refused, failed, or
-the store is unavailable), 3 UNKNOWN (no daemon runs there).
+revision, size and alarms. With --watch it is kept up to date, until Ctrl-C; where that is no
+terminal, it is printed whenever its first line changes. With --nagios only that line, as monitoring
+plugins print it, with their exit statuses: 0 OK, 1 WARNING (held back, or a reload is pending),
+2 CRITICAL (refused, failed, or the store is unavailable), 3 UNKNOWN (no daemon runs there).
 """
 
 Plain = Mapping[str, Any]
@@ -118,15 +131,54 @@ def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     paint = Terminal(sys.stdout, environ)
     if query.flags["store"]:
         return _store_alone(query.settings, environ, as_json, paint)
+    if not {"--watch", "-watch"}.isdisjoint(argv):  # not what a config file says of the daemon
+        return _follow(query.settings, environ, as_json, paint)
+    _print(_picture(query.settings), query.settings, environ, as_json, paint)
+    return DONE
+
+
+def _picture(settings: Settings) -> Plain:
     from pyconfd.daemon.control_socket import ask
 
-    picture = ask(query.settings.state_folder, {"do": "status"})
-    members = _members_of(picture, query.settings, environ)
+    return ask(settings.state_folder, {"do": "status"})
+
+
+def _print(
+    picture: Plain, settings: Settings, environ: Mapping[str, str], as_json: bool, paint: Terminal
+) -> None:
+    members = _members_of(picture, settings, environ)
     if as_json:
         print_json({**picture, "members": [asdict(member) for member in members]})
     else:
         sys.stdout.write("\n".join([*page(picture, paint), *member_lines(members, paint)]) + "\n")
-    return DONE
+    sys.stdout.flush()
+
+
+def _follow(settings: Settings, environ: Mapping[str, str], as_json: bool, paint: Terminal) -> int:
+    """Until Ctrl-C. The daemon has to answer the first time; later it is waited for."""
+    import time
+
+    live = sys.stdout.isatty() and not as_json
+    picture: Plain | None = _picture(settings)
+    trouble = shown = ""
+    try:
+        while True:
+            line = picture["line"] if picture else trouble
+            if live:
+                sys.stdout.write(_CLEAR)
+            if picture and (live or line != shown):
+                _print(picture, settings, environ, as_json, paint)
+            elif not as_json and (live or line != shown):
+                sys.stdout.write(f"{line}\n")
+                sys.stdout.flush()
+            shown = line
+            time.sleep(WATCH_S)
+            try:
+                picture = _picture(settings)
+            except StateError as error:
+                picture, trouble = None, str(error)
+    except KeyboardInterrupt:
+        return DONE
 
 
 def _store_alone(
