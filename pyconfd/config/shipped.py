@@ -16,6 +16,19 @@ from pyconfd.errors import ConfigError
 #: The folder of the recipes.
 RECIPES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "recipes")
 
+#: Installed, the pages of the documentation are in the package; in a checkout, beside it.
+_PAGES = ("docs", os.path.join(os.pardir, "docs"))
+
+
+def page_path(name: str) -> str:
+    """Where the page of a recipe can be read; its place in the repository when it is not here."""
+    place = os.path.join("recipes", f"{name}.md")
+    for folder in _PAGES:
+        path = os.path.normpath(os.path.join(os.path.dirname(RECIPES), folder, place))
+        if os.path.isfile(path):
+            return path
+    return os.path.join("docs", place)
+
 
 @cache
 def names(kind: str) -> tuple[str, ...]:

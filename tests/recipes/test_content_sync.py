@@ -228,7 +228,7 @@ def test_the_primary_itself_returns_with_what_was_served_meanwhile(edge: Edge) -
         edge.out(first)
         second.content(WWW, page="v4")
         changed = time.monotonic()
-        # What overwrites the newer content in the guide: cron, while the old primary is up again.
+        # What overwrites the newer content where cron does it: the old primary is up again.
         assert second.pull("--periodic", WWW).returncode == 0
         assert second.files()["page.html"] == "v4"
         first.apache.start()

@@ -1,4 +1,4 @@
-"""The recipe nginx-sites on a real etcd and nginx: the guide's keys, the options, bad input."""
+"""The recipe nginx-sites on a real etcd and nginx: confd's classic keys, the options, bad input."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class Site:
     backends: list[Backend]
 
     def put(self, key: str, value: object) -> None:
-        """A key of the guide's site; what is no text as JSON."""
+        """A key of the classic site; what is no text as JSON."""
         text = value if isinstance(value, str) else json.dumps(value)
         self.etcd.put(f"{GUIDE}/{key}", text)
 
     @property
     def file(self) -> Path:
-        """What is rendered for the guide's site."""
+        """What is rendered for the classic site."""
         return self.nginx.sites / "www.example.com.conf"
 
     def shows(self, text: str) -> None:
-        """Wait until the guide's site has it in its file, and nginx has it."""
+        """Wait until the classic site has it in its file, and nginx has it."""
         self.daemon.wait(
             lambda: self.file.exists() and text in self.file.read_text(), f"{text!r} in the file"
         )

@@ -18,6 +18,7 @@ from pyconfd.config.arguments import Arguments
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option, did_you_mean
 from pyconfd.config.recipes import Recipe, load_recipe, recipe_names
+from pyconfd.config.shipped import page_path
 from pyconfd.errors import SettingsError
 
 RECIPES_OPTIONS = (
@@ -98,7 +99,7 @@ def _page(recipe: Recipe) -> str:
         "",
         f"system    {recipe.system}",
         f"packages  {', '.join(recipe.packages) or '-'}",
-        f"page      docs/recipes/{recipe.page}.md",
+        f"page      {page_path(recipe.page)}",
         "",
         "Keys of the example (keys.json)",
         *(f"  {key} = {value}" for key, value in recipe.keys.items()),

@@ -24,7 +24,7 @@ from tests.support.pyconfd import Daemon
 from tests.support.recipes import keys_of
 from tests.support.waiting import wait_until
 
-#: The last number of the guide's address.
+#: The last number of the example's address.
 VIP = 100
 WEB = "/vrrp/web"
 NAMES = {"lb1": 11, "lb2": 12}
