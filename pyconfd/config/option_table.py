@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pyconfd.config.options import Option
 from pyconfd.model.resources import RENDER_TIMEOUT_S, VALUE_LIMIT
+from pyconfd.model.source import LISTING_LIMIT
 
 MODE = "What to do"
 FILES = "Folders and this node"
@@ -49,6 +50,8 @@ CONNECTION = (
     Option("dial-timeout", "wait", 5.0, "for reaching one node", ETCD),
     Option("timeout", "wait", 10.0, "for reading the store once, over all nodes", ETCD,
            aliases=("backend-timeout",)),
+    Option("listing-limit", "count", LISTING_LIMIT, "bytes of the keys and values that are read "
+           "at once", ETCD, "NUMBER"),
 )
 
 # What is said, the same for every command.

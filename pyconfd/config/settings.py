@@ -71,6 +71,7 @@ class Settings(NamedTuple):
     refresh_members: bool
     dial_timeout_s: float
     timeout_s: float
+    listing_limit: int
     hold_min_s: float
     resync_s: float
     check_cmd_timeout_s: float
@@ -150,6 +151,7 @@ def source_options(
         "serializable",
         "refresh_members",
         "dial_timeout_s",
+        "listing_limit",
     )
     return SourceOptions(
         nodes=values["node"],

@@ -7,6 +7,9 @@ from dataclasses import field
 
 from pyconfd.model.values import dataclass
 
+#: Bytes of one listing.
+LISTING_LIMIT = 1 << 30
+
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
@@ -23,6 +26,7 @@ class SourceOptions:
     serializable: reads need no quorum and may be old.
     refresh_members: ask the cluster for its members and use them too.
     dial_timeout_s, request_timeout_s: for one attempt on one node.
+    listing_limit: bytes of all keys and values that are read at once.
     probe_interval_s: how long a watch may be silent before it is probed.
     files: files and folders of the file source.
     filter: the names taken from a folder.
@@ -43,6 +47,7 @@ class SourceOptions:
     refresh_members: bool = False
     dial_timeout_s: float = 5.0
     request_timeout_s: float = 10.0
+    listing_limit: int = LISTING_LIMIT
     probe_interval_s: float = 5.0
     files: tuple[str, ...] = ()
     filter: str = "*"

@@ -7,8 +7,10 @@ daemon that cannot listen still does its work, so that is only logged.
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,10 +19,10 @@ from typing import Any, NamedTuple
 
 from pyconfd.observe import log
 
-#: So many clients at once; further connections are closed.
-MOST_CLIENTS = 8
-#: A client that sends or receives nothing for so long is disconnected, seconds.
-IDLE_S = 10.0
+#: So many clients at once; one more takes the place of the one that has been there longest.
+MOST_CLIENTS = 32
+#: What a client has for sending its request, and then for taking the answer, seconds.
+REQUEST_S = 5.0
 
 
 class HttpResponse(NamedTuple):
@@ -79,15 +81,38 @@ class Listener:
             self._server.handle_request()
 
 
+class _UntilDeadline(io.RawIOBase):
+    """What a client sends, until its time is over, however few bytes come at a time."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+        self._deadline = time.monotonic() + REQUEST_S
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self._client.settimeout(left_s)
+        try:
+            return self._client.recv_into(buffer)
+        finally:
+            self._client.settimeout(REQUEST_S)
+
+
 class _Server(ThreadingMixIn, HTTPServer):
     daemon_threads = True
+    request_queue_size = 4 * MOST_CLIENTS
     allow_reuse_address = True
     block_on_close = False
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
-        self._slots = threading.BoundedSemaphore(MOST_CLIENTS)
+        self._clients: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
@@ -98,18 +123,27 @@ class _Server(ThreadingMixIn, HTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """On a thread of its own, while there are not too many."""
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
+        """On a thread of its own, of which there are not too many."""
+        with self._lock:
+            full = len(self._clients) >= 2 * MOST_CLIENTS  # they wait for pages, not for clients
+            if not full:
+                self._clients[request] = None
+            late = list(self._clients)[:-MOST_CLIENTS]
+        for client in late:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+        if full:
             self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """The top of that thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._slots.release()
+            with self._lock:
+                self._clients.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """A client that went away is no news; anything else is a fault of ours."""
@@ -121,8 +155,13 @@ class _Server(ThreadingMixIn, HTTPServer):
 
 def _handler(pages: Mapping[str, Callable[[], HttpResponse]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = IDLE_S
+        timeout = REQUEST_S
         server_version, sys_version = "pyconfd", ""
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile.close()
+            self.rfile = io.BufferedReader(_UntilDeadline(self.connection))
 
         def do_GET(self) -> None:
             page = pages.get(self.path.split("?")[0])

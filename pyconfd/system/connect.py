@@ -2,19 +2,21 @@
 A connection and one request on it, until a deadline: TCP, a unix socket, TLS; GET of HTTP. Shell.
 
 For `pyconfd probe`, the checks of registered members and the daemons that confirm a reload.
-keepalived starts the first of them every second or two: only `socket` is imported, and `ssl` for
-TLS. A deadline is a time of time.monotonic(); after it TimeoutError is raised.
+keepalived starts the first of them every second or two: little is imported, and `ssl` for TLS
+alone. A deadline is a time of time.monotonic(); after it TimeoutError is raised.
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 _HEAD_BYTES = 64 * 1024
 _LINE_BYTES = 4096
+_LONGEST_SIZE, _DIGITS = 16, b"0123456789abcdefABCDEF"
 
 
 class Address(NamedTuple):
@@ -67,31 +69,68 @@ def left_s(deadline: float) -> float:
 
 
 def connect(address: Address, deadline: float) -> Any:
-    """A connected socket. Looking up a name is not bounded by the deadline. Raises OSError."""
+    """A connected socket. Raises OSError."""
     stream = _plain(address, deadline)
     try:
-        return _encrypted(stream, address) if address.tls else stream
+        return _encrypted(stream, address, deadline) if address.tls else stream
     except BaseException:
         stream.close()
         raise
 
 
 def _plain(address: Address, deadline: float) -> socket.socket:
-    if not address.unix:
-        # as bytes: the codec for international names takes 2 ms to import
-        host: Any = address.host.encode() if address.host.isascii() else address.host
-        return socket.create_connection((host, address.port), timeout=left_s(deadline))
-    stream = socket.socket(socket.AF_UNIX)
+    if address.unix:
+        return _connected(socket.AF_UNIX, address.unix, deadline)
+    problem = OSError("getaddrinfo returns an empty list")
+    for family, at in _looked_up(address.host, address.port, deadline):
+        try:
+            return _connected(family, at, deadline)
+        except OSError as error:
+            problem = error
+    raise problem
+
+
+def _connected(family: int, at: Any, deadline: float) -> socket.socket:
+    stream = socket.socket(family)
     try:
         stream.settimeout(left_s(deadline))
-        stream.connect(address.unix)
+        stream.connect(at)
     except OSError:
         stream.close()
         raise
     return stream
 
 
-def _encrypted(stream: socket.socket, address: Address) -> Any:
+def _looked_up(host: str, port: int, deadline: float) -> list[tuple[int, Any]]:
+    """Family and address of each of a host's addresses. The C library knows no deadline."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return [(family, (host, port))]
+    answers: list[Any] = []
+
+    def look_up() -> None:
+        # as bytes: the codec for international names takes 2 ms to import
+        name: Any = host.encode() if host.isascii() else host
+        try:
+            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+            answers.append([(family, at) for family, *_, at in found])
+        except (OSError, UnicodeError) as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=look_up, name="look-up", daemon=True)
+    thread.start()
+    thread.join(left_s(deadline))
+    if not answers:
+        raise TimeoutError("timed out")
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return list(answers[0])
+
+
+def _encrypted(stream: socket.socket, address: Address, deadline: float) -> Any:
     import ssl
 
     from pyconfd.system.tls import verifying
@@ -100,21 +139,22 @@ def _encrypted(stream: socket.socket, address: Address) -> Any:
     if not address.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    stream.settimeout(left_s(deadline))  # of the whole handshake
     return context.wrap_socket(stream, server_hostname=address.tls)
 
 
 def receive(
-    stream: Any, deadline: float, enough: Callable[[bytes], bool], begun: bytes = b""
+    stream: Any, deadline: float, enough: Callable[[bytearray], bool], begun: bytes = b""
 ) -> bytes:
     """What the other side sends, after what it has begun with, until it is `enough` or closes."""
-    read = begun
+    read = bytearray(begun)
     while not enough(read):
         stream.settimeout(left_s(deadline))
         part = stream.recv(65536)
         if not part:
             break
         read += part
-    return read
+    return bytes(read)
 
 
 def http_get(
@@ -156,7 +196,7 @@ def _body(stream: Any, response: Response, begun: bytes, most: int, deadline: fl
     wanted = min(int(length), most) if length.isdigit() else most
     chunked = "chunked" in response.header(b"transfer-encoding").lower()
 
-    def enough(read: bytes) -> bool:
+    def enough(read: bytearray) -> bool:
         return len(read) >= wanted or (chunked and read.endswith(b"0\r\n\r\n"))
 
     body = receive(stream, deadline, enough, begun)
@@ -165,13 +205,13 @@ def _body(stream: Any, response: Response, begun: bytes, most: int, deadline: fl
 
 def _joined(chunks: bytes) -> bytes:
     """A chunked body (RFC 9112, 7.1) without its sizes, as far as it is whole."""
-    body = b""
-    while chunks:
-        size, _, chunks = chunks.partition(b"\r\n")
-        try:
-            length = int(size.split(b";")[0], 16)
-        except ValueError:
+    parts: list[bytes] = []
+    at = 0
+    while (end := chunks.find(b"\r\n", at, at + _LINE_BYTES)) >= 0:
+        size = chunks[at:end].split(b";")[0].strip()
+        if not size or size.strip(_DIGITS) or len(size) > _LONGEST_SIZE:
             break
-        body += chunks[:length]
-        chunks = chunks[length + 2 :]
-    return body
+        length = int(size, 16)
+        parts.append(chunks[end + 2 : end + 2 + length])
+        at = end + 2 + length + 2
+    return b"".join(parts)

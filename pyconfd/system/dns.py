@@ -9,9 +9,14 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from dataclasses import dataclass
 
+from pyconfd.system.connect import left_s, receive
+
 TIMEOUT_S = 2.0
+#: As many as the C library asks.
+MOST_SERVERS = 3
 _SRV, _IN, _NO_SUCH_NAME = 33, 1, 3
 _QUESTION_END = struct.pack(">HH", _SRV, _IN)
 
@@ -33,11 +38,14 @@ class SrvRecord:
     weight: int
 
 
-def srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
+def srv(
+    name: str, servers: tuple[str, ...] = (), timeout_s: float = TIMEOUT_S * MOST_SERVERS
+) -> list[SrvRecord]:
     """
     The records of `name`, lowest priority first, then highest weight; empty when there are none.
 
     servers: `address` or `address:port` (IPv6 without port), default those of /etc/resolv.conf.
+    timeout_s: for all of them together; each has at most TIMEOUT_S.
     Raises OSError with the reason when no server answers or the name is not valid.
     """
     try:
@@ -45,9 +53,11 @@ def srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
     except UnicodeError as error:
         raise OSError(f"{name} is not a host name: {error}") from error
     problem = "there is no name server in /etc/resolv.conf"
-    for server in servers or _system_servers():
+    end = time.monotonic() + timeout_s
+    for server in (servers or _system_servers())[:MOST_SERVERS]:
+        deadline = min(end, time.monotonic() + TIMEOUT_S)
         try:
-            records = _parse(_query(server, question), question)
+            records = _parse(_query(server, question, deadline), question)
         except (OSError, struct.error, IndexError, ValueError) as error:
             problem = (
                 f"{server}: {getattr(error, 'strerror', None) or str(error) or 'no answer in time'}"
@@ -78,22 +88,22 @@ def _question(name: str) -> bytes:
     return header + labels + b"\0" + _QUESTION_END
 
 
-def _query(server: str, question: bytes) -> bytes:
+def _query(server: str, question: bytes, deadline: float) -> bytes:
     host, separator, port = server.partition(":") if server.count(":") == 1 else (server, "", "")
     address = (host, int(port) if separator else 53)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as udp:
-        udp.settimeout(TIMEOUT_S)
+        udp.settimeout(left_s(deadline))
         udp.connect(address)
         udp.send(question)
         answer = udp.recv(65535)
     if not answer[2] & 0x02:
         return answer
-    with socket.create_connection(address, TIMEOUT_S) as tcp, tcp.makefile("rwb") as stream:
-        stream.write(struct.pack(">H", len(question)) + question)
-        stream.flush()
-        (size,) = struct.unpack(">H", stream.read(2))
-        return stream.read(size)
+    with socket.create_connection(address, left_s(deadline)) as tcp:
+        tcp.sendall(struct.pack(">H", len(question)) + question)
+        read = receive(tcp, deadline, lambda read: len(read) >= 2)
+        (size,) = struct.unpack_from(">H", read)
+        return receive(tcp, deadline, lambda read: len(read) >= 2 + size, read)[2 : 2 + size]
 
 
 def _parse(answer: bytes, question: bytes) -> list[SrvRecord]:

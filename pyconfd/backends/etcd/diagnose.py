@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import time
+from typing import Any
 
 from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.endpoints import Endpoint
@@ -21,6 +23,7 @@ from pyconfd.backends.etcd.errors import (
     wants_tls,
 )
 from pyconfd.errors import SourceCause, SourceError, SourceRefused, SourceUnavailable
+from pyconfd.system.connect import Address, connect, receive
 from pyconfd.system.tls import verifying
 
 TIMEOUT_S = 1.0
@@ -37,8 +40,7 @@ def diagnose(endpoint: Endpoint, options: SourceOptions, reason: str) -> SourceE
     reason: grpc's, kept when nothing better is found.
     """
     try:
-        with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
-            plain.settimeout(TIMEOUT_S)
+        with _connected(endpoint) as plain:
             found = (
                 _inspect_tls(plain, endpoint, options)
                 if endpoint.tls
@@ -158,8 +160,7 @@ def _tls_failed(error: ssl.SSLError, options: SourceOptions) -> SourceError:
 def _speaks_plain(endpoint: Endpoint) -> SourceRefused | None:
     """The refusal if a question in plain HTTP gets a plain answer."""
     try:
-        with socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain:
-            plain.settimeout(TIMEOUT_S)
+        with _connected(endpoint) as plain:
             plain.sendall(_GET_VERSION)
             answer = _read(plain)
     except OSError:
@@ -185,7 +186,7 @@ def _speaks_tls(endpoint: Endpoint) -> bool:
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            socket.create_connection((endpoint.host, endpoint.port), TIMEOUT_S) as plain,
+            _connected(endpoint) as plain,
             context.wrap_socket(plain),
         ):
             return True
@@ -193,14 +194,24 @@ def _speaks_tls(endpoint: Endpoint) -> bool:
         return False
 
 
+def _connected(endpoint: Endpoint) -> Any:
+    stream = connect(Address(endpoint.host, endpoint.port), time.monotonic() + TIMEOUT_S)
+    stream.settimeout(TIMEOUT_S)
+    return stream
+
+
 def _read(stream: socket.socket) -> bytes:
-    """What comes until the end, the deadline or 4 kB."""
-    found = b""
+    """What comes until the end, for a time, and 4 kB at most."""
+    found = bytearray()
+
+    def enough(read: bytearray) -> bool:
+        found[:] = read
+        return len(read) >= 4096
+
     try:
-        while len(found) < 4096 and (more := stream.recv(4096)):
-            found += more
+        receive(stream, time.monotonic() + TIMEOUT_S, enough)
     except ssl.SSLError:
         raise
     except OSError:
         pass
-    return found
+    return bytes(found[:4096])

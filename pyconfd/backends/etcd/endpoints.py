@@ -86,12 +86,12 @@ def find_endpoints(options: SourceOptions) -> list[Endpoint]:
     tls_given = bool(options.client_ca_keys or options.client_cert)
     scheme = "https" if tls_given else options.scheme
     if options.srv_domain:
-        return _from_srv(options.srv_domain, scheme)
+        return _from_srv(options.srv_domain, scheme, options.dial_timeout_s)
     nodes = options.nodes or (f"127.0.0.1:{DEFAULT_PORT}",)
     return list(dict.fromkeys(parse_endpoint(node, scheme) for node in nodes))
 
 
-def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
+def _from_srv(domain: str, scheme: str, timeout_s: float) -> list[Endpoint]:
     """
     etcd's own names: _etcd-client-ssl._tcp and _etcd-client._tcp below the domain.
 
@@ -100,7 +100,7 @@ def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
     kinds = [("_etcd-client-ssl._tcp", True), ("_etcd-client._tcp", False)]
     found: list[Endpoint] = []
     for service, tls in kinds[:1] if scheme == "https" else kinds:
-        records = lookup_srv(f"{service}.{domain}")
+        records = lookup_srv(f"{service}.{domain}", timeout_s=timeout_s / 2)
         found += [
             Endpoint(f"{each.target.rstrip('.')}:{each.port}", tls, each.priority)
             for each in records
@@ -113,12 +113,12 @@ def _from_srv(domain: str, scheme: str) -> list[Endpoint]:
     )
 
 
-def lookup_srv(name: str, servers: tuple[str, ...] = ()) -> list[SrvRecord]:
+def lookup_srv(name: str, servers: tuple[str, ...] = (), timeout_s: float = 5.0) -> list[SrvRecord]:
     """As system.dns.srv; raises SourceUnavailable when no name server answers."""
     from pyconfd.system import dns
 
     try:
-        return dns.srv(name, servers)
+        return dns.srv(name, servers, timeout_s)
     except OSError as error:
         raise SourceUnavailable(str(error)) from error
 
@@ -158,9 +158,11 @@ class EndpointRing:
         """
         Replace the members that the cluster named earlier: new ones come last, shuffled.
 
-        What the operator named stays.
+        What the operator named stays. Where that is https alone, a member that advertises http
+        is not used: passwords and keys would go there in the clear.
         """
-        members = list(members)
+        secure = all(each.tls for each in self._named)
+        members = [each for each in members if each.tls or not secure]
         if not members:
             return
         fresh = [each for each in members if each not in self._all]

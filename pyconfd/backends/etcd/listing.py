@@ -23,6 +23,7 @@ from pyconfd.errors import (
     StoreFull,
 )
 from pyconfd.model.keys import KeyValue, is_under, key_path
+from pyconfd.model.source import LISTING_LIMIT
 from pyconfd.model.values import dataclass
 
 # First pages are small even when values are at etcd's limit of some MiB; from then on the pages
@@ -35,6 +36,8 @@ PAGE_BYTES = 8 << 20
 SHRINK = 16
 # Ranges asked for in one transaction (etcd's default limit of operations is 128).
 TXN_RANGES = 100
+#: What a key takes here beside its bytes.
+KEY_BYTES = 400
 PROGRESS_AFTER_S = 1.0
 
 
@@ -117,15 +120,17 @@ def list_spans(
     serializable: bool = False,
     progress: Callable[[int], None] | None = None,
     revision: int = 0,
+    limit: int = LISTING_LIMIT,
 ) -> Listing:
     """
     Every key of the spans at one revision.
 
     revision: an earlier one, 0 for the newest. Raises RevisionCompacted when it is not there.
+    limit: bytes of all answers, with KEY_BYTES for each key.
     progress: called with the number of keys so far, about once a second, when it takes longer.
     Raises SourceRefused naming prefix and user when one may not be read, SourceUnavailable.
     """
-    reader = _Reader(channel, time.monotonic() + timeout_s, serializable, progress)
+    reader = _Reader(channel, time.monotonic() + timeout_s, serializable, progress, limit)
     if revision:
         reader.start_at(revision)
         return reader.read(spans)
@@ -171,7 +176,9 @@ class _Reader:
         deadline: float,
         serializable: bool,
         progress: Callable[[int], None] | None,
+        limit: int,
     ) -> None:
+        self._limit = limit
         self._channel = channel
         self._deadline = deadline
         self._serializable = serializable
@@ -186,6 +193,7 @@ class _Reader:
     def start_over(self) -> None:
         self._revision = 0
         self._cluster = 0
+        self._bytes = 0
         self._keys: list[KeyValue] = []
         self._found: set[str] = set()
 
@@ -197,6 +205,7 @@ class _Reader:
             while pages:
                 found = self._read_pages(pages)
                 for page, answer in found:
+                    self._bound(page, answer)
                     if values := key_values(page.span, answer.kvs):
                         self._found.add(page.span.prefix)
                         self._keys += values
@@ -204,6 +213,16 @@ class _Reader:
                 self._report()
         empty = tuple(span.prefix for span in spans if span.prefix not in self._found)
         return Listing(self._cluster, self._revision, tuple(self._keys), empty)
+
+    def _bound(self, page: _Page, answer: Any) -> None:
+        """Raises SourceRefused for more than a listing may have, before more of it is asked for."""
+        self._bytes += answer.ByteSize() + KEY_BYTES * len(answer.kvs)
+        if self._bytes > self._limit:
+            raise SourceRefused(
+                f"the store answers with more than listing_limit = {self._limit} bytes",
+                where=page.span.prefix,
+                hint="watch fewer keys, or raise --listing-limit",
+            )
 
     def _read_pages(self, pages: Sequence[_Page]) -> Sequence[tuple[_Page, Any]]:
         """A page of each, in one call and so at one revision from the first call on."""
@@ -263,7 +282,7 @@ class _Reader:
 
 def _next_pages(found: Sequence[tuple[_Page, Any]]) -> list[_Page]:
     """What is left of each: pages that share PAGE_BYTES, by the size of the keys so far."""
-    left = [pair for pair in found if pair[1].more]
+    left = [pair for pair in found if pair[1].more and len(pair[1].kvs)]
     return [
         _Page(
             page.span,

@@ -6,6 +6,7 @@ Shell; the parts are in the files beside it: channel (members), listing, watch (
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -77,6 +78,7 @@ class EtcdSource:
     ) -> tuple[Listing, Sequence[Span]]:
         if not prefixes:
             raise SourceRefused("nothing to read: no prefix was given")
+        deadline = time.monotonic() + timeout_s
         spans = [Span(prefix, prefix in self._narrowed) for prefix in prefixes]
         serializable = self._options.serializable
         try:
@@ -87,11 +89,12 @@ class EtcdSource:
                 serializable=serializable,
                 progress=_progress,
                 revision=revision,
+                limit=self._options.listing_limit,
             )
         except SourceRefused as error:
             if error.cause is not SourceCause.NO_PERMISSION or not self._narrow(channel, spans):
                 raise
-            return self._read(channel, prefixes, timeout_s, revision)
+            return self._read(channel, prefixes, deadline - time.monotonic(), revision)
         if page.empty:
             page = replace(page, slashless=slashless(channel, page.empty))
         return page, spans
