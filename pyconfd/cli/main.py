@@ -43,6 +43,8 @@ COMMANDS: Mapping[str, SubCommand] = {
     "explain": SubCommand("pyconfd.cli.commands.explain", "why a destination is as it is"),
     "history": SubCommand("pyconfd.cli.commands.history", "versions of a resource that went live"),
     "diff": SubCommand("pyconfd.cli.commands.diff", "a resource's files at two revisions"),
+    "pin": SubCommand("pyconfd.cli.commands.pin", "keep a service at an earlier revision"),
+    "unpin": SubCommand("pyconfd.cli.commands.unpin", "let a pinned service go on"),
     "release": SubCommand("pyconfd.cli.commands.release", "let a change through that is held back"),
     "reload": SubCommand("pyconfd.cli.commands.reload", "read conf.d and templates again, now"),
     "log-level": SubCommand("pyconfd.cli.commands.log_level", "what a running daemon logs"),

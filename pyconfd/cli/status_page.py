@@ -18,6 +18,8 @@ _TONES: Mapping[str, Tone] = {
     DaemonState.STARTING: Tone.WAITING,
     FileState.FINE: Tone.GOOD,
     FileState.WAITING: Tone.WAITING,
+    DaemonState.HALTED: Tone.WAITING,
+    DaemonState.PINNED: Tone.WAITING,
     FileState.HELD: Tone.WAITING,
     FileState.LEFT_OUT: Tone.WAITING,
 }
@@ -112,6 +114,8 @@ def service_state(service: Plain) -> tuple[str, Tone]:
     if service["running"]:
         return "running", Tone.WAITING
     rollout = service.get("rollout") or {}
+    if service.get("pinned"):
+        return service["pinned"], Tone.WAITING
     if rollout.get("held"):
         what = "halted" if rollout["halted"] else "held"
         return f"settings {what}: {rollout['held']}", (

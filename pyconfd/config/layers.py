@@ -185,7 +185,7 @@ def _together(
     for one, other in (("client-cert", "client-key"), ("client-key", "client-cert")):
         if one in found and found[one].value and not found[other].value:
             faults.append(SettingsError(f"needs --{other} too", where=found[one].where))
-    for name in ("diff", "detailed-exitcode", "revision"):
+    for name in ("diff", "detailed-exitcode"):
         if name in layers[0] and found[name].value and not found["noop"].value:
             faults.append(SettingsError("works with --noop only", where=found[name].where))
     if "backend" in found and found["backend"].value == "file" and not found["file"].value:

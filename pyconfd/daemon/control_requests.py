@@ -49,6 +49,8 @@ class Access(NamedTuple):
     reload: reads conf.d and the templates again; every fault of the new ones, which are then not
         used.
     log_level: sets the level of the log, where one is named; the level before.
+    pin: keeps a service at a revision, ordered by a user; what speaks against it, or "".
+    unpin: lets it go on; whether it was pinned.
     """
 
     reads: Callable[[Resource], Reads]
@@ -58,6 +60,8 @@ class Access(NamedTuple):
     give_up: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
     reload: Callable[[], Sequence[str]] = lambda: ()
     log_level: Callable[[str], str] = lambda _: ""
+    pin: Callable[[str, int, str], str] = lambda *_: "nothing can be pinned here"
+    unpin: Callable[[str], bool] = lambda _: False
 
 
 class ControlAnswer(NamedTuple):
@@ -96,6 +100,8 @@ def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> C
             return ControlAnswer({"faults": list(access.reload())})
         case "log-level":
             return _log_level(str(question.get("level", "")), access)
+        case "pin" | "unpin":
+            return ControlAnswer(_pin(question, facts, access))
         case _:
             hint = "status, explain, release, reload, log-level"
             return ControlAnswer({"error": "no such question", "hint": hint})
@@ -107,6 +113,27 @@ def _log_level(level: str, access: Access) -> ControlAnswer:
         return ControlAnswer({"error": "no such level", "where": level, "hint": hint})
     before = access.log_level(level)
     return ControlAnswer({"level": level or before, "before": before})
+
+
+def _pin(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> Plain:
+    """Of the service that is meant: by its name, or by a resource, a group or a destination."""
+    words = _words(question)
+    services = [name for name in facts.services if name in words]
+    services = services or sorted({one.service_name for one in _named(question, facts)})
+    if not services:
+        return _unknown(question, facts)
+    if question.get("do") == "unpin":
+        done = [name for name in services if access.unpin(name)]
+        if done:
+            return {"unpinned": done}
+        return {"error": "is not pinned", "where": ", ".join(services)}
+    revision, by = question.get("revision"), str(question.get("by", ""))
+    if not isinstance(revision, int) or revision < 1:
+        return {"error": "needs a revision"}
+    for name in services:
+        if problem := access.pin(name, revision, by):
+            return {"error": problem, "where": name}
+    return {"pinned": services}
 
 
 def _named(question: Mapping[str, Any], facts: StatusFacts) -> list[Resource]:

@@ -61,6 +61,7 @@ from pyconfd.system.sdnotify import Notifier
 if TYPE_CHECKING:
     from pyconfd.fleet.events import FleetMessage
     from pyconfd.fleet.node import FleetNode
+    from pyconfd.fleet.rollouts import Rollouts
 
 
 #: How long leaving the fleet may take at the end.
@@ -112,6 +113,9 @@ class LoopDependencies:
     child: the command after `--`, None for none.
     counts: what happens is counted there; None without metrics.
     node: this daemon in its fleet; None without one.
+    pins: makes what keeps services at an earlier revision; None where there is a fleet, or where
+        the store keeps no earlier revisions.
+    pinned: something is pinned since an earlier run.
     """
 
     source: Source
@@ -130,6 +134,8 @@ class LoopDependencies:
     counts: Counters | None = None
     child: Supervised | None = None
     node: FleetNode | None = None
+    pins: Callable[[], Rollouts] | None = None
+    pinned: bool = False
 
 
 class Loop:
@@ -140,6 +146,8 @@ class Loop:
         self._tools = deps.tools
         self._child = deps.child
         self._rollouts = deps.node.rollouts if deps.node else None
+        if deps.pins and deps.pinned:
+            self._rollouts = deps.pins()
         self._store = Store()
         self._index: ReadIndex[str] = ReadIndex()
         self._items = ItemIndex()
@@ -217,10 +225,10 @@ class Loop:
             times.append(self._stopping_s)
         elif self._notifier.due_s is not None:
             times.append(self._notifier.due_s)
-        if self._deps.node and self._rollouts:
+        if self._deps.node:
             times.append(self._deps.node.due_s)
-            if self._rollouts.due_s is not None:
-                times.append(self._rollouts.due_s)
+        if self._rollouts and self._rollouts.due_s is not None:
+            times.append(self._rollouts.due_s)
         return max(0.0, min(times) - now)
 
     def _take(self, message: Message) -> None:
@@ -448,6 +456,8 @@ class Loop:
             self._deps.orphaned_debts.give_up,
             self._reload,
             _set_log_level,
+            self._pin,
+            self._unpin,
         )
         reply = answer(request.question, self._facts(now), access)
         self._fleet.dirty(reply.dirty, now)
@@ -467,6 +477,21 @@ class Loop:
         tools = self._tools
         released = {*tools.guards.release(names), *tools.quarantine.release(names)}
         return [name for name in names if name in released]
+
+    def _pin(self, service: str, revision: int, by: str) -> str:
+        """Keep a service at an earlier revision; what speaks against it, "" for nothing."""
+        if self._rollouts is None:
+            if self._deps.pins is None:
+                return f"{self._deps.source.name} keeps no earlier revisions"
+            self._rollouts = self._deps.pins()
+            self._rollouts.adopt(self._resources.values())
+        return self._rollouts.pin(service, revision, by)
+
+    def _unpin(self, service: str) -> bool:
+        """Let it go on; whether it was pinned."""
+        services = self._rollouts.unpin(service) if self._rollouts else set()
+        self._redo(services)
+        return bool(services)
 
     def _facts(self, now: float) -> StatusFacts:
         """Everything that can be reported, as references: nothing is copied or counted here."""
@@ -491,6 +516,7 @@ class Loop:
             faulty=self._deps.active_config.faulty,
             edited=self._deps.active_config.edited,
             rollouts=self._rollouts.statuses if self._rollouts else {},
+            pins=self._rollouts.pins if self._rollouts else {},
         )
 
     def _signalled(self, number: int) -> None:

@@ -71,6 +71,9 @@ def run(settings: Settings) -> int:
 
 def _check_command(settings: Settings) -> None:
     """Raises SettingsError for what does not go with a command after `--`, or without one."""
+    if settings.revision and not settings.noop:
+        hint = "pyconfd pin NAME --revision N keeps a service there"
+        raise SettingsError("works with --noop only", where="--revision", hint=hint)
     name = settings.reload_signal
     if settings.command and settings.one_shot:
         what = "a command is run with --watch only; a one-shot run ends before it"

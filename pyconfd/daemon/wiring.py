@@ -16,7 +16,7 @@ from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.apply.quarantine import Quarantine
 from pyconfd.backends import registry
-from pyconfd.backends.base import Put, Source, Watch
+from pyconfd.backends.base import Put, Source, SourceWithPast, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
 from pyconfd.errors import ResourceError, StateError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pyconfd.daemon.loop import Loop
     from pyconfd.fleet.events import FleetMessage
     from pyconfd.fleet.node import FleetNode
+    from pyconfd.fleet.rollouts import Rollouts
 
 
 #: In the place of a state folder that a dry run does not have.
@@ -366,6 +367,8 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
             counts=Counters() if settings.metrics_listen else None,
             child=Supervised(settings.command, inbox.put) if settings.command else None,
             node=node,
+            pins=_pins(state, store, commands, inbox.put) if node is None else None,
+            pinned=os.path.exists(kept_file(state.folder)),
         )
     )
     numbers = (*HANDLED, *PASSED_ON) if settings.command else (*HANDLED, *HARMLESS)
@@ -395,6 +398,21 @@ def _fleet_node(
     return FleetNode(
         settings.fleet, settings.node_name, options, store, state.folder, commands.run, put
     )
+
+
+def _pins(
+    state: StateFolder, store: Source, commands: Commands, put: Callable[[FleetMessage], None]
+) -> Callable[[], Rollouts] | None:
+    """Makes what keeps services at an earlier revision, where no fleet is named."""
+    if not isinstance(store, SourceWithPast):
+        return None
+
+    def make() -> Rollouts:
+        from pyconfd.fleet.node import pins_alone
+
+        return pins_alone(state.folder, store, commands.run, put)
+
+    return make
 
 
 def _pages(

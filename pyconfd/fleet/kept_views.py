@@ -30,7 +30,7 @@ class KeptView:
     former: those before, while a turn is under way.
     pin: the revision that an operator keeps the node at, 0 for none.
     pinned: the gated keys of that revision, used in place of all others.
-    pinned_by: who gave the order.
+    pinned_by: who gave the order. by_fleet: it holds for the whole fleet.
     """
 
     used: GatedKeys | None = None
@@ -38,6 +38,7 @@ class KeptView:
     pin: int = 0
     pinned: GatedKeys | None = None
     pinned_by: str = ""
+    by_fleet: bool = False
 
     @property
     def effective(self) -> GatedKeys | None:
@@ -104,6 +105,7 @@ def _fields(view: KeptView) -> Mapping[str, Any]:
         "pin": view.pin,
         "pinned": _keys_fields(view.pinned),
         "pinned_by": view.pinned_by,
+        "by_fleet": view.by_fleet,
     }
 
 
@@ -127,6 +129,7 @@ def _view(fields: Mapping[str, Any]) -> KeptView:
         pin=int(fields["pin"]),
         pinned=_keys(fields["pinned"]),
         pinned_by=str(fields["pinned_by"]),
+        by_fleet=bool(fields["by_fleet"]),
     )
 
 

@@ -6,7 +6,6 @@ Shell. Made only where a fleet is named.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +19,12 @@ from pyconfd.fleet.client import RECORD_S, FleetClient
 from pyconfd.fleet.events import FleetEvent, FleetMessage, KeysFetched
 from pyconfd.fleet.kept_views import KeptViews
 from pyconfd.fleet.records import FleetPaths
-from pyconfd.fleet.rollouts import RolloutActions, Rollouts
+from pyconfd.fleet.rollouts import RolloutActions, Rollouts, TurnKeeper
 from pyconfd.model.resources import Command
 from pyconfd.model.source import SourceOptions
 from pyconfd.pipeline.gated import GatedKeys
 from pyconfd.reconcile.rollout import VerifyEnded
+from pyconfd.reconcile.turns import TurnRecords, Version
 from pyconfd.system.proc import Runner
 
 Put = Callable[[FleetMessage], None]
@@ -68,12 +68,7 @@ class FleetNode:
             put,
             wall_clock=time.time,
         )
-        actions = RolloutActions(
-            keeper=self._client,
-            fetch=partial(_in_thread, "fetch", partial(_fetch, source, put)),
-            verify=partial(_in_thread, "verify", partial(_verify, run, put)),
-        )
-        self.rollouts = Rollouts(name, kept, actions)
+        self.rollouts = Rollouts(name, kept, _actions(self._client, source, run, put))
         self._record: Mapping[str, Any] = {}
         self._next_s = 0.0
 
@@ -100,6 +95,31 @@ class FleetNode:
     def due_s(self) -> float:
         """When the record is looked at again."""
         return self._next_s
+
+
+class _NoFleet:
+    """Where no fleet is named there are no turns."""
+
+    def join(self, service: str, proved: Version | None) -> None: ...
+    def leave(self, service: str) -> None: ...
+    def ask(self, service: str, version: Version) -> None: ...
+    def withdraw(self, service: str) -> None: ...
+    def begin(self, service: str, version: Version, records: TurnRecords) -> None: ...
+    def fail(self, service: str, version: Version, why: str) -> None: ...
+    def report(self, service: str, version: Version, proved: Version | None, bad: str) -> None: ...
+
+
+def pins_alone(folder: str, source: Source, run: Runner, put: Put) -> Rollouts:
+    """For a daemon without a fleet, of which something is pinned."""
+    return Rollouts("", KeptViews.read(folder), _actions(_NoFleet(), source, run, put))
+
+
+def _actions(keeper: TurnKeeper, source: Source, run: Runner, put: Put) -> RolloutActions:
+    return RolloutActions(
+        keeper=keeper,
+        fetch=partial(_in_thread, "fetch", partial(_fetch, source, put)),
+        verify=partial(_in_thread, "verify", partial(_verify, run, put)),
+    )
 
 
 def _in_thread(name: str, call: Callable[..., None], *arguments: object) -> None:
@@ -130,8 +150,3 @@ def _verify(run: Runner, put: Put, service: str, command: Command) -> None:
     report = run(command.text, timeout_s=command.timeout_s)
     words = " ".join(report.output.split())[:400]
     put(FleetEvent(service, VerifyEnded("" if report.ok else f"{report.reason} {words}".strip())))
-
-
-def host_name() -> str:
-    """For people who look for the other node of a name."""
-    return f"{os.uname().nodename} (process {os.getpid()})"

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pyconfd.fleet.events import FleetEvent, FleetMessage, KeysFetched, NameContested, RecordsRead
-from pyconfd.fleet.kept_views import KeptViews
+from pyconfd.fleet.kept_views import KeptView, KeptViews
+from pyconfd.fleet.records import FleetPin
+from pyconfd.model.keys import covering
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Resource, Rollout
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed
@@ -23,7 +25,7 @@ from pyconfd.pipeline.gated import GatedKeys
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile import rollout as machine
 from pyconfd.reconcile.read_index import ReadIndex
-from pyconfd.reconcile.rollout import RolloutStatus, TurnPhase
+from pyconfd.reconcile.rollout import IN_TURN, RolloutStatus, TurnPhase
 from pyconfd.reconcile.service import Job
 from pyconfd.reconcile.turns import TurnRecords, Version, approved, decide
 
@@ -68,6 +70,7 @@ class _Gate:
     awaits: resources that a job must name to count as one with the version in use.
     generation: of the first such job; 0 while it has not been handed out.
     fetching: the revision that is being fetched, 0 for none.
+    target: the keys of the revision that the fleet is pinned at.
     since_at: of the present state, seconds since 1970.
     """
 
@@ -82,6 +85,7 @@ class _Gate:
     awaits: frozenset[str] = frozenset()
     generation: int = 0
     fetching: int = 0
+    target: tuple[int, GatedKeys] | None = None
     since_at: float = 0.0
 
 
@@ -103,6 +107,9 @@ class Rollouts:
         self._refused = False
         self._contested = ""
         self._statuses: dict[str, RolloutStatus] = {}
+        self._paths: dict[str, tuple[str, ...]] = {}
+        self._pins: dict[str, str] = {}
+        self._fleet_pins: dict[str, FleetPin] = {}
         self._differences: dict[str, Sequence[str]] = {}
         self._composed: dict[str, tuple[Snapshot, GatedKeys, Snapshot]] = {}
 
@@ -115,10 +122,11 @@ class Rollouts:
     def view(self, service: str, live: Snapshot) -> Snapshot | None:
         """What the service's files are made from; None while that is nothing yet."""
         gate = self._gates.get(service)
-        if gate is None:
+        kept = self._kept.get(service)
+        keys = kept.effective if gate else kept.pinned
+        if gate is None and keys is None:
             return live
-        keys = self._kept.get(service).effective
-        if keys is None or not gate.based:
+        if keys is None or (gate and not gate.based):
             return None
         before = self._composed.get(service)
         if before and before[0] is live and before[1] is keys:
@@ -126,6 +134,11 @@ class Rollouts:
         found = keys.over(live)
         self._composed[service] = (live, keys, found)
         return found
+
+    @property
+    def pins(self) -> Mapping[str, str]:
+        """By service: at which revision an operator keeps it, in words."""
+        return self._pins
 
     def revision(self, service: str) -> int:
         """The revision of the gated keys that a service is made from; 0 when all of it is live."""
@@ -162,9 +175,12 @@ class Rollouts:
     def adopt(self, resources: Iterable[Resource]) -> None:
         """A new set of resources; services that stay gated keep their state."""
         members: dict[str, list[Resource]] = {}
+        read: dict[str, list[str]] = {}
         for one in resources:
+            read.setdefault(one.service_name, []).extend(one.watched)
             if one.service.rollout:
                 members.setdefault(one.service_name, []).append(one)
+        self._paths = {name: covering(paths) for name, paths in read.items()}
         gone = frozenset(self._gates.keys() - members.keys())
         for name in gone:
             del self._gates[name]
@@ -175,7 +191,46 @@ class Rollouts:
         for name, found in members.items():
             rollout = found[0].service.rollout
             assert rollout is not None  # noqa: S101 - for the type checker
+            self._paths[name] = rollout.keys
             self._adopt_one(name, rollout, frozenset(one.name for one in found))
+        self._note_pins()
+
+    def pin(self, service: str, revision: int, by: str) -> str:
+        """
+        Keep a service at an earlier revision, on this node, from when its keys are read. Returns
+        what speaks against it, "" when nothing does.
+        """
+        gate = self._gates.get(service)
+        if gate and gate.state.phase in IN_TURN:
+            return "its turn is under way; try again when it is over"
+        self._kept.change(service, pin=revision, pinned_by=by, by_fleet=False)
+        self._actions.fetch(service, self._paths.get(service, ()), revision, True)
+        return ""
+
+    def unpin(self, service: str) -> set[str]:
+        """Let it go on; the service has to be made again if it was pinned."""
+        kept = self._kept.get(service)
+        if not kept.pin:
+            return set()
+        self._kept.change(service, pin=0, pinned=None, pinned_by="", by_fleet=False)
+        self._note_pins()
+        return {service} | self._tell_pin(service)
+
+    def _tell_pin(self, service: str) -> set[str]:
+        """The machine of a gated service asks for no turn while it is pinned."""
+        gate = self._gates.get(service)
+        if gate is None or not gate.based:
+            return set()
+        return self._step(gate, machine.Pinned(self._pins.get(service, "")))
+
+    def _note_pins(self) -> None:
+        known = self._kept.views.items()
+        self._pins = {
+            name: _pin_words(it) for name, it in known if it.pinned and name in self._paths
+        }
+        for name, pin in self._fleet_pins.items():
+            if name in self._gates:
+                self._pins[name] = f"{pin}, in the whole fleet"
 
     def listed(self, live: Snapshot) -> set[str]:
         """The store was read for the first time, or for another set of resources."""
@@ -216,13 +271,13 @@ class Rollouts:
     def take(self, message: FleetMessage) -> set[str]:
         """Something of the fleet has happened."""
         match message:
-            case RecordsRead(records):
-                return self._records_read(records)
+            case RecordsRead(records, pins):
+                return self._fleet_pinned(pins) | self._records_read(records)
             case NameContested(by):
                 self._name_contested(by)
                 return set()
             case KeysFetched():
-                return self._fetched(message)
+                return self._pin_fetched(message) if message.pin else self._fetched(message)
             case FleetEvent(service, event):
                 self._note_store(event)
                 gates = [it for it in self._gates.values() if service in ("", it.service)]
@@ -262,8 +317,14 @@ class Rollouts:
         """The gated keys may be others now."""
         assert self._live is not None  # noqa: S101 - for the type checker: it was listed
         newest = GatedKeys.of(self._live, gate.rollout.keys)
+        pin = self._fleet_pins.get(gate.service)
+        if pin is not None:
+            target = gate.target if gate.target and gate.target[0] == pin.revision else None
+            if target is None:
+                return self._await_pin(gate, pin)
+            newest = target[1]
         gate.known[newest.digest] = newest
-        version = Version(newest.digest, self._live.revision)
+        version = Version(newest.digest, newest.snapshot.revision)
         gate.state = replace(gate.state, newest=version)
         touched = set() if gate.based else self._find_base(gate)
         if gate.based:
@@ -302,12 +363,66 @@ class Rollouts:
         if gate.state.turn is not None:
             gate.state = replace(gate.state, turn=versions[0])
         gate.based = True
+        kept = self._kept.get(gate.service)
+        if kept.pinned is not None:
+            gate.state = replace(gate.state, pinned=_pin_words(kept))
         self._keep(gate)
         proved = gate.state.former if gate.state.phase is not TurnPhase.SETTLED else versions[0]
         self._actions.keeper.join(gate.service, proved)
         touched = {gate.service} if used is not None else set()
         if gate.state.newest is not None:
             touched |= self._step(gate, machine.Seen(gate.state.newest))
+        return touched
+
+    def _await_pin(self, gate: _Gate, pin: FleetPin) -> set[str]:
+        """Nothing newer is asked for while the keys of the pinned revision are being read."""
+        self._actions.fetch(gate.service, gate.rollout.keys, pin.revision, True)
+        if not gate.based:
+            return set()
+        return self._step(gate, machine.Pinned(f"{pin}: its keys are not read yet"))
+
+    def _fleet_pinned(self, pins: Mapping[str, FleetPin | None]) -> set[str]:
+        """What the fleet is pinned at: a gated service goes there in turn, another one at once."""
+        touched: set[str] = set()
+        for name, pin in pins.items():
+            gate, kept = self._gates.get(name), self._kept.get(name)
+            if pin is not None and name not in self._paths:
+                continue
+            changed = pin != self._fleet_pins.get(name)
+            if pin is None:
+                self._fleet_pins.pop(name, None)
+            else:
+                self._fleet_pins[name] = pin
+            if gate is not None and changed and self._live is not None:
+                touched |= self._refresh(gate)
+            elif gate is None and pin is None and kept.by_fleet:
+                touched |= self.unpin(name)
+            elif gate is None and pin is not None and kept.pin != pin.revision:
+                self._kept.change(name, pin=pin.revision, pinned_by=pin.by, by_fleet=True)
+                self._actions.fetch(name, self._paths[name], pin.revision, True)
+        self._note_pins()
+        return touched
+
+    def _pin_fetched(self, message: KeysFetched) -> set[str]:
+        service, gate = message.service, self._gates.get(message.service)
+        pin, kept = self._fleet_pins.get(service), self._kept.get(service)
+        if message.keys is None:
+            log.error("cannot be pinned", service=service, reason=message.problem)
+            if not message.lasting and service in self._paths:
+                paths = self._paths[service]
+                self._actions.fetch(service, paths, message.revision, True)
+            return set()
+        touched: set[str] = set()
+        if gate and pin and pin.revision == message.revision:
+            gate.target = (message.revision, message.keys)
+            if gate.based:
+                touched |= self._step(gate, machine.Pinned(""))
+            touched |= self._refresh(gate) if self._live is not None else set()
+        if kept.pin == message.revision:
+            self._kept.change(service, pinned=message.keys)
+            self._note_pins()
+            log.warn("pinned", service=service, revision=message.revision, by=kept.pinned_by)
+            touched |= {service} | self._tell_pin(service)
         return touched
 
     def _fetched(self, message: KeysFetched) -> set[str]:
@@ -440,6 +555,11 @@ class Rollouts:
         needed = {it.digest for it in (state.used, state.newest, state.turn, state.former) if it}
         if gate.based and gate.known.keys() - needed:
             gate.known = {key: it for key, it in gate.known.items() if key in needed}
+
+
+def _pin_words(kept: KeptView) -> str:
+    by = f" by {kept.pinned_by}" if kept.pinned_by else ""
+    return f"pinned at revision {kept.pin}{by}"
 
 
 def _named(keys: GatedKeys | None) -> object:

@@ -96,11 +96,24 @@ def _service(facts: StatusFacts, counts: Counters, name: str) -> Plain:
         "failed": counts.reloads[name, False],
         "pending_s": None if debt is None else max(0.0, facts.now_s - debt.since_s),
         "attempts": debt.attempts if debt else 0,
+        "pinned": name in facts.pins,
+        "gated": _gated(facts, name),
         "good_at": counts.good_at.get(name),
         "pass": _histogram(counts.pass_s, name),
         "reload": _histogram(counts.reload_s, name),
         "live": _histogram(counts.live_s, name),
     }
+
+
+def _gated(facts: StatusFacts, name: str) -> Plain:
+    """Whether a change of its gated keys waits, or goes no further; not without a rollout."""
+    found = facts.rollouts.get(name)
+    if found is None:
+        return {"held": False, "halted": False, "in_turn": False}
+    from pyconfd.reconcile.rollout import IN_TURN
+
+    state = found.state
+    return {"held": bool(state.held), "halted": state.halted, "in_turn": state.phase in IN_TURN}
 
 
 def _histogram(histograms: Mapping[str, Histogram], name: str) -> Plain | None:

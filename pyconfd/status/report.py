@@ -59,6 +59,7 @@ class StatusFacts:
     faulty: what is wrong with conf.d or its templates.
     edited: templates that were changed since they were read.
     rollouts: the services whose settings a fleet takes in turn.
+    pins: services that an operator keeps at an earlier revision, and how in words.
     """
 
     now_s: float
@@ -81,6 +82,7 @@ class StatusFacts:
     faulty: ConfigFaults | None = None
     edited: Sequence[str] = ()
     rollouts: Mapping[str, RolloutStatus] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
 
     def moment(self, at_s: float) -> float:
         """A monotonic time as seconds since 1970."""
@@ -107,8 +109,9 @@ def summary(facts: StatusFacts) -> Summary:
         gated=tuple(
             GatedChange(name, one.state.held, one.state.halted)
             for name, one in facts.rollouts.items()
-            if one.state.held
+            if one.state.held and name not in facts.pins
         ),
+        pinned=tuple(f"{name}: {how}" for name, how in facts.pins.items()),
     )
 
 
@@ -133,6 +136,8 @@ def _short_row(facts: StatusFacts, name: str) -> Plain:
     if found := rollout_row(facts.rollouts.get(name)):
         kept = ("phase", "held", "halted", "bad", "revision", "newest_revision")
         row["rollout"] = {key: found[key] for key in kept}
+    if name in facts.pins:
+        row["pinned"] = facts.pins[name]
     return row
 
 
@@ -224,6 +229,7 @@ def _service(facts: StatusFacts, name: str, members: list[str]) -> Plain:
         "last_reload": reload_state(last) if last else None,
         "resources": members,
         "rollout": rollout_row(facts.rollouts.get(name)),
+        "pinned": facts.pins.get(name),
     }
 
 

@@ -47,6 +47,8 @@ class DaemonState(enum.StrEnum):
     FAULTY = "faulty"
     #: The fleet goes no further with a change of a service's gated keys.
     HALTED = "halted"
+    #: An operator keeps a service at an earlier revision.
+    PINNED = "pinned"
     #: The store is unavailable.
     LOST = "lost"
 
@@ -176,6 +178,7 @@ class Summary:
     outage: None while the store answers.
     faulty: None while conf.d has no faults.
     gated: changes that wait for this node's turn, or go no further.
+    pinned: services that an operator keeps at an earlier revision, in words.
     """
 
     resources: int
@@ -188,6 +191,7 @@ class Summary:
     outage: Outage | None = None
     faulty: ConfigFaults | None = None
     gated: tuple[GatedChange, ...] = ()
+    pinned: tuple[str, ...] = ()
 
     @property
     def halted(self) -> tuple[GatedChange, ...]:
@@ -205,6 +209,7 @@ def states(summary: Summary) -> tuple[enum.StrEnum, ...]:
         (DaemonState.ORPHANED, summary.orphaned),
         (DaemonState.FAULTY, summary.faulty),
         (DaemonState.HALTED, summary.halted),
+        (DaemonState.PINNED, summary.pinned),
         (DaemonState.LOST, summary.outage),
     )
     found = [state for state in TROUBLES if summary.bad.of(state)]
@@ -238,6 +243,8 @@ def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
         parts.append(_faulty(summary.faulty, time_of(summary.faulty.since_at)))
     if summary.gated:
         parts.append(_gated(summary.gated))
+    if summary.pinned:
+        parts.append(f"{_listed([brief(each) for each in summary.pinned])}")
     if summary.outage:
         cause = brief(summary.outage.cause)
         parts.append(f"store unavailable {time_of(summary.outage.since_at)}: {cause}")

@@ -280,3 +280,41 @@ def test_a_refused_version_is_tried_again_when_somebody_says_so(fleet: Fleet) ->
     broken.unlink()
     assert command(fleet, "fleet", "resume", "--fleet", "edges").returncode == 0
     fleet.wait(["20s"] * 3)
+
+
+def test_a_pin_takes_the_fleet_back_in_turn_until_it_is_unpinned(fleet: Fleet) -> None:
+    """Status says so as long as it lasts; members still come."""
+    before = fleet.etcd.revision
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    fleet.wait(["20s"] * 3)
+    words = ("pin", "edge", "--revision", str(before), "--fleet", "edges")
+    here = ("--confdir", str(fleet.confdirs["web1"].folder))
+    done = command(fleet, *words, *here)
+    assert done.returncode == 0, done.stderr
+    fleet.wait(["10s"] * 3)
+    log = fleet.daemons["web2"].log
+    assert log.count("its turn: the new") == 2
+    fleet.daemons["web3"].wait_log(f"pinned at revision {before}")
+    fleet.etcd.put("/app/members/b", "10.0.0.2")
+    wait_until(lambda: all("10.0.0.2" in fleet.file(name) for name in NODES))
+    assert fleet.timeouts() == ["10s"] * 3
+    fleet.etcd.put("/app/settings/timeout", "30s")
+    assert f"pinned at revision {before}" in command(fleet, "fleet", "edges").stdout
+    assert command(fleet, "unpin", "edge", "--fleet", "edges", *here).returncode == 0
+    fleet.wait(["30s"] * 3)
+
+
+def test_one_node_is_pinned_at_once(fleet: Fleet) -> None:
+    """It keeps that over a restart, and takes part again afterwards."""
+    before = fleet.etcd.revision
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    fleet.wait(["20s"] * 3)
+    here = fleet.confdirs["web3"].argv()[3:]
+    assert command(fleet, "pin", "edge", "--revision", str(before), *here).returncode == 0
+    fleet.wait(["20s", "20s", "10s"])
+    fleet.daemons["web3"].end()
+    fleet.start("web3").wait_log(f"pinned at revision {before}")
+    fleet.etcd.put("/app/settings/timeout", "30s")
+    fleet.wait(["30s", "30s", "10s"])
+    assert command(fleet, "unpin", "edge", *here).returncode == 0
+    fleet.wait(["30s"] * 3)

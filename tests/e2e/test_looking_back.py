@@ -98,3 +98,34 @@ def test_history_names_what_made_each_version(etcd: PrivateEtcd, tmp_path: Path)
     assert "/past/b" in table
     assert "secret" not in table + (confdir.folder / "state").as_posix()
     assert run(confdir, "history", "other").returncode == 1
+
+
+def test_a_service_without_a_fleet_is_pinned_with_all_its_keys(
+    etcd: PrivateEtcd, tmp_path: Path
+) -> None:
+    """By the name of the resource; other services go on."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    dest = confdir.simple("app", "/pin/app", reload_cmd='"true"')
+    other = confdir.simple("other", "/pin/other")
+    etcd.put("/pin/other/a", "1")
+    old = etcd.put("/pin/app/a", "1")
+    etcd.put("/pin/app/a", "2")
+    with confdir.daemon() as daemon:
+        daemon.wait_file(dest, "/pin/app/a=2\n")
+        pinned = run(confdir, "pin", "app", "--revision", str(old))
+        assert pinned.stdout == f"pinned at revision {old}: true\n", pinned.stderr
+        daemon.wait_file(dest, "/pin/app/a=1\n")
+        assert f"pinned at revision {old}" in run(confdir, "status").stdout
+        etcd.put("/pin/app/a", "3")
+        etcd.put("/pin/other/a", "2")
+        daemon.wait_file(other, "/pin/other/a=2\n")
+        assert dest.read_text() == "/pin/app/a=1\n"
+    assert confdir.once().returncode == 0
+    assert dest.read_text() == "/pin/app/a=1\n"
+    with confdir.daemon() as daemon:
+        daemon.wait_log(f"pinned at revision {old}")
+        assert run(confdir, "unpin", "app").returncode == 0
+        daemon.wait_file(dest, "/pin/app/a=3\n")
+        assert "is not pinned" in run(confdir, "unpin", "app").stderr
+        late = run(confdir, "pin", "app", "--revision", "100000")
+        assert (late.returncode, "is not there" in late.stderr) == (1, True)

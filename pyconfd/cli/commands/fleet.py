@@ -103,15 +103,20 @@ class opened:  # noqa: N801 - used as a function
 
 def order(verb: Verb, *, node: str = "", revision: int = 0) -> FleetOrder:
     """An order of whoever runs this."""
+    where = os.uname().nodename
+    return FleetOrder(
+        verb=verb, by=user(), where=where, at=time.time(), node=node, revision=revision
+    )
+
+
+def user() -> str:
+    """Who runs this; behind sudo, who called it."""
     import pwd
 
-    user = os.environ.get("SUDO_USER", "")
     try:
-        user = user or pwd.getpwuid(os.getuid()).pw_name
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        user = str(os.getuid())
-    where = os.uname().nodename
-    return FleetOrder(verb=verb, by=user, where=where, at=time.time(), node=node, revision=revision)
+        return str(os.getuid())
 
 
 def _words(words: Sequence[str]) -> tuple[Verb | None, str, str]:

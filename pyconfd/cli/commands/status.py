@@ -66,7 +66,7 @@ Plain = Mapping[str, Any]
 #: Something waits in these states; in all others but OK something is wrong.
 _WAITING = frozenset(
     (FileState.HELD, FileState.LEFT_OUT, DaemonState.PENDING, DaemonState.STARTING,
-     DaemonState.ORPHANED)
+     DaemonState.ORPHANED, DaemonState.HALTED, DaemonState.PINNED)
 )  # fmt: skip
 
 
