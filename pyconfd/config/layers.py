@@ -76,8 +76,10 @@ def resolve_all(
 
         layers.append(from_confd_environment(environ, tree.compat, everything, faults))
     place = layered(everything, *layers, tree.defaults).get("config-file")
-    stored = _config_file(place, (*everything, *TABLES), faults, tree) if place else {}
-    layers.append(stored)
+    stored = _config_file(place, (*known, *everything, *TABLES), faults, tree) if place else {}
+    # A key of the daemon's is not that of a command which has an option of the same name.
+    not_there = {each.name for each in everything if not each.in_file}
+    layers.append({name: given for name, given in stored.items() if name not in not_there})
     _compat(tree, layers)
     if arguments.foreign:
         from pyconfd.config.confd.options import take

@@ -2,7 +2,7 @@
 A small HTTP listener for metrics and health, on threads of its own. Shell.
 
 It has no state and computes nothing: each page is a function that is called for each request. A
-daemon that cannot listen still does its work, so that is only logged.
+daemon that cannot listen still does its work, so that is only logged, and tried again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pyconfd.observe import log
 MOST_CLIENTS = 32
 #: What a client has for sending its request, and then for taking the answer, seconds.
 REQUEST_S = 5.0
+#: Between two tries to listen on an address that is taken, or not there yet.
+RETRY_S = 5.0
 
 
 class HttpResponse(NamedTuple):
@@ -41,13 +43,19 @@ class Listener:
     """pages: path -> what makes the page; called on any thread, may take a while."""
 
     def __init__(
-        self, host: str, port: int, pages: Mapping[str, Callable[[], HttpResponse]]
+        self,
+        host: str,
+        port: int,
+        pages: Mapping[str, Callable[[], HttpResponse]],
+        *,
+        retry_s: float = RETRY_S,
     ) -> None:
         self._address = (host, port)
         self._pages = pages
+        self._retry_s = retry_s
         self._server: HTTPServer | None = None
-        self._thread: threading.Thread | None = None
-        self._stopped = False
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+        self._stopped = threading.Event()
 
     @property
     def port(self) -> int:
@@ -55,29 +63,35 @@ class Listener:
         return int(self._server.server_address[1]) if self._server else 0
 
     def __enter__(self) -> Listener:
-        try:
-            self._server = _Server(self._address, _handler(self._pages))
-        except OSError as error:
-            reason = error.strerror or str(error)
+        if trouble := self._listen():
             address = ":".join(map(str, self._address))
-            log.error(f"no metrics: cannot listen on {address}: {reason}")
-            return self
-        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+            log.error(f"no metrics: cannot listen on {address}: {trouble}; trying again")
         self._thread.start()
-        log.info("metrics and health are served", port=self.port)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stopped = True
-        if self._server and self._thread:
+        self._stopped.set()
+        if self._server:
             with suppress(OSError):
                 self._server.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
-            self._thread.join(1.0)
+        self._thread.join(1.0)
+        if self._server:
             self._server.server_close()
+
+    def _listen(self) -> str:
+        """Why it cannot; "" once it does."""
+        try:
+            self._server = _Server(self._address, _handler(self._pages))
+        except OSError as error:
+            return error.strerror or str(error)
+        log.info("metrics and health are served", port=self.port)
+        return ""
 
     def _serve(self) -> None:
         """Not serve_forever, which wakes up twice a second to see whether it is to end."""
-        while self._server and not self._stopped:
+        while not self._server and not self._stopped.wait(self._retry_s):
+            self._listen()
+        while self._server and not self._stopped.is_set():
             self._server.handle_request()
 
 

@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from pyconfd.model.safe_text import escaped_all
+from pyconfd.model.safe_text import escaped, escaped_all
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Plain = Mapping[str, Any]
@@ -33,6 +33,38 @@ GUARDS = ("allow_empty", "max_shrink", "min_keys", "require")
 def exposition(measures: Plain) -> bytes:
     """The page of /metrics. measures: as made by status/measurements.py."""
     return generate_latest(_registry(escaped_all(measures)))
+
+
+def members_exposition(
+    members: Iterable[tuple[str, str, bool]], declared: int, *, connected: bool
+) -> bytes:
+    """
+    The page of /metrics of `pyconfd register`. members: service, id, and whether it is registered.
+    """
+    return generate_latest(_registry_of(_Members(tuple(members), declared, connected)))
+
+
+class _Members(Collector):
+    """The members of one moment."""
+
+    def __init__(
+        self, members: Sequence[tuple[str, str, bool]], declared: int, connected: bool
+    ) -> None:
+        self._members = members
+        self._declared = declared
+        self._connected = connected
+
+    def collect(self) -> Iterable[Metric]:
+        yield _gauge("pyconfd_store_connected", "Whether the store answers.", self._connected)
+        yield _gauge("pyconfd_members", "Members that are to be registered.", self._declared)
+        family = GaugeMetricFamily(
+            "pyconfd_member_registered",
+            "Whether the key of the member is there.",
+            labels=["service", "member"],
+        )
+        for service, member, registered in self._members:
+            family.add_metric([escaped(service), escaped(member)], float(registered))
+        yield family
 
 
 class _Snapshot(Collector):
@@ -48,8 +80,12 @@ class _Snapshot(Collector):
 
 
 def _registry(measures: Plain) -> CollectorRegistry:
+    return _registry_of(_Snapshot(measures))
+
+
+def _registry_of(collector: Collector) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Snapshot(measures))
+    registry.register(collector)
     ProcessCollector(registry=registry)
     return registry
 

@@ -213,6 +213,32 @@ def test_the_documented_entrypoint_does_not_start_with_a_bad_value(tmp_path: Pat
     assert "which is not data to nginx" in done.stderr
 
 
+def test_the_entrypoint_may_start_nginx_with_its_last_good_file(tmp_path: Path) -> None:
+    """
+    A second start with a bad value: `sh -e` starts nothing, and `|| true`, which the operator may
+    choose, starts nginx with the file that was good. Mended, both start with the new one.
+    """
+    nginx, keys, confdir = _site(tmp_path)
+    assert confdir.once().returncode == 0
+    save(keys, json.dumps({"text": 'x"; } broken'}))
+    once, serve = " ".join(confdir.argv("--onetime")), " ".join(nginx.argv())
+    strict = subprocess.run(
+        ["sh", "-ec", f"{once}; exec {serve}"], capture_output=True, text=True, timeout=120
+    )
+    assert strict.returncode == 1
+    assert ask(nginx.port, timeout_s=5).status == 0
+    for text, expected in ((None, "one"), ("two", "two")):
+        if text:
+            save(keys, json.dumps({"text": text}))
+        with subprocess.Popen(
+            ["sh", "-ec", f"{once} || true; exec {serve}"], stderr=subprocess.DEVNULL
+        ) as shell:
+            try:
+                wait_until(lambda expected=expected: _answer(nginx) == expected)
+            finally:
+                shell.terminate()
+
+
 def _answer(nginx: LiveNginx) -> str:
     return ask(nginx.port, timeout_s=5).text
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.support.daemons.etcd import Certificates, PrivateEtcd, free_ports
+from tests.support.http import ask
 from tests.support.register import backend, registered
 from tests.support.waiting import Stopwatch, wait_until
 
@@ -433,3 +434,48 @@ def test_bad_input_is_reported(etcd: PrivateEtcd, words: list[str], said: str, s
     )
     assert (done.returncode, said in done.stderr) == (status, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_metrics_and_health_are_served_when_asked_for(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """Before it is healthy, while it is registered, in maintenance, and while the store is away."""
+    (page,) = free_ports(1)
+    sick, away = tmp_path / "sick", tmp_path / "maintenance"
+    sick.touch()
+    words = [service, f"127.0.0.1:{port}", "--check", "http:/health", "--interval", "0.1"]
+    words += ["--rise", "1", "--fall", "1", "--maintenance-file", str(away), "--drain", "0"]
+    words += ["--metrics-listen", f"127.0.0.1:{page}"]
+    with registered(tmp_path, etcd, words, backend(port, "b", sick)) as run:
+        run.wait_log("metrics and health are served")
+
+        def shows(status: int, line: str, value: str) -> None:
+            def same() -> bool:
+                found = ask(page, "/health")
+                return found.status == status and line in found.body
+
+            run.wait(same, line)
+            assert value in ask(page, "/metrics").text
+
+        one = f'pyconfd_member_registered{{member="127.0.0.1:{port}",service="{service}"}}'
+        shows(503, f"1 not registered ({service}, 127.0.0.1:{port}: ", f"{one} 0.0")
+        sick.unlink()
+        shows(200, "ok: 1 of 1 registered", f"{one} 1.0")
+        assert "pyconfd_store_connected 1.0" in ask(page, "/metrics").text
+        assert "pyconfd_members 1.0" in ask(page, "/metrics").text
+        assert "process_cpu_seconds_total" in ask(page, "/metrics").text
+        away.touch()
+        shows(200, "ok: 0 of 1 registered", f"{one} 0.0")
+
+
+def test_the_daemons_listener_in_the_config_file_is_not_that_of_register(
+    etcd: PrivateEtcd, tmp_path: Path, port: int, service: str
+) -> None:
+    """Both read the same file; a port serves one of them."""
+    (page,) = free_ports(1)
+    (tmp_path / "pyconfd.toml").write_text(f'metrics_listen = "127.0.0.1:{page}"\n')
+    words = [service, f"127.0.0.1:{port}", "--config-file", str(tmp_path / "pyconfd.toml")]
+    with registered(tmp_path, etcd, words, backend(port)) as run:
+        run.wait(lambda: keys(etcd, service), "key")
+        with socket.socket() as sock:
+            assert sock.connect_ex(("127.0.0.1", page)) != 0

@@ -14,6 +14,7 @@ from pyconfd.daemon.control_socket import ControlRequest
 from pyconfd.daemon.http_endpoints import listener
 from pyconfd.observe.http import MOST_CLIENTS, REQUEST_S, HttpResponse, Listener
 from tests.support.http import ask
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -86,6 +87,24 @@ def test_an_address_that_is_taken_is_said_and_the_daemon_goes_on(
     """Metrics are not worth a daemon that does not start."""
     with Listener("127.0.0.1", served.port, {}) as second:
         assert second.port == 0
+
+
+def test_an_address_that_becomes_free_is_taken(caplog: pytest.LogCaptureFixture) -> None:
+    """Reported once, tried again, and reported when it is had; leaving does not wait for it."""
+    pages = {"/a": lambda: HttpResponse(200, "text/plain", b"hello")}
+    with contextlib.ExitStack() as stack, caplog.at_level("INFO", logger="pyconfd"):
+        first = socket.create_server(("127.0.0.1", 0))
+        port = first.getsockname()[1]
+        stack.callback(first.close)
+        second = stack.enter_context(Listener("127.0.0.1", port, pages, retry_s=0.05))
+        third = stack.enter_context(Listener("127.0.0.1", port, pages))
+        assert (second.port, third.port) == (0, 0)
+        first.close()
+        assert wait_until(lambda: second.port) == port
+        assert get(port, "/a")[0] == 200
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("cannot listen" in line and "trying again" in line for line in said) == 2
+    assert said.count("metrics and health are served") == 1
 
 
 def test_a_loop_that_is_stuck_is_reported_in_time() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.main import DONE
@@ -135,8 +136,14 @@ def _run(
         host=socket.gethostname(),
         started=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     )
+    pages: AbstractContextManager[object] = nullcontext()
+    if values["metrics_listen"]:
+        from pyconfd.registration.agent.health_pages import listener
+
+        pages = listener(values["metrics_listen"], agent.health)
     try:
-        return agent.run()
+        with pages:
+            return agent.run()
     except CannotStart as error:
         say_error(str(error), values["log_format"])
         return error.exit_status

@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from pyconfd.errors import RegistrationError
 from pyconfd.observe import log
 from pyconfd.registration import address as addresses
+from pyconfd.registration.agent.agent_health import AgentHealth
 from pyconfd.registration.declaration import Declaration, announce, make_key
 from pyconfd.registration.reason import Reason
 from pyconfd.registration.registrar.notices import (
@@ -28,6 +29,7 @@ from pyconfd.registration.registrar.notices import (
     Notice,
     NoticeHandler,
     RegistrarDied,
+    StoreState,
 )
 from pyconfd.registration.registrar.registrar import Registrar
 from pyconfd.registration.registrar.supervisor import RegistrarSupervisor
@@ -115,6 +117,7 @@ class Agent:
         self._child = Child(plan.command, lambda status: self._inbox.put(_Exited(status)))
         self._pending: list[Declaration] = list(plan.declarations)
         self._reported_faults: set[str] = set()
+        self._store_problem = ""
         self._ready = False
         self._status_at = float("-inf")
         self._status_due = True
@@ -157,7 +160,17 @@ class Agent:
             each.lease for each in (notice.status, notice.before) if each is not None
         ):
             self._held_at = time.monotonic()
+        if isinstance(notice, StoreState):
+            self._store_problem = notice.problem
         self._inbox.put(notice)
+
+    def health(self) -> AgentHealth:
+        """How it is now; from any thread."""
+        return AgentHealth(
+            self._registrar.statuses() if self._registrar.alive else (),
+            len(self._supervisor.members) + len(self._pending),
+            self._store_problem,
+        )
 
     # Running
 

@@ -31,6 +31,9 @@ RUN_OPTIONS = (
            " end", RUN, "N", in_file=False),
     Option("status-fd", "text", "", "of programs: one JSON line on this open file for each change",
            RUN, "N", in_file=False),
+    # Not from the config file, where it is the daemon's.
+    Option("metrics-listen", "text", "", "serve /metrics (Prometheus) and /health here", RUN,
+           "HOST:PORT", in_file=False),
 )  # fmt: skip
 
 # `--timeout` is that of a check here; calls to the store are bounded by the lease client.
