@@ -13,7 +13,13 @@ import stat
 from collections.abc import Hashable, Iterator, Sequence
 
 from pyconfd.backends.base import Put, SourceOptions
-from pyconfd.backends.file_formats import is_tree, plain_value, read_tree
+from pyconfd.backends.file_formats import (
+    LARGEST_FILE,
+    broken,
+    is_tree,
+    plain_value,
+    read_tree,
+)
 from pyconfd.backends.polling import Ledger, Listable, PollingWatch, list_once
 from pyconfd.errors import SourceRefused, SourceUnavailable
 from pyconfd.model.keys import Listed, key_path
@@ -86,11 +92,13 @@ def _keys_of(path: str, *, below: str) -> dict[str, bytes]:
         raise SourceRefused("a pipe, socket or device holds no keys", where=path)
     try:
         with open(path, "rb") as file:
-            raw = file.read()
+            raw = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise SourceUnavailable(
             f"the file cannot be read: {(error.strerror or str(error)).lower()}", where=path
         ) from error
+    if len(raw) > LARGEST_FILE:
+        raise broken(path, 0, f"larger than {LARGEST_FILE} bytes")
     if below and not is_tree(path):
         return {key_path(os.path.relpath(path, below)): plain_value(raw)}
     return read_tree(path, raw)

@@ -8,7 +8,7 @@ other numbers without exponent, null is left out. Pure over bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -16,6 +16,10 @@ from typing import Any
 from pyconfd.errors import SourceRefused
 from pyconfd.model.keys import key_path
 
+#: Bytes of a file, values in it with those of aliases counted each time, levels of YAML.
+LARGEST_FILE, MOST_NODES, DEEPEST = 64 << 20, 1_000_000, 100
+#: Bytes of its keys and values.
+LARGEST_TREE = 4 * LARGEST_FILE
 _BROKEN_HINT = "the last good contents stay in force until it can be read again"
 
 
@@ -39,7 +43,7 @@ def read_tree(path: str, raw: bytes) -> dict[str, bytes]:
             return {}
         if not isinstance(tree, dict | list):
             raise broken(path, 1, "neither a map nor a list")
-        return dict(_walk(tree, ""))
+        return _bounded(path, _walk(tree, ""))
     except RecursionError:
         raise broken(path, 0, "nested too deeply, or within itself") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -61,6 +65,18 @@ def plain_value(raw: bytes) -> bytes:
 
 def broken(path: str, line: int, what: str) -> SourceRefused:
     return SourceRefused(what, where=f"{path}:{line}" if line else path, hint=_BROKEN_HINT)
+
+
+def _bounded(path: str, pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
+    """The keys; a long name is part of the path of all that is below it."""
+    keys: dict[str, bytes] = {}
+    size = 0
+    for key, value in pairs:
+        size += len(key) + len(value)
+        if size > LARGEST_TREE:
+            raise broken(path, 0, f"more than {LARGEST_TREE} bytes of keys and values")
+        keys[key] = value
+    return keys
 
 
 def _walk(node: Any, path: str) -> Iterator[tuple[str, bytes]]:
@@ -117,6 +133,7 @@ def _yaml(path: str, text: str) -> Any:
     import yaml
 
     try:
+        _bound_yaml(path, yaml.parse(text, _yaml_loader()))
         # A safe loader: _yaml_loader is made from SafeLoader.
         return yaml.load(text, _yaml_loader())  # noqa: S506
     except yaml.MarkedYAMLError as error:
@@ -125,6 +142,35 @@ def _yaml(path: str, text: str) -> Any:
         raise broken(path, line, f"not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise broken(path, 0, f"not YAML: {error}") from None
+
+
+def _bound_yaml(path: str, events: Iterable[Any]) -> None:
+    """
+    Refuse what is nested too deeply, which ends the process while it is read, and aliases that
+    stand for too much. It reads the text once more, and makes nothing of it.
+    """
+    import yaml
+
+    sizes: dict[str, int] = {}
+    counts, anchors = [0], [""]
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            counts.append(1)
+            anchors.append(event.anchor or "")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size = counts.pop()
+            sizes[anchors.pop()] = size
+            counts[-1] += size
+        elif isinstance(event, yaml.AliasEvent):
+            counts[-1] += sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            counts[-1] += 1
+            sizes[event.anchor or ""] = 1
+        if len(counts) > DEEPEST:
+            raise broken(path, event.start_mark.line + 1, f"nested deeper than {DEEPEST} levels")
+        if counts[-1] > MOST_NODES:
+            what = f"more than {MOST_NODES} values, with those of aliases"
+            raise broken(path, event.start_mark.line + 1, what)
 
 
 @cache
