@@ -162,7 +162,7 @@ def _bound_yaml(path: str, events: Iterable[Any]) -> None:
             sizes[anchors.pop()] = size
             counts[-1] += size
         elif isinstance(event, yaml.AliasEvent):
-            counts[-1] += sizes.get(event.anchor, 1)
+            counts[-1] += sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.ScalarEvent):
             counts[-1] += 1
             sizes[event.anchor or ""] = 1
