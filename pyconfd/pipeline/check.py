@@ -112,7 +112,7 @@ def check_in_nginx(
     """
     report, finding = _run_nginx(staged, nginx, run, timeout_s, work_dir, removed)
     if report.ok:
-        return tuple(Checked(each, report) for each in staged)
+        return _not_claimed(staged, report) or tuple(Checked(each, report) for each in staged)
     offender = _named(staged, finding)
     if offender is None:
         _raise_if_live_is_refused(nginx, run, timeout_s, work_dir, finding)
@@ -126,6 +126,21 @@ def check_in_nginx(
     if offender is None or finding is None:
         return Refused(staged[0], report, named=False)
     return Refused(offender, report, line=finding.line)
+
+
+def _not_claimed(staged: Sequence[Staged], report: CommandReport) -> Refused | None:
+    """A refusal where one of the files takes the server name of another."""
+    if "conflicting server name" not in report.output:
+        return None
+    from pyconfd.pipeline.nginx.server_names import claimed
+
+    found = claimed(staged, report.output)
+    if found is None:
+        return None
+    offender, line, name = found
+    what = f"{offender.rendered.resource.dest}:{line}: another server has the name {name} there"
+    words = f"{report.output.rstrip()}\n{what}: nginx would send requests to one of them alone\n"
+    return Refused(offender, replace(report, output=words), line=line)
 
 
 def _run_nginx(

@@ -229,6 +229,24 @@ def test_a_site_comes_and_goes_with_its_keys(site: Site) -> None:
     site.daemon.wait(lambda: not second.exists(), "the file to go")
 
 
+@pytest.mark.parametrize("name", ["0", "zzz"])
+@pytest.mark.parametrize("claim", ["www.example.com", "WWW.Example.com other.example.com"])
+def test_a_site_cannot_take_the_name_of_another(site: Site, name: str, claim: str) -> None:
+    """Whichever file comes first; the owner goes on, and its own changes are no claims."""
+    port, member = site.nginx.port, site.backends[1].address
+    keys = {"server_name": claim, "listen": f"127.0.0.1:{port}", "upstream/a": member}
+    said = len(site.daemon.log)
+    put_all(site.etcd, {f"/nginx/{name}/{key}": value for key, value in keys.items()})
+    refusal = f"/{name}.conf:"
+    site.daemon.wait(lambda: refusal in site.daemon.log[said:], refusal)
+    assert "another server has the name" in site.daemon.log[said:]
+    assert not (site.nginx.sites / f"{name}.conf").exists()
+    site.etcd.delete(f"{GUIDE}/upstream/server02")
+    site.put("upstream/server01", site.backends[0].address)
+    site.daemon.wait(lambda: set(site.names(4)) == {"b0"}, "the owner's own member")
+    site.etcd.delete(f"/nginx/{name}/", prefix=True)
+
+
 @pytest.mark.parametrize("broken", EXAMPLE.broken, ids=lambda one: one.why.replace(" ", "-"))
 def test_bad_input_changes_nothing_and_is_said(site: Site, broken: BrokenExample) -> None:
     """The refusal names key or file and line; file, workers and answers are as before."""

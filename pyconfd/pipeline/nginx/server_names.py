@@ -1,0 +1,51 @@
+"""
+Names that two servers of nginx claim. Shell: reads the live versions of staged files.
+
+nginx only warns: the first of them gets the requests, in the order of files. So a new file could
+take those of another by its name alone. Who had the name keeps it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pyconfd.model.steps import Staged
+
+_CONFLICT = re.compile(r'conflicting server name "([^"\n]*)" on ([^\s,]+), ignored')
+_NAMES = re.compile(rb"(?<![\w$-])server_name\s([^;{}]*);")
+
+
+def claimed(staged: Sequence[Staged], output: str) -> tuple[Staged, int, str] | None:
+    """
+    The staged file that claims another's name and did not have it before, the line and the name.
+
+    output: of nginx's check. None when there is no such file; conflicts of live files are theirs.
+    """
+    for found in _CONFLICT.finditer(output):
+        for each in reversed(staged):
+            lines = dict(_names(each.rendered.content))
+            name = _plain(found[1].encode())
+            if name in lines and name not in dict(_names(_live(each))):
+                return each, lines[name], found[1]
+    return None
+
+
+def _names(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """Each name and its line."""
+    for found in _NAMES.finditer(content):
+        for name in found[1].split():
+            yield _plain(name.strip(b"\"'")), content.count(b"\n", 0, found.start()) + 1
+
+
+def _plain(name: bytes) -> bytes:
+    """A name as nginx compares it; the exact one and those with a wildcard before are one here."""
+    return name.lower().removeprefix(b"*").removeprefix(b".")
+
+
+def _live(staged: Staged) -> bytes:
+    try:
+        with open(staged.live.path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
