@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, SubCommand] = {
     "members": SubCommand("pyconfd.cli.commands.members", "list and steer registered members"),
     "fleet": SubCommand("pyconfd.cli.commands.fleet", "nodes that take turns: show, halt, resume"),
     "notify": SubCommand("pyconfd.cli.commands.notify", "publish a daemon's states, run hooks"),
+    "migrate": SubCommand("pyconfd.cli.commands.migrate", "write a tree of confd as pyconfd's own"),
     "recipes": SubCommand("pyconfd.cli.commands.recipes", "ready configurations: list, show, test"),
     "init": SubCommand("pyconfd.cli.commands.init", "write a recipe as a confdir"),
     "probe": SubCommand("pyconfd.cli.commands.probe", "does it answer? for keepalived and Nagios"),

@@ -76,7 +76,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     wrong: list[PyconfdError] = list(faults)
     _source(settings, environ, wrong)
     found = _resources(settings, wrong)
-    snapshot = _snapshot(values, found.resources, wrong) if values else None
+    snapshot = values_snapshot(values, found.resources, wrong) if values else None
     failed = _templates(settings, found.resources, snapshot, environ)
     for note in settings.notes:
         say_warning(note, settings.log_format)
@@ -116,7 +116,7 @@ def _resources(settings: Settings, wrong: list[PyconfdError]) -> ResourceSet:
     return found
 
 
-def _snapshot(
+def values_snapshot(
     values: object, resources: Iterable[Resource], wrong: list[PyconfdError]
 ) -> Snapshot | None:
     """The keys of the values' files, as the file backend reads them."""

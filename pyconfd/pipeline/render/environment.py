@@ -7,6 +7,7 @@ render at once; what is shared is the compiled code of the templates.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,13 +23,15 @@ from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS, funct
 from pyconfd.pipeline.render.functions import bounds
 from pyconfd.pipeline.render.functions.text import as_text
 from pyconfd.pipeline.render.node_facts import unknown_fact
-from pyconfd.pipeline.render.template_files import MissingTemplate, TemplateFiles
+from pyconfd.pipeline.render.template_files import AS_WRITTEN, MissingTemplate, TemplateFiles
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
     from pyconfd.pipeline.render.functions.store import CachedPairs
     from pyconfd.pipeline.render.provenance import Tracer
     from pyconfd.pipeline.render.value_checks import ValueChecker
     from pyconfd.pipeline.render.view import View
+
+_AS_WRITTEN = re.compile(re.escape(AS_WRITTEN) + r"(\r?\n|\Z)")
 
 # Filters that only lay out a text: what was safe in the format before them still is.
 _LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
@@ -130,6 +133,23 @@ class Environment(jinja2.Environment):
         self.filters.update({**FILTERS, **PLAIN_FILTERS})
         self.filters.update({one: bounds.few(one, self.filters[one]) for one in _SLOW})
         self.globals["range"] = bounds.bounded_range
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """Jinja2's, but the first line of a template can say that white space stays as written."""
+        found = _AS_WRITTEN.match(source) if source.startswith("{#") else None
+        if found is None:
+            return super()._parse(source, name, filename)
+        as_written = self.overlay(
+            trim_blocks=False,
+            lstrip_blocks=False,
+            newline_sequence="\r\n" if found[1] == "\r\n" else "\n",
+        )
+        # the comment takes the line break with it, so that the lines keep their numbers
+        tree = jinja2.Environment._parse(
+            as_written, "{#\n#}" + source[found.end() :], name, filename
+        )
+        tree.set_environment(self)
+        return tree
 
     def functions(
         self,

@@ -15,7 +15,7 @@ from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import SOURCES
 from pyconfd.pipeline.render.compiled_cache import TemplateCache
 from pyconfd.pipeline.render.environment import Environment
-from pyconfd.pipeline.render.template_files import TemplateFiles
+from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate, TemplateFiles
 
 
 class UnknownLanguage(jinja2.TemplateSyntaxError):
@@ -28,7 +28,8 @@ class Languages:
 
     cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
     engine: "go" or "jinja2" for resources that name none; empty to find it out for each template.
-    compat: "confd" or "confd-fork", whose functions Go templates have.
+    compat: "confd" or "confd-fork" in a tree of theirs, whose functions Go templates have then; ""
+        for classic confd's in a tree of ours.
     """
 
     def __init__(self, folder: str, cache_dir: str | None, engine: str, compat: str) -> None:
@@ -36,6 +37,7 @@ class Languages:
         self._cache_dir = cache_dir
         self._engine = engine
         self._compat = compat or "confd"
+        self._is_confds = bool(compat)
         cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
         self._files = TemplateFiles(folder, cache)
         self._go_files: TemplateFiles | None = None
@@ -69,6 +71,8 @@ class Languages:
         return self._files.source(name)
 
     def _find(self, name: str) -> Environment:
+        if self._is_confds and (go := self._go_first(name)):
+            return go
         try:
             self._load(self._jinja, name)
         except (jinja2.TemplateNotFound, jinja2.TemplateAssertionError):
@@ -78,6 +82,19 @@ class Languages:
                 raise
             return self._find_go(name, error)
         return self._jinja
+
+    def _go_first(self, name: str) -> Environment | None:
+        """
+        In a tree of confd a text without Jinja2's blocks is a Go template if it can be one: Jinja2
+        would change line ends, and take `{#` for a comment.
+        """
+        try:
+            if "{%" in self._files.source(name):
+                return None
+            self._load(self._of_go(), name)
+        except (jinja2.TemplateSyntaxError, jinja2.TemplateNotFound, MissingTemplate, BadTemplate):
+            return None
+        return self._of_go()
 
     def _find_go(self, name: str, not_jinja: jinja2.TemplateSyntaxError) -> Environment:
         go = self._of_go()

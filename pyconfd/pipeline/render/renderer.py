@@ -71,7 +71,7 @@ class Renderer:
         facts: NodeFacts | None = None,
         often: bool = False,
         engine: str = "",
-        compat: str = "confd",
+        compat: str = "",
         value_limit: int = VALUE_LIMIT,
         time_limit: TimeLimit | None = None,
     ) -> None:

@@ -13,6 +13,9 @@ from types import CodeType
 from pyconfd.model.values import dataclass
 from pyconfd.pipeline.render.compiled_cache import TemplateCache
 
+#: The first line of a Jinja2 template whose blocks leave the white space around them as it is.
+AS_WRITTEN = "{# whitespace as written #}"
+
 
 class MissingTemplate(LookupError):
     """No such template; the text names it and the reason."""

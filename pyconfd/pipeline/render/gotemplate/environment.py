@@ -21,7 +21,7 @@ from pyconfd.pipeline.render.functions.store import Pair
 from pyconfd.pipeline.render.gotemplate import arguments, codegen, values
 from pyconfd.pipeline.render.gotemplate.errors import GoFault, GoSyntaxError, Position
 from pyconfd.pipeline.render.gotemplate.functions.printf import part
-from pyconfd.pipeline.render.gotemplate.functions.signatures import SIGNATURES
+from pyconfd.pipeline.render.gotemplate.functions.signatures import FORK_ONLY, SIGNATURES
 from pyconfd.pipeline.render.gotemplate.functions.table import go_functions
 from pyconfd.pipeline.render.gotemplate.language.parser import parse
 from pyconfd.pipeline.render.gotemplate.printing import printed
@@ -132,7 +132,8 @@ class GoEnvironment(Environment):
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         signatures = SIGNATURES[self.compat]
         try:
-            tree = translate(parse(source, signatures), name or "", source, signatures)
+            parsed = parse(source, signatures, FORK_ONLY)
+            tree = translate(parsed, name or "", source, signatures)
         except GoSyntaxError as error:
             raise GoTemplateError(error.what, error.at, name, filename) from error
         except RecursionError as error:

@@ -143,3 +143,6 @@ SIGNATURES = {
     "confd": {**GO, **CONFD},
     "confd-fork": {**GO, **CONFD, **FORK},
 }
+
+#: Function -> hint, for templates of classic confd.
+FORK_ONLY = dict.fromkeys(FORK, ": only confd's fork has it (--compat confd-fork)")

@@ -7,7 +7,8 @@ variable that is assigned and never declared, a call with too many arguments) is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
+from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 from pyconfd.pipeline.render.gotemplate.errors import GoSyntaxError
@@ -60,9 +61,15 @@ _STARTS_OPERAND = frozenset(
 _Made = TypeVar("_Made")
 
 
-def parse(source: str, functions: Container[str]) -> Tree:
-    """The tree of a template that may call these functions. Raises GoSyntaxError."""
-    return _Parser(source, functions).tree()
+def parse(
+    source: str, functions: Container[str], elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> Tree:
+    """
+    The tree of a template that may call these functions. Raises GoSyntaxError.
+
+    elsewhere: further functions, with what to say to those who call one.
+    """
+    return _Parser(source, functions, elsewhere).tree()
 
 
 class _Scope:
@@ -90,11 +97,14 @@ class _Scope:
 
 
 class _Parser:
-    def __init__(self, source: str, functions: Container[str]) -> None:
+    def __init__(
+        self, source: str, functions: Container[str], elsewhere: Mapping[str, str]
+    ) -> None:
         self._places = LineIndex(source)
         self._tokens = tokens(source, self._places)
         self._ahead: list[Token] = []
         self._functions = functions
+        self._elsewhere = elsewhere
         self._defined: dict[str, Body] = {}
         self._scope = _Scope()
         self._slots = 0
@@ -393,7 +403,8 @@ class _Parser:
         match token.kind:
             case Kind.IDENTIFIER:
                 if token.text not in self._functions:
-                    self._fail(token, f'function "{token.text}" not defined')
+                    known = self._elsewhere.get(token.text, "")
+                    self._fail(token, f'function "{token.text}" not defined{known}')
                 return Identifier(token.at, token.text)
             case Kind.VARIABLE:
                 return self._variable(token)

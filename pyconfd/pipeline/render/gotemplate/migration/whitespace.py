@@ -1,0 +1,138 @@
+"""
+Which trim markers a Jinja2 template needs so that its gaps come out as they should. Pure.
+
+Two layouts are tried: pyconfd's own, in which a line that holds only a block leaves no line
+behind, and "whitespace as written". The one with fewer markers is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from pyconfd.pipeline.render.template_files import AS_WRITTEN
+
+_DELIMITERS = {"block": ("{%", "%}"), "output": ("{{", "}}"), "comment": ("{#", "#}")}
+#: "+" is known to few.
+_COST = {"": 0, "-": 1, "+": 2}
+_SYNTAX = re.compile(r"\{[%#]")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """
+    A block, an output or a comment of Jinja2.
+
+    kind: of _DELIMITERS.
+    inside: without delimiters.
+    """
+
+    kind: str
+    inside: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """
+    What stands between two of them.
+
+    raw: in the source.
+    printed: of that, what comes out.
+    """
+
+    raw: str
+    printed: str
+
+
+class Unkeepable(ValueError):
+    """White space that Jinja2 cannot leave as it is. at: which text."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
+
+
+def laid_out(gaps: Sequence[Gap], codes: Sequence[Code]) -> str:
+    """
+    The template. gaps: one more than codes: before, between and after them.
+
+    Raises Unkeepable.
+    """
+    newline = "\n"
+    if any("\r" in text.raw for text in gaps):
+        newline = "\r\n"
+        gaps = [Gap(_unix(one.raw, at), _unix(one.printed, at)) for at, one in enumerate(gaps)]
+    own, cost = _marked(gaps, codes, own=True)
+    if newline == "\n":
+        written, cost_as_written = _marked(gaps, codes, own=False)
+        if cost <= cost_as_written + 1:
+            return own
+    else:
+        written, _ = _marked(gaps, codes, own=False)
+    return f"{AS_WRITTEN}\n{written}".replace("\n", newline)
+
+
+def _unix(text: str, at: int) -> str:
+    """Raises Unkeepable for a text that mixes line ends."""
+    plain = text.replace("\r\n", "\n")
+    if "\r" in plain or plain.count("\n") != text.count("\r\n"):
+        raise Unkeepable(at)
+    return plain
+
+
+def _marked(gaps: Sequence[Gap], codes: Sequence[Code], *, own: bool) -> tuple[str, int]:
+    """The template in one layout, and what its markers cost a reader."""
+    made: list[str] = []
+    cost = 0
+    left = ""
+    for at, text in enumerate(gaps):
+        before = codes[at - 1] if at else None
+        after = codes[at] if at < len(codes) else None
+        right, next_left = _markers(text, before, after, at, own)
+        if before is not None:
+            opening, closing = _DELIMITERS[before.kind]
+            made.append(f"{opening}{left} {before.inside} {right}{closing}")
+        made.append(_SYNTAX.sub(lambda found: f'{{{{ "{found[0]}" }}}}', text.raw))
+        cost += _COST[right] + _COST[next_left]
+        left = next_left
+    return "".join(made), cost
+
+
+def _markers(
+    text: Gap, before: Code | None, after: Code | None, at: int, own: bool
+) -> tuple[str, str]:
+    """The markers on both sides of a text: that of the code before, and of the code after it."""
+    rights = _options(before, own)
+    lefts = _options(after, own)
+    for right, left in sorted(product(rights, lefts), key=lambda two: bool(two[0]) + bool(two[1])):
+        if _printed(text.raw, before, right, after, left, own) == text.printed:
+            return right, left
+    raise Unkeepable(at)
+
+
+def _options(code: Code | None, own: bool) -> tuple[str, ...]:
+    if code is None:
+        return ("",)
+    return ("", "-", "+") if own and code.kind != "output" else ("", "-")
+
+
+def _printed(
+    text: str, before: Code | None, right: str, after: Code | None, left: str, own: bool
+) -> str:
+    """What Jinja2 makes of a text, after its lexer."""
+    starts_line = before is None
+    if right == "-":
+        rest = text.lstrip()
+        starts_line = text[: len(text) - len(rest)].endswith("\n")
+        text = rest
+    elif own and before and before.kind != "output" and right != "+" and text.startswith("\n"):
+        text, starts_line = text[1:], True
+    if left == "-":
+        return text.rstrip()
+    if own and after and after.kind != "output" and left != "+":
+        begin = text.rfind("\n") + 1
+        if (begin or starts_line) and not text[begin:].strip():
+            return text[:begin]
+    return text
