@@ -120,8 +120,8 @@ OPTIONS = (
            "format may print", FILES, "NUMBER"),
     Option("shutdown-timeout", "duration", 30.0, "how long SIGTERM waits for a running reload",
            TIME),
-    Option("metrics-listen", "text", "", "serve /metrics (Prometheus) and /health here", SAY,
-           "HOST:PORT"),
+    Option("metrics-listen", "text", "", "serve the daemon's page /, /metrics (Prometheus), "
+           "/health, /livez and /readyz here", SAY, "HOST:PORT"),
     *SAYING,
 )
 

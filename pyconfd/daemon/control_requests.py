@@ -81,6 +81,8 @@ def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> C
     match question.get("do"):
         case "status":
             return ControlAnswer(picture(facts))
+        case "alive":
+            return ControlAnswer({"alive": True})
         case "explain":
             found = _named(question, facts)
             return ControlAnswer(

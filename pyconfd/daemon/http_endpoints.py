@@ -1,5 +1,6 @@
 """
-What is answered over HTTP: metrics for Prometheus, health for load balancers and orchestrators.
+What is answered over HTTP: the daemon's own page, metrics for Prometheus, health for load balancers
+and orchestrators.
 
 Each page asks the loop, through the inbox like everything else; a loop that does not answer is the
 answer.
@@ -17,24 +18,67 @@ from pyconfd.observe.http import HttpResponse, Listener
 from pyconfd.observe.metrics import CONTENT_TYPE, exposition
 
 _TEXT = "text/plain; charset=utf-8"
+#: So many of the last versions are on the page.
+_VERSIONS = 10
 
 
 def listener(
-    host: str, port: int, put: Callable[[ControlRequest], None], *, answer_s: float = ANSWER_S
+    host: str,
+    port: int,
+    put: Callable[[ControlRequest], None],
+    *,
+    folder: str = "",
+    answer_s: float = ANSWER_S,
 ) -> Listener:
-    """The listener of a daemon. put: takes requests. answer_s: how long the loop may take."""
+    """
+    The listener of a daemon. put: takes requests. folder: the state folder. answer_s: how long the
+    loop may take.
+    """
 
-    def asked() -> Mapping[str, Any] | None:
+    def asked(question: str) -> Mapping[str, Any] | None:
         answers: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-        put(ControlRequest({"do": "measure"}, answers.put))
+        put(ControlRequest({"do": question}, answers.put))
         try:
             return answers.get(timeout=answer_s)
         except queue.Empty:
             return None
 
     return Listener(
-        host, port, {"/metrics": lambda: metrics(asked()), "/health": lambda: health(asked())}
+        host,
+        port,
+        {
+            "/": lambda: own_page(asked("status"), folder),
+            "/metrics": lambda: metrics(asked("measure")),
+            "/health": lambda: health(asked("measure")),
+            "/livez": lambda: alive(asked("alive")),
+            "/readyz": lambda: ready(asked("measure")),
+        },
     )
+
+
+def own_page(picture: Mapping[str, Any] | None, folder: str) -> HttpResponse:
+    """For people: the state, what is held, what was refused, the last versions."""
+    if picture is None:
+        return _silent()
+    from pyconfd.daemon.version_log import VersionLog
+    from pyconfd.status.html_page import headers, html_page
+
+    last = VersionLog(folder).last(_VERSIONS) if folder else ()
+    text = html_page(picture, last)
+    return HttpResponse(200, "text/html; charset=utf-8", text.encode(), headers())
+
+
+def alive(answer: Mapping[str, Any] | None) -> HttpResponse:
+    """200 while the main loop answers."""
+    return _silent() if answer is None else HttpResponse(200, _TEXT, b"ok\n")
+
+
+def ready(measures: Mapping[str, Any] | None) -> HttpResponse:
+    """200 once every resource was processed, also while the store is away."""
+    if measures is None:
+        return _silent()
+    line = f"{escaped(str(measures['line']))}\n"
+    return HttpResponse(200 if measures["ready"] else 503, _TEXT, line.encode())
 
 
 def metrics(measures: Mapping[str, Any] | None) -> HttpResponse:

@@ -13,6 +13,8 @@ from pyconfd.observe import log
 from pyconfd.status.versions import VersionEntry
 
 FILE = "versions.jsonl"
+#: Of one line, usually far less.
+_LONGEST_BYTES = 8 << 10
 #: The file is cut to its newer half above this.
 MOST_BYTES = 2 << 20
 
@@ -37,14 +39,21 @@ class VersionLog:
         except OSError as error:
             log.warn(f"the history cannot be written: {error}")
 
+    def last(self, count: int) -> list[Mapping[str, Any]]:
+        """So many of the newest, the newest first; read from the end of the file."""
+        with contextlib.suppress(OSError), open(self._path, "rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - count * _LONGEST_BYTES))
+            lines = stream.read().decode(errors="replace").splitlines()
+            found = [entry for line in lines if (entry := _entry(line))]
+            return found[: -count - 1 : -1]
+        return []
+
     def read(self) -> Iterator[Mapping[str, Any]]:
         """All of them, the oldest first; a line that was cut short is left out."""
         with contextlib.suppress(OSError), open(self._path, encoding="utf-8") as stream:
             for line in stream:
-                with contextlib.suppress(ValueError):
-                    found = json.loads(line)
-                    if isinstance(found, dict):
-                        yield found
+                if found := _entry(line):
+                    yield found
 
     def _cut(self) -> None:
         with open(self._path, encoding="utf-8") as stream:
@@ -53,3 +62,11 @@ class VersionLog:
         with open(new, "w", encoding="utf-8") as stream:
             stream.writelines(lines[len(lines) // 2 :])
         os.replace(new, self._path)
+
+
+def _entry(line: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -425,7 +425,7 @@ def _pages(
     from pyconfd.daemon.http_endpoints import listener
 
     host, port = split_listen(settings.metrics_listen)
-    return listener(host, port, put)
+    return listener(host, port, put, folder=settings.state_folder)
 
 
 def _fleet_facts(settings: Settings) -> dict[str, object]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socketserver import ThreadingMixIn
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pyconfd.observe import log
@@ -32,11 +33,13 @@ class HttpResponse(NamedTuple):
     What is answered.
 
     kind: the content type.
+    headers: further ones.
     """
 
     status: int
     kind: str
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Listener:
@@ -191,6 +194,8 @@ def _handler(pages: Mapping[str, Callable[[], HttpResponse]]) -> type[BaseHTTPRe
             self.send_response(page.status)
             self.send_header("Content-Type", page.kind)
             self.send_header("Content-Length", str(len(page.body)))
+            for name, value in page.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             if self.command == "GET":
                 self.wfile.write(page.body)

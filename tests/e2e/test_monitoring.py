@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import shlex
 import subprocess
@@ -195,3 +197,33 @@ def block(name: str) -> str:
     found = re.search(rf"```{name}\n(.*?)```", PAGE, re.DOTALL)
     assert found, name
     return found[1]
+
+
+def test_the_daemons_own_page_shows_what_is_held_and_how_to_let_it_go(watched: Watched) -> None:
+    """Names, no values; escaped; nothing but the page itself may be loaded."""
+    watched.etcd.put("/app/<b>", "secret")
+    watched.daemon.wait_file(watched.file, "/app/<b>=secret\n/app/a=1\n")
+    wait_until(lambda: "/app/&lt;b&gt;" in watched.get("/")[1], what="the last versions")
+    watched.etcd.delete("/app/a")
+    watched.etcd.delete("/app/<b>")
+    wait_until(lambda: "pyconfd release app" in watched.get("/")[1])
+    answer = ask(watched.port, "/")
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script" not in answer.body
+    assert "<b>" not in answer.body
+    assert "secret" not in answer.body
+    style = re.search(r"<style>(.*?)</style>", answer.body, re.DOTALL)
+    assert style
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    assert f"'sha256-{digest}'" in policy
+
+
+def test_the_loop_is_alive_and_ready_while_the_store_is_away(watched: Watched) -> None:
+    """Health is about the store too."""
+    watched.etcd.kill()
+    wait_until(lambda: watched.get("/health")[0] == 503)
+    assert watched.get("/livez") == (200, "ok\n")
+    assert watched.get("/readyz")[0] == 200
+    assert "store unavailable" in watched.get("/")[1]
