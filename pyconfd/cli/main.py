@@ -146,7 +146,14 @@ def _refuse_words(arguments: Arguments) -> None:
 def _hint(word: str) -> str:
     from pyconfd.config.confd.options import BACKENDS
 
-    return f"--backend {word}" if word in BACKENDS else "see --help"
+    if word not in BACKENDS:
+        return "see --help"
+    from pyconfd.backends.registry import known_backends
+
+    known = known_backends()
+    if word in known:
+        return f"did you mean pyconfd --backend {word}?"
+    return f"a backend that pyconfd does not have; there are {', '.join(known)}"
 
 
 def version() -> str:

@@ -130,7 +130,7 @@ def _code_of(command: SimpleCommand) -> str:
         if name in _SHELLS or name in _ANYWHERE or _OPTION_IS_CODE.fullmatch(name):
             code = _code_words(after, anywhere=name in _ANYWHERE)
             if any(each.holds or each.expands for each in code):
-                return f"in the code of {name} {code[0].literal if _is_mixed(code[0]) else '-c'}"
+                return f"in the code of {name}"
     return ""
 
 

@@ -68,7 +68,7 @@ def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> 
         if snapshot.find(join_paths(resource.prefix, path)) is None:
             return Objection(GuardKind.REQUIRE, f"{path} is required and does not exist")
     if guard.min_keys and (count := len(_keys(resource, snapshot))) < guard.min_keys:
-        text = f"{count} keys, fewer than min_keys = {guard.min_keys}"
+        text = f"{count} key{'s' * (count != 1)}, fewer than min_keys = {guard.min_keys}"
         return Objection(GuardKind.MIN_KEYS, text)
     if good is None or not good.any(resource):
         return None

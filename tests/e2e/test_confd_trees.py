@@ -238,7 +238,7 @@ def test_the_forks_form_names_the_backend_first(tree: Tree, link: str) -> None:
     assert tree.output() == "a"
     refused = tree.run("etcd", "--onetime", store=False)
     assert refused.returncode == 2
-    assert "etcd: unknown command (--backend etcd)" in refused.stderr
+    assert "etcd: unknown command (did you mean pyconfd --backend etcd?)" in refused.stderr
 
 
 def test_confd_toml_of_the_folder_and_the_environment_are_read(tree: Tree, link: str) -> None:

@@ -19,6 +19,7 @@ from pyconfd.cli.recipe_options import FROM, GROUP
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option
 from pyconfd.config.recipes import ConfdirFile, Recipe, confdir_files, load_recipe
+from pyconfd.config.shipped import page_path
 
 INIT_OPTIONS = (
     Option("force", "flag", False, "overwrite files that differ", GROUP, in_file=False),
@@ -71,4 +72,4 @@ def _next(recipe: Recipe, folder: str, files: Sequence[ConfdirFile]) -> Iterator
     yield f"  pyconfd --watch {confdir} --node 127.0.0.1:2379"
     if recipe.packages:
         yield f"It needs: apt-get install {' '.join(recipe.packages)}"
-    yield f"Keys, checks and pitfalls: docs/recipes/{recipe.page}.md"
+    yield f"Keys, checks and pitfalls: {page_path(recipe.page)}"
