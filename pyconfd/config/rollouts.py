@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from pyconfd.config.table import Table
-from pyconfd.model.keys import covering, is_under, join_paths
+from pyconfd.model.keys import FLEETS, covering, is_under, join_paths
 from pyconfd.model.resources import Command, Origin, Resource, Rollout
 
 ROLLOUT_KEYS = (
@@ -51,6 +51,14 @@ def read_rollout(table: Table, members: Sequence[Resource], prefix: str) -> Roll
 
 def _gated(table: Table, members: Sequence[Resource], prefix: str) -> tuple[str, ...]:
     """The gated key paths; without `keys` all that the resources read."""
+    paths = _named(table, members, prefix)
+    if any(is_under(FLEETS, path) or is_under(path, FLEETS) for path in paths):
+        what = f"the rollout gates {FLEETS}, where the nodes keep their turns"
+        table.fault("keys", what, "name the key paths of the settings in keys")
+    return paths
+
+
+def _named(table: Table, members: Sequence[Resource], prefix: str) -> tuple[str, ...]:
     read = covering(path for one in members for path in one.watched)
     if not table.has("keys"):
         if not read:

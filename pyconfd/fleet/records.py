@@ -24,11 +24,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, field
 from typing import Any
 
-from pyconfd.model.keys import Changed, KeyValue, Listed
+from pyconfd.model.keys import FLEETS, Changed, KeyValue, Listed
 from pyconfd.model.values import dataclass
 from pyconfd.reconcile.turns import Halt, Turn, TurnRecords, Version
-
-FLEETS = "/pyconfd/fleets"
 
 _LEAVES = ("stopped", "pinned", "fence")
 

@@ -105,6 +105,10 @@ class Lost:
 SourceMessage = Listed | Changed | Progressed | Lost
 
 
+#: Where fleets keep their records, in the store that they share.
+FLEETS = "/pyconfd/fleets"
+
+
 def key_path(text: str) -> str:
     """Any spelling of a path as a key path: `a//b/` is `/a/b`, the empty string is `/`."""
     return "/" + "/".join(part for part in text.split("/") if part)

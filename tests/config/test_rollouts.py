@@ -110,6 +110,16 @@ def test_a_service_without_keys_gates_nothing(add: Add, write: Write, load: Load
     assert "web.toml:3: the rollout gates nothing" in faults[0]
 
 
+def test_the_fleets_own_keys_cannot_be_gated(add: Add, write: Write, load: Load) -> None:
+    """Each turn would be a change that asks for turns."""
+    add("c")
+    write("a", '[template]\nsrc = "a.j2"\ndest = "/x/a"\nkeys = ["/"]\nservice = "web"\n')
+    write("web", '[service.web]\nreload_cmd = "r"\n[service.web.rollout]\n')
+    resources, faults = load()
+    assert "web.toml:3: the rollout gates /pyconfd/fleets, where the nodes" in faults[0]
+    assert list(resources) == ["c"]
+
+
 @pytest.mark.parametrize("name", ["a/b", "", "a b", "ü"])
 def test_a_fleet_is_a_part_of_a_key(name: str) -> None:
     """An empty name means none."""

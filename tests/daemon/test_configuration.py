@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +97,17 @@ def test_an_edit_that_nobody_has_taken_shows(
         told = world.settle()
         assert world.live() == "edited 2\n"
         assert told["configuration"]["edited_templates"] == []
+
+
+def test_a_daemon_without_a_fleet_loads_nothing_of_it() -> None:
+    """Start-up is a feature."""
+    program = """
+import sys
+from pyconfd.backends.etcd import source
+from pyconfd.daemon import control_requests, http_endpoints, loop, run, wiring
+of_fleets = ("pyconfd.fleet", "pyconfd.reconcile.rollout", "pyconfd.reconcile.turns",
+             "pyconfd.pipeline.gated", "pyconfd.config.rollouts")
+print([name for name in sys.modules if name.startswith(of_fleets)])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,22 @@ class Fleet:
 
 @pytest.fixture
 def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    text = getattr(request, "param", ROLLOUT)
+    yield from fleets(tmp_path, getattr(request, "param", ROLLOUT))
+
+
+def fleets(
+    tmp_path: Path,
+    text: str,
+    *,
+    prepare: Callable[[PrivateEtcd], None] = lambda _: None,
+    options: Sequence[str] = (),
+) -> Iterator[Fleet]:
+    """Three nodes that run. text: the service. prepare: what is done to etcd before."""
     with contextlib.ExitStack() as stack:
         etcd = stack.enter_context(PrivateEtcd(tmp_path))
         etcd.put("/app/settings/timeout", "10s")
         etcd.put("/app/members/a", "10.0.0.1")
+        prepare(etcd)
         made = Fleet(etcd, {}, {}, stack, {})
         for name in NODES:
             confdir = made.confdirs[name] = Confdir(tmp_path / name)
@@ -99,7 +110,7 @@ def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
             confdir.resource("service", text.replace("@RELOAD@", nginx.reload_command))
             stack.enter_context(nginx.running())
         for name in NODES:
-            made.start(name)
+            made.start(name, *options)
         made.wait(["10s"] * 3)
         yield made
 
