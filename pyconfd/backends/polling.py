@@ -19,9 +19,9 @@ from pyconfd.model.keys import (
     KeyValue,
     Listed,
     Lost,
+    PrefixFilter,
     Progressed,
     SourceMessage,
-    is_under,
 )
 
 # A file that is being written is left alone until two polls this far apart agree.
@@ -85,11 +85,8 @@ class Ledger:
         """What is held at and below the prefixes."""
         with self._lock:
             held = tuple(self._held.values())
-        return tuple(each for each in held if _admitted(each.key, prefixes))
-
-
-def _admitted(key: str, prefixes: Sequence[str]) -> bool:
-    return any(is_under(key, prefix) for prefix in prefixes)
+        admits = PrefixFilter(prefixes).admits
+        return tuple(each for each in held if admits(each.key))
 
 
 class PollingWatch:
@@ -176,7 +173,8 @@ class PollingWatch:
     def _report(self, contents: Mapping[str, bytes]) -> None:
         name, was_lost = self._listable.name, bool(self._lost)
         self._lost = ""
-        wanted = {k: v for k, v in contents.items() if _admitted(k, self._prefixes)}
+        admits = PrefixFilter(self._prefixes).admits
+        wanted = {k: v for k, v in contents.items() if admits(k)}
         revision, changes = self._ledger.take(wanted)
         if not self._listed:
             self._listed = True

@@ -131,3 +131,22 @@ def covering(prefixes: Iterable[str]) -> tuple[str, ...]:
         if not kept or not is_under(prefix, kept[-1]):
             kept.append(prefix)
     return tuple(kept)
+
+
+class PrefixFilter:
+    """Which keys are at or below one of the prefixes, however many there are."""
+
+    def __init__(self, prefixes: Iterable[str]) -> None:
+        self._prefixes = frozenset(prefixes)
+        self._everything = "/" in self._prefixes
+
+    def admits(self, key: str) -> bool:
+        """Whether it is one of them."""
+        if self._everything:
+            return key.startswith("/")
+        prefixes = self._prefixes
+        while key:
+            if key in prefixes:
+                return True
+            key = key[: key.rfind("/")]
+        return False

@@ -8,12 +8,12 @@ it is not, events are held until the server has answered that all watches are th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pyconfd.backends.etcd.listing import Span, decode
-from pyconfd.model.keys import KeyChange
+from pyconfd.model.keys import KeyChange, PrefixFilter
 
 _DELETE = 1
 
@@ -50,24 +50,6 @@ class RevisionBatch:
     changes: tuple[KeyChange, ...]
     last_event: LastEvent
     foreign_events: int
-
-
-class PrefixFilter:
-    """Which keys are ours: at or below one of the prefixes."""
-
-    def __init__(self, prefixes: Iterable[str]) -> None:
-        self._prefixes = frozenset(prefixes)
-        self._everything = "/" in self._prefixes
-
-    def admits(self, key: str) -> bool:
-        if self._everything:
-            return key.startswith("/")
-        prefixes = self._prefixes
-        while key:
-            if key in prefixes:
-                return True
-            key = key[: key.rfind("/")]
-        return False
 
 
 class Assembler(Protocol):

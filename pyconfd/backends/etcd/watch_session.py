@@ -15,7 +15,6 @@ from queue import Empty, SimpleQueue
 from pyconfd.backends.backoff import Backoff
 from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd import cursor as at
-from pyconfd.backends.etcd.batches import PrefixFilter
 from pyconfd.backends.etcd.channel import EtcdChannel
 from pyconfd.backends.etcd.continuity import Continuity
 from pyconfd.backends.etcd.errors import CallContext, permission_denied, translate
@@ -24,7 +23,7 @@ from pyconfd.backends.etcd.listing import Span, decode
 from pyconfd.backends.etcd.stream import ProbeResult, StreamEnded, StreamResponse
 from pyconfd.backends.etcd.throttle import ThrottleState
 from pyconfd.errors import SourceError, SourceRefused
-from pyconfd.model.keys import Lost, Progressed, SourceMessage, is_under
+from pyconfd.model.keys import Lost, PrefixFilter, Progressed, SourceMessage, is_under
 
 REFUSED_FIRST_S, REFUSED_CAP_S = 2.0, 10.0
 MOST_PATIENCE = 4
