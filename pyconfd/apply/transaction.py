@@ -147,11 +147,13 @@ def _swap_all(context: PassContext, candidates: Sequence[Candidate]) -> list[Can
     """Put live what has permits. Returns those that have to be judged again."""
     _will_make(context, candidates)
     again: list[Candidate] = []
+    unsynced: set[str] = set()
     for judged in _judged_together(candidates):
-        again += _swap(context, judged)
+        again += _swap(context, judged, unsynced)
     for candidate in _waiting(candidates):
         if candidate not in again:
             _remove_alone(context, candidate)
+    swap.sync(unsynced)
     return again
 
 
@@ -414,10 +416,10 @@ def _remove_alone(context: PassContext, candidate: Candidate) -> None:
         except CheckBroken as error:
             candidate.fail(first, Result.CHECK_BROKEN, error=error)
             return
-    _swap(context, [candidate])
+    _swap(context, [candidate], set())  # a removal is synced with its set
 
 
-def _swap(context: PassContext, judged: Sequence[Candidate]) -> list[Candidate]:
+def _swap(context: PassContext, judged: Sequence[Candidate], unsynced: set[str]) -> list[Candidate]:
     """
     Put the files of one verdict live, whole or not at all. When one of them cannot be put in place,
     its group is off; the others are as they were, and have to be judged without it: these.
@@ -428,7 +430,7 @@ def _swap(context: PassContext, judged: Sequence[Candidate]) -> list[Candidate]:
         for gone in candidate.removals:
             context.drift.forget(gone)
     try:
-        _swap_files(context, judged)
+        _swap_files(context, judged, unsynced)
     except SwapError as error:
         return _not_swapped(judged, error)
     for candidate in judged:
@@ -436,7 +438,7 @@ def _swap(context: PassContext, judged: Sequence[Candidate]) -> list[Candidate]:
     return []
 
 
-def _swap_files(context: PassContext, judged: Sequence[Candidate]) -> None:
+def _swap_files(context: PassContext, judged: Sequence[Candidate], unsynced: set[str]) -> None:
     permits = [permit for candidate in judged for permit in candidate.permits]
     removals = [gone for candidate in judged for gone in candidate.removals]
     revertible = any(
@@ -445,7 +447,9 @@ def _swap_files(context: PassContext, judged: Sequence[Candidate]) -> None:
         for resource in (*candidate.resources, *candidate.removals)
     )
     if len(permits) == 1 and not removals and not revertible:
-        done: Sequence[Swapped] = [swap.swap(permits[0], journal=context.journal)]
+        done: Sequence[Swapped] = [
+            swap.swap(permits[0], journal=context.journal, unsynced=unsynced)
+        ]
     else:
         done = swap.swap_all(
             permits, journal=context.journal, removals=removals, keep_old=revertible

@@ -29,9 +29,10 @@ _ONE_KEPT = "the live file is unchanged"
 _SET_KEPT = "all live files of the set are as before"
 
 
-def swap(checked: Checked, *, journal: Journal | None) -> Swapped:
+def swap(checked: Checked, *, journal: Journal | None, unsynced: set[str] | None = None) -> Swapped:
     """
-    Make one checked file live. journal: None when no reload will follow (--sync-only).
+    Make one checked file live. journal: None when no reload will follow (--sync-only). unsynced:
+    takes the folder of the file, which `sync` has to bring to disk then; None does so at once.
 
     Raises SwapReverted; then the live file is as before and the staged one is discarded. SwapTorn
     when it was written in place and the old content could not be written back.
@@ -51,11 +52,21 @@ def swap(checked: Checked, *, journal: Journal | None) -> Swapped:
         if number is None or journal is None or _undo(journal, number):
             stage.discard(staged)
         raise _reverted(error, resource.dest, _ONE_KEPT) from error
-    files.sync_folder(staged.live.path)
+    if unsynced is None:
+        files.sync_folder(staged.live.path)
+    else:
+        unsynced.add(os.path.dirname(staged.live.path))
     if journal is not None and number is not None and resource.reload is None:
         with contextlib.suppress(StateError):  # then a recovery sees that it is whole
             journal.swapped(number)
     return Swapped(checked, entry.in_place)
+
+
+def sync(unsynced: set[str]) -> None:
+    """Bring the renames in these folders to disk: a folder once, however many files are new."""
+    for folder in unsynced:
+        files.sync_folder(os.path.join(folder, ""))
+    unsynced.clear()
 
 
 def _raise_if_half_written(entry: JournalEntry, error: OSError | StateError) -> None:
