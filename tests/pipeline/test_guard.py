@@ -54,7 +54,7 @@ def test_an_objection_names_its_guard(guard: Guard, keys: tuple[str, ...], kind:
         (Guard(), (), "all 4 keys are gone"),
         (Guard(), ("/p/other", "/q/a/1"), "all 4 keys are gone"),
         (Guard(allow_empty=True), (), ""),
-        (Guard(min_keys=2), BEFORE[:1], "1 keys, fewer than min_keys = 2"),
+        (Guard(min_keys=2), BEFORE[:1], "1 key, fewer than min_keys = 2"),
         (Guard(min_keys=2), BEFORE[:2], ""),
         (Guard(min_keys=2, allow_empty=True), (), "0 keys, fewer than min_keys = 2"),
         (Guard(max_shrink=0.5), BEFORE[:2], ""),
