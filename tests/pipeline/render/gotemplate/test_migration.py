@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +263,49 @@ def test_generated_white_space_is_the_same_in_both_languages(
         text += f"{gap}{opening}{word}{closing}"
     text += "{{end}}" * depth + last
     compare(text, {"/d/x": "1", "/d/y": "2"}, tmp_path_factory.mktemp("case"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{with $v := "a"}}{{$v := "b"}}{{.}}{{$v}}{{end}}',
+        '{{range $p := gets "/d/*"}}{{$p := "b"}}{{.Value}}{{$p}}{{end}}',
+        '{{define "x"}}m{{end}}{{$x := "v"}}{{template "x"}}{{$x}}',
+        '{{$x := "a"}}{{if true}}{{$x := "b"}}{{$x}}{{end}}{{$x}}',
+        '{{$base := "a"}}{{base "/x/y"}}{{$base}}',
+        '{{$x := "a"}}{{range ls "/d"}}{{$x = .}}{{end}}{{$x}}',
+        '{{range $i, $a := ls "/d"}}{{range $j, $b := ls "/d"}}{{$i}}{{$j}} {{end}}{{$i}}{{end}}',
+        '{{range gets "/d/*"}}{{.Key}}{{range gets "/d/*"}}{{.Key}}={{.Value}}{{end}}'
+        "{{.Value}}{{end}}",
+        '{{with "x"}}{{with "y"}}{{.}}{{else}}n{{end}}{{.}}{{end}}{{with ""}}a{{else}}b{{end}}',
+        "{{if 0}}a{{else if 1}}b{{else}}c{{end}}",
+    ],
+)
+def test_scopes_are_gos(text: str, tmp_path: Path) -> None:
+    """Whatever its variables and templates are called."""
+    case = {"template": text, "compat": ["confd"], "keys": {"/d/x": "1", "/d/y": "2"}}
+    assert rendered(tmp_path, case).decode() == render_text(tmp_path, text, case["keys"])
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("x" * 5_000_000 + '{{getv "/k"}}', 5_000_016),
+        ('{{$x := "a"}}' * 5000, 85_000),
+        ("{{" * 100_000, None),
+        ("{{range seq 1 2}}" * 10_000, None),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_huge_templates_are_written_or_refused_soon(text: str, length: int | None) -> None:
+    """With a line."""
+    begun = time.monotonic()
+    try:
+        assert len(written(text)) == length
+    except Untranslatable as error:
+        assert length is None
+        assert error.line == 1
+    assert time.monotonic() - begun < 60
 
 
 def test_the_header_leaves_line_numbers_alone(tmp_path: Path) -> None:

@@ -20,25 +20,39 @@ class Names:
 
     def __init__(self, taken: Collection[str]) -> None:
         self._taken = taken
-        self._scopes: list[set[str]] = [set()]
+        #: Name -> whether it stays what it is until the scope ends.
+        self._scopes: list[dict[str, bool]] = [{}]
 
     def enter(self) -> None:
         """Begin a scope: what is named in it can be named again after it."""
-        self._scopes.append(set())
+        self._scopes.append({})
 
     def leave(self) -> None:
         """End the innermost scope."""
         self._scopes.pop()
 
-    def new(self, wanted: str) -> str:
-        """A name that is free, close to this one."""
+    def new(self, wanted: str, *, stays: bool = False) -> str:
+        """
+        A name close to this one that hides no other; that of a variable which is declared again in
+        its own scope is used again. stays: it is used for more than a variable.
+        """
         word = re.sub(r"\W", "_", wanted.lstrip("$"), flags=re.ASCII) or "value"
         word = f"_{word}" if word[0].isdigit() else word
         if word in _KEYWORDS or word in self._taken:
             word = f"{word}_value"
         name, number = word, 1
-        while any(name in scope for scope in self._scopes):
+        while self._is_taken(name, stays):
             number += 1
             name = f"{word}_{number}"
-        self._scopes[-1].add(name)
+        self._scopes[-1][name] = stays
         return name
+
+    def keep(self, name: str) -> None:
+        """A variable is used for more from now on."""
+        for scope in self._scopes:
+            if name in scope:
+                scope[name] = True
+
+    def _is_taken(self, name: str, stays: bool) -> bool:
+        inner = self._scopes[-1].get(name)
+        return inner or (inner is False and stays) or any(name in one for one in self._scopes[:-1])

@@ -116,14 +116,14 @@ class _Template:
         self._renamed = renamed
         self._actions = actions(source)
         self._statements = {one.at: one for one in _all(tree)}
-        self._names = Names(CALLABLE)
+        self._macros = _macro_names(tree)
+        self._names = Names({*CALLABLE, *self._macros.values()})
         self._variables: dict[int, Expression] = {}
         self._index_of: dict[int, int] = {}
         self._namespaces = _assigned_elsewhere(tree)
         self._open: list[_Open] = []
         self._loops = 0
         self._expressions = Expressions(signatures, self._variable)
-        self._macros = _macro_names(tree)
 
     def text(self) -> str:
         """All of it."""
@@ -299,10 +299,11 @@ class _Template:
             slot = pipe.declared[0].slot
             value = self._variables[slot] if slot is not None else value
         if branch.kind == "with" and not (_is_name(value.text) and self._stays(pipe)):
-            name = self._names.new(_named_after(pipe) or "value")
+            name = self._names.new(_named_after(pipe) or "value", stays=True)
             made.append(Code("block", f"set {name} = {value.text}"))
             value = Expression(name, value.type)
         if branch.kind == "with":
+            self._names.keep(value.text)
             self._expressions.dot = value
         return [*made, Code("block", f"if {value.text}")]
 
@@ -342,7 +343,8 @@ class _Template:
         if first.slot is None or second.slot is None:
             raise ByHand("range with a variable that is out of scope", branch.at)
         if is_map:
-            key, item = self._names.new(first.name), self._names.new(second.name)
+            key = self._names.new(first.name, stays=True)
+            item = self._names.new(second.name, stays=True)
             self._declare(first.slot, Expression(key, "string"))
             self._declare(second.slot, Expression(item))
             self._expressions.dot = Expression(item)
@@ -363,17 +365,17 @@ class _Template:
         """What a loop sets each time, and how it is called inside."""
         declared = branch.pipe.declared
         if value.type == "pairs" and not declared and _takes_both(branch.body):
-            key, item = self._names.new("key"), self._names.new("value")
+            key, item = (self._names.new(name, stays=True) for name in ("key", "value"))
             return f"{key}, {item}", Expression(f"{key}\0{item}", "two")
         wanted = name or (declared[0].name if declared else _named_after(branch.pipe) or "item")
-        target = self._names.new(wanted)
+        target = self._names.new(wanted, stays=True)
         return target, Expression(target, value.element)
 
     # Templates
 
     def _define(self, name: str) -> list[Code]:
         self._enter("define", [Code("block", "endmacro")])
-        data = self._names.new("data")
+        data = self._names.new("data", stays=True)
         self._expressions.dot = Expression(data, "data")
         return [Code("block", f"macro {self._macros[name]}({data})")]
 
@@ -440,7 +442,7 @@ def _is_dot(pipe: Pipeline) -> bool:
 
 def _macro_names(tree: Tree) -> dict[str, str]:
     names = Names(CALLABLE)
-    return {name: names.new(re.sub(r"\.\w+$", "", name)) for name in tree.defined}
+    return {name: names.new(re.sub(r"\.\w+$", "", name), stays=True) for name in tree.defined}
 
 
 # Walks over the tree
