@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pyconfd.model.command_line import bare, environment, expand_as_confd, fill, reference
+from pyconfd.model.command_line import (
+    CannotExpand,
+    bare,
+    environment,
+    expand_as_confd,
+    fill,
+    reference,
+)
 from pyconfd.model.resources import Command, Expansion
 from pyconfd.model.steps import CommandReport
 from pyconfd.system.proc import Runner
@@ -25,6 +32,18 @@ def run_on(run: Runner, command: Command, *, src: str, dest: str) -> CommandRepo
         return report
     shown = fill if command.expansion is Expansion.PLACEHOLDERS else bare
     return replace(report, command=shown(command.text, src=src, dest=dest))
+
+
+def problem(command: Command, dest: str) -> str:
+    """Why a command line that is a Go template cannot be run for this file; "" when it can."""
+    if command.expansion is not Expansion.GO:
+        return ""
+    folder, _, name = dest.rpartition("/")
+    try:
+        _line(command, f"{folder}/.{name}~", dest)
+    except CannotExpand as error:
+        return str(error)
+    return ""
 
 
 def _line(command: Command, src: str, dest: str) -> str:

@@ -269,3 +269,27 @@ def test_check_reports_a_confd_tree_as_ours(tree: Tree) -> None:
     assert "b.toml:2: template does not exist" in done.stderr
     assert "case.tmpl:2:" in done.stderr
     assert "2 faults" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('check_cmd = "test -f {{.src"', "check_cmd: it cannot be expanded"),
+        ('check_cmd = "{{nosuch .src}}"', 'function "nosuch" not defined'),
+        ('dest = "/DEST/a b.out"\ncheck_cmd = "sh -c \'test -f {{.src}}\'"', "in the code of sh"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_found_by_check_and_changes_nothing(
+    line: str, said: str, tree: Tree
+) -> None:
+    """The file is not made, and the fault says why."""
+    dest = "" if "dest" in line else 'dest="/DEST/case.out"\n'
+    tree.resource(f'[template]\nsrc="case.tmpl"\nkeys=["/"]\n{dest}{line}\n')
+    tree.template("x\n")
+    checked = tree.run("check", "-compat", "confd")
+    assert checked.returncode == 1
+    assert said in checked.stderr
+    done = tree.run("-onetime", "-compat", "confd")
+    assert done.returncode == 1
+    assert "check_cmd was not run" in done.stderr
+    assert not list(tree.dest.iterdir())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pyconfd.cli.command import expect_words, read_command
@@ -24,7 +24,14 @@ from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import Given, Option
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings, settings_and_faults
-from pyconfd.errors import ConfigError, PyconfdError, RenderError, SettingsError, SourceError
+from pyconfd.errors import (
+    ConfigError,
+    PyconfdError,
+    RenderError,
+    ResourceError,
+    SettingsError,
+    SourceError,
+)
 from pyconfd.model.keys import covering
 from pyconfd.model.resources import Resource, ResourceSet
 from pyconfd.model.source import SourceOptions
@@ -162,9 +169,21 @@ def _templates(
     for resource in resources:
         faults = renderer.faults(resource)
         failed += faults
+        failed += _commands(resource)
         if snapshot is not None and not faults:
             failed += _render_all(renderer, resource, snapshot, claims, settings.diff)
     return failed
+
+
+def _commands(resource: Resource) -> Iterator[PyconfdError]:
+    """Faults of command lines that are Go templates, as in trees of confd."""
+    if not resource.compat:
+        return
+    from pyconfd.pipeline.operator_command import problem
+
+    for key, command in (("check_cmd", resource.check), ("reload_cmd", resource.reload)):
+        if command and (what := problem(command, resource.dest)):
+            yield ResourceError(f"{key}: {what}", where=str(resource.origin))
 
 
 def _render_all(
