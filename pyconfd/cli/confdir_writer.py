@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from pyconfd.config.recipes import ConfdirFile
 from pyconfd.errors import ConfigError, RecipeError, StageError
+from pyconfd.system import files
 
 
 def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = False) -> None:
@@ -48,7 +49,7 @@ def _content(path: str) -> bytes | None:
 
 def _write(path: str, file: ConfdirFile) -> None:
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        files.make_folders(os.path.dirname(path), 0o755)
         with open(path, "wb") as stream:
             stream.write(file.content)
         os.chmod(path, file.mode)

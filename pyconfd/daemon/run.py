@@ -32,6 +32,7 @@ from pyconfd.model.keys import Listed, covering
 from pyconfd.model.resources import ResourceSet
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
 from pyconfd.observe import log, report
+from pyconfd.observe.exposure import warn_of_exposed
 from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.reconcile.fleet import Fleet
 from pyconfd.system.child import CannotStart
@@ -64,9 +65,16 @@ def run(settings: Settings) -> int:
         log.warn(str(note))
     for fault in found.faults:
         log.error(str(fault))
+    _warn_of_exposed(settings)
     if settings.onetime or settings.noop:
         return once(settings, found)
     return follow(settings, found)
+
+
+def _warn_of_exposed(settings: Settings) -> None:
+    folders = (os.path.join(settings.confdir, name) for name in ("conf.d", "templates"))
+    trusted = (settings.config_file, settings.confdir, *folders)
+    warn_of_exposed(trusted, secret=(settings.password_file, settings.client_key))
 
 
 def _check_command(settings: Settings) -> None:

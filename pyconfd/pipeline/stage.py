@@ -69,7 +69,7 @@ def stage(rendered: Rendered, *, keep: bool = False, elsewhere: str = "") -> Sta
     mode = _or(_or(resource.mode, live.mode), DEFAULT_MODE)
     try:
         if resource.make_dirs:
-            os.makedirs(os.path.dirname(live.path) or ".", mode=0o755, exist_ok=True)
+            files.make_folders(os.path.dirname(live.path), 0o755)
         path = files.staged_name(live.path)
         try:
             uid, gid = _write(path, rendered, live, mode)
@@ -78,7 +78,7 @@ def stage(rendered: Rendered, *, keep: bool = False, elsewhere: str = "") -> Sta
                 raise
             if not files.is_mount_point(live.path):
                 raise
-            os.makedirs(elsewhere, mode=0o700, exist_ok=True)
+            files.make_folders(elsewhere, 0o700)
             path = files.staged_name(os.path.join(elsewhere, os.path.basename(live.path)))
             # Written in place later, where the live file keeps its attributes.
             uid, gid = _write(path, rendered, live, mode, keep_attributes=False)

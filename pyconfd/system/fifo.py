@@ -15,6 +15,7 @@ import select
 import stat
 
 from pyconfd.errors import StateError
+from pyconfd.system import files
 
 _MODE = 0o600
 
@@ -98,7 +99,7 @@ def _make_folder(folder: str) -> None:
     """Everybody may look into it: the pipe itself is its owner's."""
     try:
         if folder:
-            os.makedirs(folder, 0o755, exist_ok=True)
+            files.make_folders(folder, 0o755)
     except OSError as error:
         hint = "name a pipe in a folder that you may write in"
         raise StateError(f"cannot be made: {error.strerror}", where=folder, hint=hint) from error

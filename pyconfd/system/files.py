@@ -37,6 +37,8 @@ _ACL = "system.posix_acl_access"
 #: Extended attributes that are true of one content only.
 _OF_CONTENT = ("security.ima", "security.evm", "security.capability")
 
+_WRITABLE = "other users may write to it"
+
 _counter = itertools.count()
 _owner_of: dict[int, str] = {}
 
@@ -47,7 +49,8 @@ def follow(dest: str) -> str:
 
     Links among the folders on the way stay: only the last name matters to a rename.
     Raises OSError: ELOOP for links that lead nowhere but in circles, EINVAL for an open file of a
-    process (`/dev/stdout`), whose link is no path.
+    process (`/dev/stdout`), whose link is no path, PermissionError for a link in a folder in which
+    others may write: it may be theirs, and lead wherever they like.
     """
     path = dest
     for _ in range(_MOST_LINKS):
@@ -57,8 +60,39 @@ def follow(dest: str) -> str:
             return path
         if os.path.realpath(os.path.dirname(path)).startswith("/proc/"):
             raise OSError(errno.EINVAL, "not a regular file", path)
+        _refuse_link(path)
         path = os.path.join(os.path.dirname(path), link)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), dest)
+
+
+def _refuse_link(path: str) -> None:
+    folder, link = os.stat(os.path.dirname(path) or "."), os.lstat(path)
+    open_to_all = folder.st_mode & (stat.S_IWOTH | stat.S_ISVTX)
+    if open_to_all or (folder.st_mode & stat.S_IWGRP and link.st_uid not in _trusted()):
+        raise PermissionError(errno.EPERM, "a link in a folder that others may write in", path)
+    if folder.st_uid not in _trusted():
+        raise PermissionError(errno.EPERM, f"a link in a folder of user {folder.st_uid}", path)
+
+
+def _trusted() -> tuple[int, int]:
+    """The users whose word counts: root, and who runs this."""
+    return 0, os.geteuid()
+
+
+def exposed(path: str, *, secret: bool = False) -> str:
+    """
+    How others could change the file or folder, or read it when it is a secret; "" when they cannot,
+    or when it is not there.
+    """
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return ""
+    if facts.st_uid not in _trusted():
+        return f"user {facts.st_uid} owns it"
+    if facts.st_mode & 0o022:
+        return "other users may write in it" if stat.S_ISDIR(facts.st_mode) else _WRITABLE
+    return "other users may read it" if secret and facts.st_mode & stat.S_IROTH else ""
 
 
 def read(path: str) -> tuple[bytes, os.stat_result]:
@@ -321,6 +355,13 @@ def own_folder(path: str) -> None:
     Raises OSError; PermissionError also when another user owns it or may write in it: what is in
     it would be that user's word.
     """
+    make_folders(path, 0o700)
+    if why := exposed(path):
+        raise PermissionError(errno.EPERM, why, path)
+
+
+def make_folders(path: str, mode: int) -> None:
+    """The folder, and those above it that are missing, with this mode whatever the umask is."""
     missing = []
     above = os.path.abspath(path)
     while not os.path.isdir(above) and above != "/":
@@ -328,12 +369,8 @@ def own_folder(path: str) -> None:
         above = os.path.dirname(above)
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
-            os.mkdir(folder, 0o700)
-    facts = os.stat(path)
-    if facts.st_uid not in (0, os.geteuid()):
-        raise PermissionError(errno.EPERM, f"user {facts.st_uid} owns it", path)
-    if facts.st_mode & 0o022:
-        raise PermissionError(errno.EPERM, "other users may write in it", path)
+            os.mkdir(folder, mode & 0o700)  # until it has its own mode
+            os.chmod(folder, mode)
 
 
 def sync_folder(path: str) -> None:

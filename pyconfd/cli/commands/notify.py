@@ -92,6 +92,7 @@ def _run(
     plan: ListenerPlan, path: str, values: Mapping[str, Any], environ: Mapping[str, str]
 ) -> int:
     from pyconfd.observe import log
+    from pyconfd.observe.exposure import warn_of_exposed
     from pyconfd.registration.agent.notice_log import NoticeLog
     from pyconfd.registration.notify.hooks import Hooks
     from pyconfd.registration.notify.state_file import StateFile
@@ -102,6 +103,7 @@ def _run(
     from pyconfd.system.sdnotify import Notifier
 
     log.configure(level=values["log_level"], style=values["log_format"])
+    warn_of_exposed((), secret=(values["password_file"], values["client_key"]))
     commands = Commands(variables=values["command_env"])
 
     def make_registrar(notify: NoticeHandler) -> Registrar:

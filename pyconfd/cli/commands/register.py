@@ -103,6 +103,7 @@ def _run(
     from datetime import UTC, datetime
 
     from pyconfd.observe import log
+    from pyconfd.observe.exposure import warn_of_exposed
     from pyconfd.registration.agent.agent import Agent, AgentPlan
     from pyconfd.registration.agent.notice_log import NoticeLog
     from pyconfd.registration.registrar.registrar import Registrar
@@ -111,6 +112,7 @@ def _run(
     from pyconfd.system.sdnotify import Notifier
 
     log.configure(level=values["log_level"], style=values["log_format"])
+    warn_of_exposed((), secret=(values["password_file"], values["client_key"]))
     commands = Commands(variables=values["command_env"])
     ttl_s = min(declared.ttl_s for declared in declarations)
 

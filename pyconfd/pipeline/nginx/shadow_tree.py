@@ -83,7 +83,7 @@ class ShadowTree:
 
     def grow(self) -> None:
         """Write it. Raises OSError and CheckBroken; `cut` then removes what was written."""
-        os.makedirs(self.work_dir, mode=0o700, exist_ok=True)
+        files.make_folders(self.work_dir, 0o700)
         self.folder = files.staged_name(os.path.join(self.work_dir, "shadow"))
         os.mkdir(self.folder, 0o700)
         for name in ("copies", "logs"):

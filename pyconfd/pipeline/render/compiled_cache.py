@@ -15,6 +15,8 @@ import os
 import sys
 from types import CodeType
 
+from pyconfd.system import files
+
 _DIGEST = 32
 
 
@@ -62,9 +64,8 @@ class TemplateCache:
         """Make the folder, once; whether it is ours alone."""
         if self._usable is None:
             try:
-                os.makedirs(self._folder, mode=0o700, exist_ok=True)
-                stat = os.stat(self._folder)
-                self._usable = stat.st_uid == os.geteuid() and not stat.st_mode & 0o022
+                files.make_folders(self._folder, 0o700)
+                self._usable = not files.exposed(self._folder)
                 self._maker = _versions(self._made_by)
             except OSError:
                 self._usable = False
