@@ -184,6 +184,10 @@ def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -
         what = f"its extended attribute {error.name} cannot be kept: {error.strerror}"
         hint = f"run as a user who may set it, or remove it: setfattr -x {error.name}"
         return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=hint)
+    if isinstance(error, files.ForeignLink):
+        what = f"the destination is {error.strerror}"
+        hint = "name the file that it leads to in dest, or chmod go-w its folder"
+        return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=hint)
     if error.errno in (errno.EINVAL, errno.ENXIO):
         what = f"the destination is {files.kind(resource.dest)}"
         return StageError(what, where=resource.dest, kept=_UNTOUCHED, hint=_FILE)

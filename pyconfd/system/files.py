@@ -43,13 +43,17 @@ _counter = itertools.count()
 _owner_of: dict[int, str] = {}
 
 
+class ForeignLink(PermissionError):
+    """A link that others may have made or moved; it is not followed."""
+
+
 def follow(dest: str) -> str:
     """
     The path at the end of the chain of symlinks at `dest`, whether or not it exists.
 
     Links among the folders on the way stay: only the last name matters to a rename.
     Raises OSError: ELOOP for links that lead nowhere but in circles, EINVAL for an open file of a
-    process (`/dev/stdout`), whose link is no path, PermissionError for a link in a folder in which
+    process (`/dev/stdout`), whose link is no path, ForeignLink for a link in a folder in which
     others may write: it may be theirs, and lead wherever they like.
     """
     path = dest
@@ -69,9 +73,9 @@ def _refuse_link(path: str) -> None:
     folder, link = os.stat(os.path.dirname(path) or "."), os.lstat(path)
     open_to_all = folder.st_mode & (stat.S_IWOTH | stat.S_ISVTX)
     if open_to_all or (folder.st_mode & stat.S_IWGRP and link.st_uid not in _trusted()):
-        raise PermissionError(errno.EPERM, "a link in a folder that others may write in", path)
+        raise ForeignLink(errno.EPERM, "a link in a folder that others may write in", path)
     if folder.st_uid not in _trusted():
-        raise PermissionError(errno.EPERM, f"a link in a folder of user {folder.st_uid}", path)
+        raise ForeignLink(errno.EPERM, f"a link in a folder of user {folder.st_uid}", path)
 
 
 def _trusted() -> tuple[int, int]:

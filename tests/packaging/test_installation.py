@@ -36,6 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = root / "systemctl.log"
     (root / "fake" / "systemctl").write_text(f'#!/bin/sh\necho "$*" >>{log}\n')
     (root / "fake" / "systemctl").chmod(0o755)
+    (root / "fake" / "systemd-sysusers").symlink_to("/bin/true")
     script = "".join(_below(block, root) for block in BLOCKS)
     script = re.sub(r"pip install (--upgrade )?\.", rf"pip install \1{_OFFLINE} .", script)
     script = script.replace("pyconfd status\n", "")

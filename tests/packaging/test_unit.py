@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.settings import load_settings
+from tests.support.pyconfd import Confdir
 from tests.support.repository import ROOT
 
 UNIT = ROOT / "packaging" / "pyconfd.service"
@@ -59,3 +67,130 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     )
     ours = [line for line in done.stderr.splitlines() if "pyconfd.service" in line]
     assert not ours, done.stderr
+
+
+@pytest.mark.parametrize("name", ["pyconfd", "pyconfd-register@", "pyconfd-notify@"])
+def test_the_units_have_little_that_can_be_exposed(tmp_path: Path, name: str) -> None:
+    """At most 2.0 by the measure of systemd, without a drop-in."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    copy = tmp_path / f"{name.replace('@', '@x')}.service"
+    copy.write_text((UNIT.parent / f"{name}.service").read_text())
+    words = ("security", "--offline=true", "--threshold=20", "--no-pager", str(copy))
+    done = subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+
+
+def test_root_is_a_drop_in(tmp_path: Path) -> None:
+    """That systemd accepts beside the unit."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not here")
+    copy = tmp_path / "pyconfd.service"
+    copy.write_text(UNIT.read_text().replace("=pyconfd ", "=/bin/true "))
+    (tmp_path / "pyconfd.service.d").mkdir()
+    shutil.copy(UNIT.parent / "pyconfd-root.conf", tmp_path / "pyconfd.service.d" / "root.conf")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
+    )
+    assert "root.conf" not in done.stderr and "pyconfd.service" not in done.stderr, done.stderr
+
+
+RULE = """
+var rule; var polkit = { Result: { YES: "yes" }, addRule: function (given) { rule = given; } };
+%s
+function ask(id, verb, unit, user) {
+    var details = { verb: verb, unit: unit };
+    var action = { id: id, lookup: function (name) { return details[name]; } };
+    print(rule(action, { user: user }) === "yes");
+}
+"""
+UNITS = "org.freedesktop.systemd1.manage-units"
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted"),
+    [
+        ((UNITS, "reload", "nginx.service", "pyconfd"), True),
+        ((UNITS, "reload", "haproxy.service", "pyconfd"), True),
+        ((UNITS, "reload", "nginx.service", "www-data"), False),
+        ((UNITS, "restart", "nginx.service", "pyconfd"), False),
+        ((UNITS, "start", "nginx.service", "pyconfd"), False),
+        ((UNITS, "reload", "ssh.service", "pyconfd"), False),
+        ((UNITS, None, None, "pyconfd"), False),
+        (
+            ("org.freedesktop.systemd1.manage-unit-files", "reload", "nginx.service", "pyconfd"),
+            False,
+        ),
+    ],
+)
+def test_polkit_lets_the_user_reload_and_nothing_else(
+    tmp_path: Path, asked: tuple[str, str, str, str], granted: bool
+) -> None:
+    """The rule, run by the interpreter that polkit has."""
+    if shutil.which("duk") is None:
+        pytest.skip("duktape is not here")
+    rules = (UNIT.parent / "pyconfd.rules").read_text()
+    words = ", ".join(json.dumps(word) for word in asked)
+    (tmp_path / "test.js").write_text(f"{RULE % rules}\nask({words});\n")
+    done = subprocess.run(
+        ["duk", str(tmp_path / "test.js")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == str(granted).lower(), done.stderr
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that another user can reach, unlike those of pytest."""
+    with tempfile.TemporaryDirectory(prefix="pyconfd-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+AS_NOBODY = (
+    "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+    "--inh-caps=-all,+net_bind_service", "--ambient-caps=+net_bind_service",
+    "--bounding-set=-all,+net_bind_service",
+)  # fmt: skip
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_nginx_is_checked_in_context_with_the_rights_of_the_unit(public: Path) -> None:
+    """Another user, who may bind ports below 1024 and nothing else."""
+    started = subprocess.run([*AS_NOBODY, sys.executable, "-c", ""], check=False)
+    if started.returncode:
+        pytest.skip("another user cannot run this Python")
+    shutil.copytree("/etc/nginx", public / "nginx", symlinks=True, ignore=_sites)
+    main = public / "nginx" / "nginx.conf"
+    main.write_text(main.read_text().replace("/etc/nginx/", f"{public}/nginx/"))
+    confdir = Confdir(public / "confdir", "--backend", "env")
+    confdir.template("t", "server { listen 81; }\n")
+    dest = public / "nginx" / "conf.d" / "site.conf"
+    confdir.resource(
+        "r",
+        f'[template]\nsrc = "t"\ndest = "{dest}"\nkeys = []\ncheck = "nginx"\n'
+        f'nginx_conf = "{main}"\nreload_cmd = "true"\nconfirm = false\n',
+    )
+    subprocess.run(["chown", "-R", "nobody", str(public)], check=True)
+    done = subprocess.run(
+        [*AS_NOBODY, *confdir.argv("--onetime")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert dest.read_text() == "server { listen 81; }\n"
+
+
+def _sites(folder: str, names: list[str]) -> list[str]:
+    return names if folder.endswith(("sites-enabled", "conf.d")) else []
+
+
+def test_the_image_is_not_roots_and_its_base_is_one_image() -> None:
+    """The base by its digest: a tag can be given to another image."""
+    lines = (ROOT / "packaging" / "docker" / "Dockerfile").read_text().splitlines()
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert all(re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", base) for base in bases)
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users and users[-1] not in ("root", "0")
