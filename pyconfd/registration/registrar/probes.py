@@ -13,6 +13,8 @@ import time
 from urllib.parse import urlsplit
 
 from pyconfd.errors import RegistrationError
+from pyconfd.model.command_line import refusal
+from pyconfd.model.shell_words import CommandLine
 from pyconfd.registration.declaration import Check
 from pyconfd.system.connect import Address, connect, http_get, left_s
 from pyconfd.system.proc import Runner
@@ -20,6 +22,9 @@ from pyconfd.system.proc import Runner
 KINDS = ("http", "https", "tcp", "grpc", "exec", "pid", "load", "memory")
 # The name a target uses for the member's own address.
 ADDRESS = "{addr}"
+# How a command gets it, and what stands for it while its shell words are taken apart.
+_VARIABLE = "PYCONFD_ADDR"
+_PLACEHOLDER = "{{ dest }}"
 
 Answer = tuple[bool, str]
 
@@ -68,6 +73,9 @@ def parse_check(text: str) -> Check:
         _limit(text, rest)
     elif not rest:
         raise RegistrationError(f"the check has nothing after {kind}:", where=text)
+    if kind == "exec" and ADDRESS in rest and (why := refusal(rest.replace(ADDRESS, _PLACEHOLDER))):
+        hint = f'let the command read the variable {_VARIABLE}: "${_VARIABLE}"'
+        raise RegistrationError(f"{ADDRESS} stands {why}", where=text, hint=hint)
     return Check(kind, rest)
 
 
@@ -101,14 +109,23 @@ class Prober:
         name = _name(check.kind, target, unix)
         deadline = time.monotonic() + timeout_s
         try:
-            passed, why = self._ask(check.kind, target, unix, deadline, timeout_s)
+            if check.kind == "exec":
+                passed, why = self._ask_command(check.target, address, timeout_s)
+            else:
+                passed, why = self._ask(check.kind, target, unix, deadline)
         except TimeoutError:
             passed, why = False, f"no answer within {timeout_s:g} s"
         except (OSError, ValueError) as error:
             passed, why = False, getattr(error, "strerror", None) or str(error)
         return passed, f"{name}: {why}"
 
-    def _ask(self, kind: str, target: str, unix: str, deadline: float, timeout_s: float) -> Answer:
+    def _ask_command(self, text: str, address: str, timeout_s: float) -> Answer:
+        """The address reaches it as a variable, so that no shell parses it."""
+        line = CommandLine(text.replace(ADDRESS, _PLACEHOLDER), {"dest": _VARIABLE})
+        report = self._run(line.text, timeout_s=timeout_s, env={_VARIABLE: _host_port(address)})
+        return report.ok, report.reason
+
+    def _ask(self, kind: str, target: str, unix: str, deadline: float) -> Answer:
         match kind:
             case "http" | "https":
                 return _ask_http(target, unix, deadline)
@@ -117,9 +134,6 @@ class Prober:
                 return True, "accepts connections"
             case "grpc":
                 return _ask_grpc(target, unix, deadline)
-            case "exec":
-                report = self._run(target, timeout_s=timeout_s)
-                return report.ok, report.reason
             case "pid":
                 return _ask_pid(target)
             case "load":

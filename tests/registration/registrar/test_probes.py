@@ -250,3 +250,33 @@ def test_a_socket_that_is_not_there_is_named(check: str | None, name: str) -> No
     asked_for = parse_check(check) if check else Check("tcp", ADDRESS)
     asked = PROBER.ask(asked_for, "unix:/none/api.sock", 1.0)
     assert asked == (False, name)
+
+
+HOSTILE = [
+    "$(touch PWNED):1",
+    "`touch PWNED`:1",
+    "a:1; touch PWNED",
+    'a" ; touch PWNED ; ":1',
+    "a b:1",
+]
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+def test_a_command_gets_the_address_as_one_word(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it holds: as a variable of the environment, also inside quotes and substitutions."""
+    monkeypatch.chdir(tmp_path)
+    for text in ('printf "%s|" {addr} >seen', 'printf "%s|" "$(echo "x{addr}")" >seen'):
+        assert ask(f"exec:{text}", address)[0]
+        seen = (tmp_path / "seen").read_text()
+        assert seen in (f"{address}|", f"x{address}|")
+    assert ask('exec:test "$PYCONFD_ADDR" = {addr}', address)[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["seen"]
+
+
+@pytest.mark.parametrize("text", ["sh -c 'nc -z {addr}'", "eval echo {addr}", "echo `echo {addr}`"])
+def test_an_address_in_the_code_of_another_shell_is_refused(text: str) -> None:
+    """When the check is read, with what to write."""
+    with pytest.raises(RegistrationError, match="PYCONFD_ADDR"):
+        parse_check(f"exec:{text}")
