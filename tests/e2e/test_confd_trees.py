@@ -293,3 +293,32 @@ def test_a_command_that_cannot_be_run_is_found_by_check_and_changes_nothing(
     assert done.returncode == 1
     assert "check_cmd was not run" in done.stderr
     assert not list(tree.dest.iterdir())
+
+
+@pytest.mark.parametrize("text", ["plain {# text #} {% x %}\r\nb\r\n", "{# no comment #}\n", ""])
+@pytest.mark.parametrize(
+    ("written", "made"),
+    [
+        ("0600", 0o600),
+        ("0o640", 0o640),
+        ("0_640", 0o640),
+        ("0x1a4", 0o644),
+        ("0b110000000", 0o600),
+        ("438", 0o666),
+        ("600", 0o600),
+        ("04755", 0o755),
+    ],
+)
+def test_modes_are_read_as_go_reads_numbers(written: str, made: int, tree: Tree) -> None:
+    """But for three octal digits, which confd takes for a decimal number."""
+    tree.simple(f'mode = "{written}"')
+    assert tree.run("-onetime", "-compat", "confd").returncode == 0
+    assert (tree.dest / "case.out").stat().st_mode & 0o7777 == made
+
+
+def test_a_text_without_actions_is_left_as_it_is(text: str, tree: Tree) -> None:
+    """Jinja2 would refuse it, change its line ends, or take a part of it for a comment."""
+    tree.simple()
+    (tree.folder / "templates" / "case.tmpl").write_bytes(text.encode())
+    assert tree.run("-onetime", "-compat", "confd").returncode == 0
+    assert (tree.dest / "case.out").read_bytes() == text.encode()

@@ -161,16 +161,19 @@ class ConfdFile:
         raw, line = taken.get("mode"), lines.get("mode", lines[""])
         if not isinstance(raw, str):
             return
-        if octal := _OCTAL.fullmatch(raw):
-            bits = int(octal[1].replace("_", "") or "0", 8)
-            taken["mode"] = f"{bits & 0o777:04o}"
-            if bits > 0o777:
-                what = f'mode = "{raw}": setuid, setgid and sticky are left out, as by confd'
-                self._note(what, f'write mode = "{bits & 0o777:04o}"', line=line)
-        elif _DECIMAL.fullmatch(raw):
+        if _DECIMAL.fullmatch(raw):
             made = int(raw) & 0o777
+            taken["mode"] = f"0{raw}"
             what = f'mode = "{raw}" is taken as octal, 0{raw}; confd reads it as a decimal number'
             self._note(f"{what} and makes {made:04o}", f'write mode = "0{raw}"', line=line)
+            return
+        bits = _go_number(raw)
+        if bits is None:
+            return  # a fault, as in confd
+        taken["mode"] = f"{bits & 0o777:04o}"
+        if bits > 0o777:
+            what = f'mode = "{raw}": setuid, setgid and sticky are left out, as by confd'
+            self._note(what, f'write mode = "{bits & 0o777:04o}"', line=line)
 
     def _commands(self, taken: Mapping[str, Any], lines: Mapping[str, int]) -> None:
         command = taken.get("reload_cmd")
@@ -178,6 +181,16 @@ class ConfdFile:
             what = "reload_cmd holds {{: it is run as it stands, as by classic confd"
             hint = "--compat confd-fork puts the paths in"
             self._note(what, hint, line=lines.get("reload_cmd", lines[""]))
+
+
+def _go_number(text: str) -> int | None:
+    """A number as Go has it: 0644, 0o644, 0x1a4, 420; None for what is none."""
+    if octal := _OCTAL.fullmatch(text):
+        return int(octal[1].replace("_", "") or "0", 8)
+    try:
+        return int(text, 0) if text[:1].isdigit() else None
+    except ValueError:
+        return None
 
 
 def _names_backend(value: object) -> bool:

@@ -78,7 +78,8 @@ class Languages:
         except (jinja2.TemplateNotFound, jinja2.TemplateAssertionError):
             pass  # to be reported where it is rendered
         except jinja2.TemplateSyntaxError as error:
-            if error.name != name or "{{" not in self._files.source(name):
+            has_actions = "{{" in self._files.source(name) or self._is_confds
+            if error.name != name or not has_actions:
                 raise
             return self._find_go(name, error)
         return self._jinja
