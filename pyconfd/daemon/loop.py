@@ -225,7 +225,7 @@ class Loop:
             times.append(self._stopping_s)
         elif self._notifier.due_s is not None:
             times.append(self._notifier.due_s)
-        if self._deps.node:
+        if self._deps.node and self._deps.node.due_s is not None:
             times.append(self._deps.node.due_s)
         if self._rollouts and self._rollouts.due_s is not None:
             times.append(self._rollouts.due_s)

@@ -71,6 +71,7 @@ class FleetNode:
         self.rollouts = Rollouts(name, kept, _actions(self._client, source, run, put))
         self._record: Mapping[str, Any] = {}
         self._next_s = 0.0
+        self._waits = False
 
     def start(self, record: Mapping[str, Any]) -> None:
         """Begin. record: what the node says of itself."""
@@ -83,7 +84,8 @@ class FleetNode:
 
     def publish(self, record: Callable[[], Mapping[str, Any]], now: float) -> None:
         """Make the record, at most once a second, and have it written if it is another one."""
-        if now < self._next_s:
+        self._waits = now < self._next_s
+        if self._waits:
             return
         self._next_s = now + RECORD_S
         found = record()
@@ -92,9 +94,9 @@ class FleetNode:
             self._client.publish(found)
 
     @property
-    def due_s(self) -> float:
-        """When the record is looked at again."""
-        return self._next_s
+    def due_s(self) -> float | None:
+        """When the record is looked at again; None when nothing has happened since."""
+        return self._next_s if self._waits else None
 
 
 class _NoFleet:

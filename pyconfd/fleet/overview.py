@@ -50,10 +50,16 @@ def _node(name: str, record: Mapping[str, Any]) -> Plain:
 def _rollout(service: str, book: RecordBook, nodes: Mapping[str, Mapping[str, Any]]) -> Plain:
     records, pin = book.records(service), book.pin(service)
     names = sorted({*records.nodes, *records.asked, *records.begun})
+    # halts of versions that no node wants any more are kept in case the keys come back to them
+    wanted = {turn.version.digest for turn in (*records.asked.values(), *records.begun.values())}
     return {
         "service": service,
         "stopped": _halt(records.stopped) if records.stopped else None,
-        "halts": [{"version": digest, **_halt(halt)} for digest, halt in records.halts.items()],
+        "halts": [
+            {"version": digest, **_halt(halt)}
+            for digest, halt in records.halts.items()
+            if digest in wanted
+        ],
         "pinned": str(pin) if pin else None,
         "working": [turn.node for turn in working(records)],
         "skipped": sorted(records.skipped),

@@ -58,7 +58,7 @@ class NodeState:
     away: the store cannot be reached, or our lease or name is not held: why, in words.
     pinned: an operator keeps the node at its version: why, in words.
     held: why the newest version is not in use, in words.
-    halted: it goes no further until somebody says so, or the gated keys change.
+    halted: it goes no further until an operator says so, or the gated keys change.
     bad: why the turn failed; "" while it has not.
     deadline_s: when the step of the turn must be over.
     verify_s: when verify_cmd is tried next; None when it is not to be.
@@ -133,7 +133,7 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class VerifyEnded:
-    """verify_cmd has ended. why: what it said, "" when it succeeded."""
+    """verify_cmd has ended. why: its output, "" when it succeeded."""
 
     why: str = ""
 

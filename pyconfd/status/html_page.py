@@ -189,7 +189,7 @@ def _held(picture: Plain) -> list[str]:
 
 
 def _words(picture: Plain) -> list[str]:
-    """What daemons and checks have said about versions that they refused; faults of conf.d."""
+    """The output of checks and services that refused a version; faults of conf.d."""
     found: list[str] = []
     for one in picture["resources"]:
         if (trouble := one["trouble"]) and trouble["words"] and len(found) < MOST_ROWS:

@@ -114,7 +114,7 @@ def _result(report: LaneReport, outcome: Outcome) -> str:
             return f"{what}, reloaded"
         case NotRunning():
             return f"{what}, the service does not run"
-        case ReloadFailed(report=said, error=error):
-            why = error.what if error else said.reason if said else ""
+        case ReloadFailed(report=output, error=error):
+            why = error.what if error else output.reason if output else ""
             return f"{what}, reload failed: {why}"
     return f"{what}, reload pending" if report.debt else what

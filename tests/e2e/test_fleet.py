@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -101,7 +102,9 @@ def fleets(
             confdir = made.confdirs[name] = Confdir(tmp_path / name)
             nginx = made.nginx[name] = LiveNginx(tmp_path / f"{name}-nginx")
             confdir.template("edge.j2", TEMPLATE)
-            judged = "".join(line for line in nginx.toml.splitlines(True) if "reload" not in line)
+            judged = "".join(
+                line for line in nginx.toml.splitlines(True) if not line.startswith("reload_cmd")
+            )
             confdir.resource(
                 "edge",
                 f'[template]\nsrc = "edge.j2"\ndest = "{nginx.sites}/edge.conf"\n'
@@ -329,3 +332,44 @@ def test_one_node_is_pinned_at_once(fleet: Fleet) -> None:
     fleet.wait(["30s", "30s", "10s"])
     assert command(fleet, "unpin", "edge", *here).returncode == 0
     fleet.wait(["30s"] * 3)
+
+
+def test_a_reload_that_fails_halts_too_and_is_tried_again_on_resume(
+    tmp_path: Path,
+) -> None:
+    """Also when the node has put the version in quarantine."""
+    refuse = tmp_path / "refuse"
+    new = f"grep -q 20s {tmp_path}/web*-nginx/sites/edge.conf"
+    text = ROLLOUT.replace(
+        '"@RELOAD@"', f'"if test -e {refuse} && {new}; then exit 1; fi; @RELOAD@"'
+    )
+    for fleet in fleets(tmp_path, text):
+        for name in NODES:
+            fleet.daemons[name].wait_log("reloaded")
+        refuse.touch()
+        fleet.etcd.put("/app/settings/timeout", "20s")
+        resumes(fleet, refuse)
+
+
+def resumes(fleet: Fleet, refuse: Path) -> None:
+    """Halted everywhere; once the reason is gone and somebody says so, it goes on."""
+    wait_until(lambda: "did not take the new version" in str(fleet.record("web3")), what="halted")
+    wait_until(lambda: fleet.timeouts() == ["10s"] * 3, what="taken back")
+    wait_until(lambda: states(fleet) == ["asking"] * 3, what="all ask")
+    refuse.unlink()
+    assert command(fleet, "fleet", "resume", "--fleet", "edges").returncode == 0
+    fleet.wait(["20s"] * 3)
+    shows = ("fleet", "edges")
+    wait_until(lambda: "halted" not in command(fleet, *shows).stdout, what="no halt is shown")
+
+
+@pytest.mark.parametrize("fleet", [ROLLOUT + 'pause = "3s"\n'], indirect=True)
+def test_a_node_that_loses_its_lease_in_its_turn_ends_it_when_it_is_back(fleet: Fleet) -> None:
+    """Until then its version goes no further; the pause of the others is not cut short."""
+    fleet.etcd.put("/app/settings/timeout", "20s")
+    fleet.wait(["10s", "20s", "10s"])
+    fleet.daemons["web2"].signal(signal.SIGSTOP)
+    fleet.daemons["web1"].wait_log("web2 went away in its turn")
+    fleet.daemons["web2"].signal(signal.SIGCONT)
+    fleet.wait(["20s"] * 3)
+    assert shown(fleet)["rollouts"][0]["halts"] == []
