@@ -1,5 +1,5 @@
 """
-Noticing that somebody else touched a live file: one stat against what was seen after our pass.
+Finds live files that another program has changed: one stat, compared with that of our last pass.
 
 Cheap enough for a thousand files a minute, so that rendering is only done where something differs.
 """

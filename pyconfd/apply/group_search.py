@@ -1,5 +1,5 @@
 """
-Together: several groups of one service are due, and one of them must not hold up the others. Pure.
+Of groups that are refused together, finds those that pass without the faulty ones. Pure.
 
 The judge is handed in. What is kept is always a set that was judged as a set.
 """

@@ -1,5 +1,5 @@
 """
-Groups on their way from a snapshot to live files: prepared, judged, swapped.
+Groups on their way from a snapshot to live files: prepared, checked, swapped.
 
 A group is one or several resources that are swapped together or not at all; a resource that was
 declared alone is a group of its own. Groups fail one by one: what is wrong with one of them does

@@ -1,6 +1,5 @@
 """
-Shows the status line where people look: to systemd when it changes, in the log when the states in
-it do.
+Sends the status line to systemd when it changes, and logs it when the states in it do.
 """
 
 from __future__ import annotations

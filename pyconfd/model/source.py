@@ -1,4 +1,4 @@
-"""How a store is reached. Pure; what the operator gave is in config, who uses it in backends."""
+"""How a store is reached. Pure; options are read in config, and used in backends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others on the machine could change or read of what pyconfd goes by: said at the start."""
+"""Warns at the start about files of pyconfd that others on the machine can change or read."""
 
 from __future__ import annotations
 

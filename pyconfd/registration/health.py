@@ -1,5 +1,5 @@
 """
-Is it healthy: the rise and fall machine. Pure; it counts, the probes are elsewhere.
+The counter of passes and failures that decides whether a member is healthy. Pure.
 
     verdict   probe    streak reached   next
     starting  passed   rise             healthy

@@ -1,5 +1,5 @@
 """
-The daemon's own page: its state for a browser, without scripts, images or anything foreign. Pure.
+The daemon's own page: its state for a browser, without scripts, images or external resources. Pure.
 
 Names and words only; everything is escaped. It is made from the same picture as `pyconfd status`.
 """

@@ -1,4 +1,4 @@
-"""A runner of commands that runs none: it answers as it was told and remembers what was asked."""
+"""A runner of commands that runs none: it gives prepared answers and records the calls."""
 
 from __future__ import annotations
 

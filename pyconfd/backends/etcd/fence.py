@@ -1,5 +1,5 @@
 """
-When what several watches brought is known to be whole: asking the server, and for how long.
+Asks the server until the events of several watches are known to be complete up to a revision.
 
 One transaction reaches a stream with several watches as several responses. The server answers a
 progress request once all watches are as far as its answer says. Pure; seconds are monotonic.

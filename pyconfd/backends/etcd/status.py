@@ -1,4 +1,4 @@
-"""What each member of an etcd cluster says of itself. Shell over the channel."""
+"""What each member of an etcd cluster reports about itself. Shell over the channel."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-When a stream brings more messages than are worth taking one by one.
+Decides when a stream is closed and resumed, so that a storm of changes arrives in batches.
 
 etcd sends one message per revision to a watch that is up to date, and each costs the receiver
 some 65 us of CPU, whatever is in it. A watch that is behind gets up to 1,000 revisions in one

@@ -1,5 +1,5 @@
 """
-Resource files of confd and of its fork, as the one or the other takes them. Pure.
+Resource files of confd and of its fork, read as each of them reads them. Pure.
 
 The only place that knows how: what comes out is a file as pyconfd has them, with a note for each
 thing that confd takes and that should not stay so. Facts: confd's resource.go, and the cases in

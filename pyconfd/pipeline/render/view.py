@@ -1,5 +1,5 @@
 """
-What one resource sees of a snapshot, and the record of what it looked at. Pure.
+What one resource sees of a snapshot, and the record of what it has read. Pure.
 
 Templates speak of paths below the resource's prefix; everything outside the resource's `keys`
 does not exist for them. Each question is recorded as an absolute path, so that only a change

@@ -1,5 +1,5 @@
 """
-Is the lease held: the machine of one lease. Pure; the clock and the jitter are passed in.
+The state machine of one lease. Pure; the clock and the jitter are passed in.
 
     phase      message                    next       command
     idle       acquire, or retry due      granting   Grant

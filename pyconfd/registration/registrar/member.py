@@ -1,5 +1,5 @@
 """
-Is the key there: the machine of one member. Pure.
+The state machine of one member's key. Pure.
 
     phase        message                next         command
     waiting      wanted, lease, due     preparing    Prepare (only with a `before` command)
