@@ -295,7 +295,6 @@ def test_a_command_that_cannot_be_run_is_found_by_check_and_changes_nothing(
     assert not list(tree.dest.iterdir())
 
 
-@pytest.mark.parametrize("text", ["plain {# text #} {% x %}\r\nb\r\n", "{# no comment #}\n", ""])
 @pytest.mark.parametrize(
     ("written", "made"),
     [
@@ -316,6 +315,7 @@ def test_modes_are_read_as_go_reads_numbers(written: str, made: int, tree: Tree)
     assert (tree.dest / "case.out").stat().st_mode & 0o7777 == made
 
 
+@pytest.mark.parametrize("text", ["plain {# text #} {% x %}\r\nb\r\n", "{# no comment #}\n", ""])
 def test_a_text_without_actions_is_left_as_it_is(text: str, tree: Tree) -> None:
     """Jinja2 would refuse it, change its line ends, or take a part of it for a comment."""
     tree.simple()
