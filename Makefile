@@ -36,7 +36,7 @@ bench: wheel
 	@$(BIN)/python -m venv --clear $(BENCH_VENV)
 	@$(BENCH_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd-*.whl
 	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench $(foreach peer,$(PEER),--peer $(peer)) $(BENCH_ARGS)
-	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench.growth
+	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench.growth --svg build/growth.svg
 	$(BIN)/python -m bench.registration
 
 wheel: venv
