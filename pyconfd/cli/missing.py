@@ -43,11 +43,12 @@ def missing_programs(
 
 def _programs(resource: Resource) -> Iterator[tuple[str, str]]:
     """Keys with the programs that they run."""
-    confirm = resource.service.confirm
+    confirm, rollout = resource.service.confirm, resource.service.rollout
     commands = {
         "check_cmd": _text(resource.check),
         "reload_cmd": _text(resource.reload),
         "confirm_cmd": confirm.command if confirm else "",
+        "verify_cmd": rollout.verify.text if rollout and rollout.verify else "",
     }
     for key, text in commands.items():
         yield from ((key, program) for program in programs(text))

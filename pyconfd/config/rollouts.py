@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pyconfd.config.shell_commands import note_faults
 from pyconfd.config.table import Table
+from pyconfd.model.command_line import names_file
 from pyconfd.model.keys import FLEETS, covering, is_under, join_paths
 from pyconfd.model.resources import Command, Origin, Resource, Rollout
 
@@ -80,9 +82,10 @@ def _named(table: Table, members: Sequence[Resource], prefix: str) -> tuple[str,
 def _verify(table: Table) -> Command | None:
     timeout_s = table.seconds("verify_cmd_timeout", _VERIFY_TIMEOUT_S, above=0.0)
     text = table.text("verify_cmd")
-    if "{{" in text:
+    if names_file(text):
         what = "verify_cmd cannot name a single file"
         table.fault("verify_cmd", what, "it is run once for the whole service")
+    note_faults(table, "verify_cmd", text)
     return Command(text, timeout_s) if text.strip() else None
 
 

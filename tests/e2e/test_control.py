@@ -186,3 +186,29 @@ def test_the_members_of_etcd_are_shown_while_it_answers(tmp_path: Path) -> None:
             gone = pyconfd(confdir, "status", "--store", "--node", etcd.endpoint)
             assert gone.returncode == 1
             assert "no member of etcd answers" in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("jinja", "{% for p in gets('/app/*') %}{{ json(p.value).port }}\n{% endfor %}"),
+        ("go", '{{range gets "/app/*"}}{{$d := json .Value}}{{$d.port}}\n{{end}}'),
+    ],
+)
+def test_a_fault_names_its_key_in_log_status_and_explain(
+    confdir: Confdir, keys: Path, name: str, text: str
+) -> None:
+    """One value of many is not JSON; the value itself is shown nowhere."""
+    good = json.dumps({"port": "80"})
+    save(keys, json.dumps({"app": {"a": good, "b": "booting-secret", "c": good}}))
+    confdir.template(f"{name}.j2", text)
+    confdir.resource(
+        name, f'[template]\nsrc = "{name}.j2"\ndest = "@OUT@/{name}"\nkeys = ["/app"]\n'
+    )
+    with confdir.daemon() as daemon:
+        daemon.wait_log("it comes from /app/b")
+        first, *_ = pyconfd(confdir, "status").stdout.splitlines()
+        explained = pyconfd(confdir, "explain", name).stdout
+        assert "not JSON" in first and "it comes from /app/b" in first
+        assert "it comes from /app/b" in explained
+        assert "booting-secret" not in daemon.log + first + explained
