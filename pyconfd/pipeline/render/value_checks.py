@@ -33,6 +33,7 @@ _SPACE = r"\s\x00-\x1f\x7f-\x9f\u2028\u2029"
 # never the name of a directive, which has letters and underscores alone.
 # Two patterns, because one that has both would take quadratic time.
 _TAME = re.compile(r"[\w.:/\[\]*-]+", re.ASCII)
+_TAME_MARKS = ".:/[]*-"
 _NO_DIRECTIVE = re.compile(r"[0-9.:/\[\]*-]")
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 
@@ -141,6 +142,7 @@ class ValueChecker:
         self._limit = limit
         self._refused = re.compile(f"[{_SPACE}{re.escape(format.refused)}]")
         self._first = re.compile(f"[{re.escape(format.first)}]") if format.first else None
+        self._tame_is_safe = not set(_TAME_MARKS) & set(format.refused + format.first)
         self._unquotable = re.compile(f"[{_CONTROL}{re.escape(format.quoted.refused)}]")
 
     def text(self, value: Any) -> str:
@@ -153,7 +155,7 @@ class ValueChecker:
                 return text
             value = text
         self._bound(value)
-        if is_tame(value):
+        if self._tame_is_safe and is_tame(value) and value.lower() not in self._format.directives:
             return safe_text(str(value))
         found = self._refused.search(value) or (self._first and self._first.match(value))
         if found:
