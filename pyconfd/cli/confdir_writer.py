@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from pyconfd.cli.recipe_collisions import collisions
 from pyconfd.config.recipes import ConfdirFile
 from pyconfd.errors import ConfigError, RecipeError, StageError
 from pyconfd.system import files
@@ -13,9 +14,10 @@ from pyconfd.system import files
 def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = False) -> None:
     """
     Write what is not there yet, and with `force` what differs. Raises RecipeError with every file
-    that differs before anything is written, StageError when the folder takes no file.
+    that differs or is in the way before anything is written, StageError when the folder takes no
+    file.
     """
-    faults: list[ConfigError] = []
+    faults: list[ConfigError] = [] if force else [*collisions(files, folder)]
     wanted = []
     for file in files:
         path = os.path.join(folder, file.path)
@@ -29,7 +31,7 @@ def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = Fals
         raise RecipeError(
             "nothing was written",
             where=folder,
-            hint="name another folder, or overwrite with --force",
+            hint="name another folder, remove what is in the way, or overwrite with --force",
             faults=tuple(faults),
         )
     for file in wanted:

@@ -394,3 +394,30 @@ def test_without_haproxy_there_is_no_verdict_and_nothing_is_written(
     assert done.returncode == 1
     assert "haproxy: not found; apt-get install haproxy" in done.stderr
     assert not haproxy.conf.exists()
+
+
+@pytest.mark.parametrize(
+    "setting", ["log", "user", "group", "chroot", "admin_socket", "server_state"]
+)
+def test_an_empty_setting_of_the_node_is_left_out(tmp_path: Path, setting: str) -> None:
+    """As vars.toml promises; HAProxy accepts the file without it, and says nothing of the line."""
+    haproxy = Haproxy(tmp_path / "haproxy")
+    confdir = laid_out("haproxy", tmp_path, haproxy.places, "--backend", "file")
+    settings = confdir.folder / "pyconfd.toml"
+    changed = re.sub(rf"(?m)^{setting} = .*$", f'{setting} = ""', settings.read_text())
+    assert changed != settings.read_text() or setting in ("user", "group", "chroot")
+    settings.write_text(changed)
+    keys = str(confdir.folder / "keys.json")
+    done = confdir.once("--sync-only", "--file", keys)
+    assert done.returncode == 0, done.stderr
+    text = haproxy.conf.read_text()
+    assert not re.search(r"(?m)^ +(log|user|group|chroot|server-state-file|stats socket) *$", text)
+    check = subprocess.run(
+        [haproxy_program(), "-c", "-f", str(haproxy.conf)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **CREDENTIALS},
+    )
+    assert check.returncode == 0, check.stdout + check.stderr
+    assert "[ALERT]" not in check.stderr

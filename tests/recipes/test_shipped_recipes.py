@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from pyconfd.cli import main as cli
+from pyconfd.cli.confdir_writer import write_files
+from pyconfd.cli.recipe_collisions import collisions
 from pyconfd.cli.recipe_proof import missing_programs, prove
 from pyconfd.config.recipes import confdir_files, load_recipe, recipe_names
 from tests.support.recipes import keys_of, laid_out
@@ -65,6 +67,50 @@ def test_recipes_can_be_laid_into_one_folder() -> None:
             other, content = made.setdefault(file.path, (name, file.content))
             if file.path not in ("keys.json", "pyconfd.toml"):
                 assert content == file.content, f"{file.path} of {other} and {name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_is_not_in_the_way_of_another(name: str, tmp_path: Path) -> None:
+    """Laid into one folder, but for those that are two ways to make the same file."""
+    same = {"keepalived": {"keepalived-dual"}, "keepalived-dual": {"keepalived"}}
+    for other in set(NAMES) - {name} - same.get(name, set()):
+        folder = tmp_path / other
+        for each in (other, name):
+            files = confdir_files(load_recipe(each), str(folder))
+            assert collisions(files, str(folder)) == []
+            write_files(files, str(folder), force=True)
+
+
+@pytest.mark.parametrize(
+    ("toml", "says"),
+    [
+        (None, "conf.d/nginx.toml: makes parts of the same service from /nginx too"),
+        ('dest = "/etc/nginx/conf.d/x.conf"\nkeys = ["/nginx/a"]', "from /nginx/a too"),
+        ('dest = "/x"\nkeys = ["/"]\nreload_cmd = "nginx -s reload"', "from /nginx too"),
+        ('dest = "/x"\nkeys = ["/a"]\nprefix = "/nginx"\ncheck = "nginx"', "from /nginx/a too"),
+        ('dest = "/etc/nginx/conf.d/{name}.conf"\nkeys = ["/b"]\neach = "/b"', ""),
+        ('dest = "/x"\nkeys = ["/nginx"]\nreload_cmd = "haproxy"', ""),
+        ('dest = "/etc/nginx/conf.d/x.conf"\nkeys = ["/nginx2"]\ncheck = "nginx"', ""),
+        ("dest = 1\nkeys = 2", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_init_refuses_what_would_clash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], toml: str | None, says: str
+) -> None:
+    """The README's confdir first of all: nothing is written, --force writes it all the same."""
+    (tmp_path / "conf.d").mkdir()
+    there = (ROOT / "conf.d/nginx.toml").read_text() if toml is None else f"[template]\n{toml}\n"
+    (tmp_path / "conf.d/nginx.toml").write_text(there)
+    status = cli.main(["init", "nginx-sites", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert (status, says in said) == (2 if says else 0, True), said
+    assert (tmp_path / "conf.d/sites.toml").exists() == (not says)
+    if says:
+        assert "names would come twice" in said
+        assert "remove what is in the way" in said
+    assert cli.main(["init", "nginx-sites", str(tmp_path), "--force"]) == 0
+    assert cli.main(["init", "nginx-sites", str(tmp_path), "--force"]) == 0
 
 
 @pytest.mark.parametrize("name", NAMES)
