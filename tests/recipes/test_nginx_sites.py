@@ -247,6 +247,39 @@ def test_a_site_cannot_take_the_name_of_another(site: Site, name: str, claim: st
     site.etcd.delete(f"/nginx/{name}/", prefix=True)
 
 
+def test_names_that_no_site_has_get_404_whichever_site_sorts_first(site: Site) -> None:
+    """
+    A new site before all others changes nothing for them, on plain ports and with a redirect; one
+    that says that it is the default answers them, and only one may say so for a port.
+    """
+    port, member = site.nginx.port, site.backends[1].address
+
+    def put(name: str, **more: str) -> None:
+        keys = {"server_name": name, "listen": f"127.0.0.1:{port}", "upstream/a": member, **more}
+        put_all(site.etcd, {f"/nginx/{name}/{key}": value for key, value in keys.items()})
+
+    assert site.ask(host="nobody.example.com").status == 404
+    put("0.example.com")
+    site.nginx.wait_answer("0.example.com", "b1")
+    assert site.ask(host="nobody.example.com").status == 404
+    assert site.ask(host=f"127.0.0.1:{port}").status == 404
+    put("z.example.com", default="true")
+    site.daemon.wait(lambda: site.ask(host="nobody.example.com").body == "b1", "the default")
+    assert site.ask("/marker").status == 204
+    said = len(site.daemon.log)
+    put("y.example.com", default="true")
+    site.daemon.wait(
+        lambda: "a duplicate default server" in site.daemon.log[said:], "the refusal of a second"
+    )
+    assert site.ask(host="nobody.example.com").body == "b1"
+    for name in ("y", "z", "0"):
+        site.etcd.delete(f"/nginx/{name}.example.com/", prefix=True)
+        file = site.nginx.sites / f"{name}.example.com.conf"
+        site.daemon.wait(lambda file=file: not file.exists(), "the file to go")
+    site.daemon.wait(lambda: site.ask(host="nobody.example.com").status == 404, "no default again")
+    assert "conflicting server name" not in site.daemon.log
+
+
 @pytest.mark.parametrize("broken", EXAMPLE.broken, ids=lambda one: one.why.replace(" ", "-"))
 def test_bad_input_changes_nothing_and_is_said(site: Site, broken: BrokenExample) -> None:
     """The refusal names key or file and line; file, workers and answers are as before."""
