@@ -253,6 +253,7 @@ def test_names_that_no_site_has_get_404_whichever_site_sorts_first(site: Site) -
     that says that it is the default answers them, and only one may say so for a port.
     """
     port, member = site.nginx.port, site.backends[1].address
+    begun = len(site.daemon.log)
 
     def put(name: str, **more: str) -> None:
         keys = {"server_name": name, "listen": f"127.0.0.1:{port}", "upstream/a": member, **more}
@@ -277,7 +278,7 @@ def test_names_that_no_site_has_get_404_whichever_site_sorts_first(site: Site) -
         file = site.nginx.sites / f"{name}.example.com.conf"
         site.daemon.wait(lambda file=file: not file.exists(), "the file to go")
     site.daemon.wait(lambda: site.ask(host="nobody.example.com").status == 404, "no default again")
-    assert "conflicting server name" not in site.daemon.log
+    assert "conflicting server name" not in site.daemon.log[begun:]
 
 
 @pytest.mark.parametrize("broken", EXAMPLE.broken, ids=lambda one: one.why.replace(" ", "-"))
