@@ -247,6 +247,32 @@ def test_a_site_cannot_take_the_name_of_another(site: Site, name: str, claim: st
     site.etcd.delete(f"/nginx/{name}/", prefix=True)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("tls", "/etc/ssl/no-such.pem"), ("upstream/b", "no-such-host.invalid:80")],
+    ids=["certificate", "name"],
+)
+def test_a_site_that_cannot_be_loaded_holds_up_no_other(site: Site, key: str, value: str) -> None:
+    """It is left out alone, though it changes together with the others, and goes live mended."""
+    member = site.backends[1].address
+    keys = {"server_name": "bad.example.com", "listen": f"127.0.0.1:{site.nginx.port}"}
+    keys |= {"upstream/a": member}
+    keys |= {"tls/certificate": value, "tls/key": value} if key == "tls" else {key: value}
+    bad = {f"/nginx/bad.example.com/{name}": text for name, text in keys.items()}
+    timeout = f"{next(_COUNTER)}ms"
+    said = len(site.daemon.log)
+    put_all(site.etcd, {**bad, f"{GUIDE}/read_timeout": timeout})
+    site.shows(f"proxy_read_timeout {timeout};")
+    assert not (site.nginx.sites / "bad.example.com.conf").exists()
+    site.daemon.wait(lambda: value in site.daemon.log[said:], "the reason")
+    gone = [name for name in bad if "tls/" in name or name.endswith("/b")]
+    site.etcd.txn([], gone)
+    site.nginx.wait_answer("bad.example.com", "b1")
+    site.etcd.delete("/nginx/bad.example.com/", prefix=True)
+    file = site.nginx.sites / "bad.example.com.conf"
+    site.daemon.wait(lambda: not file.exists(), "the file to go")
+
+
 def test_names_that_no_site_has_get_404_whichever_site_sorts_first(site: Site) -> None:
     """
     A new site before all others changes nothing for them, on plain ports and with a redirect; one
