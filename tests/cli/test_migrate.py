@@ -76,7 +76,7 @@ def test_writes_the_tree_as_a_person_would_have(
     assert old.migrate("--values", str(old.values)) == 0
     page = capsys.readouterr().out
     assert "conf.d/nginx.toml     done\n" in page
-    assert "3 of 3 files done; the same bytes with these keys" in page
+    assert "3 of 3 files done; the same bytes with 3 keys" in page
     assert (old.new / "templates" / "nginx.j2").read_text() == (
         'upstream {{ getv("/name") }} {\n'
         '{% for pair in gets("/up/*") %}\n'
@@ -86,7 +86,7 @@ def test_writes_the_tree_as_a_person_would_have(
     )
     assert (old.new / "conf.d" / "nginx.toml").read_text() == (
         f'# the front\n\n[template]\nsrc = "nginx.j2"\ndest = "{old.out}/nginx.conf"\n'
-        'prefix = "/web"\nkeys = ["/up", "/name"]\nmode = "640"\n'
+        'prefix = "/web"\nkeys = ["/up", "/name"]\nmode = "0640"\n'
         'check_cmd = "test -s {{.src}}"\nreload_cmd = "true"\n'
     )
     assert (old.new / "pyconfd.toml").read_text() == (

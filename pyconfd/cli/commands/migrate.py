@@ -27,7 +27,7 @@ from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings, settings_and_faults
 from pyconfd.errors import ConfigError, PyconfdError, RenderError
 from pyconfd.model.resources import Resource, ResourceSet
-from pyconfd.pipeline.store import Snapshot
+from pyconfd.pipeline.store import Snapshot, keys_below
 
 if TYPE_CHECKING:
     from pyconfd.config.arguments import Arguments
@@ -166,7 +166,7 @@ def _difference(
     if other is None:
         return "its new resource file has a fault"
     for fault in new.faults(other):
-        return str(fault)
+        return f"line {fault.line} of its Jinja2: {fault.what}"
     if snapshot is None:
         return ""
     wanted = _rendered(old, resource, snapshot)

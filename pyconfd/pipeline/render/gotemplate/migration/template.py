@@ -150,7 +150,8 @@ class _Template:
     def _between(self, before: SourceAction | None, after: SourceAction | None) -> Gap:
         begin = before.end if before else 0
         raw = self._source[begin : after.begin if after else len(self._source)]
-        return Gap(raw, trimmed(raw, before, after))
+        trims = (before is not None and before.right, after is not None and after.left)
+        return Gap(raw, trimmed(raw, before, after), trims)
 
     def _check_order(self) -> None:
         """A macro exists from its definition on; Go's templates exist everywhere."""

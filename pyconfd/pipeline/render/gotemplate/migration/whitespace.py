@@ -40,10 +40,12 @@ class Gap:
 
     raw: in the source.
     printed: of that, what comes out.
+    trims: whether the source has a marker before it, and after it.
     """
 
     raw: str
     printed: str
+    trims: tuple[bool, bool] = (False, False)
 
 
 class Unkeepable(ValueError):
@@ -63,7 +65,10 @@ def laid_out(gaps: Sequence[Gap], codes: Sequence[Code]) -> str:
     newline = "\n"
     if any("\r" in text.raw for text in gaps):
         newline = "\r\n"
-        gaps = [Gap(_unix(one.raw, at), _unix(one.printed, at)) for at, one in enumerate(gaps)]
+        gaps = [
+            Gap(_unix(one.raw, at), _unix(one.printed, at), one.trims)
+            for at, one in enumerate(gaps)
+        ]
     own, cost = _marked(gaps, codes, own=True)
     if newline == "\n":
         written, cost_as_written = _marked(gaps, codes, own=False)
@@ -106,7 +111,14 @@ def _markers(
     """The markers on both sides of a text: that of the code before, and of the code after it."""
     rights = _options(before, own)
     lefts = _options(after, own)
-    for right, left in sorted(product(rights, lefts), key=lambda two: bool(two[0]) + bool(two[1])):
+    wanted = text.trims
+
+    def cost(markers: tuple[str, str]) -> tuple[int, bool]:
+        """Few markers, and where the source has them."""
+        right, left = markers
+        return _COST[right] + _COST[left], (right == "-", left == "-") != wanted
+
+    for right, left in sorted(product(rights, lefts), key=cost):
         if _printed(text.raw, before, right, after, left, own) == text.printed:
             return right, left
     raise Unkeepable(at)
