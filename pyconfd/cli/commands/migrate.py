@@ -210,9 +210,10 @@ def _report(tree: Migrated, new: str, snapshot: Snapshot | None) -> Iterator[str
     for row in sorted(tree.rows, key=lambda row: row.file):
         yield f"{row.file:<{width}}  {_result(row)}".rstrip()
     done = sum(row.done for row in tree.rows)
-    proof = (
-        "the same bytes with these keys" if snapshot else "not compared: give --values or a store"
-    )
+    proof = "not compared: give --values or a store"
+    if snapshot is not None:
+        count = sum(1 for _ in keys_below(snapshot.root))
+        proof = f"the same bytes with {count} key{'s' * (count != 1)}"
     yield ""
     yield f"{done} of {len(tree.rows)} files done; {proof}"
     if new:
