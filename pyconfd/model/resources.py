@@ -68,6 +68,8 @@ class Guard:
 
     min_keys: fewest keys that must be there.
     max_shrink: share (0 to 1) of the keys that may vanish at once.
+    shrink_in: patterns of folders (below the prefix, `*` for any name) in each of which it counts,
+    too.
     require: key paths (below the prefix) that must exist.
     allow_empty: whether all keys may go; off by default, so that an emptied store empties nothing.
     timeout_s: after this long a held change goes through; None: only when the operator releases it.
@@ -75,6 +77,7 @@ class Guard:
 
     min_keys: int = 0
     max_shrink: float = 1.0
+    shrink_in: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     allow_empty: bool = False
     timeout_s: float | None = None

@@ -9,11 +9,12 @@ and holds the change back when too much is gone at once.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Sequence
 
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Resource
 from pyconfd.model.values import dataclass
-from pyconfd.pipeline.store import Snapshot
+from pyconfd.pipeline.store import Child, Folder, Snapshot, keys_below
 
 
 class GuardKind(enum.StrEnum):
@@ -109,11 +110,56 @@ def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> Objection
     before, now = good.keys(resource), _keys(resource, snapshot)
     count = good.number(resource)
     gone = max(count - len(now), 0) if before is None else len(before - now)
-    if gone <= resource.guard.max_shrink * count:
-        return None
+    if gone > resource.guard.max_shrink * count:
+        return _too_many(resource, gone, count)
+    for path, had, has in _folders(resource, good, snapshot):
+        gone = len(had - has)
+        if gone > resource.guard.max_shrink * len(had):
+            return _too_many(resource, gone, len(had), f" below {path}")
+    return None
+
+
+def _too_many(resource: Resource, gone: int, count: int, where: str = "") -> Objection:
     share = f"{resource.guard.max_shrink:.0%}"
-    text = f"{gone} of {count} keys are gone at once, more than max_shrink = {share}"
+    text = f"{gone} of {count} keys{where} are gone at once, more than max_shrink = {share}"
     return Objection(GuardKind.MAX_SHRINK, text)
+
+
+def _folders(
+    resource: Resource, good: Baseline, snapshot: Snapshot
+) -> Iterator[tuple[str, set[str], set[str]]]:
+    """
+    The folders that `shrink_in` names and that have changed, with their keys before and now. What
+    was removed together with other keys beside it, such as its settings, was meant.
+    """
+    if good.snapshot is None:
+        return
+    for pattern in resource.guard.shrink_in:
+        path = join_paths(resource.prefix, pattern)
+        names = path[1:].split("/") if path != "/" else []
+        before, now = good.snapshot.root, snapshot.root
+        yield from _changed("", before, now, names)
+
+
+def _changed(
+    path: str, before: Child, now: Child | None, names: Sequence[str]
+) -> Iterator[tuple[str, set[str], set[str]]]:
+    """A place that has not changed is the same object, so what is looked at is what changed."""
+    if before is now:
+        return
+    if not names:
+        yield path, {each.key for each in keys_below(before)}, {e.key for e in keys_below(now)}
+        return
+    if type(before) is not Folder:
+        return
+    if now is None and (len(before.children) > 1 or before.item is not None):
+        return
+    name, rest = names[0], names[1:]
+    for one in before.children if name == "*" else (name,):
+        child = before.children.get(one)
+        if child is not None:
+            after = now.children.get(one) if type(now) is Folder else None
+            yield from _changed(f"{path}/{one}", child, after, rest)
 
 
 def _keys(resource: Resource, snapshot: Snapshot) -> frozenset[str]:

@@ -93,3 +93,37 @@ def test_after_a_restart_the_number_of_keys_is_compared() -> None:
     assert text(Baseline(count=4)).startswith("all 4 keys are gone")
     assert text(Baseline(count=4), *BEFORE[:1]).startswith("3 of 4 keys")
     assert text(Baseline(count=4), *BEFORE[:2]) == ""
+
+
+MEMBERS = Guard(max_shrink=0.5, shrink_in=("/a/*/servers", "/b/*/upstream"))
+BACKENDS = (
+    *(f"/p/a/web/servers/{number}" for number in range(4)),
+    "/p/a/web/settings",
+    *(f"/p/a/static/servers/{number}" for number in range(2)),
+    "/p/a/static/settings",
+    *(f"/p/b/api/upstream/{number}" for number in range(3)),
+)
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        (("/p/a/web/servers/0", "/p/a/web/servers/1"), ""),
+        (("/p/a/web/servers/",), "4 of 4 keys below /p/a/web/servers are gone"),
+        (("/p/a/web/servers/0", "/p/a/web/servers/1", "/p/a/web/servers/2"), "3 of 4 keys below"),
+        (("/p/a/static/servers/",), "2 of 2 keys below /p/a/static/servers"),
+        (("/p/a/static/servers/1",), ""),
+        (("/p/a/static/",), ""),
+        (("/p/b/api/",), "3 of 3 keys below /p/b/api/upstream"),
+        (("/p/a/web/settings",), ""),
+    ],
+)
+def test_a_backend_is_not_emptied_among_many(gone: tuple[str, ...], expected: str) -> None:
+    """
+    Each folder counts by itself: leases that end empty one backend while most keys stay. One that
+    is removed with its settings was meant.
+    """
+    left = [key for key in BACKENDS if not key.startswith(gone)]
+    found = why(MEMBERS, *left, before=BACKENDS)
+    assert expected in found
+    assert bool(found) == bool(expected)
