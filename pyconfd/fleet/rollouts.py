@@ -70,6 +70,7 @@ class _Gate:
     awaits: resources that a job must name to count as one with the version in use.
     generation: of the first such job; 0 while it has not been handed out.
     fetching: the revision that is being fetched, 0 for none.
+    begun_on: the records on which a begin was decided.
     target: the keys of the revision that the fleet is pinned at.
     since_at: of the present state, seconds since 1970.
     """
@@ -86,6 +87,7 @@ class _Gate:
     generation: int = 0
     fetching: int = 0
     target: tuple[int, GatedKeys] | None = None
+    begun_on: TurnRecords | None = None
     since_at: float = 0.0
 
 
@@ -516,6 +518,7 @@ class Rollouts:
             case machine.WithdrawAsk():
                 keeper.withdraw(name)
             case machine.Begin(version):
+                gate.begun_on = gate.records
                 keeper.begin(name, version, gate.records)
             case machine.Fail(version, why):
                 keeper.fail(name, version, why)
@@ -524,8 +527,8 @@ class Rollouts:
             case machine.RunVerify():
                 if gate.rollout.verify:
                     self._actions.verify(name, gate.rollout.verify)
-            case machine.Decide():
-                return self._decide(gate)
+            case machine.Decide() if gate.records is not gate.begun_on:
+                return self._decide(gate)  # else the records that made it fail are on their way
             case machine.Use(version):
                 return self._use(gate, version)
         return set()

@@ -131,7 +131,7 @@ def decide(records: TurnRecords, rollout: Rollout, node: str, version: Version) 
         and (turn.node in rollout.canaries or not missing[digest])
         and records.skipped.get(turn.node) != digest
     ]
-    if len(before) < free:
+    if free > 0 and not before:  # each begins alone, so none undoes another's decision
         return TurnDecision(Answer.BEGIN)
     return TurnDecision(Answer.WAIT, _waits_for_others(records, before))
 

@@ -367,17 +367,17 @@ def test_a_bad_version_stops_at_the_canary_and_is_taken_back() -> None:
 
 
 def test_a_decision_of_before_a_halt_begins_nothing() -> None:
-    """Two canaries decide on the same records; one fails before the other has begun."""
+    """A node decides while another is in its turn, which fails before this one has begun."""
     world = World(Rollout(max_parallel=2.0, timeout_s=TIMEOUT_S))
     world.do("set bad", 0)
     first, second = world.nodes[:2]
     for node in (first, second):
         node.sync(world.now)
         node.act(world.now)
-    for node in (first, second):
-        node.sync(world.now)
-    assert second.state.phase is machine.TurnPhase.BEGINNING
+    first.sync(world.now)
     first.act(world.now)
+    second.sync(world.now)
+    assert second.state.phase is machine.TurnPhase.BEGINNING
     first.end_pass(world.now)
     first.act(world.now)
     second.act(world.now)
