@@ -87,6 +87,7 @@ class FleetClient:
         self._record: Mapping[str, Any] = {}
         self._written: Mapping[str, Any] | None = None
         self._record_due = False
+        self._given_up = False
         self._contested = ""
         self._stopping = False
         self._jitter = random.Random()  # noqa: S311 - spreads writes, guards nothing
@@ -223,10 +224,12 @@ class FleetClient:
             case session.KeepAlive(lease):
                 self._client.keep_alive(lease)
             case session.LeaseUp():
+                self._given_up = False
                 self._inbox.later(self._advance)
             case session.LeaseDown(_, why):
                 self._claimed = False
-                self._away(f"the lease is lost: {why}")
+                if not self._given_up:
+                    self._away(f"the lease is lost: {why}")
 
     def _away(self, why: str, *, refused: bool = False) -> None:
         """Nothing is begun until we are back; what was to be written is decided again then."""
@@ -259,10 +262,17 @@ class FleetClient:
         except SourceRefused as error:
             self._claimed = False
             self._away(str(error), refused=True)
-            self._again(REFUSED_S)
+            self._give_up()
         except SourceError as error:
             log.debug("the fleet's records cannot be written", reason=str(error))
             self._again(RETRY_S)
+
+    def _give_up(self) -> None:
+        """Leave the queue of those that ask, with the lease, and try again later."""
+        self._given_up = True
+        self._lease(session.Release())
+        again = partial(self._lease, session.Acquire())
+        self._inbox.plan(self._inbox.now() + REFUSED_S, "acquire", again)
 
     def _again(self, in_s: float) -> None:
         self._inbox.plan(self._inbox.now() + in_s, "advance", self._advance)

@@ -373,3 +373,22 @@ def test_a_node_that_loses_its_lease_in_its_turn_ends_it_when_it_is_back(fleet: 
     fleet.daemons["web2"].signal(signal.SIGCONT)
     fleet.wait(["20s"] * 3)
     assert shown(fleet)["rollouts"][0]["halts"] == []
+
+
+def test_a_node_that_loses_its_rights_leaves_the_queue(tmp_path: Path) -> None:
+    """The others go on without waiting for it."""
+
+    def prepare(etcd: PrivateEtcd) -> None:
+        etcd.enable_auth()
+        etcd.add_user("edge", "pw", prefixes=["/app/", "/pyconfd/fleets/edges/"])
+        etcd.add_user("guest", "pw", prefixes=["/app/"])
+
+    options = ("--username", "edge", "--password", "pw")
+    text = ROLLOUT.replace('canary = ["web2"]', "")
+    for fleet in fleets(tmp_path, text, prepare=prepare, options=options):
+        fleet.daemons["web1"].end()
+        fleet.start("web1", "--username", "guest", "--password", "pw")
+        fleet.daemons["web1"].wait_log("has no permission on /pyconfd/fleets/edges")
+        fleet.etcd.put("/app/settings/timeout", "20s")
+        fleet.wait(["10s", "20s", "20s"])
+        assert fleet.daemons["web1"].log.count("changes of gated keys are held") == 1
