@@ -411,6 +411,26 @@ def test_ports_are_tried_once_they_are_new(tree: PrivateApache) -> None:
         assert judge(tree, listen) == ""
 
 
+def host(name: str, alias: str = "") -> str:
+    more = f"    ServerAlias {alias}\n" if alias else ""
+    return f"<VirtualHost *:8099>\n    ServerName {name}\n{more}</VirtualHost>\n"
+
+
+def test_a_name_of_another_file_is_not_taken(tree: PrivateApache) -> None:
+    """Name or alias, in any case, whichever file comes first; who had it may change his file."""
+    site(tree, "m.conf", host("www.example.com", "a.example.com"))
+    for claim in (host("WWW.example.com"), host("b", "c A.Example.com"), host("a.example.com")):
+        for dest in ("a.conf", "z.conf"):
+            said = judge(tree, claim, dest)
+            assert "is that of /sites-enabled/m.conf:1 already, on the same address" in said, said
+            assert f".{dest}.staged~:2: the name" in said
+    assert judge(tree, host("other.example.com"), "a.conf") == ""
+    assert judge(tree, host("www.example.com", "new.example.com"), "m.conf") == ""
+    assert judge(tree, host("www.example.com").replace("8099", "8098"), "a.conf") == ""
+    site(tree, "z.conf", host("www.example.com"))  # as operators have it, from before
+    assert judge(tree, host("www.example.com", "new.example.com"), "m.conf") == ""
+
+
 def test_nothing_is_left_behind(tree: PrivateApache, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither after a yes nor after a no."""
     place = tree.folder / "tmp"
