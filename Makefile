@@ -4,20 +4,24 @@
 #   make demo [KEEP=1]        the main job on a private etcd and a private nginx, as a timeline
 #   make test                 style, types, layers, then all tests; make test-fast: no services
 #   make bench [PEER="confd=/path other=/path"]     of the wheel, as users install it
-#   make wheel                dist/pyconfd-*.whl
+#   make fuzz [SECONDS=600]   hostile bytes for every parser of what others send, as long as you like
+#   make wheel                dist/pyconfd-*.whl; make sbom: with dist/pyconfd-*.cdx.json, what is in it
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
 
 VENV ?= .venv
 BIN = $(VENV)/bin
 MINUTES ?= 10
+SECONDS ?= 600
 # Tests side by side, a file at a time; most of them wait for a daemon, so more than there are cores.
 JOBS ?= 4
 PYTEST_ARGS ?=
 BENCH_VENV = $(CURDIR)/build/bench
+SBOM_VENV = $(CURDIR)/build/sbom
+TOOLS_VENV = $(CURDIR)/build/tools
 PIP = --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast bench wheel soak lint lock venv clean
+.PHONY: demo test test-fast fuzz bench wheel sbom audit soak lint lock venv clean
 
 demo: venv
 	@packaging/install-missing.sh demo
@@ -29,6 +33,9 @@ test: venv lint
 
 test-fast: venv
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not integration and not slow" $(PYTEST_ARGS)
+
+fuzz: venv
+	PYCONFD_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/fuzz
 
 # The wheel in an environment of its own, with byte code, is what users have.
 bench: wheel
@@ -42,6 +49,20 @@ bench: wheel
 wheel: venv
 	@rm -f dist/pyconfd-*.whl
 	@$(BIN)/python -m pip $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
+
+# CycloneDX, of the wheel and what it needs, at the releases of the lock.
+sbom: wheel
+	@$(BIN)/python -m venv --clear $(SBOM_VENV) && $(BIN)/python -m venv --clear $(TOOLS_VENV)
+	@$(SBOM_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd-*.whl
+	@$(SBOM_VENV)/bin/python -m pip $(PIP) uninstall -y setuptools pip
+	@$(TOOLS_VENV)/bin/python -m pip $(PIP) install cyclonedx-bom
+	@$(TOOLS_VENV)/bin/cyclonedx-py environment --output-reproducible --of JSON \
+		-o $(patsubst %.whl,%.cdx.json,$(firstword $(wildcard dist/pyconfd-*.whl))) $(SBOM_VENV)/bin/python
+
+# Known holes of what is installed with it.
+audit:
+	@python3 -m venv --clear $(TOOLS_VENV) && $(TOOLS_VENV)/bin/python -m pip $(PIP) install pip-audit
+	$(TOOLS_VENV)/bin/pip-audit --no-deps --disable-pip -r requirements-dev.lock
 
 soak: venv
 	@packaging/install-missing.sh test

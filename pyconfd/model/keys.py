@@ -13,6 +13,14 @@ from enum import Enum, auto
 from pyconfd.errors import SourceError
 from pyconfd.model.values import dataclass
 
+#: Levels of a key path. A key with more is not taken: a name of a megabyte has half a million.
+DEEPEST = 200
+
+
+def too_deep(path: str) -> bool:
+    """Whether a key path has more levels than DEEPEST."""
+    return len(path) > 2 * DEEPEST and path.count("/") > DEEPEST
+
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
@@ -139,14 +147,17 @@ class PrefixFilter:
     def __init__(self, prefixes: Iterable[str]) -> None:
         self._prefixes = frozenset(prefixes)
         self._everything = "/" in self._prefixes
+        self._longest = max(map(len, self._prefixes), default=0)
 
     def admits(self, key: str) -> bool:
         """Whether it is one of them."""
         if self._everything:
             return key.startswith("/")
         prefixes = self._prefixes
+        if len(key) > self._longest:  # names of what no prefix can be
+            key = key[: max(0, key.rfind("/", 0, self._longest + 1))]
         while key:
             if key in prefixes:
                 return True
-            key = key[: key.rfind("/")]
+            key = key[: max(0, key.rfind("/"))]
         return False

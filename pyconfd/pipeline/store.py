@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
+from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, too_deep
 from pyconfd.model.values import dataclass
 from pyconfd.pipeline.chunked import CHUNK, ChunkedMap
 
@@ -151,7 +151,10 @@ class Snapshot:
 
 
 class Store:
-    """The newest state of one source. One thread owns it; its snapshots go anywhere."""
+    """
+    The newest state of one source, but for keys that are too deep. One thread owns it; its
+    snapshots go anywhere.
+    """
 
     def __init__(self) -> None:
         self.source = ""
@@ -201,6 +204,8 @@ class Store:
         for item in items:
             way, _, name = item.key.rpartition("/")
             if way != parent:
+                if too_deep(item.key):
+                    continue
                 parent, folder = way, self._own_folder(way)
             if not name or name in folder.children:
                 self._put(item)
@@ -218,6 +223,8 @@ class Store:
 
     def _take(self, change: KeyChange) -> bool:
         """Apply one change; whether the value differs from what was held."""
+        if too_deep(change.key):
+            return False
         if change.value is None:
             return self._delete(change.key)
         item = KeyValue(change.key, change.value, change.mod_revision, change.lease)
