@@ -384,13 +384,17 @@ def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -
 
 def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
     """The checker's words, and which line of the template and which keys made the one it named."""
+    from pyconfd.apply.value_names import without_values  # only a refusal needs it
+
     resource = why.staged.rendered.resource
+    keys = (item for path in resource.watched for item in snapshot.subtree(path))
+    report = replace(why.report, output=without_values(why.report.output, keys))
     place = context.renderer.place(resource, snapshot, why.line) if why.line else None
     if place is None:
-        return why.report
-    words = why.report.output.rstrip("\n")
+        return report
+    words = report.output.rstrip("\n")
     made = f"{resource.dest}:{why.line} comes from {place}"
-    return replace(why.report, output=f"{words}\n{made}\n")
+    return replace(report, output=f"{words}\n{made}\n")
 
 
 def _ask(

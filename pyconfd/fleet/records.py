@@ -110,7 +110,7 @@ def decoded(value: bytes) -> Mapping[str, Any]:
     """The fields of a value; none of one that cannot be read."""
     try:
         found = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

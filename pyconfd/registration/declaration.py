@@ -181,7 +181,7 @@ def address_of(value: bytes) -> str:
         return text
     try:
         addr = json.loads(text).get("addr", "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return addr if isinstance(addr, str) else ""
 

@@ -162,6 +162,6 @@ def _row(name: tuple[str, str], there: KeyValue) -> Row:
 def _json(value: bytes) -> dict[str, object]:
     try:
         found = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,3 +228,18 @@ def test_the_loop_is_alive_and_ready_while_the_store_is_away(watched: Watched) -
     assert watched.get("/livez") == (200, "ok\n")
     assert watched.get("/readyz")[0] == 200
     assert "store unavailable" in watched.get("/")[1]
+
+
+@pytest.mark.parametrize("path", ["/health", "/metrics"])
+def test_no_value_is_shown_to_those_who_may_ask(watched: Watched, path: str) -> None:
+    """A check that quotes what it refuses: the log, the status and the pages name its key."""
+    says = 'echo "host not found: \\"db.secret.example\\""; exit 1'
+    check = f"! grep -q db.secret {{{{src}}}} || {{ {says}; }}"
+    watched.confdir.simple(reload_cmd=f'"{RELOAD}"', check_cmd=f"'''{check}'''")
+    watched.daemon.signal(signal.SIGHUP)
+    watched.etcd.put("/app/a", "db.secret.example")
+    watched.daemon.wait_log("host not found")
+    wait_until(lambda: "app" in watched.get("/health")[1])
+    shown = watched.get(path)[1] + watched.plugin()[1] + watched.daemon.log
+    assert "the value of /app/a" in watched.daemon.log
+    assert "db.secret" not in shown

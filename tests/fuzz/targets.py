@@ -26,6 +26,7 @@ from pyconfd.backends.file_formats import read_tree
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
 from pyconfd.errors import ConfigError, RenderError, SourceRefused
+from pyconfd.fleet.records import decoded
 from pyconfd.model.keys import Changed, KeyValue, Listed, PrefixFilter
 from pyconfd.model.resources import Origin, Resource
 from pyconfd.model.safe_text import escaped
@@ -33,6 +34,7 @@ from pyconfd.observe.http import HttpResponse, Listener
 from pyconfd.pipeline.render.formats import format_names
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
+from pyconfd.registration.declaration import address_of
 from pyconfd.registration.notify import dialects
 from pyconfd.registration.notify.states import parse_line
 from pyconfd.registration.overrides import parse_override
@@ -389,6 +391,7 @@ def state_lines(raw: bytes) -> None:
 @target(
     of(
         b'{"state":',
+        b'{"addr":',
         b'"drain"',
         b"}",
         b',"weight":',
@@ -400,9 +403,11 @@ def state_lines(raw: bytes) -> None:
         b"\xff",
     )
 )
-def override_values(raw: bytes) -> None:
-    """What cannot be read sets nothing."""
+def json_values(raw: bytes) -> None:
+    """What cannot be read sets nothing: overrides, addresses, the records of a fleet."""
     parse_override(raw)
+    address_of(raw)
+    decoded(raw)
 
 
 @target(HOSTILE)

@@ -1,4 +1,4 @@
-"""A key with hundreds of thousands of levels, as anyone who may write keys can put, does no harm."""
+"""A key of hundreds of thousands of levels, which a writer of keys can put, does no harm."""
 
 from __future__ import annotations
 
