@@ -219,7 +219,8 @@ def _would_be(
     settings: Settings, found: ResourceSet, snapshot: Snapshot, context: PassContext
 ) -> Iterator[Outcome]:
     """The outcomes, service by service where one is kept at other keys than those of now."""
-    if settings.revision or not os.path.exists(wiring.kept_file(settings.state_folder)):
+    kept = bool(settings.state_dir) and os.path.exists(wiring.kept_file(settings.state_folder))
+    if settings.revision or not kept:
         yield from apply_groups(context, found.resources, snapshot)[0]
         return
     for service in dict.fromkeys(one.service_name for one in found.resources):

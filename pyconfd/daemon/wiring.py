@@ -375,7 +375,7 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
     with (
         Signals(inbox.put, numbers),
         ControlServer(state.folder, inbox.put),
-        _pages(settings, inbox.put),
+        _pages(settings, inbox.put, state.folder),
     ):
         if node:
             node.start(about)
@@ -416,7 +416,7 @@ def _pins(
 
 
 def _pages(
-    settings: Settings, put: Callable[[ControlRequest], None]
+    settings: Settings, put: Callable[[ControlRequest], None], folder: str
 ) -> AbstractContextManager[object]:
     """Metrics and health over HTTP, where that is asked for."""
     if not settings.metrics_listen:
@@ -425,7 +425,7 @@ def _pages(
     from pyconfd.daemon.http_endpoints import listener
 
     host, port = split_listen(settings.metrics_listen)
-    return listener(host, port, put, folder=settings.state_folder)
+    return listener(host, port, put, folder=folder)
 
 
 def _fleet_facts(settings: Settings) -> dict[str, object]:
