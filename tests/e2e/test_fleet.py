@@ -392,3 +392,51 @@ def test_a_node_that_loses_its_rights_leaves_the_queue(tmp_path: Path) -> None:
         fleet.etcd.put("/app/settings/timeout", "20s")
         fleet.wait(["10s", "20s", "20s"])
         assert fleet.daemons["web1"].log.count("changes of gated keys are held") == 1
+
+
+def test_verify_cmd_must_succeed_within_the_pause(tmp_path: Path) -> None:
+    """It is tried again until then; when it does not, the version is taken back and stops."""
+    well = tmp_path / "well"
+    text = f'{ROLLOUT}pause = "5s"\nverify_cmd = "test -e {well}"\n'
+    for fleet in fleets(tmp_path, text):
+        fleet.etcd.put("/app/settings/timeout", "20s")
+        fleet.daemons["web1"].wait_log("verify_cmd: exit status 1")
+        fleet.wait(["10s"] * 3)
+        fleet.etcd.put("/app/settings/timeout", "30s")
+        fleet.wait(["10s", "30s", "10s"])
+        well.touch()
+        fleet.wait(["30s"] * 3)
+
+
+def test_a_one_shot_run_takes_no_turn(fleet: Fleet) -> None:
+    """Neither does a preview: both use what the daemon keeps, and the newest members."""
+    fleet.etcd.put("/app/settings/timeout", "many")
+    wait_until(lambda: "invalid value" in str(fleet.record("web1")), what="halted")
+    fleet.daemons["web1"].end()
+    fleet.etcd.put("/app/members/b", "10.0.0.2")
+    confdir = fleet.confdirs["web1"]
+    node = ("--node", fleet.etcd.endpoint)
+    argv = confdir.argv("--noop", "--diff", *node)
+    preview = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert "+# members: 10.0.0.1 10.0.0.2\n" in preview.stdout, preview.stderr
+    assert "many" not in preview.stdout
+    assert confdir.once(*node).returncode == 0
+    assert fleet.file("web1") == "# members: 10.0.0.1 10.0.0.2\nclient_header_timeout 10s;\n"
+
+
+def test_a_new_node_waits_for_its_turn_when_what_the_others_use_was_compacted(
+    fleet: Fleet,
+) -> None:
+    """It says so, and has no file until then; the newest version is halted here."""
+    fleet.etcd.put("/app/settings/timeout", "many")
+    wait_until(lambda: "invalid value" in str(fleet.record("web1")), what="halted")
+    fleet.daemons["web3"].end()
+    shutil.rmtree(fleet.confdirs["web3"].folder / "state")
+    (fleet.nginx["web3"].sites / "edge.conf").unlink()
+    fleet.etcd.compact(fleet.etcd.revision)
+    again = fleet.start("web3")
+    again.wait_log("what the fleet uses cannot be read; this node waits for its turn")
+    again.wait_log("a change of gated keys is held")
+    assert fleet.file("web3") == ""
+    fleet.etcd.put("/app/settings/timeout", "30s")
+    fleet.wait(["30s"] * 3)
