@@ -106,6 +106,19 @@ def test_a_call_that_would_make_too_much_is_refused(tmp_path: Path, template: st
     assert time.monotonic() - begun < 0.3 + SLACK_S
 
 
+@pytest.mark.parametrize("call", ['lookupIP("x.example")', 'lookupSRV("a", "tcp", "x.example")'])
+def test_a_name_that_is_looked_up_for_long_holds_up_no_render(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The C library cannot be interrupted; a name server that does not answer is its matter."""
+    for place in ("socket.getaddrinfo", "pyconfd.system.dns.srv"):
+        monkeypatch.setattr(place, lambda *_, **__: time.sleep(4) or [])
+    begun = time.monotonic()
+    fault = fault_of(tmp_path, f"{{{{ {call} | length }}}}", resource(), snapshot({}))
+    assert "render_timeout" in str(fault)
+    assert time.monotonic() - begun < SLACK_S
+
+
 def test_the_limit_of_values_is_a_setting(tmp_path: Path) -> None:
     """Of characters that a value of a resource with a format may have."""
     (tmp_path / "t").write_text('{{ getv("/k") }}')

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pyconfd.pipeline.render.functions.names import template_function
 
 if TYPE_CHECKING:
     import datetime as datetimes
+
+
+_Answer = TypeVar("_Answer")
+
+#: How often a wait can be interrupted.
+_STEP_S = 0.1
 
 
 class SrvTarget(NamedTuple):
@@ -67,7 +73,7 @@ def lookup_ip(host: str) -> list[str]:
     import socket
 
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = _waited_for(lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError):
         return []
     return sorted({str(address[0]) for *_, address in found})
@@ -96,7 +102,7 @@ def lookup_srv(service: str, protocol: str, name: str) -> list[SrvTarget]:
 
     full = f"_{service}._{protocol}.{name}" if service or protocol else name
     try:
-        records = dns.srv(full)
+        records = _waited_for(lambda: dns.srv(full))
     except OSError:
         return []
     found = [SrvTarget(r.target, r.port, r.priority, r.weight) for r in records]
@@ -117,6 +123,31 @@ def interface_ipv6(interface: str) -> str:
     import socket
 
     return _interface(interface, socket.AF_INET6).partition("%")[0]
+
+
+def _waited_for(look_up: Callable[[], _Answer]) -> _Answer:
+    """
+    What it returns or raises. It runs on a thread of its own, as a call that waits in C cannot be
+    interrupted, and the wait for it can: by the time limit of a render.
+    """
+    import threading
+
+    answers: list[_Answer] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            answers.append(look_up())
+        except (OSError, ValueError) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="look-up", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_STEP_S)
+    if errors:
+        raise errors[0]
+    return answers[0]
 
 
 def _interface(interface: str, family: int) -> str:
