@@ -10,6 +10,7 @@ import pytest
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.pipeline.render.function_errors import FunctionFault, NoSuchKey, NotText
 from pyconfd.pipeline.render.function_table import functions
+from pyconfd.pipeline.render.functions import json as json_functions
 from pyconfd.pipeline.render.functions import lists as list_functions
 from pyconfd.pipeline.render.functions import numbers as number_functions
 from pyconfd.pipeline.render.functions import text as text_functions
@@ -233,3 +234,26 @@ def test_names_that_cannot_be_resolved_are_empty() -> None:
     assert template["lookupSRV"]("", "", "no..name") == []
     assert template["lookupIfaceIPV4"]("none0") == ""
     assert template["hostname"]() == socket.gethostname()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (-1000.0, "-1000"),
+        (0.5, "0.5"),
+        ({"a": [1.0, {"b": 2.5}], "c": True}, '{"a":[1,{"b":2.5}],"c":true}'),
+        (1e21, "1e+21"),
+    ],
+)
+def test_json_has_whole_numbers_without_a_fraction(value: object, text: str) -> None:
+    """As Go's encoding/json writes them."""
+    assert json_functions.to_json(value) == text
+
+
+def test_a_list_within_itself_is_no_json() -> None:
+    """One line, no traceback."""
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(FunctionFault, match="cannot be JSON"):
+        json_functions.to_json(endless)

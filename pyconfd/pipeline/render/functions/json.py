@@ -60,12 +60,29 @@ def _dump(value: Any, spaces: int | None, separators: tuple[str, str]) -> str:
 
     try:
         return json.dumps(
-            value,
+            _whole(value),
             ensure_ascii=False,
             allow_nan=False,
             sort_keys=True,
             indent=spaces,
             separators=separators,
         )
+    except RecursionError:
+        raise FunctionFault("cannot be JSON: nested too deeply, or within itself") from None
     except (TypeError, ValueError) as error:
         raise FunctionFault(f"cannot be JSON: {error}") from error
+
+
+def _whole(value: Any) -> Any:
+    """The value with whole numbers in the place of floats such as 1.0, as Go writes them."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _EXPONENT else value
+    if isinstance(value, dict):
+        return {name: _whole(member) for name, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(item) for item in value]
+    return value
+
+
+#: From here on Go writes floats with an exponent.
+_EXPONENT = 1e21
