@@ -88,13 +88,17 @@ class Migration:
         return made
 
     def _resource_files(self) -> list[str]:
-        folder = os.path.join(self._confdir, "conf.d")
-        return sorted(
-            os.path.join(at, name)
-            for at, _, names in os.walk(folder, followlinks=True)
-            for name in names
-            if name.endswith("toml") and not name.startswith(".")
-        )
+        """Those that confd reads, but for hidden ones, as in config/resources.py."""
+        found: list[str] = []
+        for at, folders, names in os.walk(os.path.join(self._confdir, "conf.d")):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            found += (
+                os.path.join(at, name)
+                for name in names
+                if name.endswith("toml") and not name.startswith(".")
+            )
+        linked = {one.origin.file for one in self._found.resources}
+        return sorted(linked.union(found))
 
     def _shown(self, path: str) -> str:
         return os.path.relpath(path, self._confdir)
