@@ -114,7 +114,7 @@ def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> Objection
         return _too_many(resource, gone, count)
     for path, had, has in _folders(resource, good, snapshot):
         gone = len(had - has)
-        if gone > resource.guard.max_shrink * len(had):
+        if len(had) > 1 and gone > resource.guard.max_shrink * len(had):  # a lone one may leave
             return _too_many(resource, gone, len(had), f" below {path}")
     return None
 

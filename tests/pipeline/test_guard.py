@@ -102,6 +102,7 @@ BACKENDS = (
     *(f"/p/a/static/servers/{number}" for number in range(2)),
     "/p/a/static/settings",
     *(f"/p/b/api/upstream/{number}" for number in range(3)),
+    "/p/b/lone/upstream/0",
 )
 
 
@@ -116,6 +117,7 @@ BACKENDS = (
         (("/p/a/static/",), ""),
         (("/p/b/api/",), "3 of 3 keys below /p/b/api/upstream"),
         (("/p/a/web/settings",), ""),
+        (("/p/b/lone/",), ""),
     ],
 )
 def test_a_backend_is_not_emptied_among_many(gone: tuple[str, ...], expected: str) -> None:
