@@ -178,7 +178,8 @@ def _run_nginx(
             kept="the live files are unchanged",
             hint=_limit_hint(limit) if limit else ended,
         )
-        broken.hopeless = bool(limit) or report.exit_status in (NOT_EXECUTABLE, NOT_FOUND)
+        absent = report.exit_status in (NOT_EXECUTABLE, NOT_FOUND)
+        broken.hopeless = absent or (limit is not None and not limit.of_disk)
         raise broken
     return report, refusal
 

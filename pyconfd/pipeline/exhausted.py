@@ -49,10 +49,12 @@ class Exhausted:
 
     what: in the words of the system.
     hint: how to raise it.
+    of_disk: it holds for one file system, and other files may be on another.
     """
 
     what: str
     hint: str
+    of_disk: bool = False
 
 
 def in_message(message: str) -> Exhausted | None:
@@ -74,4 +76,4 @@ def by_number(number: int | None) -> Exhausted | None:
     if number not in _HINTS:
         return None
     what = next(text for text, each in _TEXTS.items() if each == number)
-    return Exhausted(what.lower(), _HINTS[number])
+    return Exhausted(what.lower(), _HINTS[number], number in (errno.ENOSPC, errno.EDQUOT))

@@ -103,6 +103,29 @@ def test_a_disk_that_is_full_is_no_refusal(tmp_path: Path) -> None:
     assert in_child(work) == 0
 
 
+def test_a_full_disk_of_one_log_holds_up_no_other_site(tmp_path: Path) -> None:
+    """It is no refusal either; the search for the others goes on, because their disk has room."""
+    made = tree(tmp_path)
+    full = tmp_path / "full"
+    full.mkdir()
+    nginx = tmp_path / "nginx"
+    nginx.write_text(
+        f'#!/bin/sh\n{nginx_binary()} "$@" || exit 1\n'
+        f"if grep -q full/ {made.root}/conf.d/.one.conf.*; then echo "
+        f"'nginx: [emerg] open() \"{full}/a.log\" failed (28: No space left on device)' >&2\n"
+        "exit 1; fi\n"
+    )
+    nginx.chmod(0o755)
+    made.nginx = Nginx(made.nginx.conf, str(nginx))
+    staged = made.stage(made.root / "conf.d/one.conf", f"# {full}/a.log\n")
+    with pytest.raises(CheckBroken, match="no verdict: no space left on device") as caught:
+        check.check_in_nginx(
+            [staged], made.nginx, Commands().run, timeout_s=30, work_dir=str(tmp_path / "work")
+        )
+    assert not caught.value.hopeless
+    assert "free disk space" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("message", "what"),
     [
