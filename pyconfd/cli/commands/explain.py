@@ -157,7 +157,7 @@ def _guard(guard: Plain) -> list[str]:
     if guard["min_keys"]:
         words.append(f"min_keys = {guard['min_keys']}")
     if guard["max_shrink"] < 1:
-        folders = f" (also in {', '.join(guard['shrink_in'])})" if guard["shrink_in"] else ""
+        folders = f" (also in {', '.join(guard['shrink_in'])})" if guard.get("shrink_in") else ""
         words.append(f"max_shrink = {guard['max_shrink']:g}{folders}")
     if guard["require"]:
         words.append(f"require {', '.join(guard['require'])}")
