@@ -332,6 +332,7 @@ def some(world: Rendering, count: int) -> list[tuple[str, dict[str, str]]]:
     return paths + random.Random(world.name).sample(everything, min(count, len(everything)))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", NAMED)
 def test_some_hostile_keys_are_refused_or_data(name: str, tmp_path: Path) -> None:
     """A sample; the slow run takes all."""
