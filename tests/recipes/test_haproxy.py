@@ -147,7 +147,8 @@ def test_the_stats_page_asks_for_credentials_that_are_written_nowhere(site: Site
         answer = site.haproxy.ask("/stats", port, {"Authorization": f"Basic {basic}"})
         assert answer[0] == status, word
     site.put("/haproxy/frontends/http_in", {"bind": "127.0.0.1:1", "default_backend": "gone"})
-    site.daemon.wait_log("unable to find required default_backend: 'gone'")
+    value = "(the value of /haproxy/frontends/http_in)"
+    site.daemon.wait_log(f"unable to find required default_backend: '{value}'")
     assert PASSWORD.encode() not in b"".join(site.etcd.all("/").values())
     assert '"${STATS_USER}:${STATS_PASSWORD}"' in site.file
     for top in (site.confdir.folder, site.haproxy.folder):
