@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from pyconfd.observe import log
@@ -19,6 +19,15 @@ _LONGEST_BYTES = 8 << 10
 MOST_BYTES = 2 << 20
 
 
+_NAMES = tuple(each.name for each in fields(VersionEntry))
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _fields(entry: VersionEntry) -> Mapping[str, Any]:
+    """As `asdict`, which takes four times as long: a start may have ten thousand of them."""
+    return {name: getattr(entry, name) for name in _NAMES}
+
+
 class VersionLog:
     """folder: the state folder. For one thread."""
 
@@ -27,7 +36,7 @@ class VersionLog:
 
     def note(self, entries: Iterable[VersionEntry]) -> None:
         """Add them; what cannot be written is missing when somebody looks."""
-        lines = [json.dumps(asdict(entry)) + "\n" for entry in entries]
+        lines = [f"{_ENCODE(_fields(entry))}\n" for entry in entries]
         if not lines:
             return
         try:
