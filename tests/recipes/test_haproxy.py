@@ -267,7 +267,7 @@ BAD = {
     "refused-by-haproxy": (
         {"/haproxy/web/servers/b": "no-such-host.invalid:80"},
         "",
-        r"CONF:\d+.* could not resolve address .*no-such-host.invalid",
+        r"CONF:\d+.* could not resolve address .\(the value of /haproxy/web/servers/b\)",
     ),
 }
 

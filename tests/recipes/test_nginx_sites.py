@@ -264,7 +264,8 @@ def test_a_site_that_cannot_be_loaded_holds_up_no_other(site: Site, key: str, va
     put_all(site.etcd, {**bad, f"{GUIDE}/read_timeout": timeout})
     site.shows(f"proxy_read_timeout {timeout};")
     assert not (site.nginx.sites / "bad.example.com.conf").exists()
-    site.daemon.wait(lambda: value in site.daemon.log[said:], "the reason")
+    reason = f"(the value of /nginx/bad.example.com/{key}"
+    site.daemon.wait(lambda: reason in site.daemon.log[said:], "the reason")
     gone = [name for name in bad if "tls/" in name or name.endswith("/b")]
     site.etcd.txn([], gone)
     site.nginx.wait_answer("bad.example.com", "b1")
