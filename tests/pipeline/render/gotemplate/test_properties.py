@@ -43,6 +43,15 @@ Expression = tuple[str, Callable[[Scope], Printable]]
 Part = tuple[str, Callable[[Scope], str]]
 
 
+class EmptyList(str):
+    """As Go prints it, and as untrue as there."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+
 def _shown(value: Printable | None) -> str:
     return "<no value>" if value is None else str(value)
 
@@ -191,7 +200,12 @@ def ranges(draw: st.DrawFn, names: tuple[str, ...], depth: int) -> Part:
                 made += jump.args[1]
                 if jump.args[0] == "break":
                     break
-        return made if found else run_other(scope.inner())
+        if found:
+            return made
+        inner = scope.inner()
+        if name:  # Go has declared it with the whole list by then
+            inner.variables[name] = [EmptyList("[]")]
+        return run_other(inner)
 
     head = f"{name} := {source}" if name else source
     return f"{{{{range {head}}}}}{body}{{{{else}}}}{other}{{{{end}}}}", run
