@@ -2,7 +2,7 @@
 The daemon: one inbox, one thread that decides, lanes that do.
 
 Everything that happens (a message of the source, a lane's report, a signal) is put on the inbox.
-The loop takes all that is there, lets the fleet decide what is due, hands the jobs to the lanes
+The loop takes all that is there, lets the services decide what is due, hands the jobs to the lanes
 and sleeps until the next message or the next deadline. Nothing else changes the state.
 """
 
@@ -41,10 +41,10 @@ from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, Outcome
 from pyconfd.observe import log, report
 from pyconfd.pipeline.store import Delta, Snapshot, Store
-from pyconfd.reconcile.fleet import Fleet
 from pyconfd.reconcile.item_index import ItemIndex
 from pyconfd.reconcile.read_index import ReadIndex
 from pyconfd.reconcile.service import Job
+from pyconfd.reconcile.services import ServiceSet
 from pyconfd.status.counters import Counters
 from pyconfd.status.history import History
 from pyconfd.status.report import StatusFacts, node_record, summary
@@ -151,7 +151,7 @@ class Loop:
         self._store = Store()
         self._index: ReadIndex[str] = ReadIndex()
         self._items = ItemIndex()
-        self._fleet = Fleet()
+        self._services = ServiceSet()
         self._resources: dict[str, Resource] = {}
         self._watch: Watch | None = None
         self._watched: tuple[str, ...] = ()
@@ -179,10 +179,10 @@ class Loop:
         """
         self._adopt(self._deps.active_config.resources)
         for service in self._deps.pending:
-            if self._fleet.pending(service, time.monotonic()):
+            if self._services.pending(service, time.monotonic()):
                 log.warn("a reload is pending from an earlier run", service=service)
         try:
-            while not (self.stopping and not self._fleet.running and not self._last_jobs()) or (
+            while not (self.stopping and not self._services.running and not self._last_jobs()) or (
                 self._child and self._child.runs
             ):
                 for message in self._wait():
@@ -214,7 +214,9 @@ class Loop:
         now = time.monotonic()
         pace = self._deps.pace
         times = [now + 60.0]
-        deadline = None if self.stopping else self._fleet.deadline_s(no_snapshot=not self._listed)
+        deadline = (
+            None if self.stopping else self._services.deadline_s(no_snapshot=not self._listed)
+        )
         if deadline is not None:
             times.append(deadline)
         if pace.resync_s:
@@ -273,11 +275,11 @@ class Loop:
             # a full collection over 100,000 keys takes 29 ms, and they live as long as we do
             gc.collect()
             gc.freeze()
-            self._fleet.dirty(self._resources, now)
+            self._services.dirty(self._resources, now)
         elif delta.changed:
             self._recent.note(delta.revision, delta.changed)
             names = self._index.affected(delta.changed)
-            self._fleet.dirty(names, now, self._items.affected(delta.changed))
+            self._services.dirty(names, now, self._items.affected(delta.changed))
         if self._rollouts:
             self._gated_changes(delta)
 
@@ -296,7 +298,7 @@ class Loop:
         for service in services:
             if self._rollouts:
                 self._recent.note(self._store.revision, self._rollouts.difference(service))
-            self._fleet.dirty((one.name for one in self._fleet.members(service)), now)
+            self._services.dirty((one.name for one in self._services.members(service)), now)
 
     def _found(self) -> None:
         if self._outage.ended():
@@ -304,7 +306,7 @@ class Loop:
 
     def _finish(self, message: LaneReport) -> None:
         now = time.monotonic()
-        self._fleet.finished(message, now)
+        self._services.finished(message, now)
         if message.generation > self._adopted:
             self._unready -= message.names
             self._note_reads(message)
@@ -368,7 +370,7 @@ class Loop:
         """
         dests = {outcome.resource.dest for outcome in message.outcomes}
         same = (one.name for one in self._resources.values() if one.dest in dests)
-        self._fleet.dirty(message.names.union(same), now)
+        self._services.dirty(message.names.union(same), now)
         self._reassign()
 
     def _act(self) -> None:
@@ -383,7 +385,7 @@ class Loop:
                 what = "templates were edited since they were read; SIGHUP takes them"
                 log.warn(what, templates=", ".join(edited))
             if self._listed:
-                self._fleet.verify()
+                self._services.verify()
                 self._keep()
         if self._stopping_s is not None and now >= self._stopping_s:
             log.warn("a command did not end in time and is ended now")
@@ -407,16 +409,16 @@ class Loop:
             log.warn(f"the state folder cannot be written: {error}")
 
     def _hand_out(self, now: float) -> None:
-        before = dict(self._fleet.active) if self._deps.counts else {}
-        jobs = self._fleet.due(now, stopping=self.stopping, no_snapshot=not self._listed)
+        before = dict(self._services.active) if self._deps.counts else {}
+        jobs = self._services.due(now, stopping=self.stopping, no_snapshot=not self._listed)
         if not jobs:
             return
         if self._deps.counts:
             self._deps.counts.began(jobs, before, now)
         snapshot = self._store.snapshot()
         for job in jobs:
-            members = self._fleet.members(job.service)
-            for resource in self._fleet.due_members(job):
+            members = self._services.members(job.service)
+            for resource in self._services.due_members(job):
                 # until its reads are known again, anything it may read makes it dirty
                 watched = Reads(trees=frozenset(resource.watched))
                 if resource.name in job.items:
@@ -425,7 +427,7 @@ class Loop:
                     )
                 else:
                     self._index.set(resource.name, watched)
-            spec = self._fleet.reload_spec(job.service)
+            spec = self._services.reload_spec(job.service)
             view = self._view(job, snapshot)
             if view is None:  # it is made once there is something to make it from
                 nothing = LaneReport(service=job.service, generation=job.generation, debt=job.debt)
@@ -443,7 +445,7 @@ class Loop:
     def _last_jobs(self) -> bool:
         """While stopping: whether a postponed reload has just been handed out."""
         self._hand_out(time.monotonic())
-        return self._fleet.running > 0
+        return self._services.running > 0
 
     def _answer(self, request: ControlRequest) -> None:
         """Answer a question of the control socket, or let a held change through."""
@@ -460,7 +462,7 @@ class Loop:
             self._unpin,
         )
         reply = answer(request.question, self._facts(now), access)
-        self._fleet.dirty(reply.dirty, now)
+        self._services.dirty(reply.dirty, now)
         request.reply(reply.answer)
 
     def _reads(self, resource: Resource) -> Reads:
@@ -507,8 +509,8 @@ class Loop:
             watched=self._watched,
             resources=self._resources,
             unready=self._unready,
-            services=self._fleet.states,
-            indebted=self._fleet.indebted,
+            services=self._services.states,
+            indebted=self._services.indebted,
             history=self._history,
             quarantine=self._tools.quarantine.by_member(),
             orphaned=self._deps.orphaned_debts.services,
@@ -555,7 +557,7 @@ class Loop:
             self._tools.quarantine.clear()
             self._adopt(config.resources)
             if self._listed:
-                self._fleet.dirty(self._resources, time.monotonic())
+                self._services.dirty(self._resources, time.monotonic())
             log.info("configuration read again", resources=len(config.resources))
         if self._ready:
             self._deps.notify.ready()
@@ -573,11 +575,11 @@ class Loop:
                 self._items.declare(resource.name, join_paths(resource.prefix, resource.each))
         self._unready = set(self._resources)
         self._history.keep(resources)
-        self._fleet.adopt(resources)
+        self._services.adopt(resources)
         self._tools.ownership.adopt(resources)
         if self._rollouts:
             self._rollouts.adopt(resources)
-        self._adopted = self._fleet.generation
+        self._adopted = self._services.generation
         self._reassign()
         wanted = covering(path for resource in resources for path in resource.watched)
         if not self._watches or wanted != self._watched:
@@ -591,8 +593,8 @@ class Loop:
         reassigned: frozenset[str] = frozenset()
         if journal.services:
             reassigned = journal.reassign(self._tools.made_files.services(self._resources.values()))
-        for service in reassigned | self._deps.orphaned_debts.refresh(self._fleet.states):
-            self._fleet.pending(service, time.monotonic())
+        for service in reassigned | self._deps.orphaned_debts.refresh(self._services.states):
+            self._services.pending(service, time.monotonic())
 
     def _rewatch(self, wanted: tuple[str, ...]) -> None:
         """Watch other prefixes; until they are listed the mirror is not whole and is not used."""

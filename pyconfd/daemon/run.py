@@ -34,7 +34,7 @@ from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
 from pyconfd.observe import log, report
 from pyconfd.observe.exposure import warn_of_exposed
 from pyconfd.pipeline.store import Snapshot, Store
-from pyconfd.reconcile.fleet import Fleet
+from pyconfd.reconcile.services import ServiceSet
 from pyconfd.system.child import CannotStart
 from pyconfd.system.proc import Commands
 
@@ -185,17 +185,17 @@ def passes(
     found: ResourceSet, snapshot: Snapshot, state: wiring.StateFolder, tools: PassContext
 ) -> Iterator[LaneReport]:
     """One pass over every service, each done when its report is taken."""
-    fleet = Fleet()
-    fleet.adopt(found.resources)
+    services = ServiceSet()
+    services.adopt(found.resources)
     tools.ownership.adopt(found.resources)
     for service in state.pending:
-        fleet.pending(service, 0.0)
-    state.orphaned_debts.refresh(fleet.states)
-    fleet.dirty((resource.name for resource in found.resources), 0.0)
-    for job in fleet.due(float("inf")):
+        services.pending(service, 0.0)
+    state.orphaned_debts.refresh(services.states)
+    services.dirty((resource.name for resource in found.resources), 0.0)
+    for job in services.due(float("inf")):
         if tools.stopping():
             break
-        members, spec = fleet.members(job.service), fleet.reload_spec(job.service)
+        members, spec = services.members(job.service), services.reload_spec(job.service)
         view = wiring.kept_view(state.folder, members, snapshot)
         yield surviving_pass(tools, job, members, spec, view)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import CommandReport, LaneReport, Outcome, Reloaded, ReloadFailed, Result
-from pyconfd.reconcile.fleet import Fleet
 from pyconfd.reconcile.service import Job, NextStep, next_step, pending_after
+from pyconfd.reconcile.services import ServiceSet
 
 RELOAD = "reload"
 NAMES = ("a", "b", "c")
@@ -81,8 +81,8 @@ def test_every_schedule_ends_with_running_equal_to_live_equal_to_desired(
 ) -> None:
     """No change and no reload is lost, and no two reloads are closer than the interval."""
     world = World(seed, failing)
-    fleet = Fleet()
-    fleet.adopt(RESOURCES)
+    services = ServiceSet()
+    services.adopt(RESOURCES)
     now = 0.0
     script = []
     moment = 0.0
@@ -91,11 +91,11 @@ def test_every_schedule_ends_with_running_equal_to_live_equal_to_desired(
         script.append((moment, name, value))
     flying: tuple[float, Job, dict[str, str]] | None = None
     for _ in range(10_000):
-        jobs = fleet.due(now)
+        jobs = services.due(now)
         assert len(jobs) + (flying is not None) <= 1, "one lane ran twice at once"
         for job in jobs:
             flying = (now + world.chance.uniform(0, 0.8), job, dict(world.desired))
-        times = [time for time in (fleet.deadline_s(), flying and flying[0]) if time is not None]
+        times = [time for time in (services.deadline_s(), flying and flying[0]) if time is not None]
         times += [script[0][0]] if script else []
         if not times:
             break
@@ -103,9 +103,9 @@ def test_every_schedule_ends_with_running_equal_to_live_equal_to_desired(
         if script and script[0][0] <= now:
             _, name, value = script.pop(0)
             world.desired[name] = value
-            fleet.dirty([name], now)
+            services.dirty([name], now)
         if flying and flying[0] <= now:
-            fleet.finished(world.do(flying[1], flying[2], now), now)
+            services.finished(world.do(flying[1], flying[2], now), now)
             flying = None
     assert world.runs_with == world.live == world.desired
     assert all(

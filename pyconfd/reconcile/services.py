@@ -19,7 +19,7 @@ from pyconfd.reconcile import service as machine
 from pyconfd.reconcile.service import Job, Policy, ServiceState
 
 
-class Fleet:
+class ServiceSet:
     """Every service of the running set."""
 
     def __init__(self) -> None:
