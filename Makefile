@@ -35,7 +35,7 @@ test-fast: venv
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not integration and not slow" $(PYTEST_ARGS)
 
 fuzz: venv
-	PYCONFD_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s tests/fuzz
+	PYCONFD_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s -m slow tests/fuzz tests/recipes/test_hostile_keys.py
 
 # The wheel in an environment of its own, with byte code, is what users have.
 bench: wheel
