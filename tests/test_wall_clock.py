@@ -17,6 +17,10 @@ WALL |= {
 SHOWN = {
     "daemon/wiring.py": "started_at of the status",
     "daemon/loop.py": "since when, in the status",
+    "daemon/run.py": "when a version went live, in the history",
+    "cli/commands/fleet.py": "when an order was given, for people",
+    "fleet/rollouts.py": "since when a node has its version, for people",
+    "fleet/node.py": "since when a node is there, for people",
     "apply/quarantine.py": "since when, in the status and the explanation",
     "cli/commands/register.py": "the start that a member's key carries for people",
     "daemon/status_notifier.py": "since when, in the status line",

@@ -3,7 +3,8 @@ The output of a checker with the names of keys in place of their values: it goes
 status and `/health`, and what keys hold may be secret. Pure.
 
 Checkers quote what they refuse: only what stands in quotes is changed, so that a value that is a
-usual word ("nginx", "server") makes nothing unreadable.
+usual word ("nginx", "server") makes nothing unreadable. The address of a member is no secret, and
+is what an operator looks for: it stays.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pyconfd.model.keys import KeyValue
 # Shorter ones say nothing, and stand everywhere.
 _SHORTEST = 4
 _LONGEST_OUTPUT = 64 * 1024
+_ADDRESS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 _QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 
 
@@ -30,7 +32,9 @@ def without_values(output: str, items: Iterable[KeyValue]) -> str:
     named: dict[str, str] = {}
     for item in items:
         for value in _with_hosts(_texts(item.value)):
-            if len(value) >= _SHORTEST and value in everything:
+            if len(value) < _SHORTEST or _ADDRESS.fullmatch(value):
+                continue
+            if value in everything:
                 named.setdefault(value, f"(the value of {item.key})")
     if not named:
         return output

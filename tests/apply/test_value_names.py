@@ -20,6 +20,7 @@ from pyconfd.model.keys import KeyValue
          "'(the value of /app/server)'."),
         ('unknown directive "db.secret.example"', 'unknown directive "(the value of /app/host)"'),
         ('nginx: "on" is not nginx', 'nginx: "on" is not nginx'),
+        ('invalid port in upstream "10.0.0.1:99999"', 'invalid port in upstream "10.0.0.1:99999"'),
         ("could not resolve 'port.example'", "could not resolve '(the value of /app/port)'"),
         ("nothing quoted: db.secret.example", "nothing quoted: db.secret.example"),
         ('an open " quote', 'an open " quote'),
@@ -33,6 +34,7 @@ def test_quoted_values_become_the_names_of_their_keys(output: str, named: str) -
         KeyValue("/app/state", b"on", 5),
         KeyValue("/app/what", b"nginx", 5),
         KeyValue("/app/port", b"port.example:80", 5),
+        KeyValue("/app/address", b"10.0.0.1:99999", 5),
         KeyValue("/app/raw", b"\xff\xfe{", 5),
     ]
     assert without_values(output, keys) == named

@@ -91,7 +91,7 @@ def numbers_without_end(confdir: Confdir) -> tuple[str, ...]:
 def more_text_than_there_is_memory(confdir: Confdir) -> tuple[str, ...]:
     confdir.template("bad.j2", "fine\n{{ 'x' * 1000000000000000 }}\n")
     confdir.resource("bad", '[template]\nsrc = "bad.j2"\ndest = "@OUT@/bad"\nkeys = ["/app"]\n')
-    return ("bad.j2:2", "memory")
+    return ("bad.j2:2", "more than 10000000 characters")
 
 
 @pytest.mark.parametrize(
