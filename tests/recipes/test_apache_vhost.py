@@ -167,7 +167,7 @@ def test_a_host_comes_and_goes(world: World) -> None:
         ("server_name", WWW, "answer to one name on one port"),
         ("log_level", "loud", f"{BASE}/{IMG}/log_level must be of emerg"),
         ("docroot", "/srv", f"unknown key {BASE}/{IMG}/docroot; known are"),
-        ("access_log", "@LOG@/no/x.log", "'@LOG@/no/x.log' defined at @DEST@:"),
+        ("access_log", "@LOG@/no/x.log", f"'(the value of {BASE}/{IMG}/access_log)' defined at"),
         ("access_log", "/etc/cron.d/x", f"value of {BASE}/{IMG}/access_log is not a path below"),
         ("nodes/srv2/error_log", "/etc/x", "nodes/srv2/error_log is not a path below"),
         ("document_root", "/", f"{BASE}/{IMG}/document_root is not a path below"),
