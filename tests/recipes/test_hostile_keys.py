@@ -359,11 +359,14 @@ def test_some_hostile_keys_are_refused_or_data(name: str, tmp_path: Path) -> Non
 def test_hostile_keys_are_refused_or_data(name: str, tmp_path: Path) -> None:
     """
     In each place; what is refused keeps its file, and nothing takes longer than a render may. For a
-    minute in all, others in each run; `make fuzz SECONDS=7200` takes all 41,490.
+    minute in all; `make fuzz SECONDS=7200` takes all 41,490, in another order each time.
     """
     world = Rendering(name, tmp_path)
     everything = list(edits(world.keys))
-    random.shuffle(everything)
+    seed = (
+        None if "PYCONFD_FUZZ_SECONDS" in os.environ else name
+    )  # CI tries the same ones each time
+    random.Random(seed).shuffle(everything)
     wrong = try_out(world, for_seconds(everything, FUZZ_SECONDS / len(NAMED)))
     assert wrong == [], "\n".join(wrong[:40])
 
