@@ -17,7 +17,8 @@ commands that are run, and can be trusted as much as those; values are never com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ from pyconfd.pipeline.render.template_errors import (
 )
 from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate
 from pyconfd.pipeline.render.view import View
-from pyconfd.pipeline.store import Snapshot, Store, keys_below
+from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.system.time_limit import TimeLimit
 
 if TYPE_CHECKING:  # only resources with a format, and refusals, need them
@@ -124,23 +125,20 @@ class Renderer:
 
     def _content(self, resource: Resource, view: View) -> bytes | RenderError:
         """The resource's bytes, or why there are none; it holds no frame of the template."""
-        bound: list[Environment] = []
-        try:
-            return self._time_limit.run(
-                partial(self._made, resource, view, bound), resource.render_timeout_s
-            )
-        except (RenderTimeout, *TEMPLATE_ERRORS) as error:
-            fault = self._fault_of(error, resource, bound[0].globals if bound else {})
-            fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
-            if isinstance(fault, TemplateFault):
-                fault.what = self._without_values(fault, view.snapshot)
-                if not isinstance(error, (RenderTimeout, *NAMES_ITSELF)):
-                    self._name_keys(fault, error, resource, view.snapshot)
-            forget_frames(error)
-            return fault
-        finally:
-            for each in bound:
-                each.release()
+        with _released() as bound:
+            try:
+                return self._time_limit.run(
+                    partial(self._made, resource, view, bound), resource.render_timeout_s
+                )
+            except (RenderTimeout, *TEMPLATE_ERRORS) as error:
+                fault = self._fault_of(error, resource, bound[0].globals if bound else {})
+                fault.read_keys, fault.read_trees = view.reads.keys, view.reads.trees
+                if isinstance(fault, TemplateFault):
+                    fault.what = self._without_values(fault, view)
+                    if not isinstance(error, (RenderTimeout, *NAMES_ITSELF)):
+                        self._name_keys(fault, error, resource, view)
+                forget_frames(error)
+                return fault
 
     def _made(self, resource: Resource, view: View, bound: list[Environment]) -> bytes:
         """The resource's bytes. bound: is given the environment."""
@@ -150,13 +148,13 @@ class Renderer:
         _check_output(resource, content)
         return content
 
-    def _without_values(self, fault: TemplateFault, snapshot: Snapshot) -> str:
-        """What is wrong, without the values of keys."""
+    def _without_values(self, fault: TemplateFault, view: View) -> str:
+        """What is wrong, without the values of the keys that were read."""
         try:
             source = self._languages.source(fault.template)
         except (MissingTemplate, BadTemplate):
             source = ""
-        return without_values(fault.what, keys_below(snapshot.root), source)
+        return without_values(fault.what, view.read(), source)
 
     def place(self, resource: Resource, snapshot: Snapshot, line: int) -> Place | None:
         """
@@ -167,52 +165,50 @@ class Renderer:
 
         def found() -> Place | None:
             tracer = Tracer()
-            stream = self._traced(resource, snapshot, tracer).stream(resource)
+            bound.append(plain := self._traceable(resource, snapshot, tracer))
+            bound.append(environment := plain.traced(tracer))
+            stream = environment.stream(resource)
             pieces = [
                 Piece(text, *origin(stream, text), tracer.keys(text), tracer.decisions)
                 for text in stream
             ]
             return place_of(pieces, line)
 
-        try:
-            return self._time_limit.run(found, resource.render_timeout_s)
-        except (RenderTimeout, *TEMPLATE_ERRORS):
-            return None
+        with _released() as bound:
+            try:
+                return self._time_limit.run(found, resource.render_timeout_s)
+            except (RenderTimeout, *TEMPLATE_ERRORS) as error:
+                forget_frames(error)
+                return None
 
     def _name_keys(
-        self, fault: TemplateFault, error: Exception, resource: Resource, snapshot: Snapshot
+        self, fault: TemplateFault, error: Exception, resource: Resource, view: View
     ) -> None:
         """Let the fault name the keys that it comes from. Renders once more, slowly."""
         from pyconfd.pipeline.render.fault_keys import FaultTracer, watched
 
         tracer = FaultTracer()
-        bound: list[Environment] = []
 
         def render() -> None:
-            bound.append(plain := self._traceable(resource, snapshot, tracer))
+            bound.append(plain := self._traceable(resource, view.snapshot, tracer))
             bound.append(environment := watched(plain, tracer, self._watched))
             for _ in environment.stream(resource):
                 pass
 
-        try:
-            self._time_limit.run(render, resource.render_timeout_s)
-        except RenderTimeout as late:
-            forget_frames(late)
-        except TEMPLATE_ERRORS as again:
-            if type(again) is not type(error):
-                return
-            if tracer.better is not None:
-                better = self._fault_of(tracer.better, resource, bound[0].globals)
-                fault.what, fault.hint = better.what, better.hint
-            fault.what = self._without_values(fault, snapshot)
-            fault.what += tracer.origin_of(again, fault.what)
-            forget_frames(again)
-        finally:
-            for each in bound:
-                each.release()
-
-    def _traced(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
-        return self._traceable(resource, snapshot, tracer).traced(tracer)
+        with _released() as bound:
+            try:
+                self._time_limit.run(render, resource.render_timeout_s)
+            except RenderTimeout as late:
+                forget_frames(late)
+            except TEMPLATE_ERRORS as again:
+                if type(again) is not type(error):
+                    return
+                if tracer.better is not None:
+                    better = self._fault_of(tracer.better, resource, bound[0].globals)
+                    fault.what, fault.hint = better.what, better.hint
+                    fault.what = self._without_values(fault, view)
+                fault.what += tracer.origin_of(again, fault.what)
+                forget_frames(again)
 
     def _traceable(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:
         from pyconfd.pipeline.render.provenance import TracedView
@@ -283,6 +279,17 @@ class Renderer:
 
             compare(text, neutral(pieces), load_format(resource.format))
         return text
+
+
+@contextmanager
+def _released() -> Iterator[list[Environment]]:
+    """A list for the environments that are bound to a render; afterwards they let it go."""
+    bound: list[Environment] = []
+    try:
+        yield bound
+    finally:
+        for each in bound:
+            each.release()
 
 
 def _check_output(resource: Resource, content: bytes) -> None:

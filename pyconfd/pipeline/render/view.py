@@ -62,6 +62,14 @@ class View:
         """What was asked so far."""
         return Reads(keys=frozenset(self._keys), trees=frozenset(self._trees))
 
+    def read(self) -> Iterator[KeyValue]:
+        """The keys that were looked at so far, with their values, in order of key and tree."""
+        for key in sorted(self._keys):
+            if item := self.snapshot.get(key):
+                yield item
+        for tree in sorted(self._trees):
+            yield from self.snapshot.subtree(tree)
+
     def local(self, item: KeyValue) -> str:
         """The key as the template knows it."""
         return item.key[self._cut :] or "/"

@@ -59,6 +59,20 @@ def test_no_render_keeps_the_snapshot(template: str, judged_as: str, tmp_path: P
     assert outcome is not None
 
 
+@pytest.mark.parametrize("template", ["x\n{{ getv('/a') }}\n", "{{ getv('/b') }}"])
+def test_nor_does_looking_for_the_place_of_a_refused_line(template: str, tmp_path: Path) -> None:
+    """It renders once more, good or failing."""
+    (tmp_path / "t").write_text(template)
+    one = Resource(name="t", origin=Origin("t"), src="t", dest="/none", keys=("/",))
+    renderer = Renderer(str(tmp_path), {}, often=True)
+    renderer.place(one, snapshot({"/a": "1"}), 2)
+    keys = snapshot({"/a": "1"})
+    before = sys.getrefcount(keys.root)
+    renderer.place(one, keys, 2)
+    after = sys.getrefcount(keys.root)
+    assert after == before
+
+
 def _kept(renderer: Renderer, one: Resource, keys: object) -> Outcome:
     """What is kept of a render."""
     try:

@@ -516,3 +516,16 @@ def test_templates_that_include_each_other_often_are_compiled_once(templates: Te
         templates.write(**{f"l{level}": f"{{% if exists('/app/none') %}}{below * 2}{{% endif %}}"})
     templates.write(l60="x", t="{% include 'l0.j2' %}")
     assert templates.renderer.faults(resource()) == []
+
+
+def test_a_fault_names_the_key_that_was_read_and_no_other_of_its_value(
+    templates: Templates,
+) -> None:
+    """Whatever else the store holds; what the template has not asked for is not looked through."""
+    templates.write(t="{{ {'x': 1}[getv('/app/a')] }}")
+    with pytest.raises(TemplateFault) as caught:
+        templates.renderer.render(
+            resource(keys=("/",)), snapshot({"/aaa": "secret", "/app/a": "secret"})
+        )
+    assert "(the value of /app/a)" in str(caught.value)
+    assert "/aaa" not in str(caught.value)
