@@ -2,8 +2,8 @@
 Which files were made by a resource with `each`. Shell.
 
 It is written down in the state folder before they are swapped in, so that a file is removed even if
-its name went away while pyconfd was not running. A file that is not in this list was made by
-somebody else: names of keys must not choose it, so it is neither replaced nor removed.
+its name went away while pyconfd was not running. A file that is not in this list was not
+made by pyconfd: names of keys must not choose it, so it is neither replaced nor removed.
 """
 
 from __future__ import annotations

@@ -81,12 +81,11 @@ class Ledger:
                     self._held[change.key] = made
             return self.revision, tuple(changes)
 
-    def keys(self, prefixes: Sequence[str]) -> tuple[KeyValue, ...]:
-        """What is held at and below the prefixes."""
+    def keys(self, wanted: PrefixFilter) -> tuple[KeyValue, ...]:
+        """What is held of these."""
         with self._lock:
             held = tuple(self._held.values())
-        admits = PrefixFilter(prefixes).admits
-        return tuple(each for each in held if admits(each.key))
+        return tuple(each for each in held if wanted.admits(each.key))
 
 
 class PollingWatch:
@@ -94,7 +93,7 @@ class PollingWatch:
 
     def __init__(self, listable: Listable, prefixes: Sequence[str], put: Put) -> None:
         self._listable = listable
-        self._prefixes = tuple(prefixes)
+        self._wanted = PrefixFilter(prefixes)
         self._put = put
         self._ledger = Ledger()
         self._stopping = threading.Event()
@@ -173,12 +172,11 @@ class PollingWatch:
     def _report(self, contents: Mapping[str, bytes]) -> None:
         name, was_lost = self._listable.name, bool(self._lost)
         self._lost = ""
-        admits = PrefixFilter(self._prefixes).admits
-        wanted = {k: v for k, v in contents.items() if admits(k)}
+        wanted = {k: v for k, v in contents.items() if self._wanted.admits(k)}
         revision, changes = self._ledger.take(wanted)
         if not self._listed:
             self._listed = True
-            self._send(Listed(name, 0, revision, self._ledger.keys(self._prefixes)))
+            self._send(Listed(name, 0, revision, self._ledger.keys(self._wanted)))
         elif changes:
             self._send(Changed(name, revision, changes))
         elif was_lost:
@@ -192,4 +190,4 @@ class PollingWatch:
 def list_once(listable: Listable, ledger: Ledger, prefixes: Sequence[str]) -> Listed:
     """A listing now, counted in the ledger. Raises what reading raises."""
     revision, _ = ledger.take(listable.read())
-    return Listed(listable.name, 0, revision, ledger.keys(prefixes))
+    return Listed(listable.name, 0, revision, ledger.keys(PrefixFilter(prefixes)))

@@ -130,16 +130,16 @@ def _listed(settings: Settings, source: Source, wanted: Sequence[str]) -> Listed
             raise SettingsError(what, where="--revision", hint="--backend etcd")
         return source.list_at(wanted, int(settings.revision), timeout_s=settings.timeout_s)
     deadline = time.monotonic() + settings.wait_for_store_s
-    said = False
+    reported = False
     while True:
         try:
             return source.list(wanted, timeout_s=settings.timeout_s)
         except SourceUnavailable as error:
             if time.monotonic() >= deadline:
                 raise
-            if not said:
+            if not reported:
                 log.warn(f"{error}; waiting up to {settings.wait_for_store_s:g} s for the store")
-                said = True
+                reported = True
             time.sleep(min(_STORE_PAUSE_S, max(0.0, deadline - time.monotonic())))
 
 

@@ -35,7 +35,7 @@ class VersionLog:
         self._path = os.path.join(folder, FILE)
 
     def note(self, entries: Iterable[VersionEntry]) -> None:
-        """Add them; what cannot be written is missing when somebody looks."""
+        """Add them; what cannot be written is missing from the history."""
         lines = [f"{_ENCODE(_fields(entry))}\n" for entry in entries]
         if not lines:
             return

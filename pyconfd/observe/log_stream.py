@@ -1,7 +1,7 @@
 """
 Where log lines go: a stream whose reader may stall without holding up the program. Shell.
 
-Writing to a pipe that is full waits until somebody reads, and a daemon that logs would stand still
+Writing to a pipe that is full waits until it is read, and a daemon that logs would stand still
 so long. Here a line waits for a moment, then it is dropped and counted, and the count is logged as
 soon as there is room again.
 """

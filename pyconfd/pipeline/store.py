@@ -51,9 +51,9 @@ class Folder:
         return self.children
 
     def copy(self, owner: object) -> Folder:
-        """The same folder for another owner."""
+        """The same folder for another owner. A large one is cut into chunks the first time."""
         if len(self.children) > LARGE and type(self.children) is dict:
-            return Folder(owner, self.item, ChunkedMap(self.ordered()), ordered=True)
+            self.children = ChunkedMap(self.ordered())
         return Folder(owner, self.item, self.children.copy(), ordered=self._sorted)
 
     def put(self, name: str, child: Child) -> None:

@@ -252,8 +252,7 @@ def _removal(resource: Resource) -> JournalEntry:
 
 
 def _sync_folders(entries: Iterable[JournalEntry]) -> None:
-    for path in {os.path.dirname(each.path): each.path for each in entries}.values():
-        files.sync_folder(path)
+    sync({os.path.dirname(each.path) for each in entries})
 
 
 def _clear(staged: Iterable[Staged], entries: Iterable[JournalEntry]) -> None:

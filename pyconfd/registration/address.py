@@ -1,7 +1,7 @@
 """
 From an address as written to the `host:port` that others can reach. Shell; psutil when needed.
 
-    host:port        as it is; 0.0.0.0 and other hosts that nobody can connect to are refused
+    host:port        as it is; 0.0.0.0 and other hosts that cannot be connected to are refused
     :port            this machine's address on the route to the store, or of an interface; on the
                      default route when the store is on this machine
     unix:/path       as it is

@@ -155,7 +155,7 @@ class GatedChange:
     A change of a service's gated keys that this node does not use.
 
     why: in words.
-    halted: it goes no further until somebody says so, or the keys change.
+    halted: it goes no further until it is resumed or the keys change.
     """
 
     service: str
