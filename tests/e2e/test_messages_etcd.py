@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemons.etcd import Certificates, PrivateEtcd, free_ports
+from tests.support.http import answering
 from tests.support.messages import RENEW, Golden, said
 from tests.support.repository import ROOT
 
@@ -42,31 +40,6 @@ def folder(tmp_path: Path) -> Path:
 def once(folder: Path, node: str, *more: str) -> str:
     words = ("--onetime", "--node", node, "--timeout", "3s", *more)
     return said(words, folder, shown=" ".join(("--onetime", "--node", "NODE", *more)))
-
-
-@contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """A server that answers whoever asks with these bytes."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = server.accept()
-                except OSError:
-                    return
-                with client:
-                    client.settimeout(2)
-                    try:
-                        client.recv(4096)
-                        client.sendall(answer)
-                        client.recv(4096)
-                    except OSError:
-                        continue
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
 
 
 def test_no_node_answers(folder: Path) -> None:

@@ -26,10 +26,9 @@ from pyconfd.system import files
 from tests.support.steps import (
     RELOAD,
     a_resource,
+    among_mounts,
     in_child,
-    may_mount,
     mount,
-    private_mounts,
     rendered,
     strays_in,
 )
@@ -220,18 +219,7 @@ def a_world(folder: Path, kind: str) -> World:
     return world
 
 
-def among_mounts(work: Callable[[], None]) -> None:
-    """Run it in a child that may mount."""
-    if not may_mount():
-        pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
-
-    def in_private() -> None:
-        private_mounts()
-        work()
-
-    assert in_child(in_private, timeout_s=600) == 0
-
-
+KILLS_S = 600.0
 MOUNTED = ["mounted", "mounted in a read-only folder", "set, first mounted", "set, last mounted"]
 
 
@@ -267,7 +255,10 @@ def test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(memory: Path, kind
 @pytest.mark.parametrize("kind", MOUNTED)
 def test_a_kill_while_a_mounted_file_is_written_leaves_it_whole(memory: Path, kind: str) -> None:
     """Written in place: also between two writes, what was begun is finished or taken back."""
-    among_mounts(lambda: test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(memory, kind))
+    among_mounts(
+        lambda: test_a_kill_at_any_instant_leaves_old_or_new_and_the_debt(memory, kind),
+        timeout_s=KILLS_S,
+    )
 
 
 @pytest.mark.parametrize("kind", MOUNTED[::3])
@@ -276,7 +267,8 @@ def test_a_kill_while_a_mounted_file_is_taken_back_leaves_it_whole(memory: Path,
     among_mounts(
         lambda: test_a_kill_at_any_instant_of_taking_back_leaves_one_version_and_the_debt(
             memory, kind
-        )
+        ),
+        timeout_s=KILLS_S,
     )
 
 
@@ -286,7 +278,7 @@ def test_the_recovery_of_a_mounted_file_may_be_killed_at_any_instant(
     memory: Path, kind: str
 ) -> None:
     """And done again."""
-    among_mounts(lambda: _kill_recoveries(memory, kind))
+    among_mounts(lambda: _kill_recoveries(memory, kind), timeout_s=KILLS_S)
 
 
 def test_an_older_debt_survives_a_kill_at_any_instant_of_the_next_change(memory: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,9 @@ from pyconfd.pipeline.journal import Journal
 from tests.support.steps import (
     RELOAD,
     a_resource,
+    among_mounts,
     before_call,
-    in_child,
-    may_mount,
     mount,
-    private_mounts,
     rendered,
     strays_in,
 )
@@ -135,33 +132,18 @@ def test_without_a_writable_journal_nothing_is_swapped(tmp_path: Path) -> None:
 
 def test_a_single_file_mount_is_written_in_place(tmp_path: Path) -> None:
     """As containers mount single files: the mounted file itself has the new content and mode."""
-    if not may_mount():
-        pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
     (tmp_path / "a").write_bytes(b"old")
     (tmp_path / "source").write_bytes(b"old")
 
     def work() -> None:
-        private_mounts()
         mount(str(tmp_path / "source"), tmp_path / "a", "", 0x1000)
         for content in (b"new", b"much longer", b"", b"short"):
             assert swap.swap(permit(tmp_path / "a", content), journal=None).in_place
             assert (tmp_path / "source").read_bytes() == content
         assert os.path.ismount(tmp_path / "a") or (tmp_path / "a").samefile(tmp_path / "source")
 
-    assert in_child(work) == 0
+    among_mounts(work)
     assert strays_in(tmp_path) == []
-
-
-def among_mounts(work: Callable[[], None]) -> None:
-    """In a child with mounts of its own."""
-    if not may_mount():
-        pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
-
-    def in_private() -> None:
-        private_mounts()
-        work()
-
-    assert in_child(in_private) == 0
 
 
 def test_a_mounted_file_without_room_for_the_new_version_stays_as_it_was(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ MORE: dict[str, dict[str, object]] = {
 }  # fmt: skip
 
 PATHS = [
-    "/", "/etc/passwd", "/etc/cron.d/PWNED", "/root/.ssh/authorized_keys", "//etc//passwd",
+    "/", "/etc/passwd", "/etc/cron.d/PWNED", "/var/spool/cron/crontabs/root", "//etc//passwd",
     "/var/www/../../etc/PWNED", "/var/log/apache2/../../../etc/PWNED", "/proc/self/environ",
     "/run/../etc/PWNED", "/srv/www/../PWNED", "/var/www/./../../PWNED", "/var/wwwPWNED",
     "unix:/run/docker.sock", "UNIX:/run/docker.sock", "unix:/etc/cron.d/PWNED", "unix:PWNED",

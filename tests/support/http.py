@@ -1,9 +1,12 @@
-"""The HTTP client of the tests: one request on a connection of its own."""
+"""The HTTP client of the tests, one request on a connection of its own, and the plainest server."""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
@@ -47,3 +50,28 @@ def ask(
         return Answer(0, f"{type(error).__name__}: {error}")
     finally:
         connection.close()
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that sends these bytes to whoever connects and writes; gives host:port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client:
+                    client.settimeout(2)
+                    try:
+                        client.recv(4096)
+                        client.sendall(answer)
+                        client.recv(4096)
+                    except OSError:
+                        continue
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)

@@ -14,6 +14,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import pytest
+
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import Rendered
@@ -118,6 +120,18 @@ def _quietly_private() -> None:
         private_mounts()
     except OSError:
         os._exit(1)
+
+
+def among_mounts(work: Callable[[], object], *, timeout_s: float = PATIENCE_S) -> None:
+    """Run it in a child with mounts of its own, or skip the test where that is not allowed."""
+    if not may_mount():
+        pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
+
+    def in_private() -> None:
+        private_mounts()
+        work()
+
+    assert in_child(in_private, timeout_s=timeout_s) == 0
 
 
 @contextlib.contextmanager

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,32 +10,8 @@ from pyconfd.backends.base import SourceOptions
 from pyconfd.backends.etcd.errors import CallContext, translate
 from pyconfd.backends.registry import open_source
 from pyconfd.errors import SourceError, SourceRefused, SourceUnavailable
+from tests.support.http import answering
 from tests.support.pyconfd import Confdir
-
-
-@contextmanager
-def answering(answer: bytes) -> Iterator[str]:
-    """A server that sends these bytes to whoever connects; gives host:port."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            while True:
-                try:
-                    client, _ = server.accept()
-                except OSError:
-                    return
-                with client:
-                    client.settimeout(2)
-                    try:
-                        client.recv(4096)
-                        client.sendall(answer)
-                        client.recv(4096)
-                    except OSError:
-                        continue
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"127.0.0.1:{server.getsockname()[1]}"
-        server.shutdown(socket.SHUT_RDWR)
 
 
 def fault(node: str) -> SourceError:
