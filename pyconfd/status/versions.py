@@ -62,10 +62,15 @@ class RecentChanges:
         revision of the new one.
         """
         seen = self._seen.get(name, 0)
+        since: list[tuple[int, int, str]] = []
+        for change in reversed(self._changes):  # what is older costs nothing
+            if change[0] <= seen:
+                break
+            since.append(change)
         found = {
             key: number
-            for number, revision, key in self._changes
-            if number > seen and revision <= to and _reads(reads, key)
+            for number, revision, key in reversed(since)
+            if revision <= to and _reads(reads, key)
         }
         if found:
             self._seen[name] = max(found.values())

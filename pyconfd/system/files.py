@@ -307,15 +307,18 @@ def is_mount_point(path: str) -> bool:
     """Whether the file is mounted by itself, so that no rename can replace it."""
     try:
         return _mount_id(path) != _mount_id(os.path.dirname(path) or ".")
-    except (OSError, ValueError):  # not there, or no /proc
+    except (OSError, ValueError, IndexError):  # not there, or no /proc
         return False
 
 
 def _mount_id(path: str) -> int:
     fd = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-            return int(file.read().partition("mnt_id:")[2].split()[0])
+        info = os.open(f"/proc/self/fdinfo/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(info, 512).partition(b"mnt_id:")[2].split()[0])
+        finally:
+            os.close(info)
     finally:
         os.close(fd)
 
