@@ -6,12 +6,20 @@ one test would leave behind for the next in the same process.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Tests fork this process (tests/support/steps.py) beside gRPC's threads. Its handlers for that wait
+# for them before every fork, and are of no use to children that do not call it. Read at its import.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+import grpc  # noqa: F401
+
+del os.environ["GRPC_ENABLE_FORK_SUPPORT"]
 
 HERE = Path(__file__).parent
 # The program as a child process, or killed at every step: right, but not within seconds.

@@ -93,7 +93,14 @@ def _walk(node: Any, path: str) -> Iterator[tuple[str, bytes]]:
 
 
 def scalar(value: Any) -> str:
-    """A value as confd prints it."""
+    """
+    A value as confd prints it. Raises TypeError for what holds other values, such as a set: as one
+    text it would be no data, and grow with each level that quotes the one below.
+    """
+    if isinstance(value, dict | list | tuple | set):
+        raise TypeError
+    if isinstance(value, bytes):  # what YAML writes in base64
+        return value.decode()
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -190,6 +197,10 @@ def _yaml_loader() -> Any:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
             self.flatten_mapping(node)
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    what = "a name is a list or a map"
+                    raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
             pairs = ((self.construct_object(key, deep=True), value) for key, value in node.value)
             return {scalar(key): self.construct_object(value, deep=deep) for key, value in pairs}
 

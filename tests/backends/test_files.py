@@ -70,6 +70,8 @@ def test_an_empty_file_is_an_empty_tree() -> None:
         ("x.toml", b"a = 1\nb = \n", "x.toml:2"),
         ("x.yaml", b"a: 1\nb: [1\nc: 2\n", "x.yaml:3"),
         ("x.yaml", b"just text", "x.yaml:1"),
+        ("x.yaml", b"a: 1\n? [b]\n: 1\n", "x.yaml:2"),
+        ("x.yaml", b"a:\n- 1\n- ? {b: c}\n  : 1\n", "x.yaml:3"),
         ("x.json", b'{"a":\n"\xff"}', "x.json:2"),
     ],
 )
@@ -93,6 +95,9 @@ def test_a_broken_tree_names_file_and_line(name: str, raw: bytes, place: str) ->
         pytest.param("x.yaml", b"a: !!int secret\n", id="a-number-that-is-text"),
         pytest.param("x.yaml", b"a: !!bool secret\n", id="a-truth-that-is-text"),
         pytest.param("x.yaml", b"a: !!timestamp secret\n", id="a-date-that-is-text"),
+        pytest.param("x.yaml", b"a: !!set {secret}\n", id="a-set"),
+        pytest.param("x.yaml", b"a: !!omap [b: secret]\n", id="pairs"),
+        pytest.param("x.yaml", b"a: !!binary /w==\n", id="bytes-that-are-no-text"),
     ],
 )
 def test_what_a_parser_chokes_on_is_refused_like_any_broken_file(name: str, raw: bytes) -> None:

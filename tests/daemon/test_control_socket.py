@@ -23,6 +23,7 @@ from pyconfd.daemon.control_socket import (
 )
 from pyconfd.errors import StateError
 from pyconfd.observe.log import LOG
+from tests.support.steps import in_child
 from tests.support.waiting import Stopwatch, wait_until
 
 
@@ -231,19 +232,18 @@ def test_an_end_before_the_answer_is_told(tmp_path: Path) -> None:
 def _as_nobody(folder: str) -> str:
     """What another user is answered, in a child process."""
     reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+
+    def asking() -> None:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
         try:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
             ask(folder, {})
         except StateError as error:
             os.write(writer, str(error).encode())
-        finally:
-            os._exit(0)
+
+    assert in_child(asking) == 0
     os.close(writer)
-    os.waitpid(child, 0)
     with os.fdopen(reader) as stream:
         return stream.read()
 

@@ -19,6 +19,7 @@ LONGEST_S = 5.0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(SECONDS / len(TARGETS) + 60)  # before an endless input takes all memory
 @pytest.mark.parametrize("name", TARGETS)
 def test_foreign_bytes_are_taken_or_refused(
     name: str, record_property: pytest.RecordProperty
