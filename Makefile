@@ -8,6 +8,7 @@
 #   make wheel                dist/pyconfd-*.whl; make sbom: with dist/pyconfd-*.cdx.json, what is in it
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
+#   make generated            schemas: what is made from the tables of options and keys
 
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -21,7 +22,7 @@ SBOM_VENV = $(CURDIR)/build/sbom
 TOOLS_VENV = $(CURDIR)/build/tools
 PIP = --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast fuzz bench wheel sbom audit soak lint lock venv clean
+.PHONY: demo test test-fast generated fuzz bench wheel sbom audit soak lint lock venv clean
 
 demo: venv
 	@packaging/install-missing.sh demo
@@ -73,6 +74,9 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+generated: venv
+	$(BIN)/python -m generate
 
 venv:
 	@packaging/make-venv.sh $(VENV)

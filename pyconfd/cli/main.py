@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, SubCommand] = {
     "migrate": SubCommand("pyconfd.cli.commands.migrate", "write a tree of confd as pyconfd's own"),
     "recipes": SubCommand("pyconfd.cli.commands.recipes", "ready configurations: list, show, test"),
     "init": SubCommand("pyconfd.cli.commands.init", "write a recipe as a confdir"),
+    "schema": SubCommand("pyconfd.cli.commands.schema", "JSON Schemas of the TOML files"),
     "probe": SubCommand("pyconfd.cli.commands.probe", "does it answer? for keepalived and Nagios"),
     "demo": SubCommand("pyconfd.cli.demo", "see it work: a private etcd, nginx and backends"),
 }
