@@ -106,6 +106,7 @@ def run_pass(
     done = LaneReport(
         service=job.service,
         generation=job.generation,
+        revision=snapshot.revision,
         outcomes=outcomes,
         names=frozenset(resource.name for resource in due),
         partly=frozenset(some),

@@ -21,6 +21,7 @@ from pyconfd.status.measurements import measures
 from pyconfd.status.report import (
     Plain,
     StatusFacts,
+    changed,
     is_ready,
     picture,
     resource_row,
@@ -41,8 +42,8 @@ class Access(NamedTuple):
 
     reads: what a declared resource has read.
     snapshot: the store as it is now.
-    release: lets the held change of these declared resources through; the names of those that were
-        held.
+    release: lets the held change of these declared resources through, ordered by a user; the names
+        of those that were held.
     counts: what has happened; None when it is not counted.
     give_up: forgets the pending reloads of services that are no longer declared, by name or by a
         destination; the services.
@@ -55,7 +56,7 @@ class Access(NamedTuple):
 
     reads: Callable[[Resource], Reads]
     snapshot: Callable[[], Snapshot]
-    release: Callable[[Sequence[str]], Sequence[str]]
+    release: Callable[[Sequence[str], str], Sequence[str]]
     counts: Counters | None = None
     give_up: Callable[[Collection[str]], Sequence[str]] = lambda _: ()
     reload: Callable[[], Sequence[str]] = lambda: ()
@@ -97,7 +98,7 @@ def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> C
                 return ControlAnswer(
                     {"released": list(gone)} if gone else _unknown(question, facts)
                 )
-            return _release(found, facts, access)
+            return _release(found, facts, access, str(question.get("by", "")))
         case "reload":
             return ControlAnswer({"faults": list(access.reload())})
         case "log-level":
@@ -167,13 +168,15 @@ def _unknown(question: Mapping[str, Any], facts: StatusFacts) -> Plain:
     return {"error": "no such resource, group or destination", "where": name, "hint": hint}
 
 
-def _release(found: Sequence[Resource], facts: StatusFacts, access: Access) -> ControlAnswer:
+def _release(
+    found: Sequence[Resource], facts: StatusFacts, access: Access, by: str
+) -> ControlAnswer:
     """Held changes of the resources and of their groups are let through."""
     meant = {one.declared for one in found}
     groups = {one.group for one in found if one.group}
     declared = facts.resources.values()
     names = [one.name for one in declared if one.name in meant or one.group in groups]
-    released = access.release(names)
+    released = access.release(names, by)
     if released:
         return ControlAnswer({"released": list(released)}, names)
     return ControlAnswer(
@@ -199,6 +202,7 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
         row["keys"] = _keys(access.reads(one), snapshot)
         row["guard"] = asdict(one.guard)
         row["last_trouble"] = _last_trouble(facts, one)
+        row["released"] = _released(facts, one)
         row["last_check"] = _last_check(facts, one)
         row["reload"] = services[one.service_name]
         explained.append(row)
@@ -236,6 +240,15 @@ def _declared(resource: Resource) -> Plain:
 def _last_trouble(facts: StatusFacts, resource: Resource) -> Plain | None:
     last = facts.history.states.get(resource.name)
     return trouble(last.last_trouble) if last and last.last_trouble else None
+
+
+def _released(facts: StatusFacts, resource: Resource) -> Plain | None:
+    last = facts.history.states.get(resource.name)
+    if last is None or last.released is None:
+        return None
+    found = last.released
+    revision = found.revision or None
+    return {"by": found.by, "at": utc(found.at), "revision": revision, **changed(found.changed)}
 
 
 def _last_check(facts: StatusFacts, resource: Resource) -> Plain | None:

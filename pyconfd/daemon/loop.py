@@ -49,11 +49,11 @@ from pyconfd.status.counters import Counters
 from pyconfd.status.history import History
 from pyconfd.status.report import StatusFacts, node_record, summary
 from pyconfd.status.versions import (
-    MOST_ASKED,
     RecentChanges,
-    VersionEntry,
+    keys_since,
     version_entry,
     went_live,
+    with_keys,
 )
 from pyconfd.system.proc import Commands
 from pyconfd.system.sdnotify import Notifier
@@ -314,6 +314,7 @@ class Loop:
             self._overtaken(message, now)
         if self._rollouts:
             self._redo(self._rollouts.finished(message))
+        message = with_keys(message, self._keys_of)
         self._note_versions(message)
         self._history.note(message, time.time())
         if self._deps.counts:
@@ -331,21 +332,20 @@ class Loop:
         """Keep which versions went live, and which keys made them."""
         live = [one for one in message.outcomes if went_live(one)]
         if live:
-            asked = len(live) <= MOST_ASKED
             gated = self._rollouts.revision(message.service) if self._rollouts else 0
+            now_at = time.time()
             self._deps.versions.note(
-                self._version(message, one, gated=gated, asked=asked) for one in live
+                version_entry(message, one, gated=gated, at=now_at) for one in live
             )
 
-    def _version(
-        self, message: LaneReport, outcome: Outcome, *, gated: int, asked: bool
-    ) -> VersionEntry:
-        resource = outcome.resource
-        keys: list[str] = []
-        if asked:
-            reads = outcome.reads or Reads(trees=frozenset(resource.watched))
-            keys = self._recent.made(resource.name, outcome.revision, reads)
-        return version_entry(message, outcome, keys, gated=gated, at=time.time())
+    def _keys_of(self, outcome: Outcome, reads: Reads) -> Sequence[str]:
+        """Which keys made a version; of the first one since the start, those since the last run."""
+        name = outcome.resource.name
+        found = self._recent.made(name, outcome.revision, reads, live=went_live(outcome))
+        if not found and name not in self._history.states:
+            since = self._deps.versions.revision(name)
+            found = keys_since(self._store.snapshot(), reads, since) if since else []
+        return found
 
     def _note_reads(self, message: LaneReport) -> None:
         """What makes each resource dirty from now on."""
@@ -474,10 +474,12 @@ class Loop:
             return Reads(trees=frozenset((join_paths(resource.prefix, resource.each),)))
         return self._index.reads(resource.name)
 
-    def _release(self, names: Sequence[str]) -> Sequence[str]:
+    def _release(self, names: Sequence[str], by: str) -> Sequence[str]:
         """What is held back by a guard or in quarantine may go live; the names of those."""
         tools = self._tools
         released = {*tools.guards.release(names), *tools.quarantine.release(names)}
+        for name in released:
+            report.released(name, by, self._history.release(name, by, time.time()))
         return [name for name in names if name in released]
 
     def _pin(self, service: str, revision: int, by: str) -> str:

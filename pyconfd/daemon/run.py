@@ -29,6 +29,7 @@ from pyconfd.errors import (
     StateError,
 )
 from pyconfd.model.keys import Listed, covering
+from pyconfd.model.reads import Reads
 from pyconfd.model.resources import ResourceSet
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
 from pyconfd.observe import log, report
@@ -160,12 +161,29 @@ def _pass_over_all(
     outcomes: list[Outcome] = []
     reload_failed = False
     for done in passes(found, snapshot, state, tools):
+        done = _with_keys(done, snapshot, state.folder)
         report.lane(done)
         _note_versions(done, state.folder)
         outcomes.extend(done.outcomes)
         reload_failed |= isinstance(done.reload, ReloadFailed)
     failed = _summary(outcomes, found)
     return FAILED if failed or reload_failed else DONE
+
+
+def _with_keys(done: LaneReport, snapshot: Snapshot, folder: str) -> LaneReport:
+    """With the keys that made each version, where an earlier run noted the one before."""
+    if all(one.result is Result.UNCHANGED for one in done.outcomes):
+        return done
+    from pyconfd.daemon.version_log import VersionLog
+    from pyconfd.status.versions import keys_since, with_keys
+
+    versions = VersionLog(folder)
+
+    def keys_of(outcome: Outcome, reads: Reads) -> Sequence[str]:
+        since = versions.revision(outcome.resource.name)
+        return keys_since(snapshot, reads, since) if since else ()
+
+    return with_keys(done, keys_of)
 
 
 def _note_versions(done: LaneReport, folder: str) -> None:
@@ -175,9 +193,7 @@ def _note_versions(done: LaneReport, folder: str) -> None:
     from pyconfd.status.versions import version_entry, went_live
 
     VersionLog(folder).note(
-        version_entry(done, one, (), gated=0, at=time.time())
-        for one in done.outcomes
-        if went_live(one)
+        version_entry(done, one, gated=0, at=time.time()) for one in done.outcomes if went_live(one)
     )
 
 

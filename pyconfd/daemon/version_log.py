@@ -33,6 +33,7 @@ class VersionLog:
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, FILE)
+        self._revisions: dict[str, int] | None = None
 
     def note(self, entries: Iterable[VersionEntry]) -> None:
         """Add them; what cannot be written is missing from the history."""
@@ -60,6 +61,16 @@ class VersionLog:
             found = [entry for line in lines if (entry := _entry(line))]
             return found[: -count - 1 : -1]
         return []
+
+    def revision(self, name: str) -> int:
+        """Of the newest version of a resource when this run began, 0 where there was none."""
+        if self._revisions is None:
+            self._revisions = {
+                str(one.get("name")): revision
+                for one in self.read()
+                if isinstance(revision := one.get("revision"), int)
+            }
+        return self._revisions.get(name, 0)
 
     def read(self) -> Iterator[Mapping[str, Any]]:
         """All of them, the oldest first; a line that was cut short is left out."""

@@ -1,6 +1,8 @@
-"""What a render has asked the store for."""
+"""What a render has asked the store for, and which keys made a version."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from pyconfd.model.values import dataclass
 
@@ -17,3 +19,35 @@ class Reads:
 
     keys: frozenset[str] = frozenset()
     trees: frozenset[str] = frozenset()
+
+
+#: Keys that are named with a version; the others are counted.
+MOST_KEYS = 20
+#: The same in a line.
+_IN_A_LINE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedKeys:
+    """
+    The keys that made the difference between two versions, as far as known. Never their values.
+
+    names: at most MOST_KEYS.
+    more: how many are not named.
+    """
+
+    names: tuple[str, ...] = ()
+    more: int = 0
+
+    @classmethod
+    def of(cls, names: Sequence[str]) -> ChangedKeys:
+        """The first of these by name, the others as a number."""
+        return cls(tuple(names[:MOST_KEYS]), max(0, len(names) - MOST_KEYS))
+
+    def line(self) -> str:
+        """The first few, and how many more; "" for none."""
+        more = max(0, len(self.names) - _IN_A_LINE) + self.more
+        return ", ".join(self.names[:_IN_A_LINE]) + (f" and {more} more" if more else "")
+
+
+NO_KEYS = ChangedKeys()

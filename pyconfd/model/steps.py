@@ -13,7 +13,7 @@ from dataclasses import field
 
 from pyconfd.errors import PyconfdError, forget_frames
 from pyconfd.model.debt import Debt
-from pyconfd.model.reads import Reads
+from pyconfd.model.reads import NO_KEYS, ChangedKeys, Reads
 from pyconfd.model.resources import Resource
 from pyconfd.model.values import dataclass
 
@@ -202,6 +202,7 @@ class Outcome:
     report: of the check that refused it; of an updated one the report of its check.
     diff: a unified diff, where it was wanted.
     revision: of the store, that it was rendered from.
+    changed: what differs from the version before; named by the loop.
     """
 
     resource: Resource
@@ -214,6 +215,7 @@ class Outcome:
     report: CommandReport | None = None
     diff: str = ""
     revision: int = 0
+    changed: ChangedKeys = NO_KEYS
 
     def __post_init__(self) -> None:
         if self.error is not None:
@@ -279,6 +281,7 @@ class LaneReport:
 
     service: its name.
     generation: the number of the job.
+    revision: of the store, that the pass worked on.
     outcomes: one for each destination of the pass.
     names: the declared resources of the pass.
     partly: those of which only some destinations were.
@@ -290,6 +293,7 @@ class LaneReport:
 
     service: str
     generation: int
+    revision: int = 0
     outcomes: tuple[Outcome, ...] = field(default=())
     names: frozenset[str] = frozenset()
     partly: frozenset[str] = frozenset()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from pyconfd.model.keys import Listed, ListOccasion, Lost
 from pyconfd.model.steps import (
     CommandReport,
@@ -13,6 +16,10 @@ from pyconfd.model.steps import (
     Result,
 )
 from pyconfd.observe import log
+
+if TYPE_CHECKING:
+    from pyconfd.model.resources import Resource
+    from pyconfd.status.history import ReleaseState
 
 #: Of a long output this many lines of each end are logged.
 _END_LINES = 50
@@ -51,16 +58,15 @@ def lane(report: LaneReport) -> None:
 def outcome_line(outcome: Outcome) -> None:
     """One line for one resource. Unchanged is a debug line: most passes change nothing."""
     resource = outcome.resource
-    where = {"resource": resource.name, "dest": resource.dest}
+    where: dict[str, object] = {"resource": resource.name, "dest": resource.dest}
+    made = {"revision": outcome.revision or None, "keys": outcome.changed.line()}
     match outcome.result:
         case Result.UNCHANGED:
             log.debug("unchanged", **where)
         case Result.UPDATED:
-            log.info(
-                "updated", **where, differs=",".join(outcome.differs), revision=outcome.revision
-            )
+            log.info("updated", **where, differs=",".join(outcome.differs), **made)
         case Result.REMOVED:
-            log.info("removed", **where)
+            log.info("removed", **where, **made)
         case Result.WOULD_CHANGE:
             log.warn("would change (noop)", **where, differs=",".join(outcome.differs))
         case Result.REFUSED:
@@ -70,9 +76,22 @@ def outcome_line(outcome: Outcome) -> None:
                 f"the check refused the new version; the live file is unchanged{output}",
                 **where,
                 exit_status=report.exit_status if report else None,
+                **made,
             )
         case _:
-            log.error(f"{outcome.result}: {outcome.error}", **where)
+            log.error(f"{outcome.result}: {outcome.error}", **where, **made)
+
+
+def released(name: str, by: str, found: Iterable[tuple[Resource, ReleaseState]]) -> None:
+    """An operator has let what is held of a declared resource through."""
+    for resource, order in list(found) or ((None, None),):
+        log.info(
+            "released",
+            resource=resource.name if resource else name,
+            by=by,
+            revision=order.revision or None if order else None,
+            keys=order.changed.line() if order else None,
+        )
 
 
 def reload_failed(failed: ReloadFailed) -> None:

@@ -9,10 +9,11 @@ keys never come here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pyconfd.errors import HeldBack, PyconfdError, SwapTorn
+from pyconfd.model.reads import NO_KEYS, ChangedKeys
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import (
     CommandReport,
@@ -58,6 +59,7 @@ class Trouble:
     revision: of the version, 0 where it is not known.
     at: seconds since 1970, UTC.
     guard: which one holds it back, by its key in a resource file; "" for none.
+    changed: what differs from the live version.
     """
 
     state: FileState
@@ -66,6 +68,7 @@ class Trouble:
     revision: int
     at: float
     guard: str = ""
+    changed: ChangedKeys = NO_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,14 @@ class LiveVersion:
     revision: of the store that it was rendered from.
     verified_at: when it was last found to be what the keys ask for.
     written_at: None when it was found as it should be.
+    changed: what made it, when it was written.
     """
 
     digest: str
     revision: int
     verified_at: float
     written_at: float | None
+    changed: ChangedKeys = NO_KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,22 @@ class CheckState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseState:
+    """
+    That an operator has let a held change through.
+
+    by: the user.
+    at: seconds since 1970, UTC.
+    revision: of the change. changed: its keys.
+    """
+
+    by: str
+    at: float
+    revision: int
+    changed: ChangedKeys
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceState:
     """
     One destination.
@@ -112,6 +133,7 @@ class ResourceState:
     last_trouble: the newest there was, over or not.
     live: None while no good version is known.
     check: the last one; None where nothing was checked yet.
+    released: the last release.
     """
 
     resource: Resource
@@ -121,6 +143,7 @@ class ResourceState:
     last_trouble: Trouble | None = None
     live: LiveVersion | None = None
     check: CheckState | None = None
+    released: ReleaseState | None = None
 
     @property
     def state(self) -> FileState:
@@ -191,6 +214,16 @@ class History:
         if report.reload:
             self.reloads[report.service] = _reload_state(report.reload, at)
 
+    def release(self, name: str, by: str, at: float) -> Iterator[tuple[Resource, ReleaseState]]:
+        """What is held of a declared resource has been let through: what that was."""
+        for each in (name, *self.made_by(name)):
+            state = self._states.get(each)
+            if state is not None and state.trouble:
+                trouble = state.trouble
+                released = ReleaseState(by, at, trouble.revision, trouble.changed)
+                self._states[each] = replace(state, released=released)
+                yield state.resource, released
+
     def keep(self, resources: Iterable[Resource]) -> None:
         """Forget what is no longer declared."""
         declared: set[str] = set()
@@ -250,10 +283,10 @@ def _state(before: ResourceState | None, outcome: Outcome, at: float) -> Resourc
     trouble = _trouble(outcome, at) if outcome.result.failed else None
     live = before.live if before else None
     if trouble is None:
-        written_at = live.written_at if live else None
+        written_at, changed = (live.written_at, live.changed) if live else (None, NO_KEYS)
         if outcome.result is Result.UPDATED:
-            written_at = at
-        live = LiveVersion(outcome.digest, outcome.revision, at, written_at)
+            written_at, changed = at, outcome.changed
+        live = LiveVersion(outcome.digest, outcome.revision, at, written_at, changed)
     found = ResourceState(
         resource=outcome.resource,
         result=outcome.result,
@@ -262,6 +295,7 @@ def _state(before: ResourceState | None, outcome: Outcome, at: float) -> Resourc
         last_trouble=trouble or (before.last_trouble if before else None),
         live=live,
         check=_check(outcome, at) or (before.check if before else None),
+        released=before.released if before else None,
     )
     if before and before.state is found.state:
         return replace(found, since_at=before.since_at)
@@ -287,7 +321,15 @@ def _trouble(outcome: Outcome, at: float) -> Trouble:
     for prefix in (f"{outcome.resource.name}: ", "held back: "):
         what = what.removeprefix(prefix)
     guard = outcome.error.guard if isinstance(outcome.error, HeldBack) else ""
-    return Trouble(state, brief(_without_head(what)), words, outcome.revision, at, guard)
+    return Trouble(
+        state=state,
+        what=brief(_without_head(what)),
+        words=words,
+        revision=outcome.revision,
+        at=at,
+        guard=guard,
+        changed=outcome.changed,
+    )
 
 
 def _reload_state(reload: ReloadResult, at: float) -> ReloadState:

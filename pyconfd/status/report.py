@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.model.reads import ChangedKeys
 from pyconfd.model.resources import Resource
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
@@ -300,7 +301,13 @@ def resource_row(facts: StatusFacts, resource: Resource) -> Plain:
     if last and last.live:
         written_at = utc(last.live.written_at) if last.live.written_at else None
         verified_at = utc(last.live.verified_at)
-        row["live"] = {**asdict(last.live), "verified_at": verified_at, "written_at": written_at}
+        row["live"] = {
+            "digest": last.live.digest,
+            "revision": last.live.revision,
+            "verified_at": verified_at,
+            "written_at": written_at,
+            **changed(last.live.changed),
+        }
     return row
 
 
@@ -328,7 +335,13 @@ def trouble(found: Trouble) -> Plain:
         "words": found.words,
         "revision": found.revision or None,
         "at": utc(found.at),
+        **changed(found.changed),
     }
+
+
+def changed(keys: ChangedKeys) -> Plain:
+    """Which keys made a version, as plain data."""
+    return {"keys": list(keys.names), "more_keys": keys.more}
 
 
 def quarantine(refusal: Refusal | None, now_s: float) -> Plain | None:

@@ -7,18 +7,17 @@ Nothing is decided by it. Names of keys are in it, values never.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from pyconfd.model.reads import Reads
+from pyconfd.model.reads import ChangedKeys, Reads
 from pyconfd.model.steps import LaneReport, NotRunning, Outcome, Reloaded, ReloadFailed, Result
+from pyconfd.pipeline.store import Snapshot
 from pyconfd.status.history import gist
 
-#: Keys that are named with a version; the others are counted.
-MOST_KEYS = 20
 #: Changed keys that are remembered until a version is made with them.
 REMEMBERED = 1_000
-#: A pass with more new versions than this is not asked which keys made each of them.
+#: Of a pass with more new versions than this, the others name no keys.
 MOST_ASKED = 100
 
 
@@ -56,10 +55,10 @@ class RecentChanges:
             self._count += 1
             self._changes.append((self._count, revision, key))
 
-    def made(self, name: str, to: int, reads: Reads) -> list[str]:
+    def made(self, name: str, to: int, reads: Reads, *, live: bool = True) -> list[str]:
         """
         Those that a resource reads and that have changed since its last version, each once; to: the
-        revision of the new one.
+        revision of the new one. live: whether that is the last one from now on.
         """
         seen = self._seen.get(name, 0)
         since: list[tuple[int, int, str]] = []
@@ -72,7 +71,7 @@ class RecentChanges:
             for number, revision, key in reversed(since)
             if revision <= to and _reads(reads, key)
         }
-        if found:
+        if found and live:
             self._seen[name] = max(found.values())
         return list(found)
 
@@ -87,14 +86,39 @@ def _reads(reads: Reads, key: str) -> bool:
     return True
 
 
+def keys_since(snapshot: Snapshot, reads: Reads, revision: int) -> list[str]:
+    """Those that are read and have been written after a revision; what is gone is not seen."""
+    single = (item for key in sorted(reads.keys) if (item := snapshot.get(key)))
+    below = (item for path in sorted(reads.trees) for item in snapshot.subtree(path))
+    return list(
+        dict.fromkeys(
+            item.key for each in (single, below) for item in each if item.mod_revision > revision
+        )
+    )
+
+
+def with_keys(report: LaneReport, keys_of: Callable[[Outcome, Reads], Sequence[str]]) -> LaneReport:
+    """The report, in which outcomes of another version than before name the keys that made it."""
+    asked = 0
+    outcomes = list(report.outcomes)
+    for place, outcome in enumerate(outcomes):
+        if outcome.result is Result.UNCHANGED:
+            continue
+        outcome = replace(outcome, revision=outcome.revision or report.revision)
+        asked += 1
+        if asked <= MOST_ASKED:
+            reads = outcome.reads or Reads(trees=frozenset(outcome.resource.watched))
+            outcome = replace(outcome, changed=ChangedKeys.of(keys_of(outcome, reads)))
+        outcomes[place] = outcome
+    return replace(report, outcomes=tuple(outcomes)) if asked else report
+
+
 def went_live(outcome: Outcome) -> bool:
     """Whether a pass has put a new version live, if only for a moment."""
     return outcome.result in (Result.UPDATED, Result.REMOVED, Result.REVERTED)
 
 
-def version_entry(
-    report: LaneReport, outcome: Outcome, keys: Sequence[str], *, gated: int, at: float
-) -> VersionEntry:
+def version_entry(report: LaneReport, outcome: Outcome, *, gated: int, at: float) -> VersionEntry:
     """What is kept of a version that went live."""
     return VersionEntry(
         name=outcome.resource.name,
@@ -102,8 +126,8 @@ def version_entry(
         at=at,
         revision=outcome.revision,
         gated=gated,
-        keys=tuple(keys[:MOST_KEYS]),
-        more=max(0, len(keys) - MOST_KEYS),
+        keys=outcome.changed.names,
+        more=outcome.changed.more,
         result=_result(report, outcome),
     )
 

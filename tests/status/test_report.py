@@ -282,7 +282,7 @@ class Asking:
         access = Access(
             lambda _: self.reads,
             self.store.snapshot,
-            lambda names: [name for name in names if name in self.held],
+            lambda names, _by: [name for name in names if name in self.held],
         )
         answered = answer(question, self.facts, access)
         return json.loads(json.dumps(answered.answer)), list(answered.dirty)

@@ -16,6 +16,7 @@ from pyconfd.cli.main import DONE
 from pyconfd.cli.status_page import file_tone, last_reload, service_state
 from pyconfd.cli.terminal import Terminal, Tone, print_json, printable
 from pyconfd.config.options import Option
+from pyconfd.model.reads import ChangedKeys
 from pyconfd.model.safe_text import escaped
 from pyconfd.status.summary import FileState, span
 
@@ -78,6 +79,7 @@ def _state(one: Plain, paint: Terminal) -> list[str]:
     if trouble:
         at = f" (revision {trouble['revision']})" if trouble["revision"] else ""
         lines[0] += printable(f": {trouble['what']}{at}")
+        lines += _changed(trouble)
         lines += [f"| {line}" for line in printable(trouble["words"]).splitlines()]
     if one["retry_s"] is not None:
         lines.append(f"retried in {span(one['retry_s'])}, or when its keys change")
@@ -98,7 +100,23 @@ def _live(one: Plain) -> list[str]:
         return ["no good version was found or written since pyconfd started"]
     written = f"written {live['written_at']}" if live["written_at"] else "found up to date"
     revision = f"revision {live['revision']}, " if live["revision"] else ""
-    return [f"{revision}{written}, last verified {live['verified_at']}", *_by_hand(one, live)]
+    first = f"{revision}{written}, last verified {live['verified_at']}"
+    return [first, *_changed(live), *_released(one), *_by_hand(one, live)]
+
+
+def _changed(version: Plain) -> list[str]:
+    """The keys that made the difference."""
+    keys = ChangedKeys(tuple(version.get("keys", ())), version.get("more_keys", 0))
+    return [escaped(f"changed by {keys.line()}")] if keys.names else []
+
+
+def _released(one: Plain) -> list[str]:
+    released = one.get("released")
+    if not released:
+        return []
+    at = f" (revision {released['revision']})" if released["revision"] else ""
+    by = released["by"] or "an unknown user"
+    return [escaped(f"released by {by} {released['at']}{at}"), *_changed(released)]
 
 
 def _by_hand(one: Plain, live: Plain) -> list[str]:

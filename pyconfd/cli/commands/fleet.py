@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.command import read_command
 from pyconfd.cli.main import DONE
+from pyconfd.cli.operator import user
 from pyconfd.cli.terminal import Terminal, print_json
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS
@@ -107,16 +108,6 @@ def order(verb: Verb, *, node: str = "", revision: int = 0) -> FleetOrder:
     return FleetOrder(
         verb=verb, by=user(), where=where, at=time.time(), node=node, revision=revision
     )
-
-
-def user() -> str:
-    """Who runs this; behind sudo, who called it."""
-    import pwd
-
-    try:
-        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
 
 
 def _words(words: Sequence[str]) -> tuple[Verb | None, str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.cli.daemon_query import DaemonQuery, read_query
 from pyconfd.cli.main import DONE
+from pyconfd.cli.operator import user
 from pyconfd.config.option_table import CONNECTION
 from pyconfd.config.options import Option
 from pyconfd.errors import SettingsError, StateError
@@ -56,7 +57,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         from pyconfd.fleet.orders import Verb
 
         return _order(query, environ, fleet, Verb.PIN, int(text))
-    question = {"do": "pin", "revision": int(text), "by": _user()}
+    question = {"do": "pin", "revision": int(text), "by": user()}
     pinned = _ask(query, question)["pinned"]
     sys.stdout.write(f"pinned at revision {text}: {', '.join(pinned)}\n")
     return DONE
@@ -137,9 +138,3 @@ def _service(query: DaemonQuery) -> str:
         if word in (one.name, one.group, one.dest):
             return one.service_name
     raise StateError("no such resource or service", where=word, hint="pyconfd status lists them")
-
-
-def _user() -> str:
-    from pyconfd.cli.commands.fleet import user
-
-    return user()

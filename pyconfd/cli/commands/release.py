@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from pyconfd.cli.daemon_query import read_query
 from pyconfd.cli.main import DONE
+from pyconfd.cli.operator import user
 from pyconfd.errors import StateError
 
 _HELP = """\
@@ -33,7 +34,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     from pyconfd.daemon.control_socket import ask
 
     word = query.words[0]
-    question = {"do": "release", "name": word, "path": os.path.abspath(word)}
+    question = {"do": "release", "name": word, "path": os.path.abspath(word), "by": user()}
     folder = query.settings.state_folder
     try:
         released = ask(folder, question)["released"]

@@ -1,0 +1,15 @@
+"""Who runs a command."""
+
+from __future__ import annotations
+
+import os
+
+
+def user() -> str:
+    """Who runs this; behind sudo, who called it."""
+    import pwd
+
+    try:
+        return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

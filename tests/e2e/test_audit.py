@@ -1,0 +1,149 @@
+"""The audit trail: which keys made a difference, who gave an order; in the log and in explain."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemons.etcd import PrivateEtcd
+from tests.support.pyconfd import Confdir
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEtcd]:
+    with PrivateEtcd(tmp_path_factory.mktemp("etcd")) as server:
+        yield server
+
+
+def run(confdir: Confdir, *words: str) -> str:
+    """A command beside the daemon; what it printed."""
+    base = confdir.argv()
+    done = subprocess.run(
+        [*base[:3], *words, *base[3:]], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def explained(confdir: Confdir) -> dict[str, Any]:
+    one: dict[str, Any] = json.loads(run(confdir, "explain", "app", "--json"))["explained"][0]
+    return one
+
+
+def line_of(log: str, text: str) -> str:
+    """The newest line of a log with these words."""
+    return [line for line in log.splitlines() if text in line][-1]
+
+
+def test_a_swap_and_a_refusal_name_their_keys_and_revision(
+    etcd: PrivateEtcd, tmp_path: Path
+) -> None:
+    """Names alone; a refused version names what differs from the live one."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    dest = confdir.simple("app", "/audit", check_cmd='"! grep -q bad {{ src }}"')
+    etcd.put("/audit/a", "first-value")
+    etcd.put("/audit/b", "first-value")
+    with confdir.daemon() as daemon:
+        daemon.wait_file(dest, "/audit/a=first-value\n/audit/b=first-value\n")
+        live = etcd.put("/audit/a", "second-value")
+        daemon.wait_log("updated", count=2)
+        updated = line_of(daemon.log, "updated")
+        assert f"revision={live} keys=/audit/a" in updated
+        etcd.put("/audit/b", "bad-value-1")
+        daemon.wait_log("the check refused")
+        newest = etcd.put("/audit/c", "bad-value-2")
+        daemon.wait_log("the check refused", count=2)
+        refused = line_of(daemon.log, "the check refused")
+        assert f'revision={newest} keys="/audit/b, /audit/c"' in refused
+        one = explained(confdir)
+        assert one["live"]["revision"] == live
+        assert one["live"]["keys"] == ["/audit/a"]
+        assert one["trouble"]["revision"] == newest
+        assert one["trouble"]["keys"] == ["/audit/b", "/audit/c"]
+        page = run(confdir, "explain", "app")
+        assert "changed by /audit/a\n" in page
+        assert "changed by /audit/b, /audit/c\n" in page
+        assert "-value" not in daemon.log + page
+
+
+def test_a_held_change_and_its_release_name_keys_and_user(
+    etcd: PrivateEtcd, tmp_path: Path
+) -> None:
+    """Who released it is in the log and in explain."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    dest = confdir.simple("app", "/emptied")
+    etcd.put("/emptied/a", "1")
+    with confdir.daemon() as daemon:
+        daemon.wait_file(dest, "/emptied/a=1\n")
+        gone = etcd.delete("/emptied/a")
+        daemon.wait_log("held: ")
+        held = line_of(daemon.log, "held: app")
+        assert "keys=/emptied/a" in held
+        assert "revision=" in held
+        assert explained(confdir)["trouble"]["keys"] == ["/emptied/a"]
+        run(confdir, "release", "app")
+        daemon.wait_file(dest, "")
+        released = line_of(daemon.log, "released")
+        assert "resource=app" in released
+        assert "by=" in released
+        assert "keys=/emptied/a" in released
+        daemon.wait(lambda: explained(confdir)["live"]["keys"] == ["/emptied/a"], "live")
+        one = explained(confdir)
+        assert one["released"]["keys"] == ["/emptied/a"]
+        assert one["released"]["by"]
+        assert "released by " in run(confdir, "explain", "app")
+    assert gone
+
+
+def test_a_template_fault_names_keys_and_revision(etcd: PrivateEtcd, tmp_path: Path) -> None:
+    """What made the render fail is among the keys that have changed since."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    confdir.template("app.j2", "{{ 100 // getv('/fault/n') | int }}\n")
+    confdir.resource("app", '[template]\nsrc = "app.j2"\ndest = "@OUT@/app"\nkeys = ["/fault"]\n')
+    etcd.put("/fault/n", "5")
+    with confdir.daemon() as daemon:
+        daemon.wait_file(confdir.out / "app", "20\n")
+        revision = etcd.put("/fault/n", "0")
+        daemon.wait_log("render failed")
+        assert f"revision={revision} keys=/fault/n" in line_of(daemon.log, "render failed")
+        assert explained(confdir)["trouble"]["keys"] == ["/fault/n"]
+
+
+def test_many_keys_are_counted(etcd: PrivateEtcd, tmp_path: Path) -> None:
+    """A line names the first ones."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    dest = confdir.simple("app", "/many", hold_min='"300ms"')
+    etcd.put("/many/k00", "1")
+    with confdir.daemon() as daemon:
+        daemon.wait_file(dest, "/many/k00=1\n")
+        for number in range(1, 31):
+            etcd.put(f"/many/k{number:02}", "1")
+        daemon.wait(lambda: dest.read_text().count("\n") == 31, "all of them")
+        daemon.wait_log("updated", count=2)
+        assert "/many/k05 and 25 more" in daemon.log
+
+
+def test_what_changed_while_pyconfd_was_away_is_named(etcd: PrivateEtcd, tmp_path: Path) -> None:
+    """By the revision of the version before, in a one-shot run and after a restart."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    dest = confdir.simple("app", "/away")
+    etcd.put("/away/a", "1")
+    etcd.put("/away/b", "1")
+    assert confdir.once().returncode == 0
+    etcd.put("/away/b", "2")
+    once = confdir.once()
+    assert "keys=/away/b" in once.stderr
+    etcd.put("/away/a", "2")
+    with confdir.daemon() as daemon:
+        daemon.wait_file(dest, "/away/a=2\n/away/b=2\n")
+        daemon.wait_log("updated")
+        assert "keys=/away/a" in line_of(daemon.log, "updated")
+    shown = json.loads(run(confdir, "history", "app", "--json"))
+    assert [one["keys"] for one in shown] == [[], ["/away/b"], ["/away/a"]]
