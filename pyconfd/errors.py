@@ -251,6 +251,19 @@ class CheckBroken(PyconfdError):
     hopeless: bool = False
 
 
+class LiveRefused(CheckBroken):
+    """
+    What is live is refused already, whatever is new.
+
+    reason: in the checker's words. blamed: the live files that it is about, as far as they can be
+    found; real paths.
+    """
+
+    reason: str = ""
+    blamed: tuple[str, ...] = ()
+    hopeless = True
+
+
 class SwapError(PyconfdError):
     """The staged files could not all be put in place."""
 

@@ -12,6 +12,7 @@ from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.ownership import Ownership
 from pyconfd.apply.quarantine import Quarantine
+from pyconfd.apply.set_aside import SetAside
 from pyconfd.model.resources import Nginx
 from pyconfd.model.values import dataclass
 from pyconfd.pipeline.journal import Journal
@@ -51,6 +52,7 @@ class PassContext:
     quarantine: versions that were put live and rolled back.
     ownership: of everything that is declared, whatever its service.
     nginx_locks: shared by the lanes.
+    set_aside: live files that nginx refuses.
     dry_run: stop before anything is written.
     in_place: destinations of which it was reported that they are mount points.
     diff: whether the outcomes of a dry run carry one.
@@ -72,3 +74,4 @@ class PassContext:
     quarantine: Quarantine = field(default_factory=Quarantine)
     ownership: Ownership = field(default_factory=Ownership)
     nginx_locks: NginxLocks = field(default_factory=NginxLocks)
+    set_aside: SetAside = field(default_factory=SetAside)

@@ -124,10 +124,13 @@ class MadeFiles:
         with self._lock:
             self._write(_changed(self._made, resource.name, names, gone), self._tried)
 
-    def has_removed(self, resource: Resource, items: Collection[str]) -> None:
-        """Write down that files of these names are gone: the next ones there are not ours."""
+    def has_removed(self, declared: str, items: Collection[str]) -> None:
+        """
+        Write down that files of these names of a pattern are gone: the next ones there are not
+        ours.
+        """
         with self._lock:
-            self._write(_changed(self._made, resource.name, {}, items), self._tried)
+            self._write(_changed(self._made, declared, {}, items), self._tried)
 
     def _write(self, made: Made, tried: Made) -> None:
         if made is self._made and tried is self._tried:

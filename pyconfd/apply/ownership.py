@@ -26,7 +26,8 @@ class Ownership:
 
     def adopt(self, resources: Iterable[Resource]) -> None:
         """These are declared from now on."""
-        self._declared = _Declared(tuple(resources))
+        self.declared = tuple(resources)
+        self._declared = _Declared(self.declared)
 
     def other(self, one: Resource, snapshot: Snapshot) -> Resource | None:
         """

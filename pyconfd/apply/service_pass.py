@@ -103,13 +103,15 @@ def run_pass(
             context.journal.settle(job.service)
         case NextStep.RELOAD if spec is not None:
             answer = _reload(context, job.service, spec)
+    names = frozenset(resource.name for resource in due)
+    aside = frozenset(one.resource.declared for one in outcomes) - names
     done = LaneReport(
         service=job.service,
         generation=job.generation,
         revision=snapshot.revision,
         outcomes=outcomes,
-        names=frozenset(resource.name for resource in due),
-        partly=frozenset(some),
+        names=names | aside,
+        partly=frozenset(some) | aside,
         reads=reads.whole,
         items=reads.items,
         debt=debt,
@@ -224,11 +226,24 @@ def apply_groups(
             outcomes += refused if only is None else ()
         else:
             candidates.append(Candidate(name, members))
-    transact(context, candidates, snapshot)
-    done = [outcome for candidate in candidates for outcome in candidate.outcomes.values()]
+    ended = transact(context, candidates, snapshot)
+    done = _by_destination(outcome for one in ended for outcome in one.outcomes.values())
     if only is None and not context.dry_run:
         _note_successes(context, admitted, done, snapshot, some, failing)
     return (*outcomes, *done), _reads(admitted, done, some)
+
+
+def _by_destination(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """
+    One for each. Of a file that was set aside, why its new version does not go live, where there is
+    one, and what was read for it.
+    """
+    found: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        before = found.setdefault(outcome.resource.dest, outcome)
+        if before is not outcome and not before.result.failed:
+            found[outcome.resource.dest] = replace(outcome, reads=before.reads)
+    return list(found.values())
 
 
 def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
@@ -316,7 +331,7 @@ def _note_successes(
         mine = by_name.get(resource.name, [])
         if resource.each:
             removed = [one.resource.item for one in mine if one.result is Result.REMOVED]
-            context.made_files.has_removed(resource, removed)
+            context.made_files.has_removed(resource.name, removed)
         if any(outcome.result.failed for outcome in mine):
             continue
         if resource.name not in failing:
@@ -344,9 +359,9 @@ def _reads(admitted: Iterable[Resource], done: Iterable[Outcome], some: Items) -
         name = outcome.resource.declared
         if outcome.result is Result.REMOVED:
             continue
-        if outcome.resource.item:
+        if outcome.resource.item and name in items:
             items[name][outcome.resource.item] = outcome.reads or watched[name]
-        elif outcome.reads is not None:
+        elif not outcome.resource.item and outcome.reads is not None:
             whole[name] = outcome.reads
     return PassReads(whole, items)
 

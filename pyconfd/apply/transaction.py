@@ -8,14 +8,16 @@ not hold up the others, unless they are only good together, which is what declar
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
 from pyconfd.errors import (
     CheckBroken,
     LeftOut,
+    LiveRefused,
     PyconfdError,
     RenderError,
     StageError,
@@ -40,6 +42,9 @@ from pyconfd.pipeline import check, stage, swap
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.reconcile.quarantine import Refusal
 
+if TYPE_CHECKING:
+    from pyconfd.apply.group_search import SearchResult
+
 Judged = tuple[Checked, ...] | Refused
 
 
@@ -53,6 +58,7 @@ class Candidate:
     permits: one for each staged file that passed its check.
     outcomes: by destination; complete when the candidate is settled.
     may_go: the removals were checked with other groups.
+    aside: destination of a removal that sets a file aside -> why; the file is wanted again.
     """
 
     name: str
@@ -63,6 +69,7 @@ class Candidate:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     settled: bool = False
     may_go: bool = False
+    aside: Mapping[str, LiveRefused] = field(default_factory=dict)
 
     @property
     def waiting(self) -> bool:
@@ -128,9 +135,14 @@ class Candidate:
         )
 
 
-def transact(context: PassContext, candidates: Sequence[Candidate], snapshot: Snapshot) -> None:
-    """Bring each candidate to its end; afterwards its outcomes are complete."""
-    todo = list(candidates)
+def transact(
+    context: PassContext, candidates: Sequence[Candidate], snapshot: Snapshot
+) -> list[Candidate]:
+    """
+    Bring each candidate to its end; afterwards its outcomes are complete. Returns them, and those
+    of live files that had to be set aside.
+    """
+    todo, done = list(candidates), list(candidates)
     while todo:
         for candidate in todo:
             prepare(context, candidate, snapshot)
@@ -139,8 +151,11 @@ def transact(context: PassContext, candidates: Sequence[Candidate], snapshot: Sn
         judges = dict.fromkeys(filter(None, map(_nginx, _waiting(todo))))
         with context.nginx_locks.of(judges):
             for nginx in judges:
-                _check_in_nginx(context, nginx, todo, snapshot)
+                aside = _check_in_nginx(context, nginx, todo, snapshot)
+                todo += aside
+                done += aside
             todo = _swap_all(context, todo)
+    return done
 
 
 def _swap_all(context: PassContext, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -328,39 +343,114 @@ def _check_alone(context: PassContext, candidate: Candidate, snapshot: Snapshot)
 
 def _check_in_nginx(
     context: PassContext, nginx: Nginx, candidates: Sequence[Candidate], snapshot: Snapshot
-) -> None:
+) -> list[Candidate]:
     """
     All groups of one nginx together, files that only disappear included; those that do not pass are
     left out. Where the disappearing does not pass with the others, it is judged later, by itself.
-    """
-    from pyconfd.apply.group_search import sort_out
 
+    Returns a candidate for each live file that has to go, because nginx refuses it as it is and
+    would take nothing else.
+    """
     mine = [candidate for candidate in _waiting(candidates) if _nginx(candidate) == nginx]
-    due = {candidate.name: candidate for candidate in mine if candidate.staged}
     going = [candidate for candidate in mine if not candidate.staged]
+    groups = {one.name: one.staged for one in mine if one.staged}
+    refused: dict[str, Refused | CheckBroken] = {}
+    aside: list[Candidate] = []
+    while True:
+        verdict = _judged_in_nginx(context, nginx, mine, groups, going, aside)
+        live = next((why for why in verdict.refused.values() if isinstance(why, LiveRefused)), None)
+        due = _due_aside(context, nginx, live, mine, aside) if live else []
+        own = groups.keys() & {one.name for one in due}
+        others = {name: staged for name, staged in groups.items() if name not in own}
+        if not due or not (others or going):
+            break
+        aside += due
+        groups = others
+        refused |= {name: verdict.refused[name] for name in own}
+    _settle_judged(context, mine, verdict, refused, snapshot)
+    if live:
+        return []
+    context.set_aside.accepted(nginx)
+    return aside if verdict.passed or verdict.more else []
+
+
+def _judged_in_nginx(
+    context: PassContext,
+    nginx: Nginx,
+    mine: Sequence[Candidate],
+    groups: Mapping[str, Sequence[Staged]],
+    going: Sequence[Candidate],
+    aside: Sequence[Candidate],
+) -> SearchResult:
+    """What nginx says of these groups, and of the files that only go."""
+    from pyconfd.apply.group_search import SearchResult, sort_out
+
+    out = [gone.dest for candidate in aside for gone in candidate.removals]
 
     def judge(files: Sequence[Staged], also: Sequence[Candidate] = ()) -> Judged:
         members = set(map(id, files))
-        with_files = (
-            one for one in due.values() if any(id(staged) in members for staged in one.staged)
-        )
+        with_files = (one for one in mine if any(id(staged) in members for staged in one.staged))
         removed = [gone.dest for one in (*with_files, *also) for gone in one.removals]
-        return _ask(context, nginx, files, removed)
+        return _ask(context, nginx, files, removed, out)
 
     def with_going(files: Sequence[Staged]) -> Judged:
         return judge(files, going)
 
-    if not due:
-        _may_go_together(going, judge)
-        return
-    groups = {name: candidate.staged for name, candidate in due.items()}
-    verdict = sort_out(groups, judge, more=with_going if going else None)
+    if groups:
+        return sort_out(groups, judge, more=with_going if going else None)
+    try:
+        judge((), going)
+    except LiveRefused as broken:
+        return SearchResult({}, {one.name: broken for one in going})
+    except CheckBroken:
+        return SearchResult({}, {})
+    return SearchResult({}, {}, more=True)
+
+
+def _due_aside(
+    context: PassContext,
+    nginx: Nginx,
+    live: LiveRefused,
+    mine: Sequence[Candidate],
+    aside: Sequence[Candidate],
+) -> list[Candidate]:
+    """Files of the patterns of this service that nginx refuses as they are."""
+    from pyconfd.apply.set_aside import why
+
+    members = (one for each in mine for one in (*each.resources, *each.removals))
+    service = next(members).service_name
+    out = {gone.dest for candidate in (*mine, *aside) for gone in candidate.removals}
+    made = (
+        one
+        for resource in context.ownership.declared
+        if resource.each and resource.nginx == nginx and resource.service_name == service
+        for one in context.made_files.known(resource)
+        if one.dest not in out and context.made_files.has(one)
+    )
+    due = context.set_aside.due(nginx, live, made, time.monotonic())
+    return [
+        Candidate(one.name, (), (one,), may_go=True, aside={one.dest: why(one, live)})
+        for one in due
+    ]
+
+
+def _settle_judged(
+    context: PassContext,
+    mine: Sequence[Candidate],
+    verdict: SearchResult,
+    refused: Mapping[str, Refused | CheckBroken],
+    snapshot: Snapshot,
+) -> None:
+    """The permits of those that passed; those that did not have failed."""
+    due = {candidate.name: candidate for candidate in mine if candidate.staged}
     for name, permits in verdict.passed.items():
         due[name].permits = list(permits)
-    if verdict.passed and verdict.more:
-        for candidate in going:
-            candidate.may_go = True
-    for name, why in verdict.refused.items():
+    if verdict.more:
+        for candidate in mine:
+            candidate.may_go = candidate.may_go or not candidate.staged
+    for name, why in {**verdict.refused, **refused}.items():
+        if name not in due:
+            continue  # a file that only goes, which is judged by itself
         candidate = due[name]
         if isinstance(why, CheckBroken):
             first = candidate.staged[0].rendered.resource
@@ -370,16 +460,6 @@ def _check_in_nginx(
             own = why.staged if any(why.staged is each for each in candidate.staged) else None
             blamed = (own or candidate.staged[0]).rendered.resource
             candidate.fail(blamed, Result.REFUSED, report=_with_place(context, why, snapshot))
-
-
-def _may_go_together(going: Sequence[Candidate], judge: Callable[..., Judged]) -> None:
-    """Many files that only disappear are one judgement, where that is a yes."""
-    if len(going) < 2:
-        return
-    with contextlib.suppress(CheckBroken):
-        judge((), going)
-        for candidate in going:
-            candidate.may_go = True
 
 
 def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
@@ -398,7 +478,11 @@ def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> Comma
 
 
 def _ask(
-    context: PassContext, nginx: Nginx, files: Sequence[Staged], removed: Sequence[str]
+    context: PassContext,
+    nginx: Nginx,
+    files: Sequence[Staged],
+    removed: Sequence[str],
+    aside: Sequence[str] = (),
 ) -> Judged:
     return check.check_in_nginx(
         files,
@@ -407,6 +491,7 @@ def _ask(
         timeout_s=context.check_timeout_s,
         work_dir=context.work_dir,
         removed=removed,
+        aside=aside,
     )
 
 
@@ -438,7 +523,7 @@ def _swap(context: PassContext, judged: Sequence[Candidate], unsynced: set[str])
     except SwapError as error:
         return _not_swapped(judged, error)
     for candidate in judged:
-        _swapped(candidate)
+        _swapped(context, candidate)
     return []
 
 
@@ -488,7 +573,7 @@ def _not_swapped(judged: Sequence[Candidate], error: SwapError) -> list[Candidat
     return again
 
 
-def _swapped(candidate: Candidate) -> None:
+def _swapped(context: PassContext, candidate: Candidate) -> None:
     reports = {permit.staged.path: permit.report for permit in candidate.permits}
     for staged in candidate.staged:
         candidate.settle(
@@ -502,5 +587,9 @@ def _swapped(candidate: Candidate) -> None:
             report=reports.get(staged.path),
         )
     for gone in candidate.removals:
-        candidate.settle(gone, Result.REMOVED, was="removed")
+        if error := candidate.aside.get(gone.dest):
+            context.made_files.has_removed(gone.declared, (gone.item,))
+            candidate.settle(gone, Result.SET_ASIDE, error=error)
+        else:
+            candidate.settle(gone, Result.REMOVED, was="removed")
     candidate.settled = True

@@ -15,6 +15,7 @@ from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.apply.quarantine import Quarantine
+from pyconfd.apply.set_aside import GRACE_S, SetAside
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, SourceWithPast, Watch
 from pyconfd.config.resources import load_resources
@@ -208,6 +209,7 @@ def tools(
         work_dir=os.path.join(state.folder, WORK_DIR),
         check_timeout_s=settings.check_cmd_timeout_s,
         keep_stage=settings.keep_stage_file,
+        set_aside=SetAside(0.0 if settings.onetime else GRACE_S),
         stopping=stopping,
     )
 

@@ -178,6 +178,8 @@ class Result(enum.StrEnum):
     CHECK_BROKEN = "check broken"
     SWAP_FAILED = "swap failed"
     LEFT_OUT = "left out"
+    #: The live file was taken away, so that the service takes the others.
+    SET_ASIDE = "set aside"
     REVERTED = "reverted"
 
     @property

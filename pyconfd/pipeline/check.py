@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pyconfd.errors import CheckBroken
+from pyconfd.errors import CheckBroken, LiveRefused
 from pyconfd.model.command_line import CannotExpand
 from pyconfd.model.resources import Command, Nginx
 from pyconfd.model.steps import (
@@ -41,6 +41,8 @@ _AFTER = r"{}(?::\s*|,?\s+)(?:[Ll]ine )?([0-9]+)"
 _BEFORE = r"[Ll]ine ([0-9]+) (?:of|in)(?: file)? {}"
 
 _KEPT = "the live file is unchanged"
+#: So many files that nginx may mean are named.
+_NAMED_PLACES = 3
 
 
 def unchecked(staged: Staged) -> Checked:
@@ -99,23 +101,26 @@ def check_in_nginx(
     timeout_s: float,
     work_dir: str,
     removed: Collection[str] = (),
+    aside: Collection[str] = (),
 ) -> tuple[Checked, ...] | Refused:
     """
     Let nginx check these files together, in the places where its configuration reads them, and
-    with the `removed` destinations left out. work_dir: for the shadow tree, below the state folder.
+    with the `removed` destinations left out, and those that are to be set `aside` because nginx
+    refuses them as they are. work_dir: for the shadow tree, below the state folder.
 
     A refusal holds the staged file that nginx named, or the first (`named` is False then).
     The staged files stay, so that the others can be checked without it: `discard_all`.
     Raises CheckBroken when there was no verdict: nginx is absent, hangs or meets a limit of this
-    host, nothing leads to one of the files, or the live configuration is refused already without
-    them.
+    host, nothing leads to one of the files; LiveRefused when the live configuration is refused
+    already without them.
     """
-    report, finding = _run_nginx(staged, nginx, run, timeout_s, work_dir, removed)
+    gone = (*removed, *aside)
+    report, finding, _ = _run_nginx(staged, nginx, run, timeout_s, work_dir, gone)
     if report.ok:
         return _not_claimed(staged, report) or tuple(Checked(each, report) for each in staged)
     offender = _named(staged, finding)
     if offender is None:
-        _raise_if_live_is_refused(nginx, run, timeout_s, work_dir, finding)
+        _raise_if_live_is_refused(nginx, run, timeout_s, work_dir, aside, finding)
     if not staged:
         raise CheckBroken(
             f"nginx refuses its configuration without the files to be removed: {_text(finding)}",
@@ -150,8 +155,12 @@ def _run_nginx(
     timeout_s: float,
     work_dir: str,
     removed: Collection[str],
-) -> tuple[CommandReport, Finding | None]:
-    """The report and why it refuses. Raises CheckBroken when there was no verdict to rely on."""
+) -> tuple[CommandReport, Finding | None, tuple[tuple[str, int], ...]]:
+    """
+    The report, why it refuses, and where, of a run without new files.
+
+    Raises CheckBroken when there was no verdict to rely on.
+    """
     from pyconfd.pipeline.nginx import (
         paths as nginx_live,  # only a check of nginx in context needs them
     )
@@ -167,7 +176,8 @@ def _run_nginx(
         raw = run(tree.argv, timeout_s=timeout_s)
         report, findings = tree.report(raw), tree.findings(raw)
         what = _no_verdict(report) or (tree.unproven() if report.ok else "")
-    refusal = next((finding for finding in findings if finding.refuses), None)
+        refusal = next((finding for finding in findings if finding.refuses), None)
+        places = tree.blamed(refusal) if refusal and not staged else ()
     limit = _limit(report, refusal)
     if what or limit:
         lines = report.output.strip().splitlines()
@@ -181,7 +191,7 @@ def _run_nginx(
         absent = report.exit_status in (NOT_EXECUTABLE, NOT_FOUND)
         broken.hopeless = absent or (limit is not None and not limit.of_disk)
         raise broken
-    return report, refusal
+    return report, refusal, places
 
 
 def _limit(report: CommandReport, refusal: Finding | None) -> Exhausted | None:
@@ -212,26 +222,33 @@ def _named(staged: Sequence[Staged], finding: Finding | None) -> Staged | None:
 
 
 def _raise_if_live_is_refused(
-    nginx: Nginx, run: Runner, timeout_s: float, work_dir: str, finding: Finding | None
+    nginx: Nginx,
+    run: Runner,
+    timeout_s: float,
+    work_dir: str,
+    aside: Collection[str],
+    finding: Finding | None,
 ) -> None:
     """
     Nginx may refuse for a reason that has nothing to do with the new files, and names none then.
 
-    Raises CheckBroken when the live configuration is refused for the same reason.
+    Raises LiveRefused when the live configuration is refused for the same reason.
     """
     try:
-        report, live = _run_nginx((), nginx, run, timeout_s, work_dir, ())
+        report, live, places = _run_nginx((), nginx, run, timeout_s, work_dir, aside)
     except CheckBroken:
         return
     if report.ok or live is None or live != finding:
         return
-    broken = CheckBroken(
+    named = ", ".join(f"{path}:{line}" for path, line in places[:_NAMED_PLACES])
+    broken = LiveRefused(
         f"the live nginx configuration is refused already, without this change: {live.text}",
-        where=f"{live.path}:{live.line}" if live.path else nginx.conf,
+        where=named or nginx.conf,
         kept="the live files are unchanged",
         hint="repair it first; what is rendered here does not touch it",
     )
-    broken.hopeless = True
+    broken.reason = live.text
+    broken.blamed = tuple(os.path.realpath(path) for path, _ in places)
     raise broken
 
 

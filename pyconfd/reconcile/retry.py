@@ -12,7 +12,14 @@ from pyconfd.model.values import dataclass
 FIRST_S = 1.0
 LONGEST_S = 60.0
 _SLOW = frozenset(
-    (Result.REFUSED, Result.RENDER_FAILED, Result.HELD, Result.LEFT_OUT, Result.REVERTED)
+    (
+        Result.REFUSED,
+        Result.RENDER_FAILED,
+        Result.HELD,
+        Result.LEFT_OUT,
+        Result.SET_ASIDE,
+        Result.REVERTED,
+    )
 )
 
 

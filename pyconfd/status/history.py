@@ -42,6 +42,7 @@ _LONGEST_WORDS = 4000
 
 _STATES = {
     Result.REFUSED: FileState.REFUSED,
+    Result.SET_ASIDE: FileState.REFUSED,
     Result.HELD: FileState.HELD,
     Result.LEFT_OUT: FileState.LEFT_OUT,
     Result.REVERTED: FileState.REVERTED,

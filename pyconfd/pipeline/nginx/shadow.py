@@ -46,6 +46,10 @@ _FINDING = re.compile(
 _ALL_FILES = 'ulimit -S -n "$(ulimit -H -n)" 2>/dev/null'
 #: Main file of each nginx here -> the words of its files.
 _WORDS: collections.defaultdict[str, WordsOfFiles] = collections.defaultdict(WordsOfFiles)
+#: `cannot load certificate "/etc/ssl/www.pem": BIO_new_file() failed` names no line.
+_QUOTED_PATH = re.compile(r'"(/[^"]+)"')
+#: What stands around a path in a file of nginx.
+_AROUND = re.compile(r"""[\s;{}"']+""")
 _FILE_READ = re.compile(rb"^# configuration file (.+):\n", re.MULTILINE)
 
 
@@ -147,6 +151,38 @@ class Shadow:
             )
             for found in _FINDING.finditer(self.real(report.output))
         )
+
+    def blamed(self, finding: Finding) -> tuple[tuple[str, int], ...]:
+        """
+        Path and line of the files that a message is about: the one that it names, or those that
+        hold the path that it quotes. Empty when none is found.
+        """
+        if finding.path:
+            return ((finding.path, finding.line),)
+        quoted_path = _QUOTED_PATH.search(finding.text)
+        if quoted_path is None:
+            return ()
+        places = ((path, _line_with(quoted_path[1], path)) for path in self._as_they_are())
+        return tuple((path, line) for path, line in places if line)
+
+    def _as_they_are(self) -> list[str]:
+        copies = os.path.join(self.folder, "copies", "")
+        copied = (path for copy, path in self.names if copy == self.main or copy.startswith(copies))
+        return sorted(self.included.union(copied))
+
+
+def _line_with(wanted: str, path: str) -> int:
+    """The first line of a file that holds this path, or the end of it; 0 for none."""
+    try:
+        text = files.read(path)[0].decode(errors="surrogateescape")
+    except OSError:
+        return 0
+    name = os.path.basename(wanted)
+    for number, line in enumerate(text.splitlines() if name in text else (), start=1):
+        words = _AROUND.split(line.partition("#")[0])
+        if any(word and f"/{wanted}".endswith(f"/{word}") for word in words if name in word):
+            return number
+    return 0
 
 
 def _listed(listing: bytes) -> list[str]:

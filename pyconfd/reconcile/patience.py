@@ -1,0 +1,25 @@
+"""How long something has been in trouble without a break. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+
+from pyconfd.model.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """
+    since_s: what is in trouble -> since when, monotonic.
+    """
+
+    since_s: Mapping[str, float] = field(default_factory=dict)
+
+    def still(self, names: Iterable[str], now: float) -> Patience:
+        """These are in trouble now, and nothing else."""
+        return Patience({name: self.since_s.get(name, now) for name in names})
+
+    def lasted_s(self, name: str, now: float) -> float:
+        """How long this has been in trouble."""
+        return now - self.since_s.get(name, now)
