@@ -18,6 +18,7 @@ SHOWN = {
     "daemon/wiring.py": "started_at of the status",
     "daemon/loop.py": "since when, in the status",
     "daemon/run.py": "when a version went live, in the history",
+    "cli/commands/members.py": "when an order was given, for people",
     "cli/commands/fleet.py": "when an order was given, for people",
     "fleet/rollouts.py": "since when a node has its version, for people",
     "fleet/node.py": "since when a node is there, for people",

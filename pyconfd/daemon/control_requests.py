@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, NamedTuple
 
 from pyconfd.config.option_table import LOG_LEVELS
@@ -16,6 +17,7 @@ from pyconfd.config.options import did_you_mean
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
+from pyconfd.registration.overrides import ORDER, order_at
 from pyconfd.status.counters import Counters
 from pyconfd.status.measurements import measures
 from pyconfd.status.report import (
@@ -32,6 +34,8 @@ from pyconfd.status.summary import utc
 
 #: An explanation is for reading: of a destination that reads more keys, the rest is counted.
 MOST_KEYS = 200
+#: The same for orders of members.
+MOST_ORDERS = 20
 #: The same for the files of a pattern.
 MOST_DESTINATIONS = 20
 
@@ -200,6 +204,7 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
         row = resource_row(facts, one)
         row.update(_declared(one))
         row["keys"] = _keys(access.reads(one), snapshot)
+        row["orders"] = _orders(access.reads(one), snapshot)
         row["guard"] = asdict(one.guard)
         row["last_trouble"] = _last_trouble(facts, one)
         row["released"] = _released(facts, one)
@@ -257,6 +262,15 @@ def _last_check(facts: StatusFacts, resource: Resource) -> Plain | None:
         return None
     check = last.check
     return {"at": utc(check.at), "ok": check.ok, "duration_s": round(check.duration_s, 3)}
+
+
+def _orders(reads: Reads, snapshot: Snapshot) -> list[Plain]:
+    """What operators have ordered last for members that were read; of many the newest."""
+    single = (item for key in reads.keys if (item := snapshot.get(f"{key}/{ORDER}")))
+    below = (item for path in reads.trees for item in snapshot.subtree(path))
+    found = dict(there for item in chain(single, below) if (there := order_at(item)))
+    newest = sorted(found.items(), key=lambda one: one[1].at)[-MOST_ORDERS:]
+    return [{"key": key, **asdict(order)} for key, order in newest]
 
 
 def _keys(reads: Reads, snapshot: Snapshot) -> Plain:

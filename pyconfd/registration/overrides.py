@@ -3,6 +3,9 @@ What operators set for a member, for everyone: kept in the store beside the memb
 
 An override is a JSON object with `state` ("drain" or "down") and `weight`, each only when set. The
 member itself never touches it, so that a restart of the member does not undo it.
+
+Who gave the last order is in a key of its own below it: templates refuse fields that they do not
+know, and see neither a change of that key nor the key, because they look for overrides by name.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from pyconfd.model.keys import KeyValue, join_paths
 from pyconfd.registration.declaration import override_pattern
@@ -36,6 +39,54 @@ class Override:
         if self.weight is not None:
             fields["weight"] = self.weight
         return json.dumps(fields, separators=(",", ":")).encode() if fields else b""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberOrder:
+    """
+    What an operator has ordered for a member last.
+
+    verb: drain, down, up or weight.
+    by: the user of the store, or the one of the machine.
+    host: where it was given.
+    at: UTC in ISO 8601.
+    """
+
+    verb: str
+    by: str
+    host: str
+    at: str
+
+    def value(self) -> bytes:
+        """What is put under its key."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    def line(self) -> str:
+        """In words."""
+        return f"{self.verb} by {self.by}@{self.host} {self.at}"
+
+
+#: The last segment of its key, below that of the override.
+ORDER = "order"
+VERBS = ("drain", "weight", "down", "up")
+_LONGEST = 100
+
+
+def parse_order(value: bytes) -> MemberOrder | None:
+    """An order from its value; None when it is none."""
+    found = _json(value)
+    texts = [str(found.get(name) or "?")[:_LONGEST] for name in ("by", "host", "at")]
+    verb = found.get("verb")
+    return MemberOrder(verb, *texts) if isinstance(verb, str) and verb in VERBS else None
+
+
+def order_at(item: KeyValue) -> tuple[str, MemberOrder] | None:
+    """The key of an override and its last order, when this is the key of one."""
+    override, _, last = item.key.rpartition("/")
+    if last != ORDER or override.split("/")[-2:-1] != ["override"]:
+        return None
+    order = parse_order(item.value)
+    return (override, order) if order else None
 
 
 def parse_override(value: bytes) -> Override:
@@ -70,6 +121,7 @@ class Row:
     since: UTC in ISO 8601 as it announces, "" when it does not
     own_state: as it announces, "" when it does not; that of a keepalived, for instance
     override: what operators have set
+    order: the last one, None where it is not known
     """
 
     service: str
@@ -80,6 +132,7 @@ class Row:
     since: str = ""
     own_state: str = ""
     override: Override = Override()
+    order: MemberOrder | None = None
 
     @property
     def state(self) -> str:
@@ -111,15 +164,20 @@ class Places:
         """All members among the keys, of one service or of all, in order of service and id."""
         found: dict[tuple[str, str], Row] = {}
         overrides: dict[tuple[str, str], Override] = {}
+        orders: dict[tuple[str, str], MemberOrder] = {}
         for each in keys:
             if match := self._member.fullmatch(each.key):
                 name = _names(match)
                 found[name] = _row(name, each)
             elif match := self._override.fullmatch(each.key):
                 overrides[_names(match)] = parse_override(each.value)
+            elif (there := order_at(each)) and (match := self._override.fullmatch(there[0])):
+                orders[_names(match)] = there[1]
         for name, override in overrides.items():
             row = found.get(name) or Row(service=name[0], member_id=name[1])
             found[name] = replace(row, override=override)
+        for name in orders.keys() & found.keys():
+            found[name] = replace(found[name], order=orders[name])
         return tuple(row for name, row in sorted(found.items()) if service in ("", name[0]))
 
 

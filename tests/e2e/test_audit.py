@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,3 +148,49 @@ def test_what_changed_while_pyconfd_was_away_is_named(etcd: PrivateEtcd, tmp_pat
         assert "keys=/away/a" in line_of(daemon.log, "updated")
     shown = json.loads(run(confdir, "history", "app", "--json"))
     assert [one["keys"] for one in shown] == [[], ["/away/b"], ["/away/a"]]
+
+
+def test_who_steered_a_member_is_kept_and_shown(etcd: PrivateEtcd, tmp_path: Path) -> None:
+    """By `members`, also as JSON, and by `explain`; after `up` too. Templates go on as before."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    shipped = Path(__file__).parents[2] / "pyconfd/recipes/nginx-sites/templates"
+    for template in ("site.conf.j2", "site-values.j2"):
+        confdir.template(template, (shipped / template).read_text())
+    confdir.resource(
+        "app",
+        '[template]\nsrc = "site.conf.j2"\ndest = "@OUT@/{name}.conf"\neach = "/nginx"\n'
+        'keys = ["/nginx"]\nformat = "nginx"\n'
+        "[vars]\nroot_folders = []\ncertificate_folders = []\nsocket_folders = []\n",
+    )
+    etcd.put("/nginx/www/server_name", "www.example.com")
+    etcd.put("/nginx/www/upstream/a", "10.0.0.1:80")
+    etcd.put("/nginx/www/upstream/b", "10.0.0.2:80")
+    site = confdir.out / "www.conf"
+
+    def members(*words: str) -> str:
+        argv = [*confdir.argv()[:3], "members", *words, "--node", etcd.endpoint]
+        environ = {**os.environ, "SUDO_USER": "alice"}
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, check=False, env=environ
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with confdir.daemon() as daemon:
+        daemon.wait(site.exists, "the site")
+        members("drain", "www", "a")
+        daemon.wait(lambda: " down" in site.read_text(), "drained")
+        assert f"drain by alice@{os.uname().nodename} 20" in members("www")
+        listed = {one["id"]: one["order"] for one in json.loads(members("www", "--json"))}
+        assert listed["b"] is None
+        assert listed["a"]["by"] == "alice"
+        assert listed["a"]["host"] == os.uname().nodename
+        page = run(confdir, "explain", str(site))
+        assert f"/nginx/www/override/a  drain by alice@{os.uname().nodename} 20" in page
+        assert "keys=/nginx/www/override/a" in line_of(daemon.log, "updated").replace('"', "")
+        assert etcd.get("/nginx/www/override/a") == b'{"state":"drain"}'
+        members("up", "www", "a")
+        daemon.wait_log("updated", count=3)
+        assert json.loads(members("www", "--json"))[0]["order"]["verb"] == "up"
+        assert "override/a  up by alice@" in run(confdir, "explain", str(site))
+        assert "render failed" not in daemon.log

@@ -63,6 +63,7 @@ def page(one: Plain, source: Plain, paint: Terminal) -> list[str]:
         ("live", _live(one)),
         ("declared", _declared(one)),
         ("keys", _keys(one["keys"], source)),
+        ("orders", _orders(one)),
         ("check", _check(one)),
         ("guard", _guard(one["guard"])),
         ("reload", _reload(one)),
@@ -153,6 +154,14 @@ def _keys(keys: Plain, source: Plain) -> list[str]:
     if keys["left_out"]:
         lines.append(f"and {keys['left_out']} more")
     return lines
+
+
+def _orders(one: Plain) -> list[str]:
+    """What operators have set for members, and who."""
+    return [
+        escaped(f"{each['key']}  {each['verb']} by {each['by']}@{each['host']} {each['at']}")
+        for each in one.get("orders", ())
+    ]
 
 
 def _revision(revision: int | None) -> str:

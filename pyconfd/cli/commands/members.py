@@ -7,12 +7,16 @@ usage.
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.command import read_command
 from pyconfd.cli.main import DONE
+from pyconfd.cli.operator import user
 from pyconfd.cli.terminal import Terminal, print_json
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS
@@ -21,13 +25,14 @@ from pyconfd.config.settings import source_options
 from pyconfd.errors import RegistrationError, SettingsError
 from pyconfd.model.safe_text import escaped
 from pyconfd.registration.declaration import KEY_PATTERN, check_pattern
-from pyconfd.registration.overrides import Places, Row, changed
+from pyconfd.registration.overrides import ORDER, VERBS, MemberOrder, Places, Row, changed
 
 if TYPE_CHECKING:
     from pyconfd.backends.base import LeaseRegistry
 
 MEMBERS = "Members"
-VERBS = ("drain", "weight", "down", "up")
+#: An `up` leaves nothing but who gave it, for so long.
+_UP_KEPT_S = 30 * 86400
 
 MEMBERS_OPTIONS = (
     Option("key-pattern", "text", KEY_PATTERN, "where the keys of members are, below --prefix",
@@ -50,7 +55,8 @@ usage: pyconfd members [SERVICE] [OPTIONS]
 Lists who is registered: address, weight, state, what is left of the lease, since when. drain takes
 a member out for new sessions, down takes it out, weight gives it another share, up ends all of
 that. The setting is kept in the store beside the member's own key (override/ID): it holds for
-everyone, and a restart of the member does not undo it.
+everyone, and a restart of the member does not undo it. Who gave the last order, where and when, is
+listed with it.
 """
 
 
@@ -113,8 +119,11 @@ def _list(
         _no_service(words[0], {row.service for row in every}, places)
     if terminal is None:
         return
-    table = [("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")]
-    table += [_line(row, left) for row in rows]
+    head = ("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")
+    table: list[tuple[str, ...]] = [head, *(_line(row, left) for row in rows)]
+    if any(row.order for row in rows):
+        lasts = ["ORDER", *(row.order.line() if row.order else "-" for row in rows)]
+        table = [(*line, last) for line, last in zip(table, lasts, strict=True)]
     sys.stdout.write("\n".join(terminal.table(table)) + "\n")
 
 
@@ -145,6 +154,7 @@ def _record(row: Row, left: Mapping[int, int]) -> dict[str, Any]:
         "own_weight": row.own_weight,
         "state": row.state,
         "override": {"state": row.override.state or None, "weight": row.override.weight},
+        "order": asdict(row.order) if row.order else None,
         "lease_ttl_s": left.get(row.lease),
         "since": row.since or None,
     }
@@ -163,12 +173,20 @@ def _steer(
         _absent(rows, order, row, values["force"])
     key = places.override_key(service, member_id)
     after = changed(row.override if row else Row(service="", member_id="").override, verb, weight)
+    order_key, given = f"{key}/{ORDER}", _given(verb, values).value()
     if value := after.value():
-        registry.put(key, value)
+        registry.commit({}, [(key, value, 0), (order_key, given, 0)])
     else:
-        registry.delete(key)
+        registry.commit({}, [(order_key, given, registry.grant(_UP_KEPT_S))], [key])
     setting = f"weight {weight}" if verb == "weight" else verb
     sys.stdout.write(escaped(f"{service} {member_id}: {setting}") + "\n")
+
+
+def _given(verb: str, values: Mapping[str, Any]) -> MemberOrder:
+    """The order, with who gives it, where and when."""
+    by = values["username"] or user()
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return MemberOrder(verb, by, os.uname().nodename, at)
 
 
 def _absent(
