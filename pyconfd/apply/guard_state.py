@@ -8,6 +8,7 @@ because a run that is killed before has left nothing to compare with.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class GuardState:
     """
     Asked by the lanes before a resource is rendered. A resource is on one lane at a time, so its
-    entries need no lock.
+    entries need no lock, but for the number that `keep` adds.
 
     path: the file that keeps the numbers; one that cannot be read counts as empty. clock: monotonic
     seconds.
@@ -38,6 +39,7 @@ class GuardState:
         self._clock = clock
         self._counts = _read(path)
         self._good = {name: Baseline(count=count) for name, count in self._counts.items()}
+        self._lock = threading.Lock()
         self._new: dict[str, Resource] = {}
         self._held: dict[str, HeldChange] = {}
         self._released: set[str] = set()
@@ -82,6 +84,8 @@ class GuardState:
         self, resource: Resource, snapshot: Snapshot, renderer: Renderer, made: int
     ) -> Objection | None:
         good = self._good.get(resource.name)
+        if good and (resource.guard.min_keys or resource.guard.max_shrink < 1):
+            good = self._counted(resource, good)
         found = objection(resource, good, snapshot) or all_gone(resource, made, snapshot)
         if found or good:
             return found
@@ -91,7 +95,9 @@ class GuardState:
     def passed(self, resource: Resource, snapshot: Snapshot) -> None:
         """The version made of this snapshot is live, or was live already."""
         self.unwritten |= resource.name not in self._counts
-        self._good[resource.name] = Baseline(snapshot)
+        now = self._good.get(resource.name, Baseline()).followed_by(resource, snapshot)
+        with self._lock:
+            self._good[resource.name] = now
         self._new[resource.name] = resource
         self._released.discard(resource.name)
         self._held.pop(resource.name, None)
@@ -112,11 +118,22 @@ class GuardState:
         """Write down the numbers that are new since the last time. Raises OSError."""
         self.unwritten = False
         fresh, self._new = self._new, {}
-        counts = {name: self._good[name].number(resource) for name, resource in fresh.items()}
+        counts = {
+            name: self._counted(resource, self._good[name]).number(resource)
+            for name, resource in fresh.items()
+        }
         counts = {**self._counts, **counts}
         if counts != self._counts:
             write_json(self._path, counts)
             self._counts = counts
+
+    def _counted(self, resource: Resource, good: Baseline) -> Baseline:
+        """With its number, which is kept: the next one follows from it and what differs."""
+        counted = good.counted(resource)
+        with self._lock:
+            if self._good.get(resource.name) is good:
+                self._good[resource.name] = counted
+        return counted
 
 
 def _replaces(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> bool:

@@ -9,7 +9,7 @@ child is found by bisection. `immutables.Map` has the order of its hashes: each 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import TypeVar
 
 V = TypeVar("V")
@@ -118,6 +118,20 @@ class ChunkedMap(MutableMapping[str, V]):
             if self._firsts:
                 self._firsts[0] = ""
 
+    def apart(self, other: ChunkedMap[V]) -> tuple[dict[str, V], dict[str, V]]:
+        """
+        The children of both that do not stand in a chunk that both have. A chunk that both have
+        holds every name between two others, so what is left of both is compared with each other.
+        """
+        mine, theirs = self._by_id(), other._by_id()
+        return (
+            _together(mine[each] for each in mine.keys() - theirs.keys()),
+            _together(theirs[each] for each in theirs.keys() - mine.keys()),
+        )
+
+    def _by_id(self) -> dict[int, _Chunk[V]]:
+        return dict(zip(map(id, self._chunks), self._chunks, strict=True))
+
     def _sorted_chunk(self, at: int) -> _Chunk[V]:
         chunk = self._chunks[at]
         if not chunk.in_order:
@@ -143,3 +157,10 @@ class ChunkedMap(MutableMapping[str, V]):
         self._chunks[at : at + 1] = [_Chunk(half, in_order=True) for half in halves]
         self._firsts.insert(at + 1, next(iter(halves[1])))
         self._own.update(map(id, self._chunks[at : at + 2]))
+
+
+def _together(chunks: Iterable[_Chunk[V]]) -> dict[str, V]:
+    found: dict[str, V] = {}
+    for chunk in chunks:
+        found.update(chunk)
+    return found

@@ -10,11 +10,19 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
-from pyconfd.model.keys import join_paths
+from pyconfd.model.keys import covering, join_paths
 from pyconfd.model.resources import Resource
 from pyconfd.model.values import dataclass
-from pyconfd.pipeline.store import Child, Folder, Snapshot, keys_below
+from pyconfd.pipeline.store import (
+    Child,
+    Folder,
+    Snapshot,
+    different_children,
+    gone_and_new,
+    keys_below,
+)
 
 
 class GuardKind(enum.StrEnum):
@@ -37,25 +45,35 @@ class Objection:
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """
-    What the last good version was made of: a snapshot, or only the number of its keys when an
-    earlier run of pyconfd wrote it down. Nothing is counted before a guard asks.
+    What the last good version was made of.
+
+    snapshot: None where only the number is known, which an earlier run of pyconfd wrote down.
+    count: how many keys it had; None: not counted yet.
     """
 
     snapshot: Snapshot | None = None
-    count: int = 0
+    count: int | None = None
 
-    def keys(self, resource: Resource) -> frozenset[str] | None:
-        """The names of its keys; None when only their number is known."""
-        return _keys(resource, self.snapshot) if self.snapshot else None
+    def counted(self, resource: Resource) -> Baseline:
+        """The same with its number."""
+        if self.snapshot is None or self.count is not None:
+            return self
+        return Baseline(self.snapshot, _number(resource, self.snapshot))
 
     def number(self, resource: Resource) -> int:
         """How many keys it had."""
-        keys = self.keys(resource)
-        return self.count if keys is None else len(keys)
+        return self.counted(resource).count or 0
+
+    def followed_by(self, resource: Resource, snapshot: Snapshot) -> Baseline:
+        """This snapshot in its place; its number comes from what differs, where one is known."""
+        if self.snapshot is None or self.count is None:
+            return Baseline(snapshot)
+        gone, new = _difference(resource, self.snapshot, snapshot)
+        return Baseline(snapshot, self.count - gone + new)
 
     def any(self, resource: Resource) -> bool:
         """Whether it had a key at all."""
-        return _any(resource, self.snapshot) if self.snapshot else self.count > 0
+        return _any(resource, self.snapshot) if self.snapshot else bool(self.count)
 
 
 def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> Objection | None:
@@ -68,7 +86,7 @@ def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> 
     for path in guard.require:
         if snapshot.find(join_paths(resource.prefix, path)) is None:
             return Objection(GuardKind.REQUIRE, f"{path} is required and does not exist")
-    if guard.min_keys and (count := len(_keys(resource, snapshot))) < guard.min_keys:
+    if guard.min_keys and (count := _number(resource, snapshot, good)) < guard.min_keys:
         text = f"{count} key{'s' * (count != 1)}, fewer than min_keys = {guard.min_keys}"
         return Objection(GuardKind.MIN_KEYS, text)
     if good is None or not good.any(resource):
@@ -107,15 +125,19 @@ def _empty(text: str) -> Objection:
 
 def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> Objection | None:
     """Too many of the keys gone at once; by number alone where their names are not known."""
-    before, now = good.keys(resource), _keys(resource, snapshot)
-    count = good.number(resource)
-    gone = max(count - len(now), 0) if before is None else len(before - now)
-    if gone > resource.guard.max_shrink * count:
+    share = resource.guard.max_shrink
+    if good.snapshot is None:
+        count = good.number(resource)
+        gone = max(count - _number(resource, snapshot), 0)
+        return _too_many(resource, gone, count) if gone > share * count else None
+    gone, _ = _difference(resource, good.snapshot, snapshot)
+    if gone and gone > share * (count := good.number(resource)):
         return _too_many(resource, gone, count)
-    for path, had, has in _folders(resource, good, snapshot):
-        gone = len(had - has)
-        if len(had) > 1 and gone > resource.guard.max_shrink * len(had):  # a lone one may leave
-            return _too_many(resource, gone, len(had), f" below {path}")
+    for path, had, has in _folders(resource, good.snapshot, snapshot):
+        gone, _ = gone_and_new(had, has)
+        most = int(gone / share) + 1 if share else None  # with so many it is no objection
+        if gone and gone > share * (count := _keys_in(had, most)) and count > 1:  # one may leave
+            return _too_many(resource, gone, count, f" below {path}")
     return None
 
 
@@ -126,44 +148,59 @@ def _too_many(resource: Resource, gone: int, count: int, where: str = "") -> Obj
 
 
 def _folders(
-    resource: Resource, good: Baseline, snapshot: Snapshot
-) -> Iterator[tuple[str, set[str], set[str]]]:
+    resource: Resource, before: Snapshot, now: Snapshot
+) -> Iterator[tuple[str, Child, Child | None]]:
     """
-    The folders that `shrink_in` names and that have changed, with their keys before and now. What
-    was removed together with other keys beside it, such as its settings, was meant.
+    The folders that `shrink_in` names and that have changed, as they were and as they are. What was
+    removed together with other keys beside it, such as its settings, was meant.
     """
-    if good.snapshot is None:
-        return
     for pattern in resource.guard.shrink_in:
         path = join_paths(resource.prefix, pattern)
         names = path[1:].split("/") if path != "/" else []
-        before, now = good.snapshot.root, snapshot.root
-        yield from _changed("", before, now, names)
+        yield from _changed("", before.root, now.root, names)
 
 
 def _changed(
     path: str, before: Child, now: Child | None, names: Sequence[str]
-) -> Iterator[tuple[str, set[str], set[str]]]:
+) -> Iterator[tuple[str, Child, Child | None]]:
     """A place that has not changed is the same object, so what is looked at is what changed."""
     if before is now:
         return
     if not names:
-        yield path, {each.key for each in keys_below(before)}, {e.key for e in keys_below(now)}
+        yield path, before, now
         return
     if type(before) is not Folder:
         return
     if now is None and (len(before.children) > 1 or before.item is not None):
         return
     name, rest = names[0], names[1:]
-    for one in before.children if name == "*" else (name,):
-        child = before.children.get(one)
+    if name == "*":
+        different = different_children(before, now)
+    else:
+        after = now.children.get(name) if type(now) is Folder else None
+        different = iter([(name, before.children.get(name), after)])
+    for one, child, after in different:
         if child is not None:
-            after = now.children.get(one) if type(now) is Folder else None
             yield from _changed(f"{path}/{one}", child, after, rest)
 
 
-def _keys(resource: Resource, snapshot: Snapshot) -> frozenset[str]:
-    return frozenset(item.key for path in resource.watched for item in snapshot.subtree(path))
+def _difference(resource: Resource, before: Snapshot, now: Snapshot) -> tuple[int, int]:
+    """How many of its keys are gone, and how many are new."""
+    found = [gone_and_new(before.find(one), now.find(one)) for one in covering(resource.watched)]
+    return sum(gone for gone, _ in found), sum(new for _, new in found)
+
+
+def _number(resource: Resource, snapshot: Snapshot, good: Baseline | None = None) -> int:
+    """How many keys it has; by what differs from a good version whose number is known."""
+    if good and good.snapshot and good.count is not None:
+        gone, new = _difference(resource, good.snapshot, snapshot)
+        return good.count - gone + new
+    return sum(_keys_in(snapshot.find(path)) for path in covering(resource.watched))
+
+
+def _keys_in(place: Child | None, most: int | None = None) -> int:
+    """How many keys, counted up to `most`."""
+    return sum(1 for _ in islice(keys_below(place), most))
 
 
 def _any(resource: Resource, snapshot: Snapshot) -> bool:

@@ -9,7 +9,7 @@ ten thousand members once and not ten thousand times. A large folder is copied b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, too_deep
 from pyconfd.model.values import dataclass
@@ -315,6 +315,44 @@ def keys_below(place: Child | None) -> Iterator[KeyValue]:
                 yield child  # type: ignore[misc]
     elif place is not None:
         yield place  # type: ignore[misc]
+
+
+def different_children(
+    before: Child | None, after: Child | None
+) -> Iterator[tuple[str, Child | None, Child | None]]:
+    """
+    The names directly below two places where not the same object stands, and what stands there.
+    Of large folders of two snapshots, only the chunks that they do not share are looked at.
+    """
+    below: Mapping[str, Child] = before.children if type(before) is Folder else {}
+    above: Mapping[str, Child] = after.children if type(after) is Folder else {}
+    if type(below) is ChunkedMap and type(above) is ChunkedMap:
+        below, above = below.apart(above)
+    for name, child in below.items():
+        other = above.get(name)
+        if child is not other:
+            yield name, child, other
+    for name, child in above.items():
+        if name not in below:
+            yield name, None, child
+
+
+def gone_and_new(before: Child | None, after: Child | None) -> tuple[int, int]:
+    """How many keys at and below a place are gone, and how many are new; values do not count."""
+    if before is after:
+        return 0, 0
+    if before is None or after is None:
+        count = sum(1 for _ in keys_below(before or after))
+        return (0, count) if before is None else (count, 0)
+    old, new = item_of(before), item_of(after)
+    gone, more = int(old is not None and new is None), int(old is None and new is not None)
+    for _, was, is_now in different_children(before, after):
+        if type(was) is not Folder and type(is_now) is not Folder:
+            gone, more = gone + (is_now is None), more + (was is None)
+        else:
+            one_gone, one_new = gone_and_new(was, is_now)
+            gone, more = gone + one_gone, more + one_new
+    return gone, more
 
 
 def _names(path: str) -> list[str]:

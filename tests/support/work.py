@@ -27,3 +27,21 @@ def calls(work: Callable[[], object], named: str = "") -> int:
     finally:
         sys.setprofile(before)
     return count
+
+
+def lines(work: Callable[[], object]) -> int:
+    """How many lines of Python `work` runs on this thread; loops count, calls in C do not."""
+    count = 0
+
+    def trace(_frame: object, event: str, _argument: object) -> object:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
