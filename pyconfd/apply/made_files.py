@@ -18,10 +18,12 @@ from pyconfd.errors import StageError
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import Resource
 from pyconfd.model.steps import Rendered
-from pyconfd.system.json_file import read_json, write_json
+from pyconfd.system.json_log import JsonLog
 
 #: Pattern -> name -> destination, "" in a list of a version that did not write it down.
 Made = dict[str, dict[str, str]]
+#: Pattern -> name -> its destination, None where it is no more: what has changed.
+Patch = dict[str, dict[str, str | None]]
 
 
 class MadeFiles:
@@ -31,15 +33,16 @@ class MadeFiles:
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        self._made, self._tried = _read(path)
+        self._log = JsonLog(path)
+        self._made, self._tried = _read(self._log)
         self._lock = threading.Lock()
 
     def known(self, resource: Resource) -> tuple[Resource, ...]:
         """The resource, or for a pattern one for each name that has, had or was to have a file."""
         if not resource.each:
             return (resource,)
-        names = {**self._made.get(resource.name, {}), **self._tried.get(resource.name, {})}
+        with self._lock:
+            names = {**self._made.get(resource.name, {}), **self._tried.get(resource.name, {})}
         return tuple(resource.for_item(name) for name in sorted(names))
 
     def count(self, resource: Resource) -> int:
@@ -62,7 +65,9 @@ class MadeFiles:
     def gone(self, resource: Resource, now: Iterable[Resource]) -> tuple[Resource, ...]:
         """What was made for names that are no more and still stands there."""
         wanted = {one.item for one in now}
-        return self.gone_of(resource, self._made.get(resource.name, {}).keys() - wanted)
+        with self._lock:
+            gone = self._made.get(resource.name, {}).keys() - wanted
+        return self.gone_of(resource, gone)
 
     def gone_of(self, resource: Resource, names: Iterable[str]) -> tuple[Resource, ...]:
         """What was made for these names, which are no more, and still stands there."""
@@ -95,10 +100,10 @@ class MadeFiles:
         """
         made = self._made.get(resource.name, {})
         names = {one.item: one.dest for one in new if one.item not in made}
-        tried = self._tried.get(resource.name, {})
-        gone = (tried.keys() if of is None else set(of)) - names.keys()
         with self._lock:
-            self._write(self._made, _changed(self._tried, resource.name, names, gone))
+            tried = self._tried.get(resource.name, {})
+            gone = (tried.keys() if of is None else set(of)) - names.keys()
+            self._write({"tried": _change(self._tried, resource.name, names, gone)})
 
     def will_make(self, new: Iterable[Resource]) -> None:
         """Write down that there are files for these names, or will be. Raises OSError."""
@@ -106,10 +111,10 @@ class MadeFiles:
         for one in new:
             items.setdefault(one.declared, {})[one.item] = one.dest
         with self._lock:
-            made = self._made
+            made: Patch = {}
             for name, names in items.items():
-                made = _changed(made, name, names, ())
-            self._write(made, self._tried)
+                made.update(_change(self._made, name, names, ()))
+            self._write({"made": made})
 
     def has_made(
         self, resource: Resource, live: Iterable[Resource], of: Collection[str] | None = None
@@ -119,10 +124,10 @@ class MadeFiles:
         Raises OSError.
         """
         names = {one.item: one.dest for one in live}
-        known = self._made.get(resource.name, {})
-        gone = (known.keys() if of is None else set(of)) - names.keys()
         with self._lock:
-            self._write(_changed(self._made, resource.name, names, gone), self._tried)
+            known = self._made.get(resource.name, {})
+            gone = (known.keys() if of is None else set(of)) - names.keys()
+            self._write({"made": _change(self._made, resource.name, names, gone)})
 
     def has_removed(self, declared: str, items: Collection[str]) -> None:
         """
@@ -130,29 +135,33 @@ class MadeFiles:
         ours.
         """
         with self._lock:
-            self._write(_changed(self._made, declared, {}, items), self._tried)
+            self._write({"made": _change(self._made, declared, {}, items)})
 
-    def _write(self, made: Made, tried: Made) -> None:
-        if made is self._made and tried is self._tried:
-            return
-        self._made, self._tried = made, tried
-        write_json(self._path, {"made": made, "tried": tried})
-
-
-def _changed(all_: Made, name: str, new: Mapping[str, str], gone: Collection[str]) -> Made:
-    """With these names of a pattern and without those; the same object when that is so already."""
-    known = all_.get(name, {})
-    if new.items() <= known.items() and known.keys().isdisjoint(gone):
-        return all_
-    items = {item: dest for item, dest in {**known, **new}.items() if item not in gone}
-    return {**all_, name: items}
+    def _write(self, patch: Mapping[str, Patch]) -> None:
+        """Write down what has changed, if anything has."""
+        if any(patch.values()):
+            self._log.change([patch], lambda: {"made": self._made, "tried": self._tried})
 
 
-def _read(path: str) -> tuple[Made, Made]:
-    found = read_json(path)
+def _change(all_: Made, name: str, new: Mapping[str, str], gone: Collection[str]) -> Patch:
+    """Add these names of a pattern and take those away; what that has changed."""
+    known = all_.setdefault(name, {})
+    patch: dict[str, str | None] = {
+        item: dest for item, dest in new.items() if known.get(item) != dest
+    }
+    for item in gone:
+        if known.pop(item, None) is not None:
+            patch[item] = None
+    known.update(new)
+    return {name: patch} if patch else {}
+
+
+def _read(log: JsonLog) -> tuple[Made, Made]:
+    found = log.read()
     if not isinstance(found, dict):
         return {}, {}
     if any(isinstance(items, list) for items in found.values()):  # of a version before `adopt`
+        log.rewrite()
         lists = {name: items for name, items in found.items() if isinstance(items, list)}
         return _clean({name: dict.fromkeys(map(str, lists[name]), "") for name in lists}), {}
     return _clean(found.get("made")), _clean(found.get("tried"))

@@ -14,7 +14,7 @@ from typing import Any
 from pyconfd.observe import log
 from pyconfd.reconcile import quarantine as decide
 from pyconfd.reconcile.quarantine import Held, Refusal
-from pyconfd.system.json_file import read_json, write_json
+from pyconfd.system.json_log import JsonLog
 
 
 class Quarantine:
@@ -26,24 +26,19 @@ class Quarantine:
     """
 
     def __init__(self, path: str = "", *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = path
+        self._log = JsonLog(path) if path else None
         self._clock = clock
         self._lock = threading.Lock()
-        self._held = Held(_read(path, clock()) if path else {})
-        self._members: tuple[Held | None, Mapping[str, Refusal]] = (None, {})
+        self._held = Held(_read(self._log, clock()) if self._log else {})
+        self._members = {one: it for it in self._held.refusals.values() for one in it.refused}
 
     def get(self, name: str) -> Refusal | None:
         """The version of this group that was refused."""
         return self._held.refusals.get(name)
 
     def by_member(self) -> Mapping[str, Refusal]:
-        """Name of a resource that was rolled back -> the version it was part of."""
-        held, members = self._members
-        if held is not self._held:
-            held = self._held
-            members = {one: each for each in held.refusals.values() for one in each.refused}
-            self._members = (held, members)
-        return members
+        """Name of a resource that was rolled back -> the version it was part of; as it changes."""
+        return self._members
 
     def declared(self, name: str) -> tuple[str, ...]:
         """The resources of the version that this group, resource or member is held with."""
@@ -66,7 +61,7 @@ class Quarantine:
             dict(versions), tuple(refused), tuple(declared), time.time(), why, revision
         )
         with self._lock:
-            self._keep(decide.refuse(self._held, name, refusal, self._clock()))
+            self._keep(decide.refuse(self._held, name, refusal, self._clock()), [name])
 
     def is_due(self, name: str) -> bool:
         """Whether it is time to try the version of this group once more."""
@@ -75,13 +70,13 @@ class Quarantine:
     def begin_trial(self, name: str) -> None:
         """The version of this group is about to be put live once more."""
         with self._lock:
-            self._keep(decide.begin_trial(self._held, name))
+            self._keep(decide.begin_trial(self._held, name), [name])
 
     def forget(self, name: str) -> None:
         """There is another version now."""
         with self._lock:
             if name in self._held.refusals:
-                self._keep(decide.forget(self._held, name))
+                self._keep(decide.forget(self._held, name), [name])
 
     def release(self, declared: Collection[str]) -> tuple[str, ...]:
         """Forget what these resources have there; the names of those that had something."""
@@ -89,7 +84,8 @@ class Quarantine:
             known = {name for held in self._held.refusals.values() for name in held.declared}
             found = known.intersection(declared)
             if found:
-                self._keep(decide.release(self._held, frozenset(found)))
+                held = decide.release(self._held, frozenset(found))
+                self._keep(held, self._held.refusals.keys() - held.refusals.keys())
         return tuple(name for name in declared if name in found)
 
     def keep(self, declared: Collection[str]) -> None:
@@ -101,17 +97,32 @@ class Quarantine:
         """Everything may be tried again."""
         with self._lock:
             if self._held.refusals:
-                self._keep(Held(on_trial=self._held.on_trial))
+                self._keep(Held(on_trial=self._held.on_trial), self._held.refusals)
 
-    def _keep(self, held: Held) -> None:
-        """A version that cannot be written down is held by this run all the same."""
-        self._held = held
-        if not self._path:
-            return
+    def _keep(self, held: Held, names: Iterable[str]) -> None:
+        """
+        Hold what is held now, of which the versions of these names are others than before. A
+        version that cannot be written down is held by this run all the same.
+        """
+        before, self._held = self._held.refusals, held
+        patches: list[Mapping[str, Any]] = []
+        for name in names:
+            if was := before.get(name):
+                for one in was.refused:
+                    self._members.pop(one, None)
+                patches.append({name: None})
+        for name in names:
+            if now := held.refusals.get(name):
+                self._members.update(dict.fromkeys(now.refused, now))
+                patches.append({name: _fields(now)})
         try:
-            write_json(self._path, {name: _fields(it) for name, it in held.refusals.items()})
+            if self._log and patches:
+                self._log.change(patches, self._fields)
         except OSError as error:
             log.warn(f"the quarantine cannot be written down: {error}")
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {name: _fields(it) for name, it in self._held.refusals.items()}
 
 
 def _fields(refusal: Refusal) -> Mapping[str, Any]:
@@ -119,9 +130,9 @@ def _fields(refusal: Refusal) -> Mapping[str, Any]:
     return {name: value for name, value in asdict(refusal).items() if name != "trial_s"}
 
 
-def _read(path: str, now_s: float) -> dict[str, Refusal]:
+def _read(file: JsonLog, now_s: float) -> dict[str, Refusal]:
     try:
-        found = (read_json(path) or {}).items()
+        found = (file.read() or {}).items()
         return {str(name): decide.restarted(_refusal(it), now_s) for name, it in found}
     except (AttributeError, TypeError, ValueError, KeyError):
         return {}

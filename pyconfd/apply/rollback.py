@@ -137,8 +137,12 @@ class _Refused:
 
     def quarantine(self, names: Iterable[str]) -> None:
         """These versions are not tried again by the next pass."""
+        owned: dict[str, list[tuple[Resource, str]]] = {}
+        for each in self.owners.values():
+            for key in {each[0].group, each[0].name}:
+                owned.setdefault(key, []).append(each)
         for name in names:
-            mine = [each for each in self.owners.values() if name in (each[0].group, each[0].name)]
+            mine = owned.get(name, [])
             versions = {one.name: digest for one, digest in mine if digest}
             members = [one for one, _ in mine]
             if group := members[0].group:

@@ -14,7 +14,6 @@ only the journal tells how to make it whole again. When nothing is open the file
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -224,7 +223,7 @@ class Journal:
     def _append(self, text: bytes, *, sync: bool = False) -> None:
         try:
             fd = self._file()
-            _write_whole(fd, text)
+            files.append(fd, text)
             if sync:
                 os.fsync(fd)
         except OSError as error:
@@ -284,11 +283,3 @@ def _open(path: str) -> int:
     files.make_folders(os.path.dirname(path), 0o700)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     return os.open(path, flags, 0o600)
-
-
-def _write_whole(fd: int, line: bytes) -> None:
-    """A line that fits only in part, because the disk is full, is taken back. Raises OSError."""
-    written = os.write(fd, line)
-    if written < len(line):
-        os.ftruncate(fd, os.fstat(fd).st_size - written)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -122,4 +122,6 @@ def restarted(refusal: Refusal, now_s: float) -> Refusal:
 
 
 def _without(refusals: Mapping[str, Refusal], name: str) -> Mapping[str, Refusal]:
-    return {each: held for each, held in refusals.items() if each != name}
+    left = dict(refusals)
+    left.pop(name, None)
+    return left

@@ -52,7 +52,9 @@ def _resources(facts: StatusFacts, counts: Counters) -> list[Plain]:
         for item in facts.history.made_by(name):
             if item in facts.history.states:
                 _note(facts, facts.history.states[item].resource, states[name], held[name])
-    quarantined = Counter(_declared(facts, name) for name in facts.quarantine)
+    quarantined = Counter(
+        _declared(facts, name) for name in list(facts.quarantine)
+    )  # lanes change it
     return [
         {
             "name": name,

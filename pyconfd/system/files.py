@@ -346,6 +346,17 @@ def copy(path: str, new: str) -> None:
     write_new(new, content, mode=mode, uid=facts.st_uid, gid=facts.st_gid, attributes=kept)
 
 
+def append(fd: int, line: bytes) -> None:
+    """
+    One write to a file opened for appending, which a kill does not tear; what fits only in part,
+    because the disk is full, is taken back. Raises OSError.
+    """
+    written = os.write(fd, line)
+    if written < len(line):
+        os.ftruncate(fd, os.fstat(fd).st_size - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def remove(path: str) -> bool:
     """Remove the file; False when it was not there or may not be removed."""
     try:

@@ -20,5 +20,5 @@ def write_json(path: str, value: Any) -> None:
     """Replace the file by rename: a reader finds the old value or the new. Raises OSError."""
     new = f"{path}.new"
     with open(new, "w", encoding="utf-8", errors="surrogateescape") as stream:
-        json.dump(value, stream)
+        stream.write(json.dumps(value) + "\n")  # one text: json.dump makes it in Python, in pieces
     os.replace(new, path)
