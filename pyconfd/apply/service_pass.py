@@ -48,10 +48,11 @@ def surviving_pass(
     resources: Sequence[Resource],
     spec: ReloadSpec | None,
     snapshot: Snapshot,
+    due: Sequence[Resource] | None = None,
 ) -> LaneReport:
     """As `run_pass`, whatever happens."""
     try:
-        return run_pass(context, job, resources, spec, snapshot)
+        return run_pass(context, job, resources, spec, snapshot, due)
     except Exception as fault:  # noqa: BLE001 - the top of the thread
         log.LOG.exception("a pass died of a fault in pyconfd; it is tried again")
         return _died(job, resources, spec, fault)
@@ -89,12 +90,17 @@ def run_pass(
     resources: Sequence[Resource],
     spec: ReloadSpec | None,
     snapshot: Snapshot,
+    named: Sequence[Resource] | None = None,
 ) -> LaneReport:
     """
     Do the job. resources: all of the service in declared order, of which the job names those to
     render; their groups are done whole. spec: None when the service has no reload command.
+    named: what the job names, groups as a whole, where that is known already.
     """
-    due, some = _due(context, job, resources)
+    if named is None or job.verify:
+        due, some = _due(context, job, resources)
+    else:
+        due, some = named, dict(job.items)
     outcomes, reads = apply_groups(context, due, snapshot, some=some, failing=job.failing)
     debt = pending_after(job, outcomes, time.monotonic())
     answer: ReloadResult | None = None
@@ -155,7 +161,7 @@ def _rollback_actions(
 
 def _due(
     context: PassContext, job: Job, resources: Sequence[Resource]
-) -> tuple[list[Resource], Items]:
+) -> tuple[Sequence[Resource], Items]:
     """
     What the job names, or finds changed by something else, and all of the same groups; and the
     names of patterns of which only some are due.

@@ -43,9 +43,10 @@ class Lanes:
         resources: Sequence[Resource],
         spec: ReloadSpec | None,
         snapshot: Snapshot,
+        due: Sequence[Resource],
     ) -> None:
-        """Start the job on a free thread. Main thread only."""
-        self._pool.submit(self._run, tools, job, resources, spec, snapshot)
+        """Start the job on a free thread; see run_pass. Main thread only."""
+        self._pool.submit(self._run, tools, job, resources, spec, snapshot, due)
 
     def stop(self) -> None:
         """Wait for the threads; jobs are over by now or their commands have been ended."""
@@ -58,9 +59,10 @@ class Lanes:
         resources: Sequence[Resource],
         spec: ReloadSpec | None,
         snapshot: Snapshot,
+        due: Sequence[Resource],
     ) -> None:
         with self._lane():
-            self._put(surviving_pass(tools, job, resources, spec, snapshot))
+            self._put(surviving_pass(tools, job, resources, spec, snapshot, due))
 
     @contextlib.contextmanager
     def _lane(self) -> Iterator[None]:

@@ -409,16 +409,16 @@ class Loop:
             log.warn(f"the state folder cannot be written: {error}")
 
     def _hand_out(self, now: float) -> None:
-        before = dict(self._services.active) if self._deps.counts else {}
         jobs = self._services.due(now, stopping=self.stopping, no_snapshot=not self._listed)
         if not jobs:
             return
         if self._deps.counts:
-            self._deps.counts.began(jobs, before, now)
+            self._deps.counts.began(jobs, now)
         snapshot = self._store.snapshot()
         for job in jobs:
             members = self._services.members(job.service)
-            for resource in self._services.due_members(job):
+            due = self._services.due_members(job)
+            for resource in due:
                 # until its reads are known again, anything it may read makes it dirty
                 watched = Reads(trees=frozenset(resource.watched))
                 if resource.name in job.items:
@@ -433,7 +433,7 @@ class Loop:
                 nothing = LaneReport(service=job.service, generation=job.generation, debt=job.debt)
                 self._deps.inbox.put(nothing)
                 continue
-            self._deps.lanes.submit(self._tools, job, members, spec, view)
+            self._deps.lanes.submit(self._tools, job, members, spec, view, due)
 
     def _view(self, job: Job, snapshot: Snapshot) -> Snapshot | None:
         """What a job works on: of a service with a rollout its gated keys, and all else live."""
@@ -512,7 +512,7 @@ class Loop:
             resources=self._resources,
             unready=self._unready,
             services=self._services.states,
-            indebted=self._services.indebted,
+            failed=self._services.failed,
             history=self._history,
             quarantine=self._tools.quarantine.by_member(),
             orphaned=self._deps.orphaned_debts.services,

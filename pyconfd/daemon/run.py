@@ -213,7 +213,7 @@ def passes(
             break
         members, spec = services.members(job.service), services.reload_spec(job.service)
         view = wiring.kept_view(state.folder, members, snapshot)
-        yield surviving_pass(tools, job, members, spec, view)
+        yield surviving_pass(tools, job, members, spec, view, services.due_members(job))
 
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:

@@ -23,7 +23,7 @@ class StatusNotifier:
         self._notify = notify
         self._states: tuple[enum.StrEnum, ...] = _STARTING
         self._line = ""
-        self._shown_s = 0.0
+        self._looked_s = 0.0
         self._due_s: float | None = None
 
     @property
@@ -38,14 +38,14 @@ class StatusNotifier:
             new = self._states
         if new == self._states and not self._notify.wanted:
             return
+        if new == self._states and now < self._looked_s + LEAST_S:
+            self._due_s = self._looked_s + LEAST_S  # the line is not even made
+            return
+        self._due_s, self._looked_s = None, now
         text = line(summary, time.time(), ages=False)
         if new != self._states:
             self._states = new
             log.info(f"status: {text}")
-        elif now < self._shown_s + LEAST_S:
-            self._due_s = self._shown_s + LEAST_S if text != self._line else None
-            return
-        self._due_s = None
         if text != self._line:
-            self._line, self._shown_s = text, now
+            self._line = text
             self._notify.status(text)

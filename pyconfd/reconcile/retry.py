@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from pyconfd.errors import HeldBack
@@ -41,6 +41,44 @@ class Retry:
     attempts: int
     at_s: float
     items: frozenset[str] = frozenset()
+
+
+class Retries(dict[str, Retry]):
+    """
+    Name of a resource -> its retry; not changed once it is part of a state. It knows when the first
+    of them is due without looking at all of them again.
+    """
+
+    __slots__ = ("_first_s",)
+
+    def __init__(self, retries: Mapping[str, Retry]) -> None:
+        super().__init__(retries)
+        self._first_s: float | None = None
+
+    def first_after(self, before: Mapping[str, Retry], changed: Collection[str]) -> None:
+        """Find the first one by that of another state, from which only these names differ."""
+        if not before or not self:
+            return
+        was_s = first_s(before)
+        if all(before[name].at_s > was_s for name in changed if name in before):
+            self._first_s = min(
+                (self[name].at_s for name in changed if name in self), default=was_s
+            )
+            self._first_s = min(self._first_s, was_s)
+
+    @property
+    def first_s(self) -> float:
+        """The time of the first one."""
+        if self._first_s is None:
+            self._first_s = min(retry.at_s for retry in self.values())
+        return self._first_s
+
+
+def first_s(retries: Mapping[str, Retry]) -> float:
+    """When the first of them is due; there is at least one."""
+    if isinstance(retries, Retries):
+        return retries.first_s
+    return min(retry.at_s for retry in retries.values())
 
 
 def after_pass(

@@ -21,7 +21,7 @@ from pyconfd.model.steps import LaneReport, NotRunning, Outcome, Reloaded, Reloa
 from pyconfd.model.values import dataclass
 from pyconfd.reconcile import debt as debts
 from pyconfd.reconcile import retry as retries
-from pyconfd.reconcile.retry import Retry
+from pyconfd.reconcile.retry import Retries, Retry
 
 #: Name of a pattern -> names below its `each`.
 Items = Mapping[str, frozenset[str]]
@@ -81,6 +81,7 @@ class Job:
     debt: the reload that was pending when the job began.
     pay: it is due even if nothing is swapped.
     no_snapshot: there is no complete snapshot, so nothing may be rendered.
+    changed_s: when the first of the changes that it takes came, monotonic; None without one.
     """
 
     service: str
@@ -94,6 +95,7 @@ class Job:
     debt: Debt | None = None
     pay: bool = False
     no_snapshot: bool = False
+    changed_s: float | None = None
 
 
 class NextStep(enum.Enum):
@@ -206,6 +208,7 @@ def start(
         debt=state.debt,
         pay=state.debt is not None and now >= _payable_s(state, state.debt),
         no_snapshot=no_snapshot,
+        changed_s=state.hold.first_s if state.hold else None,
     )
     if not (ready or job.verify or job.pay):
         return state, None
@@ -248,7 +251,7 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
     The job's report: failures get their retry, and what is pending is what the pass has found,
     unless a reload of another service became this one's meanwhile.
     """
-    left = dict(state.retries)
+    left = Retries(state.retries)
     outcomes = _by_resource(report)
     for name in report.names:
         some = state.running.items.get(name) if state.running else None
@@ -257,6 +260,7 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
         )
         if retry:
             left[name] = retry
+    left.first_after(state.retries, report.names)
     debt, reloaded_s = report.debt, state.reloaded_s
     match report.reload:
         case Reloaded():
@@ -278,7 +282,8 @@ def deadline_s(state: ServiceState, *, no_snapshot: bool = False) -> float | Non
         return None
     times = [_payable_s(state, state.debt)] if state.debt else []
     if not no_snapshot:
-        times += [retry.at_s for retry in state.retries.values()]
+        if state.retries:
+            times.append(retries.first_s(state.retries))
         if (state.dirty or state.items) and state.hold:
             times.append(state.hold.due_s(state.policy.hold_min_s, state.policy.hold_max_s))
         if state.verify:
@@ -291,7 +296,9 @@ def _ready(state: ServiceState, now: float) -> tuple[frozenset[str], Items]:
     What to render now: all that is dirty once it is quiet, and retries that are due; resources as a
     whole, and the names of patterns that are not among them.
     """
-    due = [(name, retry.items) for name, retry in state.retries.items() if now >= retry.at_s]
+    due: list[tuple[str, frozenset[str]]] = []
+    if state.retries and now >= retries.first_s(state.retries):
+        due = [(name, retry.items) for name, retry in state.retries.items() if now >= retry.at_s]
     whole = frozenset(name for name, items in due if not items)
     some: Items = {name: items for name, items in due if items}
     policy = state.policy

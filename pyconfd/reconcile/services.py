@@ -9,7 +9,7 @@ services there are.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pyconfd.model.reload_spec import ReloadSpec
@@ -31,7 +31,8 @@ class ServiceSet:
         self._states: dict[str, ServiceState] = {}
         self._active: dict[str, int] = {}  # name -> its number in order of arrival
         self._arrivals = 0
-        self._indebted: dict[str, None] = {}  # a dict is an ordered set
+        self._failed: dict[str, ServiceState] = {}
+        self._place: dict[str, int] = {}  # name of a resource -> its number in declared order
         self._deadlines: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []  # a heap; an entry counts if it is a deadline
         self._generation = 0
@@ -43,14 +44,9 @@ class ServiceSet:
         return self._states
 
     @property
-    def active(self) -> Mapping[str, ServiceState]:
-        """Those of `states` in which something runs, waits or is pending."""
-        return {name: self._states[name] for name in self._active}
-
-    @property
-    def indebted(self) -> Mapping[str, ServiceState]:
-        """Those of `states` with a pending reload."""
-        return {name: self._states[name] for name in self._indebted}
+    def failed(self) -> Mapping[str, ServiceState]:
+        """Those of `states` with a pending reload that has failed."""
+        return self._failed
 
     @property
     def running(self) -> int:
@@ -75,6 +71,7 @@ class ServiceSet:
         self._members = {name: tuple(found) for name, found in members.items()}
         self._service_of = {resource.name: resource.service_name for resource in resources}
         self._by_name = {resource.name: resource for resource in resources}
+        self._place = {resource.name: place for place, resource in enumerate(resources)}
         self._by_group = {}
         for resource in resources:
             if resource.group:
@@ -102,12 +99,16 @@ class ServiceSet:
         """The resources of a service in declared order; empty for a service that is gone."""
         return self._members.get(service, ())
 
-    def due_members(self, job: Job) -> Iterator[Resource]:
-        """The resources that a job names, each group as a whole; of those that are declared."""
+    def due_members(self, job: Job) -> list[Resource]:
+        """
+        The resources that a job names, each group as a whole, in declared order; of those that are
+        declared.
+        """
         named = [self._by_name[name] for name in job.resources if name in self._by_name]
-        yield from (resource for resource in named if not resource.group)
+        found = [resource for resource in named if not resource.group]
         for group in {resource.group for resource in named if resource.group}:
-            yield from self._by_group[group]
+            found += self._by_group[group]
+        return sorted(found, key=lambda one: self._place[one.name])
 
     def reload_spec(self, service: str) -> ReloadSpec | None:
         """How a service is reloaded; None for one without a reload command, or that is gone."""
@@ -207,10 +208,10 @@ class ServiceSet:
         elif state.name not in self._active:
             self._arrivals += 1
             self._active[state.name] = self._arrivals
-        if state.debt:
-            self._indebted.setdefault(state.name)
+        if state.debt and state.debt.attempts:
+            self._failed[state.name] = state
         else:
-            self._indebted.pop(state.name, None)
+            self._failed.pop(state.name, None)
         self._plan(state)
 
     def _plan(self, state: ServiceState) -> None:
@@ -228,7 +229,7 @@ class ServiceSet:
             del self._states[service]
             self._reload_specs.pop(service, None)
             self._active.pop(service, None)
-            self._indebted.pop(service, None)
+            self._failed.pop(service, None)
             self._deadlines.pop(service, None)
 
 

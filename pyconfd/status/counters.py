@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from pyconfd.model.keys import SourceMessage
 from pyconfd.model.steps import LaneReport, Reloaded, ReloadFailed, Result
-from pyconfd.reconcile.service import Job, ServiceState
+from pyconfd.reconcile.service import Job
 
 #: Upper bounds of the buckets, in seconds: from a reload of nginx to one that waits for clients.
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -64,11 +64,10 @@ class Counters:
         if kind != "lost":
             self.message_s = now_s
 
-    def began(self, jobs: Iterable[Job], before: Mapping[str, ServiceState], now_s: float) -> None:
-        """Jobs were handed out. before: the services as they were just before that."""
+    def began(self, jobs: Iterable[Job], now_s: float) -> None:
+        """Jobs were handed out."""
         for job in jobs:
-            hold = before[job.service].hold if job.service in before else None
-            self._begun[job.generation] = (now_s, hold.first_s if hold else None)
+            self._begun[job.generation] = (now_s, job.changed_s)
 
     def ended(self, report: LaneReport, now_s: float, now_at: float) -> None:
         """A pass has ended."""

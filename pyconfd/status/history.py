@@ -181,6 +181,7 @@ class History:
         #: The destinations in trouble, in the order in which they got into it.
         self.bad = Troubles()
         self._items: dict[str, set[str]] = {}
+        self._more: int | None = 0
         self.reloads: dict[str, ReloadState] = {}
 
     @property
@@ -191,7 +192,10 @@ class History:
     @property
     def more(self) -> int:
         """How many destinations there are beyond one for each declared resource."""
-        return sum(len(made) - (name not in self._states) for name, made in self._items.items())
+        if self._more is None:
+            made = self._items.items()
+            self._more = sum(len(names) - (name not in self._states) for name, names in made)
+        return self._more
 
     def made_by(self, declared: str) -> Collection[str]:
         """The names of the destinations that a pattern has made."""
@@ -236,10 +240,12 @@ class History:
             if last.resource.declared not in declared:
                 self._forget(name)
         self._items = {name: items for name, items in self._items.items() if name in declared}
+        self._more = None
         self.reloads = {name: last for name, last in self.reloads.items() if name in services}
 
     def _keep_items(self, declared: str, outcomes: Iterable[Outcome]) -> None:
         """The items of a pattern are those of its last whole pass."""
+        self._more = None
         names = {
             outcome.resource.name
             for outcome in outcomes
@@ -255,6 +261,7 @@ class History:
     ) -> None:
         """Names of a pass in part without an outcome are gone, and so is whatever they were in."""
         if declared in report.partly and (looked_at := report.items.get(declared)):
+            self._more = None
             for name in looked_at.keys() - {outcome.resource.item for outcome in outcomes}:
                 self._forget(f"{declared}[{name}]")
                 self._items.get(declared, set()).discard(f"{declared}[{name}]")
@@ -262,9 +269,12 @@ class History:
     def _outcome(self, outcome: Outcome, at: float) -> None:
         name = outcome.resource.name
         if outcome.result is Result.REMOVED:
+            self._more = None
             self._forget(name)
             self._items.get(outcome.resource.declared, set()).discard(name)
             return
+        if name not in self._states:
+            self._more = None
         if outcome.resource.item:
             self._items.setdefault(outcome.resource.declared, set()).add(name)
         last = _state(self._states.get(name), outcome, at)
@@ -275,7 +285,8 @@ class History:
             self.bad.drop(name)
 
     def _forget(self, name: str) -> None:
-        self._states.pop(name, None)
+        if self._states.pop(name, None):
+            self._more = None
         self.bad.drop(name)
 
 

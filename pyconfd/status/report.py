@@ -6,7 +6,7 @@ Moments are UTC text (`*_at`), spans are seconds (`*_s`). Names of keys are in i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class StatusFacts:
     resources: the declared ones by name.
     unready: those that were not processed yet.
     services: all of them by name.
-    indebted: those with a pending reload.
+    failed: those with a pending reload that has failed.
     history: what became of each destination and service.
     stopping: whether the daemon is about to end.
     quarantine: resource name -> the version of it that its service has refused.
@@ -75,7 +75,7 @@ class StatusFacts:
     resources: Mapping[str, Resource]
     unready: Collection[str]
     services: Mapping[str, ServiceState]
-    indebted: Mapping[str, ServiceState]
+    failed: Mapping[str, ServiceState]
     history: History
     stopping: bool
     quarantine: Mapping[str, Refusal] = field(default_factory=dict)
@@ -92,18 +92,13 @@ class StatusFacts:
 
 def summary(facts: StatusFacts) -> Summary:
     """What the status line is made of."""
-    pending = tuple(
-        FailedReload(name, facts.moment(state.debt.since_s), _why_it_failed(facts, name))
-        for name, state in facts.indebted.items()
-        if state.debt and state.debt.attempts
-    )
     return Summary(
         resources=len(facts.resources) + facts.history.more,
         revision=facts.revision,
         listed=facts.listed,
         waiting=len(facts.unready),
         bad=facts.history.bad,
-        pending=pending,
+        pending=FailedReloads(facts),
         orphaned=tuple(facts.orphaned),
         outage=Outage(facts.lost, facts.moment(facts.lost_s)) if facts.lost else None,
         faulty=facts.faulty,
@@ -114,6 +109,24 @@ def summary(facts: StatusFacts) -> Summary:
         ),
         pinned=tuple(f"{name}: {how}" for name, how in facts.pins.items()),
     )
+
+
+class FailedReloads(Collection[FailedReload]):
+    """Those of some facts. Made when they are looked at: most of the time it is enough that any."""
+
+    def __init__(self, facts: StatusFacts) -> None:
+        self._facts = facts
+
+    def __len__(self) -> int:
+        return len(self._facts.failed)
+
+    def __contains__(self, found: object) -> bool:
+        return any(found == each for each in self)
+
+    def __iter__(self) -> Iterator[FailedReload]:
+        for name, state in self._facts.failed.items():
+            since_s = state.debt.since_s if state.debt else self._facts.now_s
+            yield FailedReload(name, self._facts.moment(since_s), _why_it_failed(self._facts, name))
 
 
 def node_record(facts: StatusFacts) -> Plain:

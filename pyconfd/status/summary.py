@@ -186,7 +186,7 @@ class Summary:
     listed: bool = True
     waiting: int = 0
     bad: Troubles = field(default_factory=Troubles)
-    pending: tuple[FailedReload, ...] = ()
+    pending: Collection[FailedReload] = ()
     orphaned: tuple[str, ...] = ()
     outage: Outage | None = None
     faulty: ConfigFaults | None = None
@@ -296,10 +296,13 @@ def _resources(summary: Summary) -> str:
     return ", ".join(words)
 
 
-def _pending(reloads: Iterable[FailedReload], when: str) -> str:
-    named = [f"{each.service}: {brief(each.why)}" if each.why else each.service for each in reloads]
-    count = f"{len(named)} reloads" if len(named) > 1 else "reload"
-    return f"{count} pending {when} ({_listed(named)})"
+def _pending(reloads: Collection[FailedReload], when: str) -> str:
+    named = [
+        f"{each.service}: {brief(each.why)}" if each.why else each.service
+        for each in islice(reloads, NAMED)
+    ]
+    count = f"{len(reloads)} reloads" if len(reloads) > 1 else "reload"
+    return f"{count} pending {when} ({_listed(named, len(reloads))})"
 
 
 def _faulty(faulty: ConfigFaults, when: str) -> str:

@@ -25,7 +25,7 @@ from pyconfd.model.steps import (
     Result,
 )
 from pyconfd.pipeline.store import Store
-from pyconfd.reconcile.service import Hold, Job, ServiceState
+from pyconfd.reconcile.service import Job, ServiceState
 from pyconfd.status.counters import BOUNDS_S, Counters
 from pyconfd.status.history import History
 from pyconfd.status.measurements import measures
@@ -61,7 +61,8 @@ def facts(history: History, **more: Any) -> StatusFacts:
         "now_s": 1000.0, "now_at": 1_000_000.0, "about": {"version": "1.2"}, "source": "etcd",
         "revision": 812, "listed": True, "lost": "", "lost_s": 0.0, "watched": ("/web",),
         "resources": {"web": WEB, "sites": SITES}, "unready": (), "services": {RELOAD: state},
-        "indebted": {RELOAD: state}, "history": history, "stopping": False,
+        "failed": {RELOAD: state} if state.debt and state.debt.attempts else {},
+        "history": history, "stopping": False,
     }  # fmt: skip
     return StatusFacts(**{**known, **more})
 
@@ -172,10 +173,9 @@ def test_reloads_debts_and_the_last_success_are_told_by_service() -> None:
 def test_the_time_from_a_change_to_live_is_measured() -> None:
     """From the first change of a burst to the end of the pass; not for passes that changed none."""
     counts = Counters()
-    waiting = ServiceState(name=RELOAD, hold=Hold(100.0, 101.0))
     for generation, result in ((1, Result.UPDATED), (2, Result.UNCHANGED)):
-        job = Job(service=RELOAD, generation=generation)
-        counts.began([job], {RELOAD: waiting}, 102.0)
+        job = Job(service=RELOAD, generation=generation, changed_s=100.0)
+        counts.began([job], 102.0)
         counts.ended(passed(outcome(result), generation=generation), 102.3, 0.0)
     found = samples(counts, facts(History()))
     assert value(found, "change_to_live_seconds_count", service=RELOAD) == 1
@@ -188,7 +188,7 @@ def test_a_spread_has_every_number_in_its_bucket() -> None:
     """A number that equals a bound is below it, as Prometheus has it."""
     counts = Counters()
     for number, seconds in enumerate((*BOUNDS_S, 1000.0)):
-        counts.began([Job(service=RELOAD, generation=number)], {}, 0.0)
+        counts.began([Job(service=RELOAD, generation=number)], 0.0)
         counts.ended(passed(generation=number), seconds, 0.0)
     assert counts.pass_s[RELOAD].counts == [1] * (len(BOUNDS_S) + 1)
 

@@ -82,7 +82,7 @@ def facts(history: History, *resources: Resource, **more: Any) -> StatusFacts:
         "resources": {one.name: one for one in resources},
         "unready": (),
         "services": {RELOAD: state},
-        "indebted": {RELOAD: state},
+        "failed": {RELOAD: state} if state.debt and state.debt.attempts else {},
         "history": history,
         "stopping": False,
     }
