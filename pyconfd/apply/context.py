@@ -56,6 +56,7 @@ class PassContext:
     dry_run: stop before anything is written.
     in_place: destinations of which it was reported that they are mount points.
     diff: whether the outcomes of a dry run carry one.
+    runtime_problems: service -> why it was last reloaded and not changed at run time.
     """
 
     renderer: Renderer
@@ -71,6 +72,7 @@ class PassContext:
     dry_run: bool = False
     diff: bool = False
     in_place: set[str] = field(default_factory=set)
+    runtime_problems: dict[str, str] = field(default_factory=dict)
     quarantine: Quarantine = field(default_factory=Quarantine)
     ownership: Ownership = field(default_factory=Ownership)
     nginx_locks: NginxLocks = field(default_factory=NginxLocks)

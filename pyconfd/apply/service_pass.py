@@ -16,6 +16,7 @@ from pyconfd.apply.context import PassContext
 from pyconfd.apply.expansion import expand, too_many
 from pyconfd.apply.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, ReloadError, SwapError, TemplateFault
+from pyconfd.model.debt import Debt
 from pyconfd.model.reads import Reads
 from pyconfd.model.reload_spec import ReloadSpec
 from pyconfd.model.resources import Resource
@@ -34,6 +35,7 @@ from pyconfd.reconcile.service import (
     Items,
     Job,
     NextStep,
+    may_change,
     next_step,
     pending_after,
 )
@@ -103,12 +105,7 @@ def run_pass(
         due, some = named, dict(job.items)
     outcomes, reads = apply_groups(context, due, snapshot, some=some, failing=job.failing)
     debt = pending_after(job, outcomes, time.monotonic())
-    answer: ReloadResult | None = None
-    match next_step(job, debt):
-        case NextStep.CANCEL:
-            context.journal.settle(job.service)
-        case NextStep.RELOAD if spec is not None:
-            answer = _reload(context, job.service, spec)
+    answer, debt = _settle(context, job, spec, debt)
     names = frozenset(resource.name for resource in due)
     aside = frozenset(one.resource.declared for one in outcomes) - names
     done = LaneReport(
@@ -132,6 +129,28 @@ def run_pass(
         except SwapError as torn:
             return replace(done, reload=replace(answer, error=torn))
     return done
+
+
+def _settle(
+    context: PassContext, job: Job, spec: ReloadSpec | None, debt: Debt | None
+) -> tuple[ReloadResult | None, Debt | None]:
+    """What becomes of the pending reload, and that reload as it was before."""
+    step = next_step(job, debt)
+    if step is NextStep.CANCEL:
+        context.journal.settle(job.service)
+    if spec is None or debt is None:
+        return None, debt
+    if spec.runtime is None:
+        return _reload(context, job.service, spec) if step is NextStep.RELOAD else None, debt
+    known = may_change(job, debt)
+    if not known and step is not NextStep.RELOAD:
+        return None, debt
+    from pyconfd.apply.run_time import change_or_reload  # few services have it
+
+    reload_now = (lambda: _reload(context, job.service, spec)) if step is NextStep.RELOAD else None
+    return change_or_reload(
+        context, job.service, spec.runtime, debt, may_change=known, reload=reload_now
+    )
 
 
 def _rollback_actions(

@@ -531,7 +531,7 @@ def _swap_files(context: PassContext, judged: Sequence[Candidate], unsynced: set
     permits = [permit for candidate in judged for permit in candidate.permits]
     removals = [gone for candidate in judged for gone in candidate.removals]
     revertible = any(
-        resource.service.on_reload_failure == "revert"
+        resource.service.on_reload_failure == "revert" or resource.service.runtime
         for candidate in judged
         for resource in (*candidate.resources, *candidate.removals)
     )

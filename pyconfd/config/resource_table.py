@@ -15,6 +15,7 @@ from pyconfd.config.confirm import CONFIRM_KEYS, read_confirm
 from pyconfd.config.guards import GUARD_KEYS, read_guard
 from pyconfd.config.nginx import INTERVAL_S, read_nginx, usual_reload
 from pyconfd.config.options import did_you_mean
+from pyconfd.config.runtime import RUNTIME_KEYS, read_runtime
 from pyconfd.config.shell_commands import note_faults
 from pyconfd.config.table import Table
 from pyconfd.model.command_line import names_file
@@ -32,6 +33,7 @@ from pyconfd.model.resources import (
 #: How a service is reloaded: keys of [service.NAME], or of the resources of a service without one.
 SERVICE_KEYS = (
     "reload_cmd", "reload_cmd_timeout", *CONFIRM_KEYS, "on_reload_failure", "min_reload_interval",
+    *RUNTIME_KEYS,
 )  # fmt: skip
 
 #: What a group may have for all its members.
@@ -116,6 +118,8 @@ def read_resource(
     if confirm and resource.reload is None:
         key = "confirm_cmd" if confirm.command else "confirm"
         table.fault(key, f"{key} is of use with a reload_cmd only")
+    if resource.service.runtime and resource.reload is None:
+        table.fault("runtime", "runtime is of use with a reload_cmd only")
     return None if table.faults else resource
 
 
@@ -149,6 +153,7 @@ def _service(table: Table, nginx: Nginx | None, settings: Defaults) -> Service:
         confirm=read_confirm(table, nginx, reloads=reload is not None),
         on_reload_failure=_on_reload_failure(table),
         min_reload_interval_s=table.seconds("min_reload_interval", INTERVAL_S if nginx else 0.0),
+        runtime=read_runtime(table),
     )
 
 

@@ -239,6 +239,7 @@ def _declared(resource: Resource) -> Plain:
         "watched": list(resource.watched),
         "check": resource.check.text if resource.check else nginx,
         "reload_command": resource.reload.text if resource.reload else None,
+        "runtime": asdict(resource.service.runtime) if resource.service.runtime else None,
     }
 
 

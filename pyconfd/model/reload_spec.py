@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyconfd.model.resources import Command, Confirm, Nginx, Resource
+from pyconfd.model.resources import Command, Confirm, Nginx, Resource, Runtime
 from pyconfd.model.values import dataclass
 
 
@@ -19,6 +19,7 @@ class ReloadSpec:
     nginx: whose configuration shows where it can be asked.
     revert: whether the old files come back when the service does not take the new ones.
     min_interval_s: least time between two reloads.
+    runtime: what is changed without a reload where that can be; None for nothing.
     """
 
     command: Command
@@ -27,6 +28,7 @@ class ReloadSpec:
     nginx: Nginx | None = None
     revert: bool = False
     min_interval_s: float = 0.0
+    runtime: Runtime | None = None
 
     @staticmethod
     def of(resources: Sequence[Resource]) -> ReloadSpec | None:
@@ -42,4 +44,5 @@ class ReloadSpec:
             nginx=confirming.nginx,
             revert=any(one.service.on_reload_failure == "revert" for one in resources),
             min_interval_s=max(one.service.min_reload_interval_s for one in resources),
+            runtime=next((one.service.runtime for one in resources if one.service.runtime), None),
         )

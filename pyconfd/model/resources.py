@@ -122,6 +122,21 @@ class Confirm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """
+    How a running daemon is changed without a reload, where the change is of that kind.
+
+    by: a daemon that pyconfd knows how to change.
+    socket: where it listens.
+    adopt: what a human changed there stays until the file says something new about it.
+    """
+
+    by: str
+    socket: str
+    adopt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """
     How the nodes of a fleet take a changed setting: in turn.
@@ -157,6 +172,7 @@ class Service:
     on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
     min_reload_interval_s: least time between two reloads.
     rollout: how the nodes of a fleet take changed settings; None for all at once.
+    runtime: what can be changed without a reload; None for nothing.
     """
 
     name: str = ""
@@ -165,6 +181,7 @@ class Service:
     on_reload_failure: str = "keep"
     min_reload_interval_s: float = 0.0
     rollout: Rollout | None = None
+    runtime: Runtime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

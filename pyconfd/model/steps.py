@@ -231,11 +231,13 @@ class Reloaded:
 
     report: of the reload command.
     unconfirmed: why only its exit status says so, "" when no more was asked for.
+    at_run_time: it was changed while it runs, and there was no reload.
     """
 
     service: str
     report: CommandReport
     unconfirmed: str = ""
+    at_run_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

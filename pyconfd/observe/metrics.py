@@ -178,6 +178,7 @@ def _services(rows: Sequence[Plain], bounds_s: Sequence[float]) -> Iterator[Metr
     for key, name, text in (
         ("reloaded", "pyconfd_reloads", "Reloads that succeeded and were confirmed."),
         ("failed", "pyconfd_reloads_failed", "Reloads that failed; they stay pending."),
+        ("run_time", "pyconfd_runtime_changes", "Changes at run time, without a reload."),
     ):
         counter = CounterMetricFamily(name, text, labels=["service"])
         for row in rows:

@@ -35,6 +35,12 @@ def lane(report: LaneReport) -> None:
             logged.add(id(check))
             _output(check)
     match report.reload:
+        case Reloaded(at_run_time=True):
+            log.info(
+                f"changed {report.reload.report.command}, without a reload",
+                service=report.service,
+                duration_s=report.reload.report.duration_s,
+            )
         case Reloaded():
             log.info(
                 "reloaded",

@@ -246,6 +246,14 @@ def next_step(job: Job, debt: Debt | None) -> NextStep:
     return NextStep.NOTHING
 
 
+def may_change(job: Job, debt: Debt | None) -> bool:
+    """
+    Whether a change at run time may take the place of the pending reload. It needs no interval; it
+    needs to know what the service runs with, which is not known after a reload that failed.
+    """
+    return debt is not None and not debt.certain and (job.pay or debt != job.debt)
+
+
 def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceState:
     """
     The job's report: failures get their retry, and what is pending is what the pass has found,
@@ -263,6 +271,8 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
     left.first_after(state.retries, report.names)
     debt, reloaded_s = report.debt, state.reloaded_s
     match report.reload:
+        case Reloaded(at_run_time=True):
+            debt = None
         case Reloaded():
             debt, reloaded_s = None, now
         case NotRunning():

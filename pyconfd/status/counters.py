@@ -40,6 +40,7 @@ class Counters:
     changes: keys that became different.
     results: (declared resource, result) -> how often.
     reloads: (service, whether it succeeded) -> how often.
+    run_time: service -> how often it was changed without a reload.
     good_at: service -> when a pass over it last ended well, seconds since 1970.
     message_s: when the last message but Lost came, monotonic; None: never.
     pass_s, reload_s, live_s: service -> how long passes, reloads, and changes until live took.
@@ -50,6 +51,7 @@ class Counters:
         self.changes = 0
         self.results: Counter[tuple[str, Result]] = Counter()
         self.reloads: Counter[tuple[str, bool]] = Counter()
+        self.run_time: Counter[str] = Counter()
         self.good_at: dict[str, float] = {}
         self.message_s: float | None = None
         self.pass_s: dict[str, Histogram] = {}
@@ -77,6 +79,8 @@ class Counters:
             self.results[outcome.resource.declared, outcome.result] += 1
         failed = any(outcome.result.failed for outcome in report.outcomes)
         match report.reload:
+            case Reloaded(at_run_time=True):
+                self.run_time[report.service] += 1
             case Reloaded():
                 self.reloads[report.service, True] += 1
                 took_s = report.reload.report.duration_s

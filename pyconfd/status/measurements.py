@@ -96,6 +96,7 @@ def _service(facts: StatusFacts, counts: Counters, name: str) -> Plain:
         "name": name,
         "reloaded": counts.reloads[name, True],
         "failed": counts.reloads[name, False],
+        "run_time": counts.run_time[name],
         "pending_s": None if debt is None else max(0.0, facts.now_s - debt.since_s),
         "attempts": debt.attempts if debt else 0,
         "pinned": name in facts.pins,

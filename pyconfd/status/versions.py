@@ -139,6 +139,8 @@ def _result(report: LaneReport, outcome: Outcome) -> str:
         return f"taken back: {gist(words) or (outcome.error.what if outcome.error else '')}"
     what = "removed" if outcome.result is Result.REMOVED else "live"
     match report.reload:
+        case Reloaded(at_run_time=True):
+            return f"{what}, changed at run time"
         case Reloaded():
             return f"{what}, reloaded"
         case NotRunning():

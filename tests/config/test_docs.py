@@ -59,7 +59,7 @@ def keys_of_table(page: str, begin: str, end: str) -> set[str]:
 @pytest.mark.parametrize(
     "text",
     [text for kind, text in EXAMPLES if kind in ("resource", "rollout")],
-    ids=["first", "full", "nginx", "confirm", "rollout", "each"],
+    ids=["first", "full", "nginx", "confirm", "runtime", "rollout", "each"],
 )
 def test_examples_of_resources_are_good(text: str, tmp_path: Path) -> None:
     """They are loaded without a fault."""

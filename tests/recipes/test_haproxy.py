@@ -69,6 +69,19 @@ class Site:
         argv = [sys.executable, "-m", "pyconfd", "members", *words, *more]
         subprocess.run(argv, check=True, capture_output=True, timeout=60)
 
+    def weights(self) -> dict[str, str]:
+        """Of each server of the backend web, as HAProxy runs it."""
+        shown = self.haproxy.tell(self.haproxy.master, "@1 show servers state web")
+        rows = [line.split() for line in shown.splitlines()[2:]]
+        return {row[3]: row[7] for row in rows if len(row) > 7}
+
+    def explained(self) -> str:
+        """`pyconfd explain` of the file; "" while the daemon starts."""
+        first, more = self.confdir.argv()[:3], self.confdir.argv()[3:]
+        argv = [*first, "explain", "haproxy", *more]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout
+
     @property
     def file(self) -> str:
         """What is live."""
@@ -231,10 +244,13 @@ def test_twenty_reloads_under_load_fail_no_request(site: Site) -> None:
     with KeepAliveLoad(site.haproxy.port) as load:
         for number in range(20):
             before = site.haproxy.process()
+            settings = {"hard_stop_after": "5s", "maxconn": 1000 + number}
+            keys = [("/haproxy/settings", json.dumps(settings))]
+            member = "/haproxy/web/servers/c"
             if number % 2:
-                site.etcd.delete("/haproxy/web/servers/c")
+                site.etcd.txn(keys, [member])
             else:
-                site.put("/haproxy/web/servers/c", site.members["c"].address)
+                site.etcd.txn([*keys, (member, site.members["c"].address)])
             site.new_worker(before)
         answers = load.answers
         site.daemon.wait(lambda: load.answers > answers + 50, "requests after the last one")
@@ -242,6 +258,48 @@ def test_twenty_reloads_under_load_fail_no_request(site: Site) -> None:
     assert load.failures == []
     assert load.answers > 500
     assert site.haproxy.process().failed == 0
+
+
+def test_changes_of_servers_reach_haproxy_without_another_worker(site: Site) -> None:
+    """Weight, drain, down, address and removal, under load; the file says the same."""
+    site.put("/haproxy/web/servers/c", site.members["c"].address)
+    site.shows(a="UP", b="UP", c="UP")
+    before = site.haproxy.process()
+    with KeepAliveLoad(site.haproxy.port) as load:
+        for number in range(2, 8):
+            site.put("/haproxy/web/override/a", {"weight": number})
+            line = f"server a {site.members['a'].address} weight {number} "
+            site.daemon.wait(lambda line=line: line in site.file, line)  # type: ignore[misc]
+        site.put("/haproxy/web/override/a", {"state": "drain"})
+        site.shows(a="DRAIN", b="UP", c="UP")
+        site.put("/haproxy/web/override/b", {"state": "down"})
+        site.shows(a="DRAIN", b="MAINT", c="UP")
+        address = site.members["c"].address
+        site.etcd.txn(
+            [("/haproxy/web/servers/b", address), ("/haproxy/web/override/a", "{}")],
+            ["/haproxy/web/servers/c", "/haproxy/web/override/b"],
+        )
+        site.shows(a="UP", b="UP")
+        answers = load.answers
+        site.daemon.wait(lambda: load.answers > answers + 50, "requests after the last one")
+    assert site.haproxy.names() == {"a", "c"}
+    assert load.failures == []
+    assert site.haproxy.process() == before
+
+
+def test_what_a_human_changed_at_run_time_is_named_and_overwritten(site: Site) -> None:
+    """By `pyconfd explain` until the next change, and then in the log."""
+    site.put("/haproxy/web/override/a", {"weight": 3})
+    site.daemon.wait(lambda: site.weights() == {"a": "3", "b": "1"}, "the weight")
+    site.haproxy.tell(site.haproxy.admin, "set server web/b weight 77")
+    words = "by hand: server web/b runs with weight 77; the next change overwrites it"
+    site.daemon.wait(lambda: words in site.explained(), words)
+    before, said = site.haproxy.process(), len(site.daemon.log)
+    site.put("/haproxy/web/override/a", {"weight": 2})
+    line = "changed by hand at run time: web/b; it is overwritten"
+    site.daemon.wait(lambda: line in site.daemon.log[said:], line)
+    assert site.weights() == {"a": "2", "b": "1"}
+    assert site.haproxy.process() == before
 
 
 BAD = {

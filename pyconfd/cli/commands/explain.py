@@ -202,4 +202,27 @@ def _reload(one: Plain) -> list[str]:
     last = service["last_reload"]
     if last and not last["ok"]:
         lines += [f"| {line}" for line in printable(last["words"]).splitlines()]
+    if one.get("runtime"):
+        lines += _at_run_time(one)
     return lines
+
+
+def _at_run_time(one: Plain) -> list[str]:
+    """Whether the daemon can be changed while it runs, and what a human has changed there."""
+    from pyconfd.model.resources import Runtime
+    from pyconfd.pipeline.runtime import haproxy
+
+    runtime = Runtime(**one["runtime"])
+    try:
+        with open(one["dest"], encoding="utf-8") as stream:
+            files, _ = haproxy.compare([[stream.read()]])
+    except (OSError, UnicodeDecodeError):
+        return []
+    found = haproxy.survey(runtime, files, "")
+    if found.problem:
+        return [printable(f"not changed at run time: {found.problem}")]
+    kept = "adopt_runtime keeps it" if runtime.adopt else "the next change overwrites it"
+    return [
+        f"changed at run time by {runtime.by} at {runtime.socket}, where that can be",
+        *(printable(f"by hand: {words}; {kept}") for words in found.by_hand()),
+    ]

@@ -1,0 +1,115 @@
+"""
+A change at run time in the place of a reload.
+
+The new files are live by now, so a restart of the service finds the truth. Where they differ from
+those that the service runs with in what it can take while it runs, it is sent that, and its own
+state has to be what the files say afterwards; then no reload is pending. All else is a reload.
+
+What it runs with is read from the versions that the swaps since the last reload have kept. After
+a kill, or a reload that failed, it is not known, and the service is reloaded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from pyconfd.apply.context import PassContext
+from pyconfd.model.debt import Debt
+from pyconfd.model.resources import Runtime
+from pyconfd.model.steps import CommandReport, Reloaded, ReloadResult
+from pyconfd.observe import log
+from pyconfd.pipeline.journal_entries import Intent, Progress
+from pyconfd.pipeline.runtime import haproxy
+
+_MOST_NAMED = 5
+
+
+def change_or_reload(
+    context: PassContext,
+    service: str,
+    runtime: Runtime,
+    debt: Debt,
+    *,
+    may_change: bool,
+    reload: Callable[[], ReloadResult] | None,
+) -> tuple[ReloadResult | None, Debt]:
+    """
+    Change the service at run time, or else reload it. Returns what came of it, and the debt as it
+    was before.
+
+    may_change: what it runs with is known. reload: None when it is not time for that.
+    """
+    texts = _texts(context.journal.unsettled(service))
+    files, reason = haproxy.compare(texts or ())
+    if not may_change or texts is None:
+        reason = "what it runs with is not known"
+    if reason and reload is None:
+        return None, debt
+    found = haproxy.survey(runtime, files, reason)
+    problem = found.problem
+    if not reason and not problem:
+        began_s = time.monotonic()
+        lines, problem = haproxy.change(runtime, found)
+        if not problem:
+            context.runtime_problems.pop(service, None)
+            _say_by_hand(service, runtime, found, "")
+            context.journal.settle(service)
+            return _changed(service, lines, time.monotonic() - began_s), debt
+        if lines:
+            debt = replace(debt, certain=True)
+    _say_problem(context, service, problem)
+    answer = reload() if reload else None
+    if isinstance(answer, Reloaded):
+        failed = haproxy.restore(runtime, found) if runtime.adopt and found.hand else ""
+        _say_by_hand(service, runtime, found, failed)
+    return answer, debt
+
+
+def _texts(intents: Iterable[Intent]) -> list[list[str]] | None:
+    """
+    Of each file its versions since the last reload, what is live last; None when one of them is
+    not known.
+    """
+    found: dict[str, list[str]] = {}
+    try:
+        for intent in intents:
+            if intent.progress in (Progress.REVERTING, Progress.REVERTED):
+                return None
+            for entry in intent.files:
+                if not entry.original or not entry.digest:
+                    return None
+                found.setdefault(entry.path, []).append(_text(entry.original))
+        return [[*before, _text(path)] for path, before in found.items()]
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as stream:
+        return stream.read()
+
+
+def _changed(service: str, lines: list[str], took_s: float) -> Reloaded:
+    """The report names servers and no values."""
+    names = list(dict.fromkeys(line.split()[2] for line in lines))
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    named = f"{', '.join(names[:_MOST_NAMED])}{more}" if names else "nothing to change"
+    return Reloaded(service, CommandReport(f"at run time: {named}", 0, took_s), at_run_time=True)
+
+
+def _say_problem(context: PassContext, service: str, problem: str) -> None:
+    """Once, until it is another one."""
+    if problem and context.runtime_problems.get(service) != problem:
+        context.runtime_problems[service] = problem
+        log.warn(f"not changed at run time, so it is reloaded: {problem}", service=service)
+
+
+def _say_by_hand(service: str, runtime: Runtime, found: haproxy.Survey, failed: str) -> None:
+    if not found.hand:
+        return
+    names = ", ".join(sorted("/".join(key) for key in found.hand))
+    what = "it stays, as adopt_runtime has it" if runtime.adopt else "it is overwritten"
+    what = f"it is lost: {failed}" if failed else what
+    log.warn(f"changed by hand at run time: {names}; {what}", service=service)

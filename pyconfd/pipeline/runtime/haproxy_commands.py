@@ -1,0 +1,185 @@
+"""
+What HAProxy has to be sent so that it runs what the file says; its state as it shows it. Pure.
+
+Management guide, 9.3: "show servers state", "set server", "add server", "del server". Answers are
+not read: HAProxy is asked for its state afterwards, and that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from pyconfd.model.values import dataclass
+from pyconfd.pipeline.runtime.haproxy_config import Config, Key, Server, normalized
+
+#: Columns of "show servers state", version 1.
+_BACKEND, _NAME, _IP, _ADMIN, _WEIGHT, _PORT = 1, 3, 4, 6, 7, 18
+#: Bits of its column srv_admin_state: as set by a command. `disabled` in the file sets the first.
+_MAINT, _DRAIN = 0x01, 0x08
+#: Options that "add server" does not know: the address is one already.
+_NOT_ADDED = frozenset(("init-addr",))
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    A server as HAProxy runs it.
+
+    weight: 0 to 256.
+    maint: in maintenance.
+    drain: no new sessions, by a command; the file has a weight of 0 for that.
+    address: IP and port, "" for one that is not compared.
+    """
+
+    weight: int
+    maint: bool
+    drain: bool
+    address: str
+
+    @property
+    def mode(self) -> str:
+        """As "set server ... state" calls it."""
+        return "maint" if self.maint else "drain" if self.drain else "ready"
+
+    def differs(self, other: State) -> str:
+        """What of this one is otherwise than in the other, in words; "" for nothing."""
+        words = []
+        if self.weight != other.weight:
+            words.append(f"weight {self.weight}")
+        if self.mode != other.mode:
+            words.append(f"state {self.mode}")
+        if self.address and other.address and self.address != other.address:
+            words.append("another address")
+        return ", ".join(words)
+
+
+States = Mapping[Key, State]
+
+
+def states(text: str) -> dict[Key, State]:
+    """What "show servers state" says, whatever stands around it. Raises ValueError."""
+    head, _, table = text.partition("# be_id be_name srv_id srv_name srv_addr ")
+    if not table or not head.strip().endswith("1"):
+        raise ValueError("the answer is no list of servers")
+    found: dict[Key, State] = {}
+    for line in table.splitlines()[1:]:
+        cells = line.split(" ")
+        if len(cells) <= _PORT:
+            break
+        admin = int(cells[_ADMIN])
+        found[cells[_BACKEND], cells[_NAME]] = State(
+            int(cells[_WEIGHT]),
+            bool(admin & _MAINT),
+            bool(admin & _DRAIN),
+            normalized(cells[_IP], cells[_PORT]),
+        )
+    return found
+
+
+def wanted(config: Config) -> dict[Key, State]:
+    """The servers of a file as they should run."""
+    return {key: _as_state(server) for key, server in config.servers.items()}
+
+
+def _as_state(server: Server) -> State:
+    return State(server.weight, server.disabled, False, server.address)
+
+
+def by_hand(running: States, versions: Sequence[Config]) -> dict[Key, State]:
+    """
+    The servers that run otherwise than in any of these versions of the file: those since the last
+    reload, what is live last. A human, or another program, has changed them.
+    """
+    known = [wanted(one) for one in versions]
+    return {
+        key: state
+        for key, state in running.items()
+        if all(key in one and state.differs(one[key]) for one in known)
+    }
+
+
+def adopted(hand: States, versions: Sequence[Config]) -> dict[Key, State]:
+    """
+    The servers of the last version, with what was changed by hand and the versions agree about.
+    """
+    known = [wanted(one) for one in versions]
+    result = dict(known[-1])
+    for key, state in hand.items():
+        before, now = [one[key] for one in known], result[key]
+        if all(one.weight == now.weight for one in before):
+            now = replace(now, weight=state.weight)
+        if all(one.mode == now.mode for one in before):
+            now = replace(now, maint=state.maint, drain=state.drain)
+        if now.address and all(one.address == now.address for one in before):
+            now = replace(now, address=state.address)
+        result[key] = now
+    return result
+
+
+def unlike(running: States, target: States, backends: Iterable[str]) -> str:
+    """The first server that does not run as it should, in words; "" when all do."""
+    for key, state in target.items():
+        if key not in running:
+            return f"there is no server {'/'.join(key)}"
+        if words := running[key].differs(state):
+            return f"server {'/'.join(key)} runs with {words}"
+    known = frozenset(backends)
+    for key in running:
+        if key[0] in known and key not in target:
+            return f"there still is a server {'/'.join(key)}"
+    return ""
+
+
+def commands(running: States, target: States, versions: Sequence[Config]) -> list[str]:
+    """
+    What makes these states of those. A server that runs and is in no version is left alone, one
+    that is in all of them and does not run is not added: `unlike` sees both.
+    """
+    first, last = versions[0].servers, versions[-1].servers
+    lines: list[str] = []
+    for key in target:
+        if key not in running and key not in first:
+            lines += _add("/".join(key), last[key], target[key])
+    for key, state in target.items():
+        if key in running:
+            lines += set_server("/".join(key), running[key], state)
+    for name in ("/".join(key) for key in running if key not in target and _in_one(key, versions)):
+        lines += [f"set server {name} state maint", f"del server {name}"]
+    return lines
+
+
+def _in_one(key: Key, versions: Sequence[Config]) -> bool:
+    return any(key in one.servers for one in versions)
+
+
+def _add(name: str, server: Server, state: State) -> Iterator[str]:
+    options = " ".join(_added_options(server.options))
+    yield f"add server {name} {server.at} weight {state.weight} {options}".rstrip()
+    if "check" in server.options:
+        yield f"enable health {name}"
+    if not state.maint:
+        yield f"enable server {name}"
+
+
+def _added_options(options: Iterable[str]) -> Iterator[str]:
+    left = iter(options)
+    for word in left:
+        if word in _NOT_ADDED:
+            next(left, "")
+        else:
+            yield word
+
+
+def set_server(name: str, running: State, target: State) -> Iterator[str]:
+    """Out of service before, into service after it is changed."""
+    mode = f"set server {name} state {target.mode}"
+    if running.mode != target.mode == "maint":
+        yield mode
+    if target.address and running.address != target.address:
+        ip, _, port = target.address.partition(" ")
+        yield f"set server {name} addr {ip} port {port}"
+    if running.weight != target.weight:
+        yield f"set server {name} weight {target.weight}"
+    if running.mode != target.mode != "maint":
+        yield mode
