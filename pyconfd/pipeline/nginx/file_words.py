@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -38,19 +39,31 @@ class FileWords:
     logs: bool
     words: bytes
 
-    def any_of(self, names: Collection[bytes]) -> bool:
+    def any_of(self, names: FileNames) -> bool:
         """Whether one of these names of files may be the last part of a path in it."""
-        if len(names) <= _FEW:
-            return any(self._has(name) for name in names)
-        plain = self.words.split(b"\n")
-        if not set(names).isdisjoint(plain):
+        if names.many and not names.many.isdisjoint(self.words.split(b"\n")):
             return True
-        return any(self._has(name) for name in names if _BETWEEN.search(name))
+        for word in names.words:  # noqa: SIM110 - a generator costs more than the search
+            if word in self.words:
+                return True
+        return False
 
-    def _has(self, name: bytes) -> bool:
-        """A name that is several words here may be there when the first of them is."""
-        first = next(filter(None, _BETWEEN.split(name)), b"")
-        return b"\n%b\n" % first in self.words
+
+class FileNames:
+    """
+    Names of files that words are searched for. A name that is several words here may be there when
+    the first of them is.
+    """
+
+    __slots__ = ("many", "words")
+
+    def __init__(self, names: Collection[bytes]) -> None:
+        #: To be compared with all words at once; none where they are few.
+        self.many = frozenset(names if len(names) > _FEW else ())
+        alone = [name for name in names if not self.many or _BETWEEN.search(name)]
+        firsts = {next(filter(None, _BETWEEN.split(name)), b"") for name in alone}
+        #: To be searched one by one.
+        self.words = [b"\n%b\n" % first for first in firsts]
 
 
 class WordsOfFiles:
@@ -59,10 +72,13 @@ class WordsOfFiles:
     def __init__(self) -> None:
         self._known: dict[str, FileWords] = {}
 
-    def __call__(self, path: str) -> FileWords:
-        """Of a regular file that is no link. Raises OSError as `files.read`."""
+    def __call__(self, path: str, facts: os.stat_result | None = None) -> FileWords:
+        """
+        Of a regular file that is no link. facts: of it, where they are known already. Raises
+        OSError as `files.read`.
+        """
         known = self._known.get(path)
-        if known and known.identity == _identity(os.lstat(path)):
+        if known and known.identity == _identity(facts or os.lstat(path)):
             return known
         raw, facts = files.read(path)
         unique = set(_BETWEEN.split(raw))
@@ -86,9 +102,14 @@ def _identity(facts: os.stat_result) -> tuple[int, ...]:
 
 
 class RealPaths:
-    """os.path.realpath, which asks for each folder of a path, with each folder asked for once."""
+    """
+    os.path.realpath, which asks for each folder of a path, with each folder asked for once.
+
+    facts: of each real path that was given as such.
+    """
 
     def __init__(self) -> None:
+        self.facts: dict[str, os.stat_result] = {}
         self._folders: dict[str, str] = {}
         self._known: dict[str, str] = {}
 
@@ -106,4 +127,11 @@ class RealPaths:
         if folder not in self._folders:
             self._folders[folder] = os.path.realpath(folder or "/").rstrip("/")
         whole = f"{self._folders[folder]}/{name}"
-        return os.path.realpath(whole) if os.path.islink(whole) else whole
+        try:
+            facts = os.lstat(whole)
+        except OSError:
+            return whole
+        if stat.S_ISLNK(facts.st_mode):
+            return os.path.realpath(whole)
+        self.facts[whole] = facts
+        return whole

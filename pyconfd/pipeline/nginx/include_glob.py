@@ -50,7 +50,8 @@ def as_pattern(path: str) -> str:
 
 def matching(pattern: str) -> list[str]:
     """The paths that match, in nginx's order. Raises OSError."""
-    return sorted(_found(pattern), key=os.fsencode)
+    found = list(_found(pattern))
+    return sorted(found, key=None if all(map(str.isascii, found)) else os.fsencode)
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -62,7 +63,8 @@ def _found(pattern: str) -> Iterator[str]:
     folder, base = os.path.split(pattern)
     for each in folders(folder):
         if is_pattern(base):
-            yield from (os.path.join(each, name) for name in _names(each) if matches(name, base))
+            head, fits = os.path.join(each, ""), _compiled(base).fullmatch
+            yield from (head + name for name in _names(each) if fits(os.fsencode(name)))
         elif _exists(path := os.path.join(each, _literal(base))):
             yield path
 

@@ -87,6 +87,7 @@ class Shadow:
     expected: paths that nginx has to read.
     included: real paths of unchanged files that it has to read.
     replaced: real paths that it must not read.
+    real_paths: paths without links, as they were when the shadow was made.
     """
 
     argv: tuple[str, ...]
@@ -98,6 +99,7 @@ class Shadow:
     expected: frozenset[str]
     included: frozenset[str]
     replaced: frozenset[str]
+    real_paths: RealPaths
 
     def __enter__(self) -> Shadow:
         return self
@@ -119,15 +121,14 @@ class Shadow:
     def unproven(self) -> str:
         """Why exit status 0 proves nothing: which file was not read, or wrongly; "" if it does."""
         try:
-            read = set(_listed(files.read(self.listing)[0]))
+            read = set(_listed(files.read(self.listing)[0], self.real_paths.facts))
         except OSError as error:
             return f"nginx did not list the files it read ({error.strerror})"
         ours = dict(self.names)
         for path in sorted(self.expected - read):
             what = "the new version of " if path in ours else ""
             return f"nginx did not read {what}{self.real(path)}"
-        real = RealPaths()
-        read_live = {real(path) for path in read}
+        read_live = set(map(self.real_paths, read))
         for path in sorted(read_live & self.replaced):
             return f"nginx read the live version of {path}"
         for path in sorted(self.included - read_live):
@@ -185,17 +186,20 @@ def _line_with(wanted: str, path: str) -> int:
     return 0
 
 
-def _listed(listing: bytes) -> list[str]:
+def _listed(listing: bytes, facts: Mapping[str, os.stat_result]) -> list[str]:
     """
     Paths in the output of `nginx -T` (ngx_conf_file.c, since 1.9.2): a line for each file, its
     content, a line break. The same line inside a file does not count: people keep it as a comment.
+    facts: of files that are known.
     """
     paths: list[str] = []
     at = 0
     while found := _FILE_READ.match(listing, at):
-        paths.append(os.fsdecode(found[1]))
+        path = os.fsdecode(found[1])
+        paths.append(path)
         try:
-            at = found.end() + os.path.getsize(paths[-1]) + 1
+            known = facts.get(path)
+            at = found.end() + (known or os.stat(path)).st_size + 1
         except OSError:
             break
     if at != len(listing):  # a file has changed meanwhile: every such line counts
@@ -279,6 +283,7 @@ def _shadow(nginx: Nginx, tree: ShadowTree) -> Shadow:
         expected=frozenset(tree.expected),
         included=frozenset(tree.included),
         replaced=frozenset(tree.by_real) | frozenset(tree.gone),
+        real_paths=tree.real,
     )
 
 

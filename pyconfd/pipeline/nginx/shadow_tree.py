@@ -7,6 +7,7 @@ A function that is passed in finds the statements in a file; shadow.py says why 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 from pyconfd.errors import CheckBroken
 from pyconfd.pipeline.nginx import include_glob
-from pyconfd.pipeline.nginx.file_words import FileWords, RealPaths
+from pyconfd.pipeline.nginx.file_words import FileNames, FileWords, RealPaths
 from pyconfd.pipeline.nginx.text import ConfigText, NotFound, Statement, edited, quoted
 from pyconfd.system import files
 
@@ -48,6 +49,7 @@ class ShadowTree:
     has_pid: the pid file is taken care of.
     main: path of the main file's shadow.
     folder: of all other shadows.
+    real: paths without links, and the facts of the files, as they were when they were asked first.
     """
 
     conf: str
@@ -57,7 +59,7 @@ class ShadowTree:
     work_dir: str
     statements: Callable[[str, os.stat_result], Iterable[Statement]]
     built_in_prefix: Callable[[], str]
-    words: Callable[[str], FileWords]
+    words: Callable[[str, os.stat_result | None], FileWords]
     names: dict[str, str] = field(default_factory=dict)
     expected: set[str] = field(default_factory=set)
     included: set[str] = field(default_factory=set)
@@ -66,14 +68,15 @@ class ShadowTree:
     main: str = ""
     folder: str = ""
     _done: dict[str, str] = field(default_factory=dict)
-    _real: RealPaths = field(default_factory=RealPaths)
+    real: RealPaths = field(default_factory=RealPaths)
     _open: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.by_real = {self._real(dest): path for dest, path in self.staged.items()}
-        self.gone = {self._real(dest) for dest in self.removed}
+        self.by_real = {self.real(dest): path for dest, path in self.staged.items()}
+        self.gone = {self.real(dest) for dest in self.removed}
         paths = (*self.staged, *self.removed, *self.by_real, *self.gone)
         self.basenames = {os.fsencode(os.path.basename(path)) for path in paths}
+        self._names = FileNames(self.basenames)
         self._new_in: dict[str, list[str]] = {}  # folder -> names of destinations to come
         for real in self.by_real:
             if not os.path.lexists(real):
@@ -88,7 +91,8 @@ class ShadowTree:
         os.mkdir(self.folder, 0o700)
         for name in ("copies", "logs"):
             os.mkdir(os.path.join(self.folder, name), 0o700)
-        content = self._rewritten(self.conf)
+        real = self.real(self.conf)
+        content = self._rewritten(self.conf, real, self.by_real.get(real))
         if content is None:
             content = files.read(self._new_main())[0].decode(errors="surrogateescape")
         self.main = self._write_main(content)
@@ -141,7 +145,7 @@ class ShadowTree:
 
     def _refuse_unreached(self) -> None:
         for dest in self.staged:
-            if self._real(dest) not in self.reached:
+            if self.real(dest) not in self.reached:
                 broken = CheckBroken(
                     f"nothing in {self.conf} leads to it: no include, no certificate",
                     where=dest,
@@ -158,21 +162,36 @@ class ShadowTree:
             return known
         if path in self._open:  # includes itself: nginx reports that
             return path
+        real = self.real(path)
+        if self._is_no_part(path, real):
+            self._done[path] = path
+            self.included.add(real)
+            return path
         self._open.add(path)
-        shadow = self._shadow_of(path)
+        shadow = self._shadow_of(path, real)
         self._open.remove(path)
         self._done[path] = shadow
         if shadow == path:
-            self.included.add(self._real(path))
+            self.included.add(real)
         return shadow
 
-    def _shadow_of(self, path: str) -> str:
-        real = self._real(path)
+    def _is_no_part(self, path: str, real: str) -> bool:
+        """Whether it neither changes nor leads anywhere: all of thousands of files but a few."""
+        facts = self.real.facts.get(real)
+        if facts is None or real in self.by_real or real in self.gone or path == self.conf:
+            return False
+        try:
+            words = self.words(real, facts)
+        except OSError:
+            return False
+        return not words.followed and not words.any_of(self._names)
+
+    def _shadow_of(self, path: str, real: str) -> str:
         if real in self.gone:
             return self._gone(path)
         new = self.by_real.get(real)
         try:
-            content = self._rewritten(path)
+            content = self._rewritten(path, real, new)
         except OSError:  # nginx reports it better, and names the same path
             return path
         if content is not None:
@@ -194,15 +213,13 @@ class ShadowTree:
         self.names[nothing] = path
         return nothing
 
-    def _rewritten(self, path: str) -> str | None:
+    def _rewritten(self, path: str, real: str, new: str | None) -> str | None:
         """The text of `path`, or of its new version, with its paths rewritten; None if as it is."""
-        real = self._real(path)
-        new = self.by_real.get(real)
         if new is not None:
             self.reached.add(real)
-        words = self.words(new or real)
+        words = self.words(new or real, None if new else self.real.facts.get(real))
         changed = new is not None or path == self.conf
-        if not (words.followed or (changed and words.logs) or words.any_of(self.basenames)):
+        if not (words.followed or (changed and words.logs) or words.any_of(self._names)):
             return None
         raw, facts = files.read(new or real)
         text = raw.decode(errors="surrogateescape")
@@ -251,9 +268,11 @@ class ShadowTree:
     def _include(self, pattern: str) -> str:
         pattern = os.path.join(self.conf_dir, pattern)
         if include_glob.is_pattern(pattern):
-            live = include_glob.matching(pattern)
-            wanted = sorted({*live, *self._appearing(pattern)}, key=os.fsencode)
-            wanted = [path for path in wanted if self._real(path) not in self.gone]
+            wanted = live = include_glob.matching(pattern)
+            if new := set(self._appearing(pattern)).difference(live):
+                wanted = sorted([*live, *new], key=os.fsencode)
+            if self.gone:
+                wanted = [path for path in wanted if self.real(path) not in self.gone]
         else:
             live = wanted = [pattern]
         shadows = [self._file(path) for path in wanted]
@@ -262,7 +281,7 @@ class ShadowTree:
         if not shadows:  # a pattern that nothing matches is fine with nginx
             return f"include {quoted(os.path.join(self.folder, 'gone', '*'))}"
         self.expected.update(shadows)
-        return "; ".join(f"include {quoted(include_glob.as_pattern(path))}" for path in shadows)
+        return "; ".join(map(_include_of, shadows))
 
     def _appearing(self, pattern: str) -> Iterator[str]:
         """Destinations that do not exist yet and that the pattern will match once they do."""
@@ -279,7 +298,7 @@ class ShadowTree:
         if os.fsencode(os.path.basename(arg)) not in self.basenames:
             return arg
         path = os.path.join(self.conf_dir, arg)
-        real = self._real(path)
+        real = self.real(path)
         if real in self.gone:
             return self._gone(path)
         new = self.by_real.get(real)
@@ -308,6 +327,12 @@ class ShadowTree:
     def pid(self) -> str:
         """Where the pid file goes."""
         return os.path.join(self.folder, "pid")
+
+
+@functools.lru_cache(maxsize=65_536)
+def _include_of(path: str) -> str:
+    """The statement for this very file."""
+    return f"include {quoted(include_glob.as_pattern(path))}"
 
 
 def _write(path: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from pyconfd.model.resources import Nginx
 from pyconfd.pipeline.nginx import shadow
-from pyconfd.pipeline.nginx.file_words import WordsOfFiles
+from pyconfd.pipeline.nginx.file_words import FileNames, WordsOfFiles
 from tests.support.work import calls
 
 SITE = "server {{ server_name {}; access_log off; }}\n"
@@ -87,5 +88,28 @@ def test_a_name_is_found_as_the_last_part_of_a_path(
     file = tmp_path / "file"
     file.write_text(text)
     words = WordsOfFiles()(str(file))
-    assert words.any_of({name.encode()}) is found
-    assert words.any_of({name.encode(), *(b"other%d" % n for n in range(20))}) is found
+    others = [b"other%d" % n for n in range(20)]
+    assert words.any_of(FileNames({name.encode()})) is found
+    assert words.any_of(FileNames({name.encode(), *others})) is found
+
+
+def test_a_neighbour_of_a_change_is_asked_for_once(tmp_path: Path) -> None:
+    """One look at the facts of each file tells that it is the same, no link, and how long it is."""
+    plant(tmp_path, range(100))
+    nginx = Nginx(conf=str(tmp_path / "nginx.conf"))
+    build(nginx, tmp_path, [1])
+
+    def check() -> None:
+        new = tmp_path / "sites/.2.new"
+        new.write_text(SITE.format("new"))
+        staged = {str(tmp_path / "sites/2.conf"): str(new)}
+        with shadow.build(nginx, staged, work_dir=str(tmp_path / "work")) as tree:
+            listing = b"".join(
+                b"# configuration file %b:\n%b\n" % (os.fsencode(path), Path(path).read_bytes())
+                for path in (*tree.expected, tree.main)
+            )
+            Path(tree.listing).write_bytes(listing)
+            assert tree.unproven() == ""
+
+    asked = sum(calls(check, name) for name in ("lstat", "stat", "islink", "getsize"))
+    assert asked < 100 * 1.3
