@@ -15,10 +15,11 @@ from pyconfd.model.resources import Resource
 from pyconfd.pipeline.render.codegen import SOURCES
 from pyconfd.pipeline.render.compiled_cache import TemplateCache
 from pyconfd.pipeline.render.environment import Environment
+from pyconfd.pipeline.render.template_errors import SeveralFaults
 from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate, TemplateFiles
 
 
-class UnknownLanguage(jinja2.TemplateSyntaxError):
+class UnknownLanguage(SeveralFaults):
     """A text that is a template in neither language."""
 
 
@@ -109,7 +110,10 @@ class Languages:
                 f"neither Jinja2 (line {not_jinja.lineno}: {not_jinja.message}) "
                 f"nor a Go template (line {error.lineno}: {error.message})"
             )
-            raise UnknownLanguage(what, line, name) from error
+            unknown = UnknownLanguage(what, line, name)
+            if isinstance(error, SeveralFaults) and not blocks:
+                unknown.more = error.more
+            raise unknown from error
         return go
 
     def _load(self, environment: Environment, name: str) -> None:

@@ -53,6 +53,12 @@ NAMES_ITSELF = (
 )
 
 
+class SeveralFaults(jinja2.TemplateSyntaxError):
+    """A fault of a template. more: the others that are found with it."""
+
+    more: tuple[jinja2.TemplateSyntaxError, ...] = ()
+
+
 def fault_of(error: BaseException, resource: Resource, known: Mapping[str, Any]) -> RenderError:
     """Our error for it, at the innermost line of a template that it came through."""
     template, line = _place(error.__traceback__) or (resource.src, 0)

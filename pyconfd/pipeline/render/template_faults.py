@@ -17,6 +17,7 @@ from jinja2.meta import find_undeclared_variables
 from pyconfd.pipeline.render.function_errors import NotCovered
 from pyconfd.pipeline.render.functions.store import READERS
 from pyconfd.pipeline.render.key_glob import literal_part
+from pyconfd.pipeline.render.template_errors import SeveralFaults
 from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def _parse(
         try:
             tree = environment.parse(environment.files.source(name), name)
         except Fault as fault:
-            fault.name = fault.name or name
-            yield fault
+            for each in (fault, *(fault.more if isinstance(fault, SeveralFaults) else ())):
+                each.name = each.name or name
+                yield each
         except MissingTemplate as missing:
             if not optional:
                 yield Fault(str(missing), line, user)

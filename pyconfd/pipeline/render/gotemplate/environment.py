@@ -26,6 +26,7 @@ from pyconfd.pipeline.render.gotemplate.functions.table import go_functions
 from pyconfd.pipeline.render.gotemplate.language.parser import parse
 from pyconfd.pipeline.render.gotemplate.printing import printed
 from pyconfd.pipeline.render.gotemplate.translate import DATA, translate
+from pyconfd.pipeline.render.template_errors import SeveralFaults
 from pyconfd.pipeline.render.template_files import TemplateFiles
 
 if TYPE_CHECKING:
@@ -135,7 +136,11 @@ class GoEnvironment(Environment):
             parsed = parse(source, signatures, FORK_ONLY)
             tree = translate(parsed, name or "", source, signatures)
         except GoSyntaxError as error:
-            raise GoTemplateError(error.what, error.at, name, filename) from error
+            first, *more = (
+                GoTemplateError(one.what, one.at, name, filename) for one in (error, *error.more)
+            )
+            first.more = tuple(more)
+            raise first from error
         except RecursionError as error:
             raise GoTemplateError(_TOO_DEEP, Position(1, 1), name, filename) from error
         tree.set_environment(self)
@@ -151,7 +156,7 @@ class GoEnvironment(Environment):
 _TOO_DEEP = "the template is nested too deeply"
 
 
-class GoTemplateError(jinja2.TemplateSyntaxError):
+class GoTemplateError(SeveralFaults):
     """A text that is no Go template. at: where; what: without the place."""
 
     def __init__(self, what: str, at: Position, name: str | None, filename: str | None) -> None:

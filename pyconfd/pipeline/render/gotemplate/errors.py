@@ -23,7 +23,13 @@ class Position:
 
 
 class GoSyntaxError(ValueError):
-    """A text that is no Go template, or one that cannot be carried over. at: where."""
+    """
+    A text that is no Go template, or one that cannot be carried over.
+
+    at: where. more: what else was found.
+    """
+
+    more: tuple[GoSyntaxError, ...] = ()
 
     def __init__(self, what: str, at: Position) -> None:
         super().__init__(what)

@@ -183,7 +183,14 @@ def member(value: Any, name: str) -> Any:
         raise GoFault(f"nil pointer evaluating interface {{}}.{name}")
     elif hasattr(kind, "go_member"):
         return value.go_member(name)
-    raise GoFault(f"can't evaluate field {name} in type {go_type(value)}")
+    raise GoFault(f"can't evaluate field {name} in type {go_type(value)}{_meant(kind, name)}")
+
+
+def _meant(kind: type, name: str) -> str:
+    """A field of the same name in Go's capital letters, such as `.Value` of a pair."""
+    fields = {Pair: ("Key", "Value"), SrvTarget: _SRV_FIELDS}.get(kind, ())
+    found = (field for field in fields if field.lower() == name.lower())
+    return "".join(f"; did you mean .{field}?" for field in found)
 
 
 def invoked(value: Any, name: str, *args: Any) -> Any:

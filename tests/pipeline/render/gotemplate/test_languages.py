@@ -179,3 +179,23 @@ print([name for name in sys.modules if "gotemplate" in name])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_all_faults_that_can_be_found_are_given(tmp_path: Path) -> None:
+    """Unknown functions and variables do not hide each other, nor what follows them."""
+    text = '{{ nosuch "/a" }}\n{{ getv "/a" | other }}\n{{ $x }}\n{{ range gets "/a/*" }}\n'
+    (tmp_path / "t.tmpl").write_text(text)
+    renderer = Renderer(str(tmp_path), {})
+    found = [str(each).removeprefix(f"{tmp_path}/") for each in renderer.faults(_resource())]
+    assert [each.partition(" (")[0] for each in found][1:] == [
+        't.tmpl:2: function "other" not defined',
+        't.tmpl:3: undefined variable "$x"',
+        "t.tmpl:5: unexpected EOF: an {{end}} is missing",
+    ]
+    assert 'a Go template (line 1: function "nosuch" not defined' in found[0]
+
+
+def test_a_member_in_small_letters_is_told_its_name(tmp_path: Path) -> None:
+    """As Jinja2 says it of .Value."""
+    fault = _fault(tmp_path, '{{range gets "/app/*"}}{{.value}}{{end}}')
+    assert "can't evaluate field value in type memkv.KVPair; did you mean .Value?" in str(fault)

@@ -65,7 +65,9 @@ def parse(
     source: str, functions: Container[str], elsewhere: Mapping[str, str] = MappingProxyType({})
 ) -> Tree:
     """
-    The tree of a template that may call these functions. Raises GoSyntaxError.
+    The tree of a template that may call these functions.
+
+    Raises GoSyntaxError for the first fault, with all others that can be found after it.
 
     elsewhere: further functions, with what to say to those who call one.
     """
@@ -111,9 +113,21 @@ class _Parser:
         self._assigned: set[int] = set()
         self._parentheses = 0
         self._actions = 0
+        self._faults: list[GoSyntaxError] = []
 
     def tree(self) -> Tree:
         """The whole file."""
+        try:
+            made = self._file()
+        except GoSyntaxError as error:
+            self._faults.append(error)
+        if self._faults:
+            first, *more = self._faults
+            first.more = tuple(more)
+            raise first
+        return made
+
+    def _file(self) -> Tree:
         body: list[Statement] = []
         while (token := self._next()).kind is not Kind.END:
             if token.kind is Kind.LEFT and self._peek_word().text == "define":
@@ -150,6 +164,10 @@ class _Parser:
 
     def _fail(self, token: Token, what: str) -> NoReturn:
         raise GoSyntaxError(what, self._places.position(token.at))
+
+    def _note(self, token: Token, what: str) -> None:
+        """A fault after which it is clear how to go on."""
+        self._faults.append(GoSyntaxError(what, self._places.position(token.at)))
 
     def _unexpected(self, token: Token, context: str) -> NoReturn:
         self._fail(token, f"unexpected {token} in {context}")
@@ -404,7 +422,7 @@ class _Parser:
             case Kind.IDENTIFIER:
                 if token.text not in self._functions:
                     known = self._elsewhere.get(token.text, "")
-                    self._fail(token, f'function "{token.text}" not defined{known}')
+                    self._note(token, f'function "{token.text}" not defined{known}')
                 return Identifier(token.at, token.text)
             case Kind.VARIABLE:
                 return self._variable(token)
@@ -427,7 +445,8 @@ class _Parser:
         try:
             return Variable(token.at, token.text, self._scope.slot(token.text))
         except LookupError:
-            self._fail(token, f'undefined variable "{token.text}"')
+            self._note(token, f'undefined variable "{token.text}"')
+            return Variable(token.at, token.text, None)
 
     def _parenthesis(self, token: Token) -> Pipeline:
         self._parentheses += 1
