@@ -34,7 +34,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / folder).mkdir(parents=True)
     # systemctl only notes what it is asked; pip has no network: the page's own source is enough.
     log = root / "systemctl.log"
-    (root / "fake" / "systemctl").write_text(f'#!/bin/sh\necho "$*" >>{log}\n')
+    (root / "fake" / "systemctl").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && { echo "systemd 254 (254.5-1)"; exit; }\n'
+        f'echo "$*" >>{log}\n'
+    )
     (root / "fake" / "systemctl").chmod(0o755)
     (root / "fake" / "systemd-sysusers").symlink_to("/bin/true")
     script = "".join(_below(block, root) for block in BLOCKS)
@@ -67,7 +70,10 @@ def test_the_program_and_its_check_work(root: Path) -> None:
 def test_every_unit_is_installed_as_it_is_shipped(root: Path) -> None:
     """From the installed package, not from the repository."""
     installed = root / "etc/systemd/system"
-    assert {path.name for path in installed.iterdir()} == UNITS
+    drop_ins = installed / "pyconfd.service.d"
+    assert {path.name for path in installed.iterdir()} == {*UNITS, drop_ins.name}
+    shipped = (ROOT / "packaging" / "pyconfd-notify-reload.conf").read_bytes()
+    assert (drop_ins / "notify-reload.conf").read_bytes() == shipped
     for name in UNITS:
         assert (installed / name).read_bytes() == (ROOT / "packaging" / name).read_bytes()
         assert f"`{name}`" in PAGE or name.removesuffix(".service") in PAGE

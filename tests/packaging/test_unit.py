@@ -51,6 +51,36 @@ def test_state_and_signals_fit_the_program() -> None:
     assert value("Type") == "notify"
 
 
+def test_a_reload_is_reported_in_both_ways() -> None:
+    """
+    The drop-in for systemd 253 changes the type alone: an older systemd would take an unknown type
+    for `simple`, and without ExecReload= a refused configuration would be a success.
+    """
+    drop_in = (UNIT.parent / "pyconfd-notify-reload.conf").read_text()
+    lines = [line for line in drop_in.splitlines() if line and not line.startswith("#")]
+    assert lines == ["[Service]", "Type=notify-reload"]
+    assert value("Type") == "notify" and value("ExecReload")
+
+
+@pytest.mark.parametrize(("version", "installed"), [("252 (252.38-1)", 0), ("253 (253.1)", 1)])
+def test_the_drop_in_is_installed_where_systemd_knows_the_type(
+    tmp_path: Path, version: str, installed: int
+) -> None:
+    """By the command of docs/installation.md."""
+    page = (ROOT / "docs" / "installation.md").read_text()
+    (block,) = re.findall(r"^if .*?^fi$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "systemctl").write_text(f"#!/bin/sh\necho 'systemd {version}'\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    subprocess.run(
+        ["sh", "-ec", block.replace("/etc/", f"{tmp_path}/etc/")],
+        cwd=UNIT.parent,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        timeout=30,
+        check=True,
+    )
+    assert len(list(tmp_path.rglob("notify-reload.conf"))) == installed
+
+
 def test_nginx_may_open_as_many_files_as_it_has_logs() -> None:
     """systemd's own soft limit is 1024, which 500 sites reach."""
     assert int(value("LimitNOFILE")) >= 65536
