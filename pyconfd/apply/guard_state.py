@@ -8,10 +8,11 @@ because a run that is killed before has left nothing to compare with.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from pyconfd.errors import HeldBack, RenderError, StageError
 from pyconfd.model.resources import Resource
@@ -30,8 +31,8 @@ class GuardState:
     Asked by the lanes before a resource is rendered. A resource is on one lane at a time, so its
     entries need no lock, but for the number that `keep` adds.
 
-    path: the file that keeps the numbers; one that cannot be read counts as empty. clock: monotonic
-    seconds.
+    path: the file that keeps the numbers; one that cannot be read counts as empty. What is held
+    stands beside it, for a release while no daemon runs. clock: monotonic seconds.
     """
 
     def __init__(self, path: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,7 +43,9 @@ class GuardState:
         self._lock = threading.Lock()
         self._new: dict[str, Resource] = {}
         self._held: dict[str, HeldChange] = {}
-        self._released: set[str] = set()
+        self._groups: dict[str, str] = {}
+        self._notes = HeldNotes(path)
+        self._released = self._notes.released()
         #: Whether a resource has its first good version, of which nothing is written down yet.
         self.unwritten = False
 
@@ -67,11 +70,12 @@ class GuardState:
         held = self._held[name] = guard_timing.objected(
             self._held.get(name), found, now_s := self._clock()
         )
+        self._groups[name] = resource.group
         timeout_s = resource.guard.timeout_s
         if guard_timing.is_over(held, timeout_s, now_s):
             return
         error = HeldBack(
-            f"held back: {found.text}",
+            found.text,
             where=name,
             kept="the last good file stays",
             hint=_hint(name, found),
@@ -126,6 +130,7 @@ class GuardState:
         if counts != self._counts:
             write_json(self._path, counts)
             self._counts = counts
+        self._notes.keep({name: self._groups[name] for name in list(self._held)}, self._released)
 
     def _counted(self, resource: Resource, good: Baseline) -> Baseline:
         """With its number, which is kept: the next one follows from it and what differs."""
@@ -134,6 +139,52 @@ class GuardState:
             if self._good.get(resource.name) is good:
                 self._good[resource.name] = counted
         return counted
+
+
+class HeldNotes:
+    """
+    What was held back when pyconfd last ended, and what an operator has released since.
+
+    path: of the file that it stands beside.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.join(os.path.dirname(path), "held.json")
+        found = read_json(self._path)
+        #: Name of a resource -> its group, "" for none, and whether it is released.
+        self._notes: dict[str, list[Any]] = {
+            name: note
+            for name, note in (found.items() if isinstance(found, dict) else ())
+            if isinstance(note, list) and len(note) == 2
+        }
+
+    def released(self) -> set[str]:
+        """The names that the next run lets through."""
+        return {name for name, note in self._notes.items() if note[1:] == [True]}
+
+    def release(self, name: str) -> tuple[str, ...]:
+        """
+        The next run lets the changes of this resource, or of the members of this group, through;
+        the names of those that are held. Raises OSError.
+        """
+        groups = {note[0] for each, note in self._notes.items() if each == name} - {""}
+        found = [
+            one
+            for one, (group, *_) in self._notes.items()
+            if name in (one, group) or group in groups
+        ]
+        if found:
+            self._keep({**self._notes, **{one: [self._notes[one][0], True] for one in found}})
+        return tuple(found)
+
+    def keep(self, groups: Mapping[str, str], released: Collection[str]) -> None:
+        """These are held, of which some are released. Raises OSError."""
+        self._keep({name: [group, name in released] for name, group in groups.items()})
+
+    def _keep(self, notes: dict[str, list[Any]]) -> None:
+        if notes != self._notes:
+            write_json(self._path, notes)
+            self._notes = notes
 
 
 def _replaces(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> bool:

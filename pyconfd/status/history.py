@@ -330,8 +330,7 @@ def _trouble(outcome: Outcome, at: float) -> Trouble:
     what = gist(words) or _why(outcome.error, report) or str(outcome.result)
     if outcome.error is not None and outcome.result is not Result.REFUSED:
         what = _why(outcome.error, None)
-    for prefix in (f"{outcome.resource.name}: ", "held back: "):
-        what = what.removeprefix(prefix)
+    what = what.removeprefix(f"{outcome.resource.name}: ")
     guard = outcome.error.guard if isinstance(outcome.error, HeldBack) else ""
     return Trouble(
         state=state,

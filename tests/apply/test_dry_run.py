@@ -29,7 +29,7 @@ def test_a_change_that_a_guard_would_hold_back_is_said(confdir: Confdir, store: 
     store.write_text(json.dumps({"web": {"x": "1"}}))
     done = confdir.once("--noop", "--detailed-exitcode", "--diff")
     assert done.returncode == 1 == confdir.once().returncode
-    assert "held back: the only key is gone" in done.stderr
+    assert "held: app: the only key is gone" in done.stderr
     assert "rendered=0 unchanged=0 failed=1" in done.stderr
     assert done.stdout == ""
     assert dest.read_text() == "/app/a=1\n"

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,7 +62,7 @@ def test_a_lost_state_folder_and_a_wiped_store_together_empty_nothing(
     for more in ((), ("--noop",)):
         held = confdir.once(*more)
         assert held.returncode == 1
-        assert "held back: there is no key, and what the live file was made of" in held.stderr
+        assert "held: app: there is no key, and what the live file was made of" in held.stderr
     assert dest.read_text() == "/app/a=1\n/app/b=2\n"
     put(store, {"app": {"a": "3"}})
     assert confdir.once().returncode == 0
@@ -328,3 +330,28 @@ def test_a_second_pyconfd_on_the_same_confdir_is_refused(confdir: Confdir) -> No
         done = confdir.once("--timeout", "0.3")
         assert done.returncode != 0
         assert str(daemon.process.pid) in done.stderr
+
+
+def test_a_held_change_is_released_for_the_next_run(confdir: Confdir, store: Path) -> None:
+    """Where no daemon runs that could be asked; it holds for that change alone."""
+    dest = confdir.simple()
+    assert confdir.once().returncode == 0
+    put(store, {})
+    assert "held: app: all 2 keys are gone" in confdir.once().stderr
+    assert confdir.once().returncode == 1
+    for word in ("app", "nosuch"):
+        done = subprocess.run(
+            [sys.executable, "-m", "pyconfd", "release", word, *confdir.argv()[3:]],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == (0 if word == "app" else 1), done.stderr
+    assert dest.read_text() != ""
+    assert confdir.once().returncode == 0
+    assert dest.read_text() == ""
+    put(store, {"app": {"a": "1"}})
+    assert confdir.once().returncode == 0
+    put(store, {})
+    assert confdir.once().returncode == 1

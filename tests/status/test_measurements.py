@@ -41,7 +41,7 @@ WEB = Resource(
     service=Service(reload=Command(RELOAD, 1.0)),
 )
 SITES = replace(WEB, name="sites", each="/sites", dest="/sites/{name}")
-HELD = HeldBack("held back: all 4 keys are gone")
+HELD = HeldBack("all 4 keys are gone")
 HELD.guard = "allow_empty"
 Sample = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

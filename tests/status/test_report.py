@@ -130,7 +130,7 @@ def test_what_was_mended_is_fine_and_remembered() -> None:
 @pytest.mark.parametrize(
     ("result", "error", "which", "what"),
     [
-        (Result.HELD, HeldBack("held back: all 3 keys are gone", where="web"), "held",
+        (Result.HELD, HeldBack("all 3 keys are gone", where="web"), "held",
          "all 3 keys are gone"),
         (Result.STAGE_FAILED, StageError("disk full", where="/etc/x"), "failed",
          "/etc/x: disk full"),
@@ -181,7 +181,7 @@ def test_a_pattern_held_as_a_whole_keeps_its_files_until_it_goes_on() -> None:
     history = History()
     a = SITES.for_item("a")
     history.note(report(outcome(a)), 1.0)
-    held = outcome(SITES, Result.HELD, error=HeldBack("held back: gone"))
+    held = outcome(SITES, Result.HELD, error=HeldBack("gone"))
     history.note(report(held), 2.0)
     state = facts(history, SITES)
     assert [one["state"] for one in picture(state)["resources"]] == ["held", "fine"]

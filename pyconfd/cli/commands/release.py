@@ -21,8 +21,8 @@ usage: pyconfd release RESOURCE|GROUP|DESTINATION [OPTIONS]
 
 Lets the newest version through that a guard holds back, or retries one that its service has
 refused, for the resource or its whole group. It is still checked like any other. This holds for one
-change only: the next is guarded again. Where no daemon runs, the next one-shot run retries the
-refused version.
+change only: the next is guarded again. Where no daemon runs, the next run does it: type
+`pyconfd --onetime` then.
 """
 
 
@@ -38,27 +38,28 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     folder = query.settings.state_folder
     try:
         released = ask(folder, question)["released"]
+        later = ""
     except StateError:
         released = _release_here(folder, word)
         if not released:
             raise
-    sys.stdout.write(f"released: {', '.join(released)}\n")
+        later = " (no pyconfd runs here: the next run, such as pyconfd --onetime, does it)"
+    sys.stdout.write(f"released: {', '.join(released)}{later}\n")
     return DONE
 
 
 def _release_here(folder: str, name: str) -> Sequence[str]:
-    """
-    The resources whose refused version the next one-shot run may try; none while pyconfd runs.
-    """
+    """The resources whose change the next run may make; none while pyconfd runs."""
+    from pyconfd.apply.guard_state import HeldNotes
     from pyconfd.apply.quarantine import Quarantine
     from pyconfd.system.locks import InstanceLock
 
-    path = os.path.join(folder, "quarantine.json")
-    if not os.path.exists(path):
+    if not os.path.isdir(folder):
         return ()
     try:
         with InstanceLock(folder):
-            quarantine = Quarantine(path)
-            return quarantine.release(quarantine.declared(name))
+            quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
+            held = HeldNotes(os.path.join(folder, "keys.json")).release(name)
+            return (*quarantine.release(quarantine.declared(name)), *held)
     except StateError:
         return ()
