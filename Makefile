@@ -46,6 +46,7 @@ bench: wheel
 	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench $(foreach peer,$(PEER),--peer $(peer)) $(BENCH_ARGS)
 	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench.growth --svg build/growth.svg
 	$(BIN)/python -m bench.registration
+	$(BIN)/python -m bench.runtime
 
 wheel: venv
 	@rm -f dist/pyconfd-*.whl
