@@ -38,7 +38,7 @@ class World:
     port: int
 
     def dest(self, host: str) -> Path:
-        return self.apache.folder / "sites-enabled" / f"pyconfd-{host}.conf"
+        return self.apache.folder / "sites-enabled" / f"pyconfd-vhost-{host}.conf"
 
     def serves(self) -> bool:
         """Both hosts answer with their own content."""
@@ -298,11 +298,13 @@ def test_a_reload_that_did_nothing_is_noticed_and_the_old_file_put_back(
     with apache.running():
         assert confdir.once(*from_file(apache, confdir), "--sync-only").returncode == 0
         apache.graceful()
-        before = (apache.folder / "sites-enabled" / f"pyconfd-{WWW}.conf").read_bytes()
+        before = (apache.folder / "sites-enabled" / f"pyconfd-vhost-{WWW}.conf").read_bytes()
         done = confdir.once(*from_file(apache, confdir, server_admin="never@example.com"))
         assert done.returncode == 1
         assert "no new configuration generation at" in done.stderr
-        assert (apache.folder / "sites-enabled" / f"pyconfd-{WWW}.conf").read_bytes() == before
+        assert (
+            apache.folder / "sites-enabled" / f"pyconfd-vhost-{WWW}.conf"
+        ).read_bytes() == before
         assert apache.ask("/", WWW).body == "content of www"
 
 
@@ -319,7 +321,7 @@ def test_a_port_that_is_taken_after_the_check_ends_apache_and_leaves_it_a_good_f
             done = confdir.once(*options, environ={"APACHE_CHECK_PORTS": "no"})
             assert done.returncode == 1
             assert "could not bind to address 127.0.0.1" in done.stderr
-            assert not (apache.folder / "sites-enabled" / f"pyconfd-{IMG}.conf").exists()
+            assert not (apache.folder / "sites-enabled" / f"pyconfd-vhost-{IMG}.conf").exists()
             apache.stop()
             apache.start()
 

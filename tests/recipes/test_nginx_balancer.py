@@ -172,7 +172,7 @@ def test_a_virtual_host_that_changes_while_apache_is_down_is_served_when_it_is_b
     """Apache reads the file when it starts, or is reloaded once it can be asked."""
     first, daemon = edge.nodes[0], edge.daemons[1]
     key, said = f"/nginx/{WWW}/backend/trusted_proxy", len(daemon.log)
-    file = first.apache.folder / "sites" / f"pyconfd-{WWW}.conf"
+    file = first.apache.folder / "sites" / f"pyconfd-backend-{WWW}.conf"
     first.apache.stop()
     edge.etcd.put(key, "127.0.0.1 192.0.2.9")
     edge.wait(lambda: "192.0.2.9" in file.read_text(), "the new file")

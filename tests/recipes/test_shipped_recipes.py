@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -47,6 +48,55 @@ def test_every_page_is_in_a_table() -> None:
     """What has no recipe is in the second one."""
     told = {cells[0] for cells in (*rows("| Recipe |").values(), *rows("| Page |").values())}
     assert told == {path.name for path in PAGES.glob("*.md")} - {"README.md"}
+
+
+def meet(one: str, other: str) -> bool:
+    """Whether two destinations can be the same file; `{name}` stands for any name."""
+    first, second = (text.partition("{name}") for text in (one, other))
+    if first[1] and second[1]:
+        heads = first[0].startswith(second[0]) or second[0].startswith(first[0])
+        tails = first[2].endswith(second[2]) or second[2].endswith(first[2])
+        return heads and tails
+    if first[1] or second[1]:
+        (head, _, tail), whole = (first, other) if first[1] else (second, one)
+        fits = whole.startswith(head) and whole.endswith(tail)
+        return fits and "/" not in whole[len(head) : len(whole) - len(tail)]
+    return one == other
+
+
+def destinations(name: str) -> dict[str, str]:
+    """Each destination of a recipe, and the file of conf.d that makes it, with its text."""
+    found = {}
+    for file in confdir_files(load_recipe(name), "/etc/pyconfd"):
+        if file.path.startswith("conf.d/"):
+            text = file.content if isinstance(file.content, str) else file.content.decode()
+            for dest in re.findall(r'^dest = "(.*)"$', text, re.MULTILINE):
+                found[dest] = f"{file.path}\n{text}"
+    return found
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(NAMES, 2)))
+def test_two_recipes_have_no_destination_in_common(one: str, other: str) -> None:
+    """They can share a folder, whatever sites are called. A shared file of conf.d counts once."""
+    for (dest, made_by), (rival, made_by_rival) in itertools.product(
+        destinations(one).items(), destinations(other).items()
+    ):
+        assert made_by == made_by_rival or not meet(dest, rival), (dest, rival)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("/a/{name}.conf", "/a/x.conf", True),
+        ("/a/{name}.conf", "/a/b/x.conf", False),
+        ("/a/p-{name}.conf", "/a/p-q-{name}.conf", True),
+        ("/a/p-{name}.conf", "/a/q-{name}.conf", False),
+        ("/a/x", "/a/x", True),
+    ],
+)
+def test_destinations_that_meet(one: str, other: str, same: bool) -> None:
+    """Whether a name exists with which they are one file."""
+    assert meet(one, other) is meet(other, one) is same
 
 
 @pytest.mark.parametrize("name", NAMES)
