@@ -17,6 +17,9 @@ SECONDS ?= 600
 # Tests side by side, a file at a time; most of them wait for a daemon, so more than there are cores.
 JOBS ?= 4
 PYTEST_ARGS ?=
+# A worker that dies ends the run, with the name of its test: xdist's replacement of one is never given
+# the rest of its file, and the run would wait for ever.
+XDIST = -n $(JOBS) --dist loadfile --max-worker-restart=0
 BENCH_VENV = $(CURDIR)/build/bench
 SBOM_VENV = $(CURDIR)/build/sbom
 TOOLS_VENV = $(CURDIR)/build/tools
@@ -30,10 +33,10 @@ demo: venv
 
 test: venv lint
 	@packaging/install-missing.sh test
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(XDIST) $(PYTEST_ARGS)
 
 test-fast: venv
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not integration and not slow" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(XDIST) -m "not integration and not slow" $(PYTEST_ARGS)
 
 fuzz: venv
 	PYCONFD_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s -m slow tests/fuzz tests/recipes/test_hostile_keys.py

@@ -14,8 +14,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import pytest
-
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Command, Origin, Resource, Service
 from pyconfd.model.steps import Rendered
@@ -125,6 +123,8 @@ def _quietly_private() -> None:
 def among_mounts(work: Callable[[], object], *, timeout_s: float = PATIENCE_S) -> None:
     """Run it in a child with mounts of its own, or skip the test where that is not allowed."""
     if not may_mount():
+        import pytest  # a third of what a process holds that only forks
+
         pytest.skip("mounts of one's own need CAP_SYS_ADMIN")
 
     def in_private() -> None:
