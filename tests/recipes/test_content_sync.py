@@ -21,6 +21,7 @@ from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.daemons.nginx_sites import put_all, settled
 from tests.support.load import SteadyLoad
 from tests.support.pyconfd import Daemon
+from tests.support.recipes import laid_out
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
@@ -358,3 +359,33 @@ def test_without_rsync_nothing_is_passed(tmp_path: Path) -> None:
     argv, environ = [sys.executable, CHECK, path], {"PATH": str(tmp_path)}
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "check-rsyncd: rsync: not found\n")
+
+
+def test_the_pull_of_cron_has_the_settings_of_the_service(tmp_path: Path) -> None:
+    """etcd's address may be in /etc/default/pyconfd alone; the file is read and not executed."""
+    settings, ran, seen = (tmp_path / name for name in ("default", "ran", "seen"))
+    settings.write_text(
+        "# settings\n"
+        'PYCONFD_NODE="https://etcd-1:2379"\n'
+        "PYCONFD_USERNAME=pull=er\n"
+        "PYCONFD_LOG_LEVEL=debug\n"
+        f"PYCONFD_PREFIX=$(touch {ran})\n"
+        "PATH=/nowhere\n"
+        f"touch {ran}"
+    )
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "pyconfd").write_text(f"#!/bin/sh\nenv > {seen}\nexit 1\n")
+    (bin_folder / "pyconfd").chmod(0o755)
+    confdir = laid_out("content-sync", tmp_path, {"/etc/default/pyconfd": str(settings)})
+    environ = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "PYCONFD_LOG_LEVEL": "info"}
+    argv = [str(confdir.folder / "scripts" / "pull-content"), "--periodic", WWW]
+    done = subprocess.run(argv, env=environ, capture_output=True, check=False, timeout=30)
+    assert done.returncode == 1
+    got = dict(line.partition("=")[::2] for line in seen.read_text().splitlines())
+    assert got["PYCONFD_NODE"] == "https://etcd-1:2379"
+    assert got["PYCONFD_USERNAME"] == "pull=er"
+    assert got["PYCONFD_LOG_LEVEL"] == "info"
+    assert got["PYCONFD_PREFIX"] == f"$(touch {ran})"
+    assert got["PATH"] == environ["PATH"]
+    assert not ran.exists()
