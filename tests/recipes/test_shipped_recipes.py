@@ -100,6 +100,17 @@ def test_destinations_that_meet(one: str, other: str, same: bool) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_page_names_what_the_unit_has_to_be_able_to_write(name: str) -> None:
+    """Every folder of a destination: the sandbox of the shipped unit lets it write /etc/nginx."""
+    page = (PAGES / f"{load_recipe(name).page}.md").read_text()
+    named = " ".join(re.findall(r"ReadWritePaths=([^`\n]*)", page)).split()
+    allowed = ["/etc/nginx", *(path.removeprefix("-") for path in named)]
+    for dest in destinations(name):
+        folders = {str(parent) for parent in Path(dest).parents}
+        assert folders & set(allowed), f"{dest} is below none of {allowed}"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_is_complete(name: str) -> None:
     """It parses, has a page, and keys that the daemon itself refuses, where it has a check."""
     recipe = load_recipe(name)
