@@ -98,10 +98,19 @@ def _unconfirmed(
     """The reload command by its exit status. unasked: why its daemon cannot be asked."""
     outcome = reload(service, command, dest=dest, run=run)
     if isinstance(outcome, ReloadFailed):
-        return NotRunning(service, unasked.what) if unasked.absent else outcome
+        return NotRunning(service, unasked.what) if unasked.absent else _explained(outcome, unasked)
     note = f"not confirmed: {unasked.what}; confirm = false believes the command without asking"
     report = replace(outcome.report, output=f"{outcome.report.output}{note}\n")
     return Reloaded(service, report, unconfirmed=note)
+
+
+def _explained(failed: ReloadFailed, unasked: ReloadError) -> ReloadFailed:
+    """With what was found when the daemon was to be asked: the command's own words may say less."""
+    if failed.error or failed.report is None:
+        return failed
+    what = f"{failed.report.reason}; {unasked.what}"
+    error = ReloadError(what, where=unasked.where, kept=_KEPT, hint=unasked.hint)
+    return replace(failed, error=error)
 
 
 def _inspect(confirm: Confirm, nginx: Nginx | None, run: Runner) -> BeforeReload:

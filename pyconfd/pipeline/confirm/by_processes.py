@@ -25,6 +25,8 @@ Worker = tuple[int, float]
 
 #: How long a refusal may take to be logged: a port is tried for 2.5 seconds.
 _REFUSAL_S = 3.5
+#: So many workers are named.
+_NAMED = 8
 
 
 @dataclass(slots=True)
@@ -100,8 +102,20 @@ def inspect(daemon: Daemon, pidfile: str, log: DaemonLog, conf: str = "") -> Pro
     try:
         return _master(daemon, pidfile, log)  # it was starting
     except _NoProcess as error:
+        if left := _without_master(daemon, conf):
+            named = ", ".join(map(str, left[:_NAMED]))
+            what = f"the master of {daemon.name} has ended ({error}); workers without a master"
+            what += f" still serve with the old files: processes {named}"
+            raise unreachable(what, pidfile, f"end them and start {daemon.name}") from None
         what = f"{daemon.name} seems to run, but {error}"
         raise unreachable(what, pidfile, "let its pid file name the master") from None
+
+
+def _without_master(daemon: Daemon, conf: str) -> list[int]:
+    """The workers that a killed master has left, where there is nothing else that may be ours."""
+    found = dict(presence.candidates(daemon, conf))
+    left = all(re.search(daemon.facts["worker"], line) for line in found.values())
+    return sorted(found) if left else []
 
 
 class _NoProcess(Exception):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pyconfd.config.daemons import Daemon
@@ -23,9 +23,9 @@ _PAUSE_S = 0.02
 _SCANS = 3
 
 
-def runs(daemon: Daemon, instance: str) -> bool:
+def candidates(daemon: Daemon, instance: str) -> Iterator[tuple[int, str]]:
     """
-    Whether a process of this daemon runs that may be the one we mean.
+    Processes of this daemon that may be the one we mean, and their command lines.
 
     instance: what tells it from others, as `facts["instance"]` finds it in a command line; "" when
         that is not known, then any process of its name counts.
@@ -38,7 +38,7 @@ def runs(daemon: Daemon, instance: str) -> bool:
         facts = process.info
         if re.fullmatch(names, facts["name"] or "") and facts["status"] != psutil.STATUS_ZOMBIE:
             found[facts["pid"]] = facts
-    for facts in found.values():
+    for pid, facts in found.items():
         if facts["ppid"] in found:
             continue  # a worker: its master is what counts
         line = " ".join(facts["cmdline"] or ())
@@ -47,8 +47,7 @@ def runs(daemon: Daemon, instance: str) -> bool:
         named = re.search(pattern, line) if pattern else None
         other = named and instance and os.path.realpath(named[1]) != os.path.realpath(instance)
         if not other:
-            return True
-    return False
+            yield pid, line
 
 
 def gone(daemon: Daemon, instance: str, answers: Callable[[], bool]) -> bool:
@@ -60,7 +59,7 @@ def gone(daemon: Daemon, instance: str, answers: Callable[[], bool]) -> bool:
     absent = 0
     while absent < _SCANS:
         # Once is no proof: a process that changes its title has half of one for a moment.
-        running = runs(daemon, instance)
+        running = any(candidates(daemon, instance))
         absent = 0 if running else absent + 1
         if answers() or (running and time.monotonic() >= deadline):
             return False

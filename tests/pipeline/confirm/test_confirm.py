@@ -211,6 +211,32 @@ def test_an_nginx_that_does_not_run_needs_no_reload(nginx: Running, text: str | 
     assert "nginx does not run" in outcome.text
 
 
+@pytest.mark.parametrize("implied", [False, True])
+def test_workers_without_a_master_are_named(nginx: Running, implied: bool) -> None:
+    """The master was killed and they hold its port: what to do is said, not only that it failed."""
+    workers = [pid for pid, _ in nginx.before().workers]
+    os.kill(nginx.pid, signal.SIGKILL)
+    os.waitpid(nginx.pid, 0)
+    try:
+        outcome = reload_confirmed(
+            "nginx",
+            Command(f"{nginx_binary()} -c {nginx.conf} -s reload", 10.0),
+            dest=str(nginx.conf),
+            run=Commands().run,
+            confirm=Confirm(by="nginx", at=str(nginx.pidfile), implied=implied),
+            nginx=Nginx(str(nginx.conf), nginx_binary()),
+        )
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+    assert isinstance(outcome, ReloadFailed)
+    said = str(outcome.error)
+    assert f"the master of nginx has ended (no process {nginx.pid})" in said
+    assert all(str(pid) in said for pid in workers)
+    assert "end them and start nginx" in said
+    assert ("exit status 1; " in said) is implied
+
+
 def test_the_workers_of_another_nginx_are_not_ours(nginx: Running, tmp_path: Path) -> None:
     """Their titles name no configuration; their master's does."""
     (tmp_path / "other").mkdir()
