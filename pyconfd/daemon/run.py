@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.service_pass import apply_groups, surviving_pass
@@ -38,6 +39,9 @@ from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.reconcile.services import ServiceSet
 from pyconfd.system.child import CannotStart
 from pyconfd.system.proc import Commands
+
+if TYPE_CHECKING:
+    from pyconfd.daemon.version_log import VersionLog
 
 #: Between two tries to reach a store that is waited for.
 _STORE_PAUSE_S = 0.5
@@ -160,24 +164,29 @@ def _pass_over_all(
 ) -> int:
     outcomes: list[Outcome] = []
     reload_failed = False
+    versions: VersionLog | None = None
     for done in passes(found, snapshot, state, tools):
-        done = _with_keys(done, snapshot, state.folder)
+        if any(one.result is not Result.UNCHANGED for one in done.outcomes):
+            versions = versions or _version_log(state.folder)  # one: it reads the file once
+            done = _with_keys(done, snapshot, versions)
         report.lane(done)
-        _note_versions(done, state.folder)
+        if versions:
+            _note_versions(done, versions)
         outcomes.extend(done.outcomes)
         reload_failed |= isinstance(done.reload, ReloadFailed)
     failed = _summary(outcomes, found)
     return FAILED if failed or reload_failed else DONE
 
 
-def _with_keys(done: LaneReport, snapshot: Snapshot, folder: str) -> LaneReport:
-    """With the keys that made each version, where an earlier run noted the one before."""
-    if all(one.result is Result.UNCHANGED for one in done.outcomes):
-        return done
-    from pyconfd.daemon.version_log import VersionLog
-    from pyconfd.status.versions import keys_since, with_keys
+def _version_log(folder: str) -> VersionLog:
+    from pyconfd.daemon.version_log import VersionLog  # a run without a change needs none
 
-    versions = VersionLog(folder)
+    return VersionLog(folder)
+
+
+def _with_keys(done: LaneReport, snapshot: Snapshot, versions: VersionLog) -> LaneReport:
+    """With the keys that made each version, where an earlier run noted the one before."""
+    from pyconfd.status.versions import keys_since, with_keys
 
     def keys_of(outcome: Outcome, reads: Reads) -> Sequence[str]:
         since = versions.revision(outcome.resource.name)
@@ -186,13 +195,12 @@ def _with_keys(done: LaneReport, snapshot: Snapshot, folder: str) -> LaneReport:
     return with_keys(done, keys_of)
 
 
-def _note_versions(done: LaneReport, folder: str) -> None:
+def _note_versions(done: LaneReport, versions: VersionLog) -> None:
     if not any(one.result in (Result.UPDATED, Result.REMOVED) for one in done.outcomes):
         return
-    from pyconfd.daemon.version_log import VersionLog
     from pyconfd.status.versions import version_entry, went_live
 
-    VersionLog(folder).note(
+    versions.note(
         version_entry(done, one, gated=0, at=time.time()) for one in done.outcomes if went_live(one)
     )
 
