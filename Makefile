@@ -8,7 +8,7 @@
 #   make wheel                dist/pyconfd-*.whl; make sbom: with dist/pyconfd-*.cdx.json, what is in it
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
-#   make generated            schemas: what is made from the tables of options and keys
+#   make generated            schemas and manual: what is made from the tables of options and keys
 
 VENV ?= .venv
 BIN = $(VENV)/bin

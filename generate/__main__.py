@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from generate import schemas
+from generate import manpages, schemas
 from generate.documented import ROOT
 
 
 def generated() -> dict[str, str]:
     """Path below the repository -> what is in it."""
-    return {**schemas.files()}
+    return {**schemas.files(), **manpages.files()}
 
 
 def outdated() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from pyconfd.config.arguments import Arguments, read_arguments
@@ -26,9 +25,9 @@ def read_command(
     """
     arguments = read_arguments(argv, options, foreign=foreign)
     if arguments.help:
-        from pyconfd.cli.help import grouped
+        from pyconfd.cli.help import show_help
 
-        sys.stdout.write("\n".join([usage, *grouped(options if listed is None else listed)]))
+        show_help(usage, options if listed is None else listed)
         return None
     arguments.words += arguments.rest or ()
     return arguments

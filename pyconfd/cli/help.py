@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import NamedTuple
 
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.options import Option
@@ -40,6 +43,41 @@ Exit status
 """
 
 
+class HelpPage(NamedTuple):
+    """What a command says of itself: its usage in words, and the options that it lists."""
+
+    usage: str
+    options: Sequence[Option]
+
+
+_wanted: ContextVar[list[HelpPage] | None] = ContextVar("_wanted", default=None)
+
+
+def show_help(usage: str, options: Sequence[Option], text: str = "") -> None:
+    """Print the page of a command. text: the whole page, when it is not made from its options."""
+    if (pages := _wanted.get()) is not None:
+        pages.append(HelpPage(usage, options))
+    else:
+        sys.stdout.write(text or "\n".join([usage, *grouped(options)]))
+
+
+def page_of(command: str) -> HelpPage:
+    """What `pyconfd COMMAND --help` is made from, for completion and manual; "" for pyconfd."""
+    if not command:
+        return HelpPage(_USAGE, OPTIONS)
+    from importlib import import_module
+
+    from pyconfd.cli.main import COMMANDS
+
+    pages: list[HelpPage] = []
+    before = _wanted.set(pages)
+    try:
+        import_module(COMMANDS[command].module).main(["--help"], {})
+    finally:
+        _wanted.reset(before)
+    return pages[0]
+
+
 def main_page(commands: Mapping[str, str]) -> str:
     """The help of pyconfd itself. commands: name -> one line."""
     listed = "".join(f"  {name:<10}{line}\n" for name, line in commands.items())
@@ -60,7 +98,7 @@ def default_of(option: Option) -> str:
     if option.default_text:
         return option.default_text
     if option.kind in ("duration", "wait"):
-        return f"{option.default:g}"
+        return "" if option.default is None else f"{option.default:g}"
     return str(option.default) if option.default else ""
 
 

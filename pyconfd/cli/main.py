@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, SubCommand] = {
     "recipes": SubCommand("pyconfd.cli.commands.recipes", "ready configurations: list, show, test"),
     "init": SubCommand("pyconfd.cli.commands.init", "write a recipe as a confdir"),
     "schema": SubCommand("pyconfd.cli.commands.schema", "JSON Schemas of the TOML files"),
+    "completion": SubCommand("pyconfd.cli.commands.completion", "for bash, zsh and fish"),
     "probe": SubCommand("pyconfd.cli.commands.probe", "does it answer? for keepalived and Nagios"),
     "demo": SubCommand("pyconfd.cli.demo", "see it work: a private etcd, nginx and backends"),
 }

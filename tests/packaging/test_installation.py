@@ -67,6 +67,20 @@ def test_the_program_and_its_check_work(root: Path) -> None:
     assert (root / "etc/pyconfd/conf.d/motd.toml").is_file()
 
 
+def test_manual_and_completion_are_where_man_and_shells_look(root: Path) -> None:
+    """From the wheel, below /usr/local/share."""
+    share = root / "usr/local/share"
+    assert {path.name for path in share.glob("man/man*/*")} == {
+        path.name for path in (ROOT / "packaging/man").glob("man*/*")
+    }
+    for path in (
+        "bash-completion/completions/pyconfd",
+        "zsh/site-functions/_pyconfd",
+        "fish/vendor_completions.d/pyconfd.fish",
+    ):
+        assert (share / path).is_file()
+
+
 def test_every_unit_is_installed_as_it_is_shipped(root: Path) -> None:
     """From the installed package, not from the repository."""
     installed = root / "etc/systemd/system"

@@ -85,7 +85,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG00
     """Probe, print what was seen, and return the exit status."""
     arguments = read_arguments(argv, PROBE_OPTIONS)
     if arguments.help:
-        sys.stdout.write(_HELP)
+        from pyconfd.cli.help import show_help
+
+        show_help(_HELP.partition("\nOptions\n")[0], PROBE_OPTIONS, _HELP)
         return GOOD
     values: dict[str, Any] = {
         name: each.value for name, each in layered(PROBE_OPTIONS, arguments.given).items()

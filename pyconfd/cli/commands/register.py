@@ -8,7 +8,6 @@ Exit status: that of the command when there is one; 0 stopped by a signal; 2 wro
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -49,9 +48,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Register until stopped; returns the exit status. Raises SettingsError for wrong usage."""
     arguments, values = read_register_arguments(argv, environ)
     if arguments.help:
-        from pyconfd.cli.help import grouped
+        from pyconfd.cli.help import show_help
 
-        sys.stdout.write("\n".join([_HELP, *grouped(ALL_OPTIONS)]))
+        show_help(_HELP, ALL_OPTIONS)
         return DONE
     declarations = read_declarations(values, arguments)
     if os.getpid() == 1:
