@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from generate.documented import GROUP, RESOURCE, ROLLOUT, ROOT, SERVICE, Documented
 from pyconfd import __version__
-from pyconfd.cli.help import default_of, page_of
+from pyconfd.cli.command_pages import page_of
+from pyconfd.cli.help import default_of
 from pyconfd.cli.main import COMMANDS
 from pyconfd.config.option_table import OPTIONS, TABLES
 from pyconfd.config.options import Option

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from pyconfd.cli.help import page_of
+from pyconfd.cli.command_pages import page_of
 from pyconfd.cli.main import COMMANDS
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.option_table import LOG_LEVELS, OPTIONS

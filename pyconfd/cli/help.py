@@ -14,7 +14,7 @@ from pyconfd.config.options import Option
 
 _COLUMN = 30
 
-_USAGE = """\
+USAGE = """\
 usage: pyconfd [OPTIONS]
        pyconfd COMMAND [OPTIONS]
 
@@ -50,38 +50,22 @@ class HelpPage(NamedTuple):
     options: Sequence[Option]
 
 
-_wanted: ContextVar[list[HelpPage] | None] = ContextVar("_wanted", default=None)
+#: Where pages are collected instead of being printed (cli/command_pages.py).
+COLLECTED: ContextVar[list[HelpPage] | None] = ContextVar("COLLECTED", default=None)
 
 
 def show_help(usage: str, options: Sequence[Option], text: str = "") -> None:
     """Print the page of a command. text: the whole page, when it is not made from its options."""
-    if (pages := _wanted.get()) is not None:
+    if (pages := COLLECTED.get()) is not None:
         pages.append(HelpPage(usage, options))
     else:
         sys.stdout.write(text or "\n".join([usage, *grouped(options)]))
 
 
-def page_of(command: str) -> HelpPage:
-    """What `pyconfd COMMAND --help` is made from, for completion and manual; "" for pyconfd."""
-    if not command:
-        return HelpPage(_USAGE, OPTIONS)
-    from importlib import import_module
-
-    from pyconfd.cli.main import COMMANDS
-
-    pages: list[HelpPage] = []
-    before = _wanted.set(pages)
-    try:
-        import_module(COMMANDS[command].module).main(["--help"], {})
-    finally:
-        _wanted.reset(before)
-    return pages[0]
-
-
 def main_page(commands: Mapping[str, str]) -> str:
     """The help of pyconfd itself. commands: name -> one line."""
-    listed = "".join(f"  {name:<10}{line}\n" for name, line in commands.items())
-    head = f"{_USAGE}\nCommands (pyconfd COMMAND --help)\n{listed}"
+    listed = "".join(f"  {name:<11}{line}\n" for name, line in commands.items())
+    head = f"{USAGE}\nCommands (pyconfd COMMAND --help)\n{listed}"
     return "\n".join([head, *grouped(OPTIONS), _EXAMPLES, _REST])
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pyconfd.cli.command_pages import page_of
 from pyconfd.cli.completion import candidates, typed_words
-from pyconfd.cli.help import page_of
 from pyconfd.cli.main import COMMANDS
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.recipes import recipe_names
