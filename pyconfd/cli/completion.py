@@ -167,7 +167,7 @@ def _backends(_typed: Sequence[str], _environ: Mapping[str, str]) -> Iterator[st
 def _members_words(
     done: Sequence[str], typed: Sequence[str], environ: Mapping[str, str]
 ) -> Iterator[str]:
-    from pyconfd.cli.commands.members import VERBS
+    from pyconfd.registration.overrides import VERBS
 
     steered = bool(done) and done[0] in VERBS
     if not done:
