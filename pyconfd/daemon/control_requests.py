@@ -145,8 +145,9 @@ def _pin(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> Pla
 
 def _named(question: Mapping[str, Any], facts: StatusFacts) -> list[Resource]:
     """
-    What is meant by "name": a resource, a destination of it or a group; "path" is the same word
-    as an absolute path. Declared resources, except for one that a pattern has made.
+    What is meant by "name": a resource, a destination of it, a group, or the name below `each` of
+    one that a pattern has made; "path" is the same word as an absolute path. Declared resources,
+    except for those.
     """
     words = _words(question)
     declared = facts.resources.values()
@@ -155,7 +156,7 @@ def _named(question: Mapping[str, Any], facts: StatusFacts) -> list[Resource]:
         found = [one for one in declared if one.group and one.group in words]
     if not found:
         made = (one.resource for one in facts.history.states.values() if one.resource.item)
-        found = [one for one in made if one.name in words or one.dest in words]
+        found = [one for one in made if not words.isdisjoint((one.name, one.dest, one.item))]
     return found
 
 

@@ -325,7 +325,7 @@ def test_a_group_a_pattern_and_an_item_are_explained() -> None:
 
     assert names("edge") == ["web", "api"]
     assert names("sites") == ["sites[a]"]
-    assert names("sites[a]") == names(item.dest) == ["sites[a]"]
+    assert names("sites[a]") == names(item.dest) == names("a") == ["sites[a]"]
 
 
 def test_an_explanation_of_a_pattern_is_bounded_and_begins_with_trouble() -> None:
