@@ -18,7 +18,7 @@ from dataclasses import replace
 from pyconfd.apply.context import PassContext
 from pyconfd.model.debt import Debt
 from pyconfd.model.resources import Runtime
-from pyconfd.model.steps import CommandReport, Reloaded, ReloadResult
+from pyconfd.model.steps import CommandReport, NotRunning, Reloaded, ReloadResult
 from pyconfd.observe import log
 from pyconfd.pipeline.journal_entries import Intent, Progress
 from pyconfd.pipeline.runtime import haproxy
@@ -59,8 +59,9 @@ def change_or_reload(
             return _changed(service, lines, time.monotonic() - began_s), debt
         if lines:
             debt = replace(debt, certain=True)
-    _say_problem(context, service, problem)
     answer = reload() if reload else None
+    if not isinstance(answer, NotRunning):
+        _say_problem(context, service, problem)
     if isinstance(answer, Reloaded):
         failed = haproxy.restore(runtime, found) if runtime.adopt and found.hand else ""
         _say_by_hand(service, runtime, found, failed)

@@ -287,6 +287,17 @@ def test_changes_of_servers_reach_haproxy_without_another_worker(site: Site) -> 
     assert site.haproxy.process() == before
 
 
+def test_a_new_address_is_that_of_the_file_also_after_a_reload(site: Site) -> None:
+    """HAProxy takes the port from the state file: the health of another address is left out."""
+    before = site.haproxy.process()
+    settings = json.dumps({"hard_stop_after": "5s", "maxconn": 1999})
+    address = site.members["c"].address
+    site.etcd.txn([("/haproxy/settings", settings), ("/haproxy/web/servers/b", address)])
+    site.new_worker(before)
+    site.shows(a="UP", b="UP")
+    assert site.haproxy.names() == {"a", "c"}
+
+
 def test_what_a_human_changed_at_run_time_is_named_and_overwritten(site: Site) -> None:
     """By `pyconfd explain` until the next change, and then in the log."""
     site.put("/haproxy/web/override/a", {"weight": 3})
