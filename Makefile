@@ -8,7 +8,7 @@
 #   make wheel                dist/pyconfd-*.whl; make sbom: with dist/pyconfd-*.cdx.json, what is in it
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
-#   make generated            schemas and manual: what is made from the tables of options and keys
+#   make generated            tables of the pages, schemas, manual: made from the options and keys
 
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -80,6 +80,7 @@ lint: venv
 	$(BIN)/lint-imports
 
 generated: venv
+	$(BIN)/python -m tests.support.docs
 	$(BIN)/python -m generate
 
 venv:

@@ -56,6 +56,16 @@ CONFIRM: Schema = {
     ]
 }
 
+RUNTIME: Schema = {
+    "type": "object",
+    "properties": {
+        "by": {"enum": ["haproxy"], "description": "the daemon that takes the changes"},
+        "socket": {"type": "string", "pattern": "^/", "description": "of its master or a worker"},
+    },
+    "required": ["by", "socket"],
+    "additionalProperties": False,
+}
+
 #: What each key of a resource takes.
 KINDS: Mapping[str, Schema] = {
     "src": NAMED, "engine": {"enum": ["", *ENGINES]}, "dest": NAMED, "keys": TEXTS, "prefix": TEXT,
@@ -68,7 +78,9 @@ KINDS: Mapping[str, Schema] = {
     "on_reload_failure": {"enum": ["", "keep", "revert"]},
     "min_reload_interval": TIME, "hold_min": TIME, "hold_max": TIME, "debounce": TIME,
     "format": {"enum": ["", *shipped.names("formats")]}, "min_keys": NUMBER, "max_shrink": SHARE,
-    "shrink_in": TEXTS, "require": TEXTS, "allow_empty": FLAG, "guard_timeout": WAIT,
+    "runtime": RUNTIME,
+    "adopt_runtime": FLAG, "shrink_in": TEXTS, "require": TEXTS, "allow_empty": FLAG,
+    "guard_timeout": WAIT,
 }  # fmt: skip
 
 ROLLOUT_KINDS: Mapping[str, Schema] = {

@@ -36,6 +36,7 @@ VALUES: list[object] = [
     True, False, [],
     ["/a"], ["/a", 1], [1], {}, {"a": 1},
     {"by": "apache", "at": "http://127.0.0.1/server-status?auto"},
+    {"by": "haproxy", "socket": "/run/haproxy.sock"}, {"by": "haproxy", "socket": "x"},
     {"by": "apache", "at": 1}, {"by": "apache", "of": "x"},
 ]  # fmt: skip
 
@@ -134,6 +135,9 @@ _HERE = (
 
 def _beside(key: str) -> dict[str, object]:
     """What else the table needs so that the key is of use."""
+    if key in ("runtime", "adopt_runtime"):
+        socket = {"by": "haproxy", "socket": "/run/haproxy.sock"}
+        return {"reload_cmd": "x", **({"runtime": socket} if key == "adopt_runtime" else {})}
     if key.startswith("nginx_"):
         return {"check": "nginx"}
     if key in ("confirm", "confirm_cmd", "confirm_timeout", "on_reload_failure"):

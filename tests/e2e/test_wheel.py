@@ -68,6 +68,21 @@ def test_every_data_file_of_the_package_is_in_the_wheel(site: Path) -> None:
     assert [path for path in data if not (site / "pyconfd" / path).is_file()] == []
 
 
+def test_manual_and_completion_are_in_the_data_of_the_wheel(site: Path) -> None:
+    """Below share, where pip and pipx put them for man and the shells."""
+    (share,) = site.glob("pyconfd-*.data/data/share")
+    found = {str(path.relative_to(share)) for path in share.rglob("*") if path.is_file()}
+    assert found == {
+        "bash-completion/completions/pyconfd",
+        "fish/vendor_completions.d/pyconfd.fish",
+        "zsh/site-functions/_pyconfd",
+        "man/man1/pyconfd.1",
+        "man/man1/pyconfd-register.1",
+        "man/man5/pyconfd.toml.5",
+        "man/man5/pyconfd-resource.5",
+    }
+
+
 def test_the_shipped_configuration_is_in_the_wheel_and_valid(site: Path) -> None:
     """conf.d and templates, as the demo uses them."""
     shipped = site / "pyconfd" / "shipped"
