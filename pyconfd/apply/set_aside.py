@@ -40,7 +40,7 @@ class SetAside:
         Those of the files that are to go; none while another reason may pass, or where a file that
         no pattern has made is to blame. made: the files of the patterns of this service.
         """
-        wait = self._waits.get(nginx.conf, Patience()).still(refused.blamed, now)
+        wait = self._waits.get(nginx.conf, Patience()).seen(refused.blamed, now)
         self._waits[nginx.conf] = wait
         real = {os.path.realpath(one.dest): one for one in made}
         if not refused.blamed or not real.keys() >= set(refused.blamed):

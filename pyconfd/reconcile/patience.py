@@ -16,9 +16,9 @@ class Patience:
 
     since_s: Mapping[str, float] = field(default_factory=dict)
 
-    def still(self, names: Iterable[str], now: float) -> Patience:
-        """These are in trouble now, and nothing else."""
-        return Patience({name: self.since_s.get(name, now) for name in names})
+    def seen(self, names: Iterable[str], now: float) -> Patience:
+        """These are in trouble now. What was before may still be: one trouble hides another."""
+        return Patience({**dict.fromkeys(names, now), **self.since_s})
 
     def lasted_s(self, name: str, now: float) -> float:
         """How long this has been in trouble."""
