@@ -106,6 +106,7 @@ def run_pass(
     outcomes, reads = apply_groups(context, due, snapshot, some=some, failing=job.failing)
     debt = pending_after(job, outcomes, time.monotonic())
     answer, debt = _settle(context, job, spec, debt)
+    answer = _with_key_names(answer, resources, snapshot)
     names = frozenset(resource.name for resource in due)
     aside = frozenset(one.resource.declared for one in outcomes) - names
     done = LaneReport(
@@ -171,8 +172,12 @@ def _rollback_actions(
         ]
         return apply_groups(context, due, snapshot, only=names)[0]
 
+    def reload_once() -> ReloadResult:
+        answer = _reload(context, job.service, spec)
+        return _with_key_names(answer, resources, snapshot) or answer
+
     return RollbackActions(
-        reload=lambda: _reload(context, job.service, spec),
+        reload=reload_once,
         reapply=None if job.no_snapshot else reapply,
         interval_s=spec.min_interval_s,
     )
@@ -407,3 +412,19 @@ def _reload(context: PassContext, service: str, spec: ReloadSpec) -> ReloadResul
     if not isinstance(answer, ReloadFailed):
         context.journal.settle(service)
     return answer
+
+
+def _with_key_names(
+    answer: ReloadResult | None, resources: Sequence[Resource], snapshot: Snapshot
+) -> ReloadResult | None:
+    """What a failed reload printed may be values of the keys: it names the keys in their place."""
+    if not isinstance(answer, ReloadFailed):
+        return answer
+    from pyconfd.apply.value_names import keys_of, rename_in, without_values
+
+    if answer.error:
+        rename_in(answer.error, lambda: keys_of(resources, snapshot))
+    if answer.report is None or not answer.report.output:
+        return answer
+    output = without_values(answer.report.output, keys_of(resources, snapshot))
+    return replace(answer, report=replace(answer.report, output=output))

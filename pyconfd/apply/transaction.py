@@ -332,6 +332,7 @@ def _check_alone(context: PassContext, candidate: Candidate, snapshot: Snapshot)
         try:
             judged = check.check(staged, context.run)
         except CheckBroken as error:
+            _name_keys(error, resource, snapshot)
             candidate.fail(resource, Result.CHECK_BROKEN, error=error)
             return
         if isinstance(judged, Refused):
@@ -454,6 +455,7 @@ def _settle_judged(
         candidate = due[name]
         if isinstance(why, CheckBroken):
             first = candidate.staged[0].rendered.resource
+            _name_keys(why, first, snapshot)
             candidate.fail(first, Result.CHECK_BROKEN, error=why)
         else:
             # what nginx names, or the first when it names nothing, may be of another group
@@ -464,17 +466,24 @@ def _settle_judged(
 
 def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
     """The checker's words, and which line of the template and which keys made the one it named."""
-    from pyconfd.apply.value_names import without_values  # only a refusal needs it
+    from pyconfd.apply.value_names import keys_of, without_values  # only a refusal needs it
 
     resource = why.staged.rendered.resource
-    keys = (item for path in resource.watched for item in snapshot.subtree(path))
-    report = replace(why.report, output=without_values(why.report.output, keys))
+    output = without_values(why.report.output, keys_of([resource], snapshot))
+    report = replace(why.report, output=output)
     place = context.renderer.place(resource, snapshot, why.line) if why.line else None
     if place is None:
         return report
     words = report.output.rstrip("\n")
     made = f"{resource.dest}:{why.line} comes from {place}"
     return replace(report, output=f"{words}\n{made}\n")
+
+
+def _name_keys(error: CheckBroken, resource: Resource, snapshot: Snapshot) -> None:
+    """What the check printed is in it, and may be values."""
+    from pyconfd.apply.value_names import keys_of, rename_in
+
+    rename_in(error, lambda: keys_of([resource], snapshot))
 
 
 def _ask(

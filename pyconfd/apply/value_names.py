@@ -2,49 +2,104 @@
 The output of a checker with the names of keys in place of their values: it goes to the log, the
 status and `/health`, and what keys hold may be secret. Pure.
 
-Checkers quote what they refuse: only what stands in quotes is changed, so that a value that is a
-usual word ("nginx", "server") makes nothing unreadable. The address of a member is no secret, and
-is what an operator looks for: it stays.
+Checkers quote what they refuse: in quotes a value is replaced wherever it stands. Outside of them
+only whole words are, and only longer ones, so that a value that is a usual word ("nginx") or a part
+of a path makes nothing unreadable. The address of a member is no secret, and is what an operator
+looks for: it stays.
+
+Faults of templates have a matching of their own (pipeline/render/template_errors.py): Python quotes
+the repr of a whole value, also of a short one, and what stands in the template is no secret.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from pyconfd.model.keys import KeyValue
+from pyconfd.errors import PyconfdError
+from pyconfd.model.keys import KeyValue, covering
+from pyconfd.model.resources import Resource
+from pyconfd.pipeline.store import Snapshot
 
 # Shorter ones say nothing, and stand everywhere.
 _SHORTEST = 4
+_SHORTEST_BARE = 6
 _LONGEST_OUTPUT = 64 * 1024
 _ADDRESS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\])(:\d+)?")
 _QUOTED = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+#: What ends a word outside of quotes, and what it may end with beside that.
+_SEPARATORS = r"\s\"'`;,()<>{}=\[\]|"
+_WORD = re.compile(rf"[^{_SEPARATORS}]+")
+_SEPARATOR = re.compile(rf"[{_SEPARATORS}]")
+_ENDS = ".:!?"
 
 
 def without_values(output: str, items: Iterable[KeyValue]) -> str:
-    """The output, in which no quoted text is or holds the value of one of these keys."""
-    quoted = {found[1:-1] for found in _QUOTED.findall(output[:_LONGEST_OUTPUT])}
-    words = {word for word in quoted if len(word) >= _SHORTEST}
-    if not words:
-        return output
-    everything = "\n".join(words)
-    named: dict[str, str] = {}
-    for item in items:
+    """The output, in which the values of these keys are replaced by the names of the keys."""
+    begin = output[:_LONGEST_OUTPUT]
+    quoted = "\n".join(
+        word[1:-1] for word in set(_QUOTED.findall(begin)) if len(word) - 2 >= _SHORTEST
+    )
+    bare = _bare_words(begin)
+    in_quotes: dict[str, str] = {}
+    outside: dict[str, str] = {}
+    for item in items if output else ():
         for value in _with_hosts(_texts(item.value)):
             if len(value) < _SHORTEST or _ADDRESS.fullmatch(value):
                 continue
-            if value in everything:
-                named.setdefault(value, f"(the value of {item.key})")
-    if not named:
-        return output
-    values = re.compile("|".join(map(re.escape, sorted(named, key=len, reverse=True))))
+            if value in quoted:
+                in_quotes.setdefault(value, f"(the value of {item.key})")
+            if _stands_bare(value, bare, begin):
+                outside.setdefault(value, f"(the value of {item.key})")
+    return _renamed(output, in_quotes, outside) if in_quotes or outside else output
 
-    def renamed(found: re.Match[str]) -> str:
+
+def keys_of(resources: Iterable[Resource], snapshot: Snapshot) -> Iterator[KeyValue]:
+    """What these resources may read, each once."""
+    paths = covering(path for resource in resources for path in resource.watched)
+    return (item for path in paths for item in snapshot.subtree(path))
+
+
+def rename_in(error: PyconfdError, items: Callable[[], Iterable[KeyValue]]) -> None:
+    """The same for an error that repeats the output of a command."""
+    error.what = without_values(error.what, items())
+    error.hint = without_values(error.hint, items())
+
+
+def _renamed(output: str, in_quotes: Mapping[str, str], outside: Mapping[str, str]) -> str:
+    """A text in quotes is taken whole; between two of them words are."""
+    quoted = _any_of(in_quotes)
+    bare = re.compile(rf"(?<![\w./-])(?:{_any_of(outside).pattern})(?![\w/-]|\.\w)")
+    parts: list[str] = []
+    end = 0
+    for found in _QUOTED.finditer(output):
         text = found[0]
-        return text[0] + values.sub(lambda value: named[value[0]], text[1:-1]) + text[-1]
+        parts.append(bare.sub(lambda value: outside[value[0]], output[end : found.start()]))
+        inner = quoted.sub(lambda value: in_quotes[value[0]], text[1:-1])
+        parts.append(text[0] + inner + text[-1])
+        end = found.end()
+    parts.append(bare.sub(lambda value: outside[value[0]], output[end:]))
+    return "".join(parts)
 
-    return _QUOTED.sub(renamed, output)
+
+def _any_of(values: Mapping[str, str]) -> re.Pattern[str]:
+    """The longest first; without any it matches nothing."""
+    return re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or r"(?!)")
+
+
+def _bare_words(output: str) -> set[str]:
+    """The words, without what ends a sentence, and the host of each host:port."""
+    words = {word.strip(_ENDS) for word in _WORD.findall(_QUOTED.sub(" ", output))}
+    return {each for each in _with_hosts(words) if len(each) >= _SHORTEST_BARE}
+
+
+def _stands_bare(value: str, bare: Collection[str], output: str) -> bool:
+    if len(value) < _SHORTEST_BARE:
+        return False
+    if value.strip(_ENDS) in bare:
+        return True
+    return _SEPARATOR.search(value) is not None and value in output
 
 
 def _with_hosts(texts: Iterable[str]) -> Iterator[str]:
@@ -60,6 +115,8 @@ def _texts(raw: bytes) -> Iterator[str]:
     """The value, and the texts in it when it is JSON."""
     text = raw.decode(errors="surrogateescape").strip()
     yield text
+    if "\n" in text:
+        yield from map(str.strip, text.splitlines())
     if text[:1] not in ("{", "["):
         return
     import json

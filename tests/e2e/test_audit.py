@@ -194,3 +194,28 @@ def test_who_steered_a_member_is_kept_and_shown(etcd: PrivateEtcd, tmp_path: Pat
         assert json.loads(members("www", "--json"))[0]["order"]["verb"] == "up"
         assert "override/a  up by alice@" in run(confdir, "explain", str(site))
         assert "render failed" not in daemon.log
+
+
+def test_what_a_failed_command_prints_names_keys_in_place_of_values(
+    etcd: PrivateEtcd, tmp_path: Path
+) -> None:
+    """Without quotes too: of a check that refuses, one without a verdict, and a reload."""
+    confdir = Confdir(tmp_path, "--node", etcd.endpoint)
+    dest = confdir.simple(
+        "app",
+        "/printed",
+        check_cmd="""'echo check $(cut -d= -f2 {{ src }}); ! grep -q refused {{ src }}'""",
+        reload_cmd="""'echo reload $(cut -d= -f2 {{ src }}); ! grep -q unloved {{ src }}'""",
+    )
+    etcd.put("/printed/a", "accepted-secret")
+    with confdir.daemon() as daemon:
+        daemon.wait_log("reloaded")
+        etcd.put("/printed/a", "refused-secret")
+        daemon.wait_log("the check refused")
+        daemon.wait_log("check (the value of /printed/a)")
+        etcd.put("/printed/a", "unloved-secret")
+        daemon.wait_log("reload failed")
+        daemon.wait_log("reload (the value of /printed/a)")
+        page = run(confdir, "explain", "app") + run(confdir, "status", "--json")
+        assert dest.read_text() == "/printed/a=unloved-secret\n"
+        assert "-secret" not in daemon.log + page
