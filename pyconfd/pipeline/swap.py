@@ -6,7 +6,8 @@ links beside the live files until it is live, and on any failure it is put back;
 half-done is completed or put back by `Journal.recover`. Notifying the service is for reload.py.
 
 A file that is a mount point of its own (a single file that a container mounts) cannot be replaced
-by a rename. It is written in place: its staged file stays until that is done.
+by a rename. It is written in place: its staged file stays until that is done. Of a set that is
+asked before; of a single file the rename itself tells (EBUSY), so that all others need no question.
 """
 
 from __future__ import annotations
@@ -39,19 +40,13 @@ def swap(checked: Checked, *, journal: Journal | None, unsynced: set[str] | None
     """
     staged = checked.staged
     resource = staged.rendered.resource
-    number: int | None = None
-    entry = _entry(staged)
+    beside = os.path.dirname(staged.path) == os.path.dirname(staged.live.path)
+    entry = _entry(staged, in_place=False if beside else None)
     try:
-        _still_leads_there(staged)
-        if journal is not None and (resource.reload is not None or entry.in_place):
-            number = _intend(journal, resource, [entry])
-        carry_out(entry)
-    except (OSError, StateError) as error:
-        if entry.in_place:
-            _raise_if_half_written(entry, error)
-        if number is None or journal is None or _undo(journal, number):
-            stage.discard(staged)
-        raise _reverted(error, resource.dest, _ONE_KEPT) from error
+        number = _put_live(staged, entry, journal)
+    except _IsMounted:
+        entry = _entry(staged, in_place=True)
+        number = _put_live(staged, entry, journal)
     if unsynced is None:
         files.sync_folder(staged.live.path)
     else:
@@ -60,6 +55,36 @@ def swap(checked: Checked, *, journal: Journal | None, unsynced: set[str] | None
         with contextlib.suppress(StateError):  # then a recovery sees that it is whole
             journal.swapped(number)
     return Swapped(checked, entry.in_place)
+
+
+class _IsMounted(Exception):
+    """A rename found a mount point; the journal has no trace of it."""
+
+
+def _put_live(staged: Staged, entry: JournalEntry, journal: Journal | None) -> int | None:
+    """The number of the intent, None for none. Raises _IsMounted and as `swap` does."""
+    resource = staged.rendered.resource
+    number: int | None = None
+    try:
+        _still_leads_there(staged)
+        if journal is not None and (resource.reload is not None or entry.in_place):
+            number = _intend(journal, resource, [entry])
+        carry_out(entry)
+    except (OSError, StateError) as error:
+        if entry.in_place:
+            _raise_if_half_written(entry, error)
+        undone = number is None or journal is None or _undo(journal, number)
+        if undone and not entry.in_place and _found_a_mount(entry, error):
+            raise _IsMounted from error
+        if undone:
+            stage.discard(staged)
+        raise _reverted(error, resource.dest, _ONE_KEPT) from error
+    return number
+
+
+def _found_a_mount(entry: JournalEntry, error: OSError | StateError) -> bool:
+    busy = isinstance(error, OSError) and error.errno == errno.EBUSY
+    return busy and files.is_mount_point(entry.path)
 
 
 def sync(unsynced: set[str]) -> None:
@@ -206,7 +231,10 @@ def _undo(journal: Journal, number: int) -> bool:
     return True
 
 
-def _entry(staged: Staged, original: str = "") -> JournalEntry:
+def _entry(staged: Staged, original: str = "", *, in_place: bool | None = None) -> JournalEntry:
+    """in_place: whether it is to be written in place, where that is known."""
+    if in_place is None:
+        in_place = staged.live.digest is not None and files.is_mount_point(staged.live.path)
     return JournalEntry(
         dest=staged.rendered.resource.dest,
         path=staged.live.path,
@@ -214,7 +242,7 @@ def _entry(staged: Staged, original: str = "") -> JournalEntry:
         original=original,
         was=staged.live.digest,
         digest=staged.rendered.digest,
-        in_place=staged.live.digest is not None and files.is_mount_point(staged.live.path),
+        in_place=in_place,
     )
 
 

@@ -20,6 +20,7 @@ from tests.support.steps import (
     rendered,
     strays_in,
 )
+from tests.support.work import calls
 
 
 def permit(dest: Path, content: bytes = b"new", **fields: object) -> Checked:
@@ -52,6 +53,33 @@ def test_the_new_version_is_live_and_the_reload_is_on_record(
     assert len(open_lines(tmp_path)) == 1
     journal.settle(RELOAD.text)
     assert open_lines(tmp_path) == []
+    assert strays_in(tmp_path) == []
+
+
+def test_whether_a_file_is_mounted_is_not_asked_of_each(tmp_path: Path, journal: Journal) -> None:
+    """The rename of a single file tells; every change would pay for the question."""
+    (tmp_path / "a").write_bytes(b"old")
+    made = permit(tmp_path / "a")
+    assert calls(lambda: swap.swap(made, journal=journal), "is_mount_point") == 0
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+def test_a_mounted_file_has_one_open_intent(tmp_path: Path) -> None:
+    """The attempt to rename it is closed in the journal before it is written in place."""
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / "source").write_bytes(b"old")
+
+    def work() -> None:
+        mount(str(tmp_path / "source"), tmp_path / "a", "", 0x1000)
+        journal = Journal(str(tmp_path / "state"))
+        journal.recover()
+        assert swap.swap(permit(tmp_path / "a"), journal=journal).in_place
+        assert [intent.files[0].in_place for intent in journal.unsettled(RELOAD.text)] == [True]
+        journal.settle(RELOAD.text)
+        assert open_lines(tmp_path) == []
+        assert (tmp_path / "source").read_bytes() == b"new"
+
+    among_mounts(work)
     assert strays_in(tmp_path) == []
 
 
