@@ -82,11 +82,11 @@ class TimeLimit:
             try:
                 with self._lock:
                     self._running.pop(running, None)
-                if running.interrupted:
-                    _raise_in(running.thread, None)
-                return
+                break
             except RenderTimeout:
                 continue
+        if running.interrupted:
+            _absorb(running.thread)
 
     def _watch(self) -> None:
         while self._work.wait(_LINGER_S) or not self._is_over():
@@ -114,9 +114,23 @@ class TimeLimit:
                 _raise_in(running.thread, running.reason)
 
 
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raise in another thread as soon as that runs Python code; None takes it back."""
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    """Raise in a thread as soon as that runs Python code, in place of what is pending there."""
     import ctypes  # only for what takes too long
 
-    pending = ctypes.py_object(error) if error else None
+    pending = ctypes.py_object(error)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), pending)
+
+
+def _absorb(thread: int) -> None:
+    """
+    Take what may be pending in this thread, which is `thread`. Clearing it instead would leave the
+    interpreter of 3.11 looking for it before every step, in all threads, and for ever in a function
+    that is traced.
+    """
+    try:
+        _raise_in(thread, RenderTimeout)
+        while True:
+            pass
+    except RenderTimeout:
+        return

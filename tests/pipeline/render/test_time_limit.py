@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,6 +17,7 @@ from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.system.time_limit import TimeLimit
 from tests.pipeline.render.gotemplate.rendering import snapshot
+from tests.support.repository import ROOT
 
 #: What a busy machine may add to a limit.
 SLACK_S = 3.0
@@ -123,7 +126,7 @@ def test_the_limit_of_values_is_a_setting(tmp_path: Path) -> None:
     """Of characters that a value of a resource with a format may have."""
     (tmp_path / "t").write_text('{{ getv("/k") }}')
     keys = snapshot({"/k": "a" * 100_000})
-    one = resource(format="nginx")
+    one = resource(format="nginx", limit_s=30)
     with pytest.raises(TemplateFault, match="/k is longer than value_limit = 65536"):
         Renderer(str(tmp_path), {}).render(one, keys)
     made = Renderer(str(tmp_path), {}, value_limit=200_000).render(one, keys)
@@ -160,6 +163,35 @@ def test_a_template_cannot_catch_the_end(tmp_path: Path) -> None:
     limit = TimeLimit()
     with pytest.raises(RenderTimeout):
         limit.run(_stubborn, 0.2)
+
+
+TRACED = """
+import sys
+from pyconfd.errors import RenderTimeout
+from pyconfd.system.time_limit import TimeLimit
+
+def endless():
+    while True:
+        pass
+
+for _ in range(3):
+    try:
+        TimeLimit().run(endless, 0.05)
+    except RenderTimeout:
+        continue
+seen = []
+sys.settrace(lambda frame, *_: seen.append(frame.f_code.co_name))
+(lambda: None)()
+sys.settrace(None)
+print(seen)
+"""
+
+
+def test_after_an_interruption_the_interpreter_looks_for_no_other() -> None:
+    """Seen by tracing: Python 3.11 would look for ever before a traced function."""
+    argv = [sys.executable, "-c", TRACED]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stdout == "['<lambda>']\n", done.stderr
 
 
 def test_its_own_limit_comes_before_the_setting(tmp_path: Path) -> None:
