@@ -39,7 +39,8 @@ test-fast: venv
 	$(BIN)/python -m pytest $(XDIST) -m "not integration and not slow" $(PYTEST_ARGS)
 
 fuzz: venv
-	PYCONFD_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s -m slow tests/fuzz tests/recipes/test_hostile_keys.py
+	PYCONFD_FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -s -m slow tests/fuzz tests/recipes/test_hostile_keys.py \
+		tests/properties/test_hostile_values.py
 
 # The wheel in an environment of its own, with byte code, is what users have.
 bench: wheel

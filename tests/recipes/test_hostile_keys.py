@@ -37,7 +37,7 @@ from pyconfd.pipeline.store import Store
 from tests.support.repository import ROOT
 
 NAMED = ["shipped", *recipe_names()]
-FUZZ_SECONDS = float(os.environ.get("PYCONFD_FUZZ_SECONDS") or 60)
+FUZZ_SECONDS = float(os.environ.get("PYCONFD_FUZZ_SECONDS") or 30)
 T = TypeVar("T")
 
 # Every optional field that takes a text.
@@ -358,8 +358,8 @@ def test_some_hostile_keys_are_refused_or_data(name: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", NAMED)
 def test_hostile_keys_are_refused_or_data(name: str, tmp_path: Path) -> None:
     """
-    In each place; what is refused keeps its file, and nothing takes longer than a render may. For a
-    minute in all; `make fuzz SECONDS=7200` takes all 41,490, in another order each time.
+    In each place; what is refused keeps its file, and nothing takes longer than a render may. For
+    half a minute in all; `make fuzz SECONDS=7200` takes all 41,490, in another order each time.
     """
     world = Rendering(name, tmp_path)
     everything = list(edits(world.keys))
