@@ -27,6 +27,8 @@ from tests.support.register import registered
 pytestmark = pytest.mark.integration
 
 GROUP = "/csync2/web-data-dir"
+#: In place of the path, which is a value.
+VALUE_OF_SETTINGS = rf"\(the value of {GROUP}/settings\)"
 
 
 @dataclass
@@ -290,12 +292,12 @@ BAD = {
     "no-key-file": (
         {"settings": '{"key_file": "KEY.none"}'},
         "",
-        r"CONF:\d+: Config error: Can't read keyfile KEY.none",
+        rf"CONF:\d+: Config error: Can't read keyfile {VALUE_OF_SETTINGS}",
     ),
     "no-folder-for-backups": (
         {"settings": '{"key_file": "KEY", "backup_directory": "KEY.d"}'},
         "",
-        r"CONF:\d+: there is no folder KEY.d: csync2 does not make it",
+        rf"CONF:\d+: there is no folder {VALUE_OF_SETTINGS}: csync2 does not make it",
     ),
 }
 

@@ -284,7 +284,7 @@ def test_changes_of_servers_reach_haproxy_without_another_worker(site: Site) -> 
         site.daemon.wait(lambda: load.answers > answers + 50, "requests after the last one")
     assert site.haproxy.names() == {"a", "c"}
     assert load.failures == []
-    assert site.haproxy.process() == before
+    assert site.haproxy.process() == before, site.daemon.log
 
 
 def test_a_new_address_is_that_of_the_file_also_after_a_reload(site: Site) -> None:

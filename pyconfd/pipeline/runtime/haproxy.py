@@ -18,7 +18,8 @@ from pyconfd.pipeline.runtime import haproxy_commands as pure
 from pyconfd.pipeline.runtime.haproxy_config import Config, Key, read, reload_reason
 from pyconfd.system.connect import Address, connect, receive
 
-_ANSWER_S = 1.0
+#: Some ms on an idle machine.
+_ANSWER_S = 2.0
 #: A master that is restarting itself, after a reload, refuses connections for some ms.
 _AWAY_S = 0.5
 _MOST_BYTES = 16 * 1024 * 1024
