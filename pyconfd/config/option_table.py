@@ -16,7 +16,7 @@ FILES = "Folders and this node"
 SOURCE = "Where the keys come from"
 ETCD = "Connection to etcd"
 TIME = "Times (seconds, or 500ms, 10s, 5m)"
-SAY = "What is said"
+SAY = "Logging and metrics"
 
 OWN_CONFDIR, CONFD_CONFDIR = "/etc/pyconfd", "/etc/confd"
 
@@ -54,7 +54,7 @@ CONNECTION = (
            "at once", ETCD, "NUMBER"),
 )
 
-# What is said, the same for every command.
+# Logging and metrics, the same for every command.
 SAYING = (
     Option("log-level", "text", "info", "least level that is logged", SAY, choices=LOG_LEVELS),
     Option("log-format", "text", "text", "text for people, json for machines", SAY,
