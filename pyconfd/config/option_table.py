@@ -8,7 +8,7 @@ help, group, word for the value; the rest by name (see config/options.py).
 from __future__ import annotations
 
 from pyconfd.config.options import Option
-from pyconfd.model.resources import RENDER_TIMEOUT_S, VALUE_LIMIT
+from pyconfd.model.resources import OUTPUT_LIMIT, RENDER_TIMEOUT_S, VALUE_LIMIT
 from pyconfd.model.source import LISTING_LIMIT
 
 MODE = "What to do"
@@ -118,6 +118,8 @@ OPTIONS = (
            TIME),
     Option("value-limit", "count", VALUE_LIMIT, "characters of a value that a resource with a "
            "format may print", FILES, "NUMBER"),
+    Option("output-limit", "count", OUTPUT_LIMIT, "bytes that a template may make", FILES,
+           "NUMBER"),
     Option("shutdown-timeout", "duration", 30.0, "how long SIGTERM waits for a running reload",
            TIME),
     Option("metrics-listen", "text", "", "serve the daemon's page /, /metrics (Prometheus), "

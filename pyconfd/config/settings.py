@@ -78,6 +78,7 @@ class Settings(NamedTuple):
     reload_cmd_timeout_s: float
     render_timeout_s: float
     value_limit: int
+    output_limit: int
     shutdown_timeout_s: float
     metrics_listen: str
     log_level: str

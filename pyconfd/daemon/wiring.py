@@ -138,6 +138,7 @@ def renderer(
         engine=settings.template_engine,
         compat=settings.compat,
         value_limit=settings.value_limit,
+        output_limit=settings.output_limit,
         time_limit=TimeLimit(stopping),
     )
 

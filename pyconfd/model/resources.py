@@ -16,6 +16,9 @@ EACH_LIMIT = 10_000
 #: Characters of a value that is checked. Nothing that a daemon reads as one word is longer.
 VALUE_LIMIT = 64 * 1024
 
+#: Bytes of a file that a template makes. Those of daemons have some megabytes at most.
+OUTPUT_LIMIT = 64 * 1024 * 1024
+
 #: Seconds for a render. Those of real templates take some thousandths.
 RENDER_TIMEOUT_S = 10.0
 

@@ -164,6 +164,8 @@ def _templates(
         facts=facts,
         engine=settings.template_engine,
         compat=settings.compat,
+        value_limit=settings.value_limit,
+        output_limit=settings.output_limit,
     )
     failed: list[PyconfdError] = []
     for resource in resources:

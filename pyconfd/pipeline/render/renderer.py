@@ -24,10 +24,11 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from pyconfd.errors import RenderError, RenderTimeout, TemplateFault, forget_frames
-from pyconfd.model.resources import VALUE_LIMIT, Resource
+from pyconfd.model.resources import OUTPUT_LIMIT, VALUE_LIMIT, Resource
 from pyconfd.model.steps import Rendered
 from pyconfd.pipeline.render.environment import Environment, origin
 from pyconfd.pipeline.render.function_errors import FunctionFault
+from pyconfd.pipeline.render.functions.output_bound import OutputTooLong, collected
 from pyconfd.pipeline.render.languages import Languages
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.pair_cache import PairCache
@@ -61,6 +62,7 @@ class Renderer:
     engine: the language of templates whose resources name none, "go" or "jinja2"; "" detects it.
     compat: "confd" or "confd-fork", as which Go templates are read.
     value_limit: the most characters of a value that a resource with a format may print.
+    output_limit: the most bytes of an output.
     time_limit: what ends a render that takes too long.
     """
 
@@ -75,6 +77,7 @@ class Renderer:
         engine: str = "",
         compat: str = "",
         value_limit: int = VALUE_LIMIT,
+        output_limit: int = OUTPUT_LIMIT,
         time_limit: TimeLimit | None = None,
     ) -> None:
         self._templates_dir = templates_dir
@@ -84,6 +87,7 @@ class Renderer:
         self._engine = engine
         self._compat = compat
         self._value_limit = value_limit
+        self._output_limit = output_limit
         self._time_limit = time_limit or TimeLimit()
         self._languages = Languages(templates_dir, cache_dir, engine, compat)
         self._checked: dict[tuple[Environment, str], tuple[Environment, ValueChecker]] = {}
@@ -101,6 +105,7 @@ class Renderer:
             engine=self._engine,
             compat=self._compat,
             value_limit=self._value_limit,
+            output_limit=self._output_limit,
             time_limit=self._time_limit,
         )
 
@@ -145,7 +150,11 @@ class Renderer:
         """The resource's bytes. bound: is given the environment."""
         environment = self._bound(resource, view, self._pair_cache)
         bound.append(environment)
-        content = environment.encoded(self._output(resource, list(environment.stream(resource))))
+        stream = environment.stream(resource)
+        pieces = collected(stream, self._output_limit, merge=not resource.format)
+        content = environment.encoded(self._output(resource, pieces))
+        if len(content) > self._output_limit:
+            raise OutputTooLong(self._output_limit)
         _check_output(resource, content)
         return content
 

@@ -22,6 +22,7 @@ from pyconfd.pipeline.render.function_errors import (
     Slashless,
 )
 from pyconfd.pipeline.render.function_table import FILTERS, PLAIN_FILTERS
+from pyconfd.pipeline.render.functions.output_bound import OutputTooLong
 from pyconfd.pipeline.render.template_files import BadTemplate
 
 # What template code can raise. Not KeyboardInterrupt.
@@ -45,6 +46,7 @@ NAMES_ITSELF = (
     NoSuchKey,
     NotCovered,
     NotText,
+    OutputTooLong,
     RecursionError,
     Slashless,
     UnicodeEncodeError,
