@@ -177,7 +177,8 @@ def test_a_server_that_is_not_well_is_passed_by_and_returns(site: Site) -> None:
     before = site.haproxy.process()
     site.put("/haproxy/web/servers/0", site.members["c"].address)
     site.new_worker(before)
-    assert site.haproxy.servers() == {"0": "UP", "a": "DOWN", "b": "UP"}
+    # A check of the new server may fail on a busy machine; it comes back.
+    assert site.haproxy.servers()["a"] == "DOWN"
     site.shows(**{"0": "UP", "a": "DOWN", "b": "UP"})
     assert site.haproxy.names() == {"b", "c"}
     site.members["a"].sick = False
