@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyconfd.fleet.records import FleetPaths, RecordBook, decoded
+from pyconfd.fleet.records import FleetPaths, RecordBook, number
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.reconcile.turns import Halt, TurnRecords, working
 
@@ -22,23 +22,18 @@ def book_of(paths: FleetPaths, keys: Sequence[KeyValue]) -> RecordBook:
     return book
 
 
-def overview(paths: FleetPaths, keys: Sequence[KeyValue]) -> Plain:
-    """keys: all of the fleet."""
-    book = book_of(paths, keys)
-    nodes = {
-        item.key.rpartition("/")[2]: decoded(item.value)
-        for item in keys
-        if item.key.startswith(f"{paths.nodes}/")
-    }
+def overview(fleet: str, book: RecordBook) -> Plain:
+    """book: of all keys of the fleet."""
+    nodes = book.nodes
     return {
-        "fleet": paths.fleet,
+        "fleet": fleet,
         "nodes": [_node(name, nodes[name]) for name in sorted(nodes)],
         "rollouts": [_rollout(name, book, nodes) for name in book.services],
         "refused": [
             {"node": name, "host": str(found.get("host", "?"))}
             for name, found in sorted(book.refused.items())
         ],
-        "orders": _orders(paths, keys),
+        "orders": _orders(book),
     }
 
 
@@ -88,6 +83,8 @@ def _turn(service: str, name: str, records: TurnRecords, record: Mapping[str, An
         "node": name,
         "revision": proved.revision if proved else None,
         "version": proved.digest if proved else None,
+        "wanted_version": (begun or asked).version.digest if begun or asked else None,  # type: ignore[union-attr]
+        "canary": bool(says.get("canary")),
         "wanted": (begun or asked).version.revision if begun or asked else None,  # type: ignore[union-attr]
         "state": state,
         "halted": bool(says.get("halted")),
@@ -105,7 +102,7 @@ def _halt(halt: Halt) -> Plain:
     }
 
 
-def _orders(paths: FleetPaths, keys: Iterable[KeyValue]) -> list[Plain]:
-    found = [item for item in keys if item.key.startswith(paths.order(""))]
-    found.sort(key=lambda item: item.mod_revision)
-    return [dict(decoded(item.value)) for item in found[-ORDERS:]]
+def _orders(book: RecordBook) -> list[Plain]:
+    """The last ones, in order of time."""
+    found = [book.orders[time] for time in sorted(book.orders)[-ORDERS:]]
+    return [{**order, "at": number(order.get("at"))} for order in found]

@@ -29,6 +29,8 @@ from pyconfd.model.values import dataclass
 from pyconfd.reconcile.turns import Halt, Turn, TurnRecords, Version
 
 _LEAVES = ("stopped", "pinned", "fence")
+#: The end of the year 9999 in seconds; no store comes to that revision.
+_LARGEST = 253_402_300_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,14 @@ class FleetPaths:
         """A second node of that name."""
         return f"{self.refusals}/{node}"
 
+    @property
+    def orders(self) -> str:
+        """Above the orders of operators."""
+        return f"{self.root}/orders"
+
     def order(self, time: str) -> str:
         """An order that was given at this time."""
-        return f"{self.root}/orders/{time}"
+        return f"{self.orders}/{time}"
 
     def of(self, service: str, kind: str, name: str = "") -> str:
         """A record of a service's turns."""
@@ -144,22 +151,24 @@ def _halt(value: bytes) -> Halt:
         why=str(fields.get("why", "halted")),
         by=str(fields.get("by", "")),
         where=str(fields.get("where", "")),
-        at=_number(fields.get("at")),
-        revision=int(_number(fields.get("revision"))),
+        at=number(fields.get("at")),
+        revision=int(number(fields.get("revision"))),
     )
 
 
 def _pin(value: bytes) -> FleetPin | None:
     fields = decoded(value)
-    revision = int(_number(fields.get("revision")))
+    revision = int(number(fields.get("revision")))
     if revision < 1:
         return None
     by, where = str(fields.get("by", "")), str(fields.get("where", ""))
-    return FleetPin(revision=revision, by=by, where=where, at=_number(fields.get("at")))
+    return FleetPin(revision=revision, by=by, where=where, at=number(fields.get("at")))
 
 
-def _number(raw: object) -> float:
-    return float(raw) if isinstance(raw, int | float) else 0.0
+def number(raw: object) -> float:
+    """A moment or a revision; 0 for what is neither (JSON has room for Infinity and NaN)."""
+    fits = isinstance(raw, int | float) and 0 <= raw < _LARGEST
+    return float(raw) if fits else 0.0  # type: ignore[arg-type]
 
 
 def _turn(item: KeyValue) -> Turn | None:
@@ -196,12 +205,20 @@ class RecordBook:
     """
     The records of all services of a fleet, kept up to date with the messages of a watch. A key is
     read once, when it changes. One thread owns it.
+
+    refused: node -> its second node. nodes: node -> what it says of itself. orders: time -> the
+    order. Each only where the watch covers them.
     """
 
     def __init__(self, paths: FleetPaths) -> None:
         self._paths = paths
         self._services: dict[str, _ServiceRecords] = {}
         self.refused: dict[str, Mapping[str, Any]] = {}
+        self.nodes: dict[str, Mapping[str, Any]] = {}
+        self.orders: dict[str, Mapping[str, Any]] = {}
+        self._plain = {
+            paths.refusals: self.refused, paths.nodes: self.nodes, paths.orders: self.orders
+        }  # fmt: skip
 
     @property
     def services(self) -> list[str]:
@@ -213,7 +230,8 @@ class RecordBook:
         if isinstance(message, Listed):
             before = set(self._services)
             self._services.clear()
-            self.refused.clear()
+            for found in self._plain.values():
+                found.clear()
             for item in message.keys:
                 self._put(item)
             return before | self._services.keys()
@@ -248,8 +266,9 @@ class RecordBook:
     def _put(self, item: KeyValue) -> set[str]:
         parts = self._paths.parts(item.key)
         if parts is None:
-            if item.key.startswith(f"{self._paths.refusals}/"):
-                self.refused[item.key.rpartition("/")[2]] = decoded(item.value)
+            folder, _, name = item.key.rpartition("/")
+            if folder in self._plain:
+                self._plain[folder][name] = decoded(item.value)
             return set()
         service, kind, name = parts
         made = _MADE[kind](item) if kind in _MADE else None
@@ -259,8 +278,8 @@ class RecordBook:
         return {service}
 
     def _drop(self, key: str) -> set[str]:
-        if key.startswith(f"{self._paths.refusals}/"):
-            self.refused.pop(key.rpartition("/")[2], None)
+        folder, _, below = key.rpartition("/")
+        self._plain.get(folder, {}).pop(below, None)
         parts = self._paths.parts(key)
         if parts is None or parts[0] not in self._services:
             return set()

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
-from pyconfd.model.keys import KeyValue, join_paths
+from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, join_paths
 from pyconfd.registration.declaration import override_pattern
 
 
@@ -82,11 +82,15 @@ def parse_order(value: bytes) -> MemberOrder | None:
 
 def order_at(item: KeyValue) -> tuple[str, MemberOrder] | None:
     """The key of an override and its last order, when this is the key of one."""
-    override, _, last = item.key.rpartition("/")
-    if last != ORDER or override.split("/")[-2:-1] != ["override"]:
-        return None
-    order = parse_order(item.value)
+    override = _ordered(item.key)
+    order = parse_order(item.value) if override else None
     return (override, order) if order else None
+
+
+def _ordered(key: str) -> str:
+    """The key of the override that an order's key belongs to; "" when it is the key of none."""
+    override, _, last = key.rpartition("/")
+    return override if last == ORDER and override.split("/")[-2:-1] == ["override"] else ""
 
 
 def parse_override(value: bytes) -> Override:
@@ -120,6 +124,7 @@ class Row:
     lease: 0 for none
     since: UTC in ISO 8601 as it announces, "" when it does not
     own_state: as it announces, "" when it does not; that of a keepalived, for instance
+    revision: of the store, at which its key or its override was written last; 0 where unknown
     override: what operators have set
     order: the last one, None where it is not known
     """
@@ -131,6 +136,7 @@ class Row:
     lease: int = 0
     since: str = ""
     own_state: str = ""
+    revision: int = 0
     override: Override = Override()
     order: MemberOrder | None = None
 
@@ -160,25 +166,85 @@ class Places:
         """The key of a member's override."""
         return self._override_pattern.replace("{service}", service).replace("{id}", member_id)
 
+    def member(self, key: str) -> tuple[str, str] | None:
+        """Service and id of a member's key; None for another key."""
+        match = self._member.fullmatch(key)
+        return _names(match) if match else None
+
+    def overridden(self, key: str) -> tuple[str, str] | None:
+        """Service and id of an override's key; None for another key."""
+        match = self._override.fullmatch(key)
+        return _names(match) if match else None
+
+    def order_key(self, service: str, member_id: str) -> str:
+        """The key of the last order for a member."""
+        return f"{self.override_key(service, member_id)}/{ORDER}"
+
+    def ordered(self, key: str) -> tuple[str, str] | None:
+        """Service and id of an order's key; None for another key."""
+        return self.overridden(_ordered(key))
+
     def rows(self, keys: Iterable[KeyValue], service: str = "") -> tuple[Row, ...]:
         """All members among the keys, of one service or of all, in order of service and id."""
-        found: dict[tuple[str, str], Row] = {}
-        overrides: dict[tuple[str, str], Override] = {}
-        orders: dict[tuple[str, str], MemberOrder] = {}
-        for each in keys:
-            if match := self._member.fullmatch(each.key):
-                name = _names(match)
-                found[name] = _row(name, each)
-            elif match := self._override.fullmatch(each.key):
-                overrides[_names(match)] = parse_override(each.value)
-            elif (there := order_at(each)) and (match := self._override.fullmatch(there[0])):
-                orders[_names(match)] = there[1]
-        for name, override in overrides.items():
-            row = found.get(name) or Row(service=name[0], member_id=name[1])
-            found[name] = replace(row, override=override)
-        for name in orders.keys() & found.keys():
-            found[name] = replace(found[name], order=orders[name])
-        return tuple(row for name, row in sorted(found.items()) if service in ("", name[0]))
+        book = MemberBook(self)
+        book.apply(Listed("", 0, 0, tuple(keys)))
+        return tuple(row for name, row in sorted(book.rows.items()) if service in ("", name[0]))
+
+
+class MemberBook:
+    """
+    The members of a key pattern, kept up to date with the messages of a watch. A key is read once,
+    when it changes. One thread owns it.
+
+    rows: (service, id) -> the member.
+    """
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._members: dict[tuple[str, str], Row] = {}
+        self._overrides: dict[tuple[str, str], tuple[Override, int]] = {}
+        self._orders: dict[tuple[str, str], MemberOrder] = {}
+        self.rows: dict[tuple[str, str], Row] = {}
+
+    def apply(self, message: Listed | Changed) -> bool:
+        """Whether a member may have changed."""
+        if isinstance(message, Changed):
+            touched = [self._take(each) for each in message.changes]
+            return any(touched)
+        for held in (self._members, self._overrides, self._orders, self.rows):
+            held.clear()
+        for item in message.keys:
+            self._take(item)
+        return True
+
+    def _take(self, item: KeyValue | KeyChange) -> bool:
+        if name := self._places.member(item.key):
+            self._members.pop(name, None)
+            if item.value is not None:
+                there = KeyValue(item.key, item.value, item.mod_revision, item.lease)
+                self._members[name] = _row(name, there)
+        elif name := self._places.overridden(item.key):
+            self._overrides.pop(name, None)
+            if item.value is not None:
+                self._overrides[name] = (parse_override(item.value), item.mod_revision)
+        elif name := self._places.ordered(item.key):
+            self._orders.pop(name, None)
+            if item.value is not None and (order := parse_order(item.value)):
+                self._orders[name] = order
+        else:
+            return False
+        self._join(name)
+        return True
+
+    def _join(self, name: tuple[str, str]) -> None:
+        self.rows.pop(name, None)
+        row = self._members.get(name)
+        if name in self._overrides:
+            row = row or Row(service=name[0], member_id=name[1])
+            override, revision = self._overrides[name]
+            row = replace(row, override=override, revision=max(revision, row.revision))
+        if row:
+            self.rows[name] = replace(row, order=self._orders.get(name))
 
 
 def _names(match: re.Match[str]) -> tuple[str, str]:
@@ -214,6 +280,7 @@ def _row(name: tuple[str, str], there: KeyValue) -> Row:
         lease=there.lease,
         since=str(fields.get("started") or fields.get("since") or ""),
         own_state=str(fields.get("state") or ""),
+        revision=there.mod_revision,
     )
 
 

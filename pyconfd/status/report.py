@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 Plain = dict[str, Any]
 
+#: Of those that a node's record names.
+_MOST_PREFIXES = 50
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusFacts:
@@ -139,6 +142,7 @@ def node_record(facts: StatusFacts) -> Plain:
         "kind": kind(short),
         "line": line(short, facts.now_at, ages=False),
         "revision": facts.revision,
+        "reads": list(facts.watched[:_MOST_PREFIXES]),
         "services": {name: _short_row(facts, name) for name in facts.services},
     }
 
@@ -150,6 +154,8 @@ def _short_row(facts: StatusFacts, name: str) -> Plain:
     if found := rollout_row(facts.rollouts.get(name)):
         kept = ("phase", "held", "halted", "bad", "revision", "newest_revision")
         row["rollout"] = {key: found[key] for key in kept}
+        canaries = facts.rollouts[name].state.rollout.canaries
+        row["rollout"]["canary"] = facts.about.get("node") in canaries
     if name in facts.pins:
         row["pinned"] = facts.pins[name]
     return row

@@ -10,7 +10,6 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.command import read_command
@@ -21,8 +20,9 @@ from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option
 from pyconfd.config.settings import source_options
-from pyconfd.errors import SettingsError, SourceUnavailable
-from pyconfd.fleet.orders import FleetOrder, Verb, nothing_to_do, order_value, writes
+from pyconfd.errors import SettingsError
+from pyconfd.fleet.order_writer import carry_out
+from pyconfd.fleet.orders import FleetOrder, Verb
 from pyconfd.fleet.overview import book_of, overview
 from pyconfd.fleet.records import FleetPaths
 from pyconfd.model.safe_text import escaped
@@ -44,10 +44,7 @@ STORE_OPTIONS = (
     *(option for option in OPTIONS if option.name in ("fleet", "config-file")),
     *CONNECTION,
 )
-#: Of the orders that are kept.
-MOST_ORDERS = 50
 _WATCH_S = 0.5
-_TRIES = 5
 
 _HELP = """\
 usage: pyconfd fleet [NAME] [--watch] [--json] [OPTIONS]
@@ -131,34 +128,9 @@ def _words(words: Sequence[str]) -> tuple[Verb | None, str, str]:
 def give(
     registry: LeaseRegistry, paths: FleetPaths, order: FleetOrder, services: Sequence[str]
 ) -> None:
-    """
-    Carry out an order for these services, or for all of the fleet. Raises RegistrationError when
-    there is nothing to do.
-    """
-    for _ in range(_TRIES):
-        keys = registry.list(paths.root)
-        book = book_of(paths, keys)
-        wanted = list(services) or book.services
-        done = {
-            service: found
-            for service in wanted
-            if (found := writes(order, paths, service, book.records(service)))
-        }
-        if not done:
-            raise nothing_to_do(order, wanted)
-        moment = datetime.fromtimestamp(order.at, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        puts = {paths.order(moment): order_value(order, done)}
-        deletes = [item.key for item in keys if item.key.startswith(paths.order(""))]
-        deletes = deletes[: max(0, len(deletes) - MOST_ORDERS)]
-        for found in done.values():
-            puts.update(found.puts)
-            deletes += found.deletes
-        fences = {paths.of(name, "fence"): book.records(name).fence for name in done}
-        if registry.commit(fences, [(key, value, 0) for key, value in puts.items()], deletes):
-            lines = [found.words for found in done.values()]
-            sys.stdout.write("".join(f"{escaped(each)}\n" for each in lines))
-            return
-    raise SourceUnavailable("the fleet's records change too fast", where=paths.root)
+    """Carry an order out and print what has been done."""
+    lines = carry_out(registry, paths, order, services)
+    sys.stdout.write("".join(f"{escaped(each)}\n" for each in lines))
 
 
 def _show(
@@ -172,7 +144,7 @@ def _show(
     paint = Terminal(sys.stdout, environ)
     last = None
     while True:
-        found = overview(paths, registry.list(paths.root))
+        found = overview(paths.fleet, book_of(paths, registry.list(paths.root)))
         if values["service"]:
             wanted = [one for one in found["rollouts"] if one["service"] in values["service"]]
             found["rollouts"] = wanted

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -25,14 +24,13 @@ from pyconfd.config.settings import source_options
 from pyconfd.errors import RegistrationError, SettingsError
 from pyconfd.model.safe_text import escaped
 from pyconfd.registration.declaration import KEY_PATTERN, check_pattern
-from pyconfd.registration.overrides import ORDER, VERBS, MemberOrder, Places, Row, changed
+from pyconfd.registration.overrides import VERBS, Places, Row
+from pyconfd.registration.steering import MOST_WEIGHT, SteerRequest, order_now, steer
 
 if TYPE_CHECKING:
     from pyconfd.backends.base import LeaseRegistry
 
 MEMBERS = "Members"
-#: An `up` leaves nothing but who gave it, for so long.
-_UP_KEPT_S = 30 * 86400
 
 MEMBERS_OPTIONS = (
     Option("key-pattern", "text", KEY_PATTERN, "where the keys of members are, below --prefix",
@@ -80,14 +78,16 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             terminal = None if values["json"] else Terminal(sys.stdout, environ)
             _list(registry, places, arguments.words, terminal)
         else:
-            _steer(registry, places, order, values)
+            given = order_now(order.verb, values["username"] or user(), os.uname().nodename)
+            done = steer(registry, places, order, given, force=values["force"])
+            sys.stdout.write(f"{escaped(done)}\n")
     finally:
         registry.close()
     return DONE
 
 
-def _order(words: Sequence[str]) -> tuple[str, str, str, int | None] | None:
-    """Verb, service, id and weight; None when the members are to be listed."""
+def _order(words: Sequence[str]) -> SteerRequest | None:
+    """None when the members are to be listed."""
     if not words or words[0] not in VERBS:
         if len(words) > 1:
             hint = did_you_mean(words[0], VERBS) or "see --help"
@@ -100,10 +100,10 @@ def _order(words: Sequence[str]) -> tuple[str, str, str, int | None] | None:
         raise SettingsError("is not complete" if len(rest) < wanted else "too many words",
                             where=f"pyconfd members {verb}", hint=usage)  # fmt: skip
     if verb != "weight":
-        return verb, rest[0], rest[1], None
-    if not rest[2].isdigit() or int(rest[2]) > 65535:
+        return SteerRequest(verb, rest[0], rest[1])
+    if not rest[2].isdigit() or int(rest[2]) > MOST_WEIGHT:
         raise SettingsError(f"{rest[2]!r} is not a number from 0 to 65535", where="weight")
-    return verb, rest[0], rest[1], int(rest[2])
+    return SteerRequest(verb, rest[0], rest[1], int(rest[2]))
 
 
 def _list(
@@ -158,48 +158,3 @@ def _record(row: Row, left: Mapping[int, int]) -> dict[str, Any]:
         "lease_ttl_s": left.get(row.lease),
         "since": row.since or None,
     }
-
-
-def _steer(
-    registry: LeaseRegistry,
-    places: Places,
-    order: tuple[str, str, str, int | None],
-    values: Mapping[str, Any],
-) -> None:
-    verb, service, member_id, weight = order
-    rows = places.rows(registry.list(places.root), service)
-    row = next((each for each in rows if each.member_id == member_id), None)
-    if row is None or not row.address:
-        _absent(rows, order, row, values["force"])
-    key = places.override_key(service, member_id)
-    after = changed(row.override if row else Row(service="", member_id="").override, verb, weight)
-    order_key, given = f"{key}/{ORDER}", _given(verb, values).value()
-    if value := after.value():
-        registry.commit({}, [(key, value, 0), (order_key, given, 0)])
-    else:
-        registry.commit({}, [(order_key, given, registry.grant(_UP_KEPT_S))], [key])
-    setting = f"weight {weight}" if verb == "weight" else verb
-    sys.stdout.write(escaped(f"{service} {member_id}: {setting}") + "\n")
-
-
-def _given(verb: str, values: Mapping[str, Any]) -> MemberOrder:
-    """The order, with who gives it, where and when."""
-    by = values["username"] or user()
-    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return MemberOrder(verb, by, os.uname().nodename, at)
-
-
-def _absent(
-    rows: Sequence[Row], order: tuple[str, str, str, int | None], row: Row | None, force: bool
-) -> None:
-    """A member that is not there: a typing error, unless it is up'ed or forced."""
-    verb, service, member_id, _ = order
-    if force or (verb == "up" and row is not None):
-        return
-    known = [each.member_id for each in rows if each.address]
-    hint = did_you_mean(member_id, known)
-    if not hint:
-        hint = f"there are {', '.join(known[:10])}" if known else "see pyconfd members"
-    raise RegistrationError(
-        "no such member is registered", where=f"{service} {member_id}", hint=f"{hint}; or --force"
-    )
