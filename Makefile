@@ -51,6 +51,7 @@ bench: wheel
 	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench.growth --svg build/growth.svg
 	$(BIN)/python -m bench.registration
 	$(BIN)/python -m bench.runtime
+	$(BIN)/python -m bench.console
 
 wheel: venv
 	@rm -f dist/pyconfd-*.whl

@@ -1,6 +1,6 @@
 """
 What pyproject.toml wants, one requirement a line: the build backend, the dev group, and what
-pyconfd needs at run time.
+pyconfd needs at run time, with its extras.
 
     python packaging/requirements.py [--lowest]
 
@@ -26,6 +26,8 @@ def main() -> None:
     with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
     wanted = project["project"]["dependencies"]
+    for extra in project["project"]["optional-dependencies"].values():
+        wanted = [*wanted, *extra]
     if "--lowest" in sys.argv[1:]:
         wanted = [lowest(each) for each in wanted]
     tools = project["build-system"]["requires"] + project["dependency-groups"]["dev"]

@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, SubCommand] = {
     ),
     "members": SubCommand("pyconfd.cli.commands.members", "list and steer registered members"),
     "fleet": SubCommand("pyconfd.cli.commands.fleet", "nodes that take turns: show, halt, resume"),
+    "console": SubCommand("pyconfd.cli.commands.console", "a fleet on a page, live, with orders"),
     "notify": SubCommand("pyconfd.cli.commands.notify", "publish a daemon's states, run hooks"),
     "migrate": SubCommand("pyconfd.cli.commands.migrate", "write a tree of confd as pyconfd's own"),
     "recipes": SubCommand("pyconfd.cli.commands.recipes", "ready configurations: list, show, test"),

@@ -159,12 +159,17 @@ class Places:
     def __init__(self, pattern: str, prefix: str) -> None:
         self._member = _matcher(join_paths(prefix, pattern))
         self._override = _matcher(join_paths(prefix, override_pattern(pattern)))
+        self._member_pattern = join_paths(prefix, pattern)
         self._override_pattern = join_paths(prefix, override_pattern(pattern))
         self.root = join_paths(prefix, pattern.split("{", 1)[0].rpartition("/")[0])
 
     def override_key(self, service: str, member_id: str) -> str:
         """The key of a member's override."""
         return self._override_pattern.replace("{service}", service).replace("{id}", member_id)
+
+    def member_key(self, service: str, member_id: str) -> str:
+        """The key of a member."""
+        return self._member_pattern.replace("{service}", service).replace("{id}", member_id)
 
     def member(self, key: str) -> tuple[str, str] | None:
         """Service and id of a member's key; None for another key."""

@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 from pyconfd.model.safe_text import escaped
-from pyconfd.status.summary import DaemonState, FileState, utc
+from pyconfd.status.summary import FileState, tone_of, utc
 
 Plain = Mapping[str, Any]
 
@@ -36,12 +36,6 @@ td.waiting::before { content: "\\25CF "; color: #b58900; }
 td.bad::before { content: "\\25CF "; color: #c0392b; }
 pre, code { font-family: ui-monospace, monospace; white-space: pre-wrap; }
 """
-
-_WAITING = frozenset(
-    (FileState.WAITING, FileState.HELD, FileState.LEFT_OUT, DaemonState.STARTING,
-     DaemonState.PENDING, DaemonState.ORPHANED, DaemonState.HALTED, DaemonState.PINNED)
-)  # fmt: skip
-_GOOD = frozenset((FileState.FINE, DaemonState.OK))
 
 
 def headers() -> Mapping[str, str]:
@@ -65,7 +59,7 @@ def html_page(picture: Plain, versions: Sequence[Plain] = ()) -> str:
     title = f"pyconfd {' in '.join(str(each) for each in about if each)}"
     body = [
         _element("h1", title),
-        _element("p", picture["line"], f"line {_tone(picture['kind'])}"),
+        _element("p", picture["line"], f"line {tone_of(picture['kind'])}"),
         _element("p", _about(picture)),
         *_held(picture),
         *_table(
@@ -104,13 +98,6 @@ def _about(picture: Plain) -> str:
     )
 
 
-def _tone(state: str) -> str:
-    states = set(state.split(","))
-    if states <= _GOOD:
-        return "good"
-    return "waiting" if states <= _WAITING | _GOOD else "bad"
-
-
 def _table(
     title: str, heading: Sequence[str], rows: Iterable[Sequence[tuple[str, str]]]
 ) -> list[str]:
@@ -147,11 +134,11 @@ def _service(one: Plain) -> list[tuple[str, str]]:
 
 def _resources(rows: Sequence[Plain]) -> list[str]:
     order = {"bad": 0, "waiting": 1, "good": 2}
-    ordered = sorted(rows, key=lambda one: order[_tone(one["state"])])
+    ordered = sorted(rows, key=lambda one: order[tone_of(one["state"])])
     cells = [
         [
             (one["name"], ""),
-            (one["state"], _tone(one["state"])),
+            (one["state"], tone_of(one["state"])),
             (str(one["live"]["revision"] or "-") if one["live"] else "-", ""),
             (one["dest"], ""),
         ]

@@ -53,6 +53,12 @@ class DaemonState(enum.StrEnum):
     LOST = "lost"
 
 
+_WAITING = frozenset(
+    (FileState.WAITING, FileState.HELD, FileState.LEFT_OUT, DaemonState.STARTING,
+     DaemonState.PENDING, DaemonState.ORPHANED, DaemonState.HALTED, DaemonState.PINNED)
+)  # fmt: skip
+_GOOD = frozenset((FileState.FINE, DaemonState.OK))
+
 #: So many are named for each state; the rest is counted.
 NAMED = 3
 _LONGEST = 240
@@ -372,3 +378,11 @@ def _utc(second: int) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def tone_of(kind: str) -> str:
+    """Whether states, one or several with commas between, are "good", "waiting" or "bad"."""
+    states = set(kind.split(","))
+    if states <= _GOOD:
+        return "good"
+    return "waiting" if states <= _WAITING | _GOOD else "bad"

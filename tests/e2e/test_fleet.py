@@ -90,8 +90,13 @@ def fleets(
     *,
     prepare: Callable[[PrivateEtcd], None] = lambda _: None,
     options: Sequence[str] = (),
+    template: str = TEMPLATE,
+    arrange: Callable[[LiveNginx], None] = lambda _: None,
 ) -> Iterator[Fleet]:
-    """Three nodes that run. text: the service. prepare: what is done to etcd before."""
+    """
+    Three nodes that run. text: the service. prepare, arrange: what is done to etcd and to each
+    nginx before.
+    """
     with contextlib.ExitStack() as stack:
         etcd = stack.enter_context(PrivateEtcd(tmp_path))
         etcd.put("/app/settings/timeout", "10s")
@@ -101,7 +106,8 @@ def fleets(
         for name in NODES:
             confdir = made.confdirs[name] = Confdir(tmp_path / name)
             nginx = made.nginx[name] = LiveNginx(tmp_path / f"{name}-nginx")
-            confdir.template("edge.j2", TEMPLATE)
+            confdir.template("edge.j2", template)
+            arrange(nginx)
             judged = "".join(
                 line for line in nginx.toml.splitlines(True) if not line.startswith("reload_cmd")
             )
