@@ -292,7 +292,7 @@ def _halt(halt: Plain) -> Plain:
 
 def _orders(found: Sequence[Plain], rows: Sequence[Row]) -> list[Plain]:
     """The last ones of the fleet, and of each member its last one: the newest first."""
-    orders = [_order(one) for one in found]
+    orders = [_order(one) for one in reversed(found)]
     orders += [_member_order(row, row.order) for row in rows if row.order]
     return sorted(orders, key=itemgetter("when"), reverse=True)[:ORDERS]
 

@@ -35,8 +35,8 @@ def carry_out(
         }
         if not done:
             raise nothing_to_do(order, wanted)
-        puts = {order_key(paths, order.at): order_value(order, done)}
-        deletes = too_old(paths, keys)
+        puts = {_order_key(paths, order.at): order_value(order, done)}
+        deletes = _too_old(paths, keys)
         for found in done.values():
             puts.update(found.puts)
             deletes += found.deletes
@@ -46,12 +46,12 @@ def carry_out(
     raise SourceUnavailable("the fleet's records change too fast", where=paths.root)
 
 
-def order_key(paths: FleetPaths, at: float) -> str:
+def _order_key(paths: FleetPaths, at: float) -> str:
     """Where an order of this moment (seconds since 1970) is kept."""
     return paths.order(datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
 
 
-def too_old(paths: FleetPaths, keys: Iterable[KeyValue]) -> list[str]:
+def _too_old(paths: FleetPaths, keys: Iterable[KeyValue]) -> list[str]:
     """The keys of orders that go when another one comes."""
     found = sorted(item.key for item in keys if item.key.startswith(paths.order("")))
     return found[: max(0, len(found) - MOST_ORDERS)]

@@ -172,10 +172,15 @@ def test_orders_are_kept_with_who_where_and_when(ordering: Browser, etcd: Privat
     halt = {"do": "halt", "service": "web"}
     assert ordering.ask("/orders", halt, **bearer)[:2] == (200, "web: no turn begins\n")
     kept = [json.loads(one) for one in etcd.all("/pyconfd/fleets/edges/orders/").values()]
-    assert [one["do"] for one in kept] == ["drain", "weight 7", "halt"]
-    assert {one["by"] for one in kept} == {"alice"}
-    assert all(one["where"].startswith("127.0.0.1, by the console on ") for one in kept)
-    assert all(one["at"] for one in kept)
+    assert [one["do"] for one in kept] == ["halt"]
+    member = json.loads(etcd.get("/nginx/www/override/a/order") or b"")
+    assert member["verb"] == "weight"
+    assert {one["by"] for one in (*kept, member)} == {"alice"}
+    begin = "127.0.0.1, by the console on "
+    assert all(where.startswith(begin) for where in (kept[0]["where"], member["host"]))
+    assert all(one["at"] for one in (*kept, member))
+    page = ordering.ask("/")[1]
+    assert page.index("Last orders") < page.index("weight a 7")
     assert ordering.ask("/logout", {}, **here)[0] == 303
     assert ordering.ask("/orders", DRAIN, **here)[0] == 403
 

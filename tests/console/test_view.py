@@ -17,12 +17,13 @@ from pyconfd.errors import SourceUnavailable
 from pyconfd.fleet.records import FleetPaths, halt_value, version_value
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, Lost
 from pyconfd.reconcile.turns import Halt, Version
-from pyconfd.registration.overrides import Places
+from pyconfd.registration.overrides import Places, parse_order
 
 PATHS = FleetPaths("edges")
 PLACES = Places("/nginx/{service}/upstream/{id}", "/")
 NOW = 1_800_000_000.0
 OLD, NEW = Version("v1", 10), Version("v2", 20)
+ORDER = b'{"verb":"weight","by":"alice","host":"h","at":"2026-03-01T12:00:00Z"}'
 HOSTILE = "\"><script>alert(1)</script><img src=x onerror='x'>\x1b]0;\u202e{{ 7*7 }}"
 
 
@@ -103,6 +104,7 @@ def test_a_board_that_follows_is_as_one_that_lists() -> None:
     changes = (
         KeyChange("/nginx/www/override/b", b'{"weight":3}', 2),
         KeyChange("/nginx/www/upstream/b", b"10.0.0.2:80", 3, 7),
+        KeyChange("/nginx/www/override/b/order", ORDER, 3),
         KeyChange("/nginx/www/upstream/a", None, 4),
         KeyChange("/nginx/www/other", b"x", 5),
     )
@@ -112,10 +114,29 @@ def test_a_board_that_follows_is_as_one_that_lists() -> None:
             "/x": b"",
             "/nginx/www/override/b": b'{"weight":3}',
             "/nginx/www/upstream/b": b"10.0.0.2:80",
+            "/nginx/www/override/b/order": ORDER,
         }
     )
     assert follower.members.rows == listed.members.rows
     assert list(follower.members.rows) == [("www", "b")]
+    (row,) = follower.members.rows.values()
+    assert row.order == parse_order(ORDER)
+
+
+def test_the_last_orders_are_those_of_services_and_of_members() -> None:
+    """The newest first; a weight with its number."""
+    keys = {
+        PATHS.order(
+            "1"
+        ): b'{"do":"halt","by":"bob","where":"h","at":1767225600,"services":["web"]}',
+        "/nginx/www/upstream/b": b"10.0.0.2:80",
+        "/nginx/www/override/b": b'{"weight":3}',
+        "/nginx/www/override/b/order": ORDER,
+    }
+    found = view(keys)["orders"]
+    assert [(one["what"], one["by"], one["services"]) for one in found] == [
+        ("weight b 3", "alice", ["www"]), ("halt", "bob", ["web"])
+    ]  # fmt: skip
 
 
 def test_a_large_fleet_comes_in_pages_and_can_be_searched() -> None:
@@ -171,6 +192,9 @@ def test_hostile_keys_and_values_stay_text() -> None:
         PATHS.order("1"): json.dumps({"do": evil, "by": evil, "services": [evil]}).encode(),
         PATHS.refused(evil): json.dumps({"host": evil}).encode(),
         f"/nginx/{evil}/upstream/{evil}": json.dumps({"addr": evil, "state": evil}).encode(),
+        f"/nginx/{evil}/override/{evil}/order": json.dumps(
+            {"verb": "up", "by": evil, "host": evil, "at": evil}
+        ).encode(),
     }
     found = whole(keys, ViewQuery(text=""))
     tags = Tags(found).found
@@ -192,13 +216,14 @@ VALUES = st.recursive(
 )
 FIELDS = st.sampled_from(
     ("kind", "line", "revision", "reads", "services", "at", "do", "by", "digest", "state", "page",
-     "weight", "addr", "since", "host", "node", "where", "why")
+     "weight", "addr", "verb", "since", "host", "node", "where", "why")
 )  # fmt: skip
 KEYS = (
     PATHS.node("a"), PATHS.refused("a"), PATHS.order("1"), PATHS.of("w", "nodes", "a"),
     PATHS.of("w", "asked", "a"), PATHS.of("w", "begun", "b"), PATHS.of("w", "halts", "v"),
     PATHS.of("w", "stopped"), PATHS.of("w", "pinned"), PATHS.of("w", "skipped", "a"),
     "/nginx/w/upstream/a", "/nginx/w/override/a",
+    "/nginx/w/override/a/order",
 )  # fmt: skip
 
 
