@@ -133,8 +133,6 @@ def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def _refuse_words(arguments: Arguments) -> None:
     """A word that is no option is a command in the wrong place, or one that does not exist."""
-    from pyconfd.config.options import did_you_mean
-
     if arguments.rest == []:
         what, hint = "names no command", "pyconfd --watch -- COMMAND ..."
         arguments.faults.append(SettingsError(what, where="--", hint=hint))
@@ -142,7 +140,7 @@ def _refuse_words(arguments: Arguments) -> None:
         if word in COMMANDS:
             what, hint = "the command comes first", f"pyconfd {word} ..."
         else:
-            what, hint = "unknown command", did_you_mean(word, COMMANDS) or _hint(word)
+            what, hint = "unknown command", _hint(word)
         arguments.faults.append(SettingsError(what, where=word, hint=hint))
 
 
@@ -150,7 +148,9 @@ def _hint(word: str) -> str:
     from pyconfd.config.confd.options import BACKENDS
 
     if word not in BACKENDS:
-        return "see --help"
+        from pyconfd.config.options import did_you_mean
+
+        return did_you_mean(word, COMMANDS) or "see --help"
     from pyconfd.backends.registry import known_backends
 
     known = known_backends()
