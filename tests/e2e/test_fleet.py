@@ -330,7 +330,9 @@ def test_one_node_is_pinned_at_once(fleet: Fleet) -> None:
     fleet.etcd.put("/app/settings/timeout", "20s")
     fleet.wait(["20s"] * 3)
     here = fleet.confdirs["web3"].argv()[3:]
-    assert command(fleet, "pin", "edge", "--revision", str(before), *here).returncode == 0
+    pin = ("pin", "edge", "--revision", str(before), *here)
+    # The file is there a moment before its turn is over.
+    wait_until(lambda: command(fleet, *pin).returncode == 0, what="pinned")
     fleet.wait(["20s", "20s", "10s"])
     fleet.daemons["web3"].end()
     fleet.start("web3").wait_log(f"pinned at revision {before}")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pyconfd.errors import TemplateFault
+from pyconfd.errors import RenderTimeout, TemplateFault
 from pyconfd.model.resources import Origin, Resource
+from pyconfd.pipeline.render.functions.output_bound import collected
 from pyconfd.pipeline.render.renderer import Renderer
 from tests.pipeline.render.gotemplate.rendering import snapshot
 from tests.support.repository import ROOT
@@ -64,6 +66,25 @@ def test_it_counts_wherever_the_text_is_made(tmp_path: Path, template: str) -> N
     with pytest.raises(TemplateFault, match="output_limit = 999 bytes"):
         rendered(tmp_path, template, "x" * 100, 999)
     assert len(rendered(tmp_path, template, "x" * 100, 1000)) == 1000
+
+
+class _EndsAfterAMillion(int):
+    """A limit at which the time of a render is over, between two of its pieces."""
+
+    def __sub__(self, _: int) -> int:
+        raise RenderTimeout
+
+
+def test_a_time_that_is_over_between_two_pieces_is_over_at_a_line_of_the_template() -> None:
+    """The exception goes through the template, whose line the fault then names."""
+
+    def template() -> Iterator[str]:
+        while True:
+            yield "x"
+
+    with pytest.raises(RenderTimeout) as ended:
+        collected(template(), _EndsAfterAMillion(2**30), merge=True)
+    assert "template" in [entry.name for entry in ended.traceback]
 
 
 ENDLESS = """

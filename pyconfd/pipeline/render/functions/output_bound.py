@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import accumulate, compress, islice, takewhile, tee
 from types import GeneratorType
 
+from pyconfd.errors import RenderTimeout
 from pyconfd.pipeline.render.function_errors import FunctionFault
 
 #: Pieces that become one text: a list of many small ones takes more memory than their texts.
@@ -28,6 +29,15 @@ def collected(stream: Iterator[str], limit: int, *, merge: bool) -> list[str]:
     matter. Raises OutputTooLong, at the line of the template that exceeds the limit.
     """
     assert isinstance(stream, GeneratorType)  # noqa: S101 - says so to the type checker
+    try:
+        return _collected(stream, limit, merge)
+    except RenderTimeout as error:
+        if stream.gi_frame is not None:  # it came between two pieces, at no line of the template
+            stream.throw(error)
+        raise
+
+
+def _collected(stream: GeneratorType[str, None, None], limit: int, merge: bool) -> list[str]:
     pieces: list[str] = []
     room = limit
     while True:
