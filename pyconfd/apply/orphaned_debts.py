@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pyconfd.errors import StateError
+from pyconfd.model.first_few import first_few
 from pyconfd.observe import log
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.journal_entries import Intent, Progress
@@ -81,8 +82,7 @@ class OrphanedDebts:
 
 def shortened(dests: Sequence[str]) -> str:
     """The first few of them, and how many more there are."""
-    more = len(dests) - _NAMED
-    return ", ".join(dests[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return first_few(dests, _NAMED)
 
 
 def _unchanged(intents: Collection[Intent]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from pyconfd.apply.context import PassContext
 from pyconfd.model.debt import Debt
+from pyconfd.model.first_few import first_few
 from pyconfd.model.resources import Runtime
 from pyconfd.model.steps import CommandReport, NotRunning, Reloaded, ReloadResult
 from pyconfd.observe import log
@@ -95,8 +96,7 @@ def _text(path: str) -> str:
 def _changed(service: str, lines: list[str], took_s: float) -> Reloaded:
     """The report names servers and no values."""
     names = list(dict.fromkeys(line.split()[2] for line in lines))
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    named = f"{', '.join(names[:_MOST_NAMED])}{more}" if names else "nothing to change"
+    named = first_few(names, _MOST_NAMED) or "nothing to change"
     return Reloaded(service, CommandReport(f"at run time: {named}", 0, took_s), at_run_time=True)
 
 

@@ -423,7 +423,7 @@ def _with_key_names(
     from pyconfd.apply.value_names import keys_of, rename_in, without_values
 
     if answer.error:
-        rename_in(answer.error, lambda: keys_of(resources, snapshot))
+        rename_in(answer.error, keys_of(resources, snapshot))
     if answer.report is None or not answer.report.output:
         return answer
     output = without_values(answer.report.output, keys_of(resources, snapshot))

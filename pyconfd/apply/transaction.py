@@ -451,7 +451,7 @@ def _settle_judged(
             candidate.may_go = candidate.may_go or not candidate.staged
     for name, why in {**verdict.refused, **refused}.items():
         if name not in due:
-            continue  # a file that only goes, which is judged by itself
+            continue  # a file that only goes, which is checked by itself
         candidate = due[name]
         if isinstance(why, CheckBroken):
             first = candidate.staged[0].rendered.resource
@@ -483,7 +483,7 @@ def _name_keys(error: CheckBroken, resource: Resource, snapshot: Snapshot) -> No
     """What the check printed is in it, and may be values."""
     from pyconfd.apply.value_names import keys_of, rename_in
 
-    rename_in(error, lambda: keys_of([resource], snapshot))
+    rename_in(error, keys_of([resource], snapshot))
 
 
 def _ask(

@@ -14,7 +14,7 @@ the repr of a whole value, also of a short one, and what stands in the template 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pyconfd.errors import PyconfdError
@@ -33,6 +33,8 @@ _SEPARATORS = r"\s\"'`;,()<>{}=\[\]|"
 _WORD = re.compile(rf"[^{_SEPARATORS}]+")
 _SEPARATOR = re.compile(rf"[{_SEPARATORS}]")
 _ENDS = ".:!?"
+#: Stands in no text of ours.
+_BETWEEN = "\n\0\n"
 
 
 def without_values(output: str, items: Iterable[KeyValue]) -> str:
@@ -61,10 +63,10 @@ def keys_of(resources: Iterable[Resource], snapshot: Snapshot) -> Iterator[KeyVa
     return (item for path in paths for item in snapshot.subtree(path))
 
 
-def rename_in(error: PyconfdError, items: Callable[[], Iterable[KeyValue]]) -> None:
+def rename_in(error: PyconfdError, items: Iterable[KeyValue]) -> None:
     """The same for an error that repeats the output of a command."""
-    error.what = without_values(error.what, items())
-    error.hint = without_values(error.hint, items())
+    both = without_values(f"{error.what}{_BETWEEN}{error.hint}", items)
+    error.what, _, error.hint = both.partition(_BETWEEN)
 
 
 def _renamed(output: str, in_quotes: Mapping[str, str], outside: Mapping[str, str]) -> str:

@@ -78,7 +78,7 @@ def page(
 ) -> str:
     """
     The whole page. found: as made by `sections`. version: of what is shown, for the events.
-    user: who gives orders; None for nobody. notice: what became of the last order.
+    user: who gives orders; None without one. notice: what became of the last order.
     """
     return _TEMPLATES.get_template("page.html").render(
         sections={name: Markup(text) for name, text in found.items()},  # noqa: S704 - made above

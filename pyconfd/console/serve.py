@@ -32,24 +32,7 @@ def serve(
     """Until SIGINT or SIGTERM. ready: called once the page is served."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)  # uvicorn ends on them, and then raises them again
-    asyncio.run(_serve(listener, board, source, sessions, take_order, hosts, ready))
-
-
-async def _serve(
-    listener: socket.socket,
-    board: FleetBoard,
-    source: Source,
-    sessions: Sessions,
-    take_order: TakeOrder,
-    hosts: frozenset[str] | None,
-    ready: Callable[[], None],
-) -> None:
-    loop = asyncio.get_running_loop()
     show = Show(board)
-
-    def put(message: SourceMessage) -> None:
-        loop.call_soon_threadsafe(show.apply, message)
-
     config = uvicorn.Config(
         application(show, sessions, take_order, hosts),
         log_config=None,
@@ -61,9 +44,19 @@ async def _serve(
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_END_S,
     )
-    watch = await asyncio.to_thread(partial(source.watch, board.prefixes, put))
+    asyncio.run(_serve(listener, source, show, _ConsoleServer(config, show, ready)))
+
+
+async def _serve(
+    listener: socket.socket, source: Source, show: Show, server: uvicorn.Server
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def put(message: SourceMessage) -> None:
+        loop.call_soon_threadsafe(show.apply, message)
+
+    watch = await asyncio.to_thread(partial(source.watch, show.board.prefixes, put))
     try:
-        server = _ConsoleServer(config, show, ready)
         await server.serve(sockets=[listener])
     finally:
         await asyncio.to_thread(watch.stop)

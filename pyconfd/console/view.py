@@ -19,6 +19,7 @@ from typing import Any
 
 from pyconfd.console.board import FleetBoard
 from pyconfd.fleet.overview import ORDERS, overview
+from pyconfd.model.first_few import first_few
 from pyconfd.model.keys import is_under
 from pyconfd.model.values import dataclass
 from pyconfd.registration.overrides import MemberOrder, Places, Row
@@ -79,7 +80,7 @@ class _Sights:
                 behind = bisect_left(found, (revision, ""))
                 nodes, count = nodes + len(found), count + behind
                 late += [name for _, name in found[: min(behind, _NAMED)]]
-        return {"seen": nodes - count, "nodes": nodes, "late": _some(late, count)}
+        return {"seen": nodes - count, "nodes": nodes, "late": first_few(late, _NAMED, count)}
 
 
 def fleet_view(board: FleetBoard, query: ViewQuery, now_at: float) -> Plain:
@@ -260,7 +261,8 @@ def _stage(rows: Sequence[Plain], done: int, halts: Sequence[Plain], stopped: Pl
     what = "canary" if canary else f"{done} of {total} done"
     if busy:
         states = {row["state"] for row in busy}
-        return f"{what}: {_some([row['node'] for row in busy])} {', '.join(sorted(states))}"
+        nodes = first_few([row["node"] for row in busy], _NAMED)
+        return f"{what}: {nodes} {', '.join(sorted(states))}"
     return f"{what}: waiting"
 
 
@@ -375,9 +377,3 @@ def _reads(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _revision(raw: object) -> int:
     return raw if isinstance(raw, int) and not isinstance(raw, bool) else 0
-
-
-def _some(names: Sequence[str], count: int = 0) -> str:
-    """The first names; count: how many there are, when not all are given."""
-    more = max(len(names), count) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -479,7 +479,11 @@ class Loop:
         tools = self._tools
         released = {*tools.guards.release(names), *tools.quarantine.release(names)}
         for name in released:
-            report.released(name, by, self._history.release(name, by, time.time()))
+            known = self._history.release(name, by, time.time())
+            for each, order in known:
+                report.released(each, by, order.revision, order.changed)
+            if not known:
+                report.released(name, by)
         return [name for name in names if name in released]
 
     def _pin(self, service: str, revision: int, by: str) -> str:

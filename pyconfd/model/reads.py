@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pyconfd.model.first_few import first_few
 from pyconfd.model.values import dataclass
 
 
@@ -46,8 +47,7 @@ class ChangedKeys:
 
     def line(self) -> str:
         """The first few, and how many more; "" for none."""
-        more = max(0, len(self.names) - _IN_A_LINE) + self.more
-        return ", ".join(self.names[:_IN_A_LINE]) + (f" and {more} more" if more else "")
+        return first_few(self.names, _IN_A_LINE, len(self.names) + self.more)
 
 
 NO_KEYS = ChangedKeys()

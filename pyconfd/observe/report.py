@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
 from pyconfd.model.keys import Listed, ListOccasion, Lost
+from pyconfd.model.reads import NO_KEYS, ChangedKeys
 from pyconfd.model.steps import (
     CommandReport,
     LaneReport,
@@ -16,10 +14,6 @@ from pyconfd.model.steps import (
     Result,
 )
 from pyconfd.observe import log
-
-if TYPE_CHECKING:
-    from pyconfd.model.resources import Resource
-    from pyconfd.status.history import ReleaseState
 
 #: Of a long output this many lines of each end are logged.
 _END_LINES = 50
@@ -88,16 +82,11 @@ def outcome_line(outcome: Outcome) -> None:
             log.error(f"{outcome.result}: {outcome.error}", **where, **made)
 
 
-def released(name: str, by: str, found: Iterable[tuple[Resource, ReleaseState]]) -> None:
-    """An operator has let what is held of a declared resource through."""
-    for resource, order in list(found) or ((None, None),):
-        log.info(
-            "released",
-            resource=resource.name if resource else name,
-            by=by,
-            revision=order.revision or None if order else None,
-            keys=order.changed.line() if order else None,
-        )
+def released(name: str, by: str, revision: int = 0, changed: ChangedKeys = NO_KEYS) -> None:
+    """An operator has let what is held of a resource through."""
+    log.info(
+        "released", resource=name, by=by, revision=revision or None, keys=changed.line() or None
+    )
 
 
 def reload_failed(failed: ReloadFailed) -> None:

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import field
 
+from pyconfd.model.first_few import first_few
 from pyconfd.model.resources import Rollout
 from pyconfd.model.values import dataclass
 
@@ -215,4 +216,4 @@ def _waits_for_canaries(records: TurnRecords, missing: Collection[str]) -> str:
 
 def _waits_for_others(records: TurnRecords, before: Collection[Turn]) -> str:
     names = [turn.node for turn in (*working(records), *before)]
-    return f"waits for {', '.join(names[:3])}" + (f" and {len(names) - 3} more" * (len(names) > 3))
+    return f"waits for {first_few(names, 3)}"

@@ -9,7 +9,7 @@ keys never come here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pyconfd.errors import HeldBack, PyconfdError, SwapTorn
@@ -219,15 +219,17 @@ class History:
         if report.reload:
             self.reloads[report.service] = _reload_state(report.reload, at)
 
-    def release(self, name: str, by: str, at: float) -> Iterator[tuple[Resource, ReleaseState]]:
-        """What is held of a declared resource has been let through: what that was."""
+    def release(self, name: str, by: str, at: float) -> list[tuple[str, ReleaseState]]:
+        """What is held of a declared resource has been let through: what that was, by name."""
+        found = []
         for each in (name, *self.made_by(name)):
             state = self._states.get(each)
             if state is not None and state.trouble:
                 trouble = state.trouble
                 released = ReleaseState(by, at, trouble.revision, trouble.changed)
                 self._states[each] = replace(state, released=released)
-                yield state.resource, released
+                found.append((each, released))
+        return found
 
     def keep(self, resources: Iterable[Resource]) -> None:
         """Forget what is no longer declared."""

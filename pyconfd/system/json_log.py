@@ -2,7 +2,7 @@
 A JSON object that outlives a run and is changed in small parts. Shell.
 
 Each line of the file is a merge patch (RFC 7396) on the lines before it, so a change costs what it
-changed. When the patches have become longer than the object, it is written anew, as one line.
+changed. When the patches have become longer than the object, it is written again, as one line.
 """
 
 from __future__ import annotations

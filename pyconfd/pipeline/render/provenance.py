@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pyconfd.model.first_few import first_few
 from pyconfd.model.keys import KeyValue
 from pyconfd.pipeline.render.value_checks import RefusedValue, SafeText, TaintedText, safe_text
 from pyconfd.pipeline.render.view import View
@@ -67,9 +68,7 @@ class Place:
 
 def some(keys: Iterable[str]) -> str:
     """The first of these keys, and how many more there are."""
-    keys = sorted(keys)
-    more = len(keys) - _MOST_KEYS
-    return ", ".join(keys[:_MOST_KEYS]) + (f" and {more} more" if more > 0 else "")
+    return first_few(sorted(keys), _MOST_KEYS)
 
 
 def made_of(refused: RefusedValue) -> str:
