@@ -21,6 +21,9 @@ global
 backend web
     server a 127.0.0.1:81 weight {{ getv("/a") }}
     server b 127.0.0.1:82 weight {{ getv("/b", "1") }}
+{% if exists("/c") %}
+    server c 127.0.0.1:83 weight 1
+{% endif %}
 """
 NOBODY = 65534
 
@@ -66,17 +69,25 @@ class Listener:
 
 
 class Balancer:
-    """Answers as HAProxy does; obeys `set server web/NAME weight N`."""
+    """
+    Answers as HAProxy does; obeys `set server web/NAME weight N`, and `del server web/NAME` after
+    as many as are busy.
+    """
 
     def __init__(self, **weights: int) -> None:
         self.weights = weights
         self.deaf = False
+        self.busy = 0
 
     def __call__(self, line: str) -> bytes:
         for command in line.split(";"):
             words = command.split()
-            if words[:2] == ["set", "server"] and not self.deaf:
+            if words[:2] == ["set", "server"] and words[3] == "weight" and not self.deaf:
                 self.weights[words[2].split("/")[1]] = int(words[4])
+            if words[:2] == ["del", "server"]:
+                self.busy -= 1
+                if self.busy < 0:
+                    del self.weights[words[2].split("/")[1]]
         rows = [
             f"3 web 1 {name} 127.0.0.1 2 0 {weight} 1 0 1 0 2 0 0 0 0 - 8{number} - 0 0 - - 0"
             for number, (name, weight) in enumerate(self.weights.items(), 1)
@@ -130,6 +141,22 @@ def applied(confdir: Confdir) -> tuple[int, str]:
     count = reloads.read_text().count("reload") if reloads.exists() else 0
     reloads.unlink(missing_ok=True)
     return count, done.stderr
+
+
+@pytest.mark.parametrize(("busy", "reloads"), [(3, 0), (10_000, 1)])
+def test_a_server_that_is_busy_is_deleted_when_its_last_request_is_over(
+    confdir: Confdir, short: Path, busy: int, reloads: int
+) -> None:
+    """HAProxy refuses to delete it before; a request that lasts ends in a reload."""
+    put(confdir, max=100, a=1, c=1)
+    assert confdir.once().returncode == 0
+    (confdir.folder / "reloads").unlink()
+    balancer = Balancer(a=1, b=1, c=1)
+    balancer.busy = busy
+    with Listener(short, balancer):
+        put(confdir, max=100, a=1)
+        assert applied(confdir)[0] == reloads
+    assert ("c" in balancer.weights) is bool(reloads)
 
 
 def test_a_weight_is_changed_without_a_reload(confdir: Confdir, short: Path) -> None:

@@ -23,6 +23,8 @@ _ANSWER_S = 2.0
 #: A master that is restarting itself, after a reload, refuses connections for some ms.
 _AWAY_S = 0.5
 _MOST_BYTES = 16 * 1024 * 1024
+#: So long a server may be busy that is to be deleted; it takes no new requests by then.
+_BUSY_S, _BUSY_PAUSE_S = 0.5, 0.02
 #: HAProxy takes a line of less than its buffer, 16 KiB by default.
 _LINE_BYTES = 8 * 1024
 #: The current worker, where it is the master's socket; a worker does not know the word.
@@ -98,6 +100,12 @@ def change(runtime: Runtime, found: Survey) -> tuple[list[str], str]:
     try:
         if lines:
             running = pure.states(_ask(runtime.socket, [*lines, _SHOW]))
+        over_s = time.monotonic() + _BUSY_S
+        while leaving := _leaving(running, targets, found.files):
+            if time.monotonic() > over_s:
+                break
+            time.sleep(_BUSY_PAUSE_S)
+            running = pure.states(_ask(runtime.socket, [*leaving, _SHOW]))
     except (OSError, ValueError) as error:
         return lines, f"{runtime.socket}: {_words(error)}"
     for target, versions in zip(targets, found.files, strict=True):
@@ -105,6 +113,15 @@ def change(runtime: Runtime, found: Survey) -> tuple[list[str], str]:
         if problem := pure.unlike(running, target, backends):
             return lines, problem
     return lines, ""
+
+
+def _leaving(
+    running: Mapping[Key, pure.State],
+    targets: Sequence[Mapping[Key, pure.State]],
+    files: tuple[tuple[Config, ...], ...],
+) -> list[str]:
+    pairs = zip(targets, files, strict=True)
+    return [line for pair in pairs for line in pure.removals(running, *pair)]
 
 
 def restore(runtime: Runtime, before: Survey) -> str:

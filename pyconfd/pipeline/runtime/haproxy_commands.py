@@ -20,6 +20,9 @@ _MAINT, _DRAIN = 0x01, 0x08
 #: Options that "add server" does not know: the address is one already.
 _NOT_ADDED = frozenset(("init-addr",))
 
+#: An address of no host (RFC 5737).
+_NOWHERE = "192.0.2.1 port 1"
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -144,9 +147,24 @@ def commands(running: States, target: States, versions: Sequence[Config]) -> lis
     for key, state in target.items():
         if key in running:
             lines += set_server("/".join(key), running[key], state)
-    for name in ("/".join(key) for key in running if key not in target and _in_one(key, versions)):
-        lines += [f"set server {name} state maint", f"del server {name}"]
-    return lines
+    return lines + removals(running, target, versions)
+
+
+def removals(running: States, target: States, versions: Sequence[Config]) -> list[str]:
+    """
+    What deletes the servers that are no more. HAProxy refuses it while one has a connection, also
+    an idle one, which it keeps for 5 s; it closes those of a server whose address changes.
+    """
+    names = ("/".join(key) for key in running if key not in target and _in_one(key, versions))
+    return [line for name in names for line in _remove(name)]
+
+
+def _remove(name: str) -> tuple[str, ...]:
+    return (
+        f"set server {name} state maint",
+        f"set server {name} addr {_NOWHERE}",
+        f"del server {name}",
+    )
 
 
 def _in_one(key: Key, versions: Sequence[Config]) -> bool:
