@@ -24,8 +24,10 @@ def read_tokens(path: str) -> Mapping[str, str]:
     SettingsError.
     """
     hint = "one line for each user: NAME TOKEN (openssl rand -hex 24), mode 600"
-    if why := files.exposed(path, secret=True):
-        raise SettingsError(f"{path}: {why}", where="--token-file", hint="chmod 600")
+    if exposure := files.exposed(path, secret=True):
+        raise SettingsError(
+            f"{exposure.path}: {exposure.why}", where="--token-file", hint="chmod 600"
+        )
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()

@@ -78,7 +78,7 @@ def run(settings: Settings) -> int:
 
 def _warn_of_exposed(settings: Settings) -> None:
     folders = (os.path.join(settings.confdir, name) for name in ("conf.d", "templates"))
-    trusted = (settings.config_file, settings.confdir, *folders)
+    trusted = (settings.config_file, settings.confdir, *folders, settings.state_dir)
     warn_of_exposed(trusted, secret=(settings.password_file, settings.client_key))
 
 

@@ -10,11 +10,17 @@ from pyconfd.system import files
 
 def warn_of_exposed(trusted: Iterable[str], secret: Iterable[str] = ()) -> None:
     """
-    A warning for each that others may change, or read of a secret. Empty paths are none.
+    A warning for each that others may change, or read of a secret; one for a folder above several.
+    Empty paths are none.
 
-    trusted: what names commands that are run. secret: passwords, private keys.
+    trusted: what names commands that are run, or is believed later. secret: passwords, private
+    keys.
     """
+    known = set()
     for paths, is_secret, mode in ((trusted, False, "go-w"), (secret, True, "go-w,o-r")):
         for path in filter(None, paths):
-            if why := files.exposed(path, secret=is_secret):
-                log.warn(f"{why} (chown root, or chmod {mode})", path=path)
+            found = files.exposed(path, secret=is_secret)
+            if found and found.path not in known:
+                known.add(found.path)
+                fix = mode if found.path == path else "go-w"
+                log.warn(f"{found.why} (chown root, or chmod {fix})", path=found.path)

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 
 from pyconfd.model.steps import LiveFile
+from pyconfd.model.values import dataclass
 
 SUFFIX = ".pyconfd~"
 #: Longest part of the base name that a staged name repeats; names end at 255 bytes on Linux.
@@ -38,6 +39,8 @@ _ACL = "system.posix_acl_access"
 _OF_CONTENT = ("security.ima", "security.evm", "security.capability")
 
 _WRITABLE = "other users may write to it"
+#: Of a file whose owner is not known in this user namespace (user_namespaces(7)).
+_OVERFLOW_UID = 65534
 
 _counter = itertools.count()
 _owner_of: dict[int, str] = {}
@@ -83,20 +86,76 @@ def _trusted() -> tuple[int, int]:
     return 0, os.geteuid()
 
 
-def exposed(path: str, *, secret: bool = False) -> str:
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """path: the file or folder that others can change, or read; why: in words."""
+
+    path: str
+    why: str
+
+
+def exposed(path: str, *, secret: bool = False) -> Exposure | None:
     """
-    How others could change the file or folder, or read it when it is a secret; "" when they cannot,
-    or when it is not there.
+    How others could change the file or folder, or read it when it is a secret; None when they
+    cannot. A folder above it counts too when they could put something else in its place there.
     """
+    return _exposed_itself(path, secret=secret) or next(_exposed_above(path), None)
+
+
+def _exposed_itself(path: str, *, secret: bool = False) -> Exposure | None:
     try:
         facts = os.stat(path)
     except OSError:
-        return ""
+        return None
     if facts.st_uid not in _trusted():
-        return f"user {facts.st_uid} owns it"
+        return Exposure(path, f"user {facts.st_uid} owns it")
     if facts.st_mode & 0o022:
-        return "other users may write in it" if stat.S_ISDIR(facts.st_mode) else _WRITABLE
-    return "other users may read it" if secret and facts.st_mode & stat.S_IROTH else ""
+        is_folder = stat.S_ISDIR(facts.st_mode)
+        return Exposure(path, "other users may write in it" if is_folder else _WRITABLE)
+    if secret and facts.st_mode & stat.S_IROTH:
+        return Exposure(path, "other users may read it")
+    return None
+
+
+def _exposed_above(path: str) -> Iterator[Exposure]:
+    """
+    The folders above it, also those that its links lead through. With the sticky bit, only the
+    folder's owner can rename what others have put there.
+    """
+    for folder in dict.fromkeys((*_above(os.path.abspath(path)), *_above(os.path.realpath(path)))):
+        try:
+            facts = os.stat(folder)
+        except OSError:
+            continue
+        if facts.st_uid not in _trusted() and not _is_unmapped(facts.st_uid):
+            yield Exposure(folder, f"user {facts.st_uid} owns this folder above {path}")
+        elif not facts.st_mode & stat.S_ISVTX and facts.st_mode & _writers(facts.st_gid):
+            yield Exposure(folder, f"other users may write in this folder above {path}")
+
+
+def _above(path: str) -> Iterator[str]:
+    while (folder := os.path.dirname(path)) != path:
+        yield folder
+        path = folder
+
+
+def _writers(group: int) -> int:
+    """
+    The bits that let others write in a folder of this group. A user's own group counts as the user:
+    where each has one, home folders are open to it.
+    """
+    return stat.S_IWOTH if os.geteuid() and group == os.getegid() else 0o022
+
+
+def _is_unmapped(uid: int) -> bool:
+    """Whether the number stands for all users of which a user namespace knows nothing."""
+    if uid != _OVERFLOW_UID:
+        return False
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as file:
+            return file.read().split() != ["0", "0", "4294967295"]
+    except OSError:
+        return False
 
 
 def read(path: str) -> tuple[bytes, os.stat_result]:
@@ -374,8 +433,8 @@ def own_folder(path: str) -> None:
     it would be that user's word.
     """
     make_folders(path, 0o700)
-    if why := exposed(path):
-        raise PermissionError(errno.EPERM, why, path)
+    if found := _exposed_itself(path):
+        raise PermissionError(errno.EPERM, found.why, path)
 
 
 def make_folders(path: str, mode: int) -> None:

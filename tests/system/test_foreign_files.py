@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,68 @@ def test_what_others_may_change_or_read_draws_a_warning(
     assert done.returncode == 0
     assert (f"{says} (chown root, or chmod go-w" in done.stderr) == bool(says), done.stderr
     assert (f"path={path}" in done.stderr) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        (0o777, "other users may write in this folder above"),
+        (0o775, "other users may write in this folder above"),
+        (0o1777, ""),
+        (0o755, ""),
+    ],
+)
+@as_root
+def test_a_folder_above_counts_when_others_could_replace_what_is_in_it(
+    tmp_path: Path, mode: int, says: str
+) -> None:
+    """Also one that a link on the way leads through, and for what is not there yet."""
+    above = tmp_path / "above"
+    secret = above / "folder" / "secret"
+    secret.parent.mkdir(parents=True)
+    secret.parent.chmod(0o700)
+    secret.touch(0o600)
+    (tmp_path / "link").symlink_to(secret.parent)
+    above.chmod(mode)
+    for path in (secret, tmp_path / "link" / "secret", secret.parent, above / "later"):
+        found = files.exposed(str(path), secret=True)
+        assert (found.path if found else "") == (str(above) if says else "")
+        assert (found.why if found else "").startswith(says)
+    os.chown(above, NOBODY, 0)
+    found = files.exposed(str(secret))
+    assert found and found.why.startswith(f"user {NOBODY} owns this folder above")
+
+
+@as_root
+@pytest.mark.parametrize(("group", "says"), [(NOBODY, False), (1, True)])
+def test_the_group_of_a_user_is_the_user(group: int, says: bool) -> None:
+    """Where each user has a group, the folders of a home are open to it; for root none is."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, NOBODY, NOBODY)
+        os.chmod(name, 0o775)
+        before = os.getegid()
+        os.setegid(group)
+        os.seteuid(NOBODY)
+        try:
+            found = files.exposed(f"{name}/secret")
+        finally:
+            os.seteuid(0)
+            os.setegid(before)
+    assert (found is not None and found.path == name) == says
+
+
+def test_a_state_folder_below_one_of_others_draws_one_warning(tmp_path: Path) -> None:
+    """And so does a confdir beside it, with the path to mend."""
+    above = tmp_path / "above"
+    above.mkdir()
+    confdir = Confdir(above / "confdir", "--backend", "env", "--state-dir", f"{above}/state")
+    confdir.template("t", "new")
+    confdir.resource("r", '[template]\nsrc = "t"\ndest = "@OUT@/dest"\nkeys = []\n')
+    above.chmod(0o777)
+    done = confdir.once()
+    assert done.returncode == 0
+    assert done.stderr.count("other users may write in this folder above") == 1, done.stderr
+    assert f"(chown root, or chmod go-w) path={above}\n" in done.stderr
 
 
 def test_the_state_of_haproxy_is_written_through_no_link(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def _run(
     from pyconfd.system.sdnotify import Notifier
 
     log.configure(level=values["log_level"], style=values["log_format"])
-    warn_of_exposed((), secret=(values["password_file"], values["client_key"]))
+    warn_of_exposed((values["hooks"],), secret=(values["password_file"], values["client_key"]))
     commands = Commands(variables=values["command_env"])
 
     def make_registrar(notify: NoticeHandler) -> Registrar:

@@ -111,7 +111,8 @@ def _run(
     from pyconfd.system.sdnotify import Notifier
 
     log.configure(level=values["log_level"], style=values["log_format"])
-    warn_of_exposed((), secret=(values["password_file"], values["client_key"]))
+    trusted = (values["services_file"],)
+    warn_of_exposed(trusted, secret=(values["password_file"], values["client_key"]))
     commands = Commands(variables=values["command_env"])
     ttl_s = min(declared.ttl_s for declared in declarations)
 
