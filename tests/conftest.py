@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 import grpc  # noqa: F401
 
 del os.environ["GRPC_ENABLE_FORK_SUPPORT"]
+
+# Commands and scripts that a test starts by name get this Python, whatever stands on PATH before it:
+# shims of version managers are shell scripts, and some recipes start one for every check.
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
 HERE = Path(__file__).parent
 # The program as a child process, or killed at every step: right, but not within seconds.

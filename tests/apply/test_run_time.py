@@ -71,11 +71,13 @@ class Listener:
 class Balancer:
     """
     Answers as HAProxy does; obeys `set server web/NAME weight N`, and `del server web/NAME` after
-    as many as are busy.
+    as many as are busy. A request that ends leaves an idle connection, until the address changes.
     """
 
     def __init__(self, **weights: int) -> None:
         self.weights = weights
+        self.addresses: dict[str, str] = {}
+        self.idle = False
         self.deaf = False
         self.busy = 0
 
@@ -84,15 +86,26 @@ class Balancer:
             words = command.split()
             if words[:2] == ["set", "server"] and words[3] == "weight" and not self.deaf:
                 self.weights[words[2].split("/")[1]] = int(words[4])
+            if words[:2] == ["set", "server"] and words[3] == "addr":
+                self._move(words[2].split("/")[1], f"{words[4]} {words[6]}")
             if words[:2] == ["del", "server"]:
-                self.busy -= 1
-                if self.busy < 0:
-                    del self.weights[words[2].split("/")[1]]
+                self._delete(words[2].split("/")[1])
         rows = [
-            f"3 web 1 {name} 127.0.0.1 2 0 {weight} 1 0 1 0 2 0 0 0 0 - 8{number} - 0 0 - - 0"
+            f"3 web 1 {name} {ip} 2 0 {weight} 1 0 1 0 2 0 0 0 0 - {port} - 0 0 - - 0"
             for number, (name, weight) in enumerate(self.weights.items(), 1)
+            for ip, port in [self.addresses.get(name, f"127.0.0.1 8{number}").split()]
         ]
         return "\n".join(["1", HEAD, *rows, "", ""]).encode()
+
+    def _move(self, name: str, address: str) -> None:
+        if self.addresses.get(name) != address:
+            self.addresses[name], self.idle = address, False
+
+    def _delete(self, name: str) -> None:
+        if self.busy:
+            self.busy, self.idle = self.busy - 1, True
+        elif not self.idle:
+            del self.weights[name]
 
 
 @pytest.fixture

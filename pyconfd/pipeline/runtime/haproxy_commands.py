@@ -20,8 +20,9 @@ _MAINT, _DRAIN = 0x01, 0x08
 #: Options that "add server" does not know: the address is one already.
 _NOT_ADDED = frozenset(("init-addr",))
 
-#: An address of no host (RFC 5737).
-_NOWHERE = "192.0.2.1 port 1"
+#: An address of no host (RFC 5737), and ports to take in turns.
+_NOWHERE = "192.0.2.1"
+_NOWHERE_PORTS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,18 +154,23 @@ def commands(running: States, target: States, versions: Sequence[Config]) -> lis
 def removals(running: States, target: States, versions: Sequence[Config]) -> list[str]:
     """
     What deletes the servers that are no more. HAProxy refuses it while one has a connection, also
-    an idle one, which it keeps for 5 s; it closes those of a server whose address changes.
+    an idle one, which it keeps for 5 s; it closes those of a server whenever its address changes.
+    A request under way leaves its connection idle when it ends, so each try is another address.
     """
-    names = ("/".join(key) for key in running if key not in target and _in_one(key, versions))
-    return [line for name in names for line in _remove(name)]
+    return [
+        line
+        for key, state in running.items()
+        if key not in target and _in_one(key, versions)
+        for line in _remove("/".join(key), state.address)
+    ]
 
 
-def _remove(name: str) -> tuple[str, ...]:
-    return (
-        f"set server {name} state maint",
-        f"set server {name} addr {_NOWHERE}",
-        f"del server {name}",
-    )
+def _remove(name: str, address: str) -> Iterator[str]:
+    first, second = _NOWHERE_PORTS
+    yield f"set server {name} state maint"
+    port = second if address == f"{_NOWHERE} {first}" else first
+    yield f"set server {name} addr {_NOWHERE} port {port}"
+    yield f"del server {name}"
 
 
 def _in_one(key: Key, versions: Sequence[Config]) -> bool:
