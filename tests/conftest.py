@@ -22,8 +22,8 @@ import grpc  # noqa: F401
 
 del os.environ["GRPC_ENABLE_FORK_SUPPORT"]
 
-# Commands and scripts that a test starts by name get this Python, whatever stands on PATH before it:
-# shims of version managers are shell scripts, and some recipes start one for every check.
+# Scripts that a test starts get this Python, whatever stands on PATH before it: shims of version
+# managers are shell scripts, and some recipes start one for every check.
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
 HERE = Path(__file__).parent
