@@ -78,6 +78,9 @@ class SourceWithPast(Source, Protocol):
         not yet.
         """
 
+    def list_oldest(self, prefixes: Sequence[str], *, timeout_s: float) -> Listed:
+        """As `list`, at the oldest revision that is still there."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeaseLife:

@@ -68,7 +68,7 @@ class FleetNode:
             put,
             wall_clock=time.time,
         )
-        self.rollouts = Rollouts(name, kept, _actions(self._client, source, run, put))
+        self.rollouts = Rollouts(fleet, name, kept, _actions(self._client, source, run, put))
         self._record: Mapping[str, Any] = {}
         self._next_s = 0.0
         self._waits = False
@@ -113,7 +113,7 @@ class _NoFleet:
 
 def pins_alone(folder: str, source: Source, run: Runner, put: Put) -> Rollouts:
     """For a daemon without a fleet, of which something is pinned."""
-    return Rollouts("", KeptViews.read(folder), _actions(_NoFleet(), source, run, put))
+    return Rollouts("", "", KeptViews.read(folder), _actions(_NoFleet(), source, run, put))
 
 
 def _actions(keeper: TurnKeeper, source: Source, run: Runner, put: Put) -> RolloutActions:
@@ -129,23 +129,40 @@ def _in_thread(name: str, call: Callable[..., None], *arguments: object) -> None
 
 
 def _fetch(
-    source: Source, put: Put, service: str, paths: Sequence[str], revision: int, pin: bool
+    source: Source, put: Put, service: str, paths: Sequence[str], version: Version, pin: bool
 ) -> None:
-    """The keys of a service at an earlier revision."""
+    """The keys of a service at an earlier revision. version: its digest is "" where not known."""
     keys: GatedKeys | None = None
+    revision = version.revision
     problem, lasting = "", False
     try:
         if not isinstance(source, SourceWithPast):
             problem, lasting = f"{source.name} keeps no earlier revisions", True
         else:
-            found = source.list_at(paths, revision, timeout_s=_FETCH_S)
-            keys = GatedKeys.holding(revision, found.keys, paths)
+            keys = _keys_of(source, paths, version)
     except RevisionCompacted as error:
         problem, lasting = f"revision {revision}: {error.what}", True
     except SourceError as error:
         problem = str(error)
         time.sleep(_AGAIN_S)
     put(KeysFetched(service, revision, pin, keys, problem, lasting))
+
+
+def _keys_of(source: SourceWithPast, paths: Sequence[str], version: Version) -> GatedKeys:
+    """
+    Where the revision was compacted, from the oldest one that is left: the keys may not have
+    changed until then. Raises RevisionCompacted when they have.
+    """
+    try:
+        found = source.list_at(paths, version.revision, timeout_s=_FETCH_S)
+    except RevisionCompacted:
+        if version.digest:
+            oldest = source.list_oldest(paths, timeout_s=_FETCH_S)
+            keys = GatedKeys.holding(version.revision, oldest.keys, paths)
+            if keys.digest == version.digest:
+                return keys
+        raise
+    return GatedKeys.holding(version.revision, found.keys, paths)
 
 
 def _verify(run: Runner, put: Put, service: str, command: Command) -> None:

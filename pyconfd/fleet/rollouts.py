@@ -51,12 +51,12 @@ class RolloutActions:
 
     keeper: writes the fleet's records.
     fetch: reads a service's gated keys at a revision, and puts KeysFetched: service, paths,
-        revision, whether for a pin.
+        version (its digest "" where it is not known), whether for a pin.
     verify: runs a command, and puts FleetEvent(service, VerifyEnded).
     """
 
     keeper: TurnKeeper
-    fetch: Callable[[str, Sequence[str], int, bool], None]
+    fetch: Callable[[str, Sequence[str], Version, bool], None]
     verify: Callable[[str, Command], None]
 
 
@@ -69,9 +69,12 @@ class _Gate:
     names: of its resources.
     awaits: resources that a job must name to count as one with the version in use.
     generation: of the first such job; 0 while it has not been handed out.
-    fetching: the revision that is being fetched, 0 for none.
+    fetching: the version that is being read to start from.
+    unreadable: digests of versions whose keys the store no longer has.
     begun_on: the records on which a begin was decided.
     target: the keys of the revision that the fleet is pinned at.
+    target_asked: the revision whose keys are being read for it, 0 for none.
+    target_gone: the revision of which the store no longer has the keys, 0 for none.
     since_at: of the present state, seconds since 1970.
     """
 
@@ -85,8 +88,11 @@ class _Gate:
     based: bool = False
     awaits: frozenset[str] = frozenset()
     generation: int = 0
-    fetching: int = 0
+    fetching: Version | None = None
+    unreadable: set[str] = field(default_factory=set)
     target: tuple[int, GatedKeys] | None = None
+    target_asked: int = 0
+    target_gone: int = 0
     begun_on: TurnRecords | None = None
     since_at: float = 0.0
 
@@ -95,11 +101,11 @@ class Rollouts:
     """
     All services with a rollout. Methods return the services that have to be made again.
 
-    node: the name of this node.
+    fleet, node: the names of the fleet and of this node.
     """
 
-    def __init__(self, node: str, kept: KeptViews, actions: RolloutActions) -> None:
-        self._node = node
+    def __init__(self, fleet: str, node: str, kept: KeptViews, actions: RolloutActions) -> None:
+        self._fleet, self._node = fleet, node
         self._kept = kept
         self._actions = actions
         self._gates: dict[str, _Gate] = {}
@@ -206,7 +212,7 @@ class Rollouts:
         if gate and gate.state.phase in IN_TURN:
             return "its turn is under way; try again when it is over"
         self._kept.change(service, pin=revision, pinned_by=by, by_fleet=False)
-        self._actions.fetch(service, self._paths.get(service, ()), revision, True)
+        self._fetch_pin(service, revision)
         return ""
 
     def unpin(self, service: str) -> set[str]:
@@ -216,14 +222,27 @@ class Rollouts:
             return set()
         self._kept.change(service, pin=0, pinned=None, pinned_by="", by_fleet=False)
         self._note_pins()
-        return {service} | self._tell_pin(service)
-
-    def _tell_pin(self, service: str) -> set[str]:
-        """The machine of a gated service asks for no turn while it is pinned."""
         gate = self._gates.get(service)
-        if gate is None or not gate.based:
+        return {service} | (self._stay(gate) if gate else set())
+
+    def _stay(self, gate: _Gate) -> set[str]:
+        """Ask for no turn while something keeps this node where it is."""
+        why = self._stays(gate)
+        if not gate.based or why == gate.state.pinned:
             return set()
-        return self._step(gate, machine.Pinned(self._pins.get(service, "")))
+        return self._step(gate, machine.Pinned(why))
+
+    def _stays(self, gate: _Gate) -> str:
+        """An order for this node, or one for the fleet whose keys it has not: in words, or ""."""
+        kept, pin = self._kept.get(gate.service), self._fleet_pins.get(gate.service)
+        if kept.pinned is not None:
+            return _pin_words(kept)
+        if pin is None or (gate.target and gate.target[0] == pin.revision):
+            return ""
+        if gate.target_gone != pin.revision:
+            return f"{pin}: its keys are not read yet"
+        command = f"pyconfd unpin {gate.service} --fleet {self._fleet}"
+        return f"{pin}, which etcd no longer has; pin a later one, or: {command}"
 
     def _note_pins(self) -> None:
         known = self._kept.views.items()
@@ -274,6 +293,8 @@ class Rollouts:
         """Something of the fleet has happened."""
         match message:
             case RecordsRead(records, pins):
+                for gate in self._gates.values():
+                    gate.records = records.get(gate.service, gate.records)
                 return self._fleet_pinned(pins) | self._records_read(records)
             case NameContested(by):
                 self._name_contested(by)
@@ -318,25 +339,45 @@ class Rollouts:
     def _refresh(self, gate: _Gate) -> set[str]:
         """The gated keys may be others now."""
         assert self._live is not None  # noqa: S101 - for the type checker: it was listed
-        newest = GatedKeys.of(self._live, gate.rollout.keys)
         pin = self._fleet_pins.get(gate.service)
-        if pin is not None:
-            target = gate.target if gate.target and gate.target[0] == pin.revision else None
-            if target is None:
-                return self._await_pin(gate, pin)
-            newest = target[1]
-        gate.known[newest.digest] = newest
-        version = Version(newest.digest, newest.snapshot.revision)
-        gate.state = replace(gate.state, newest=version)
+        newest = self._target(gate, pin) if pin else GatedKeys.of(self._live, gate.rollout.keys)
+        version = Version(newest.digest, newest.snapshot.revision) if newest else None
+        if newest is not None:
+            gate.known[newest.digest] = newest
+            gate.state = replace(gate.state, newest=version)
         touched = set() if gate.based else self._find_base(gate)
-        if gate.based:
+        if gate.based and version is not None:
             touched |= self._step(gate, machine.Seen(version))
-        return touched
+        return touched | self._stay(gate)
+
+    def _target(self, gate: _Gate, pin: FleetPin) -> GatedKeys | None:
+        """The keys that the fleet is pinned at; None while they are not read."""
+        used = self._kept.get(gate.service).used
+        if used and used.snapshot.revision == pin.revision and used.paths == gate.rollout.keys:
+            gate.target = (pin.revision, used)  # from before a restart; etcd may have it no more
+        if gate.target and gate.target[0] == pin.revision:
+            return gate.target[1]
+        if pin.revision not in (gate.target_asked, gate.target_gone):
+            gate.target_asked = pin.revision
+            self._fetch_pin(gate.service, pin.revision)
+        return None
+
+    def _fetch_pin(self, service: str, revision: int) -> None:
+        """Have the keys of a revision read. A node that uses them has published their digest."""
+        gate = self._gates.get(service)
+        proved = gate.records.nodes.values() if gate else ()
+        known = next((it for it in proved if it and it.revision == revision), None)
+        version = known or Version("", revision)
+        self._actions.fetch(service, self._paths.get(service, ()), version, True)
 
     def _find_base(self, gate: _Gate) -> set[str]:
         """
         What to start from: what this node used before; else what most nodes have proved; else, when
         no node has proved anything or the records may not be read, what is in the store now.
+
+        Where the store no longer has what most have proved, another version that a node has proved
+        and none has refused is better than no files at all: but not while the fleet is pinned,
+        which takes it away from there. The newest version is no choice: it may be the bad one.
         """
         assert self._live is not None  # noqa: S101 - for the type checker
         kept = self._kept.get(gate.service)
@@ -344,15 +385,29 @@ class Rollouts:
             used = kept.used.moved(gate.rollout.keys, self._live)
             former = kept.former.moved(gate.rollout.keys, self._live) if kept.former else None
             return self._base(gate, used, former)
-        newest = gate.state.newest
-        if newest is None or gate.fetching or not (gate.records_read or self._refused):
+        if gate.fetching or not (gate.records_read or self._refused):
             return set()
-        best = approved(gate.records) if gate.records_read else None
-        if best is None or best == newest:
-            return self._base(gate, gate.known[newest.digest], None)
-        gate.fetching = best.revision
-        self._actions.fetch(gate.service, gate.rollout.keys, best.revision, False)
-        return set()
+        newest, pin = gate.state.newest, self._fleet_pins.get(gate.service)
+        choices = approved(gate.records) if gate.records_read else ()
+        for version in choices[:1] if pin else choices:
+            if version == newest:
+                return self._base(gate, gate.known[version.digest], None)
+            if version.digest not in gate.unreadable:
+                gate.fetching = version
+                self._actions.fetch(gate.service, gate.rollout.keys, version, False)
+                return set()
+        if choices or (pin and gate.target_gone == pin.revision):
+            return self._without_files(gate)
+        return self._base(gate, gate.known[newest.digest], None) if newest else set()
+
+    def _without_files(self, gate: _Gate) -> set[str]:
+        """Nothing that a node has proved can be read: wait for a turn, or for an operator."""
+        log.warn(
+            "etcd no longer has what the fleet uses: this node has no files until its turn, or"
+            f" until: pyconfd pin {gate.service} --revision N",
+            service=gate.service,
+        )
+        return self._base(gate, None, None)
 
     def _base(self, gate: _Gate, used: GatedKeys | None, former: GatedKeys | None) -> set[str]:
         """Start from these keys; from None when there is nothing, until the node's turn comes."""
@@ -365,9 +420,7 @@ class Rollouts:
         if gate.state.turn is not None:
             gate.state = replace(gate.state, turn=versions[0])
         gate.based = True
-        kept = self._kept.get(gate.service)
-        if kept.pinned is not None:
-            gate.state = replace(gate.state, pinned=_pin_words(kept))
+        gate.state = replace(gate.state, pinned=self._stays(gate))
         self._keep(gate)
         proved = gate.state.former if gate.state.phase is not TurnPhase.SETTLED else versions[0]
         self._actions.keeper.join(gate.service, proved)
@@ -375,13 +428,6 @@ class Rollouts:
         if gate.state.newest is not None:
             touched |= self._step(gate, machine.Seen(gate.state.newest))
         return touched
-
-    def _await_pin(self, gate: _Gate, pin: FleetPin) -> set[str]:
-        """Nothing newer is asked for while the keys of the pinned revision are being read."""
-        self._actions.fetch(gate.service, gate.rollout.keys, pin.revision, True)
-        if not gate.based:
-            return set()
-        return self._step(gate, machine.Pinned(f"{pin}: its keys are not read yet"))
 
     def _fleet_pinned(self, pins: Mapping[str, FleetPin | None]) -> set[str]:
         """What the fleet is pinned at: a gated service goes there in turn, another one at once."""
@@ -401,7 +447,7 @@ class Rollouts:
                 touched |= self.unpin(name)
             elif gate is None and pin is not None and kept.pin != pin.revision:
                 self._kept.change(name, pin=pin.revision, pinned_by=pin.by, by_fleet=True)
-                self._actions.fetch(name, self._paths[name], pin.revision, True)
+                self._fetch_pin(name, pin.revision)
         self._note_pins()
         return touched
 
@@ -411,37 +457,38 @@ class Rollouts:
         if message.keys is None:
             log.error("cannot be pinned", service=service, reason=message.problem)
             if not message.lasting and service in self._paths:
-                paths = self._paths[service]
-                self._actions.fetch(service, paths, message.revision, True)
+                self._fetch_pin(service, message.revision)
+            elif gate and gate.target_asked == message.revision:
+                gate.target_asked, gate.target_gone = 0, message.revision
+                return self._refresh(gate) if self._live is not None else set()
             return set()
         touched: set[str] = set()
         if gate and pin and pin.revision == message.revision:
-            gate.target = (message.revision, message.keys)
-            if gate.based:
-                touched |= self._step(gate, machine.Pinned(""))
+            gate.target, gate.target_asked = (message.revision, message.keys), 0
             touched |= self._refresh(gate) if self._live is not None else set()
         if kept.pin == message.revision:
             self._kept.change(service, pinned=message.keys)
             self._note_pins()
             log.warn("pinned", service=service, revision=message.revision, by=kept.pinned_by)
-            touched |= {service} | self._tell_pin(service)
+            touched |= {service} | (self._stay(gate) if gate else set())
         return touched
 
     def _fetched(self, message: KeysFetched) -> set[str]:
         gate = self._gates.get(message.service)
-        if gate is None or gate.based or message.revision != gate.fetching:
+        asked = gate.fetching if gate else None
+        if gate is None or gate.based or asked is None or message.revision != asked.revision:
             return set()
-        gate.fetching = 0
+        gate.fetching = None
         if message.keys is not None:
             return self._base(gate, message.keys, None)
-        if not message.lasting:
-            return self._find_base(gate)
-        log.warn(
-            "what the fleet uses cannot be read; this node waits for its turn",
-            service=gate.service,
-            reason=message.problem,
-        )
-        return self._base(gate, None, None)
+        if message.lasting:
+            gate.unreadable.add(asked.digest)
+            log.warn(
+                "what nodes of the fleet use cannot be read",
+                service=gate.service,
+                reason=message.problem,
+            )
+        return self._find_base(gate)
 
     def _records_read(self, records: Mapping[str, TurnRecords]) -> set[str]:
         touched: set[str] = set()
@@ -451,7 +498,6 @@ class Rollouts:
             if gate.service not in records and not first:
                 continue
             gate.records_read = True
-            gate.records = records.get(gate.service, gate.records)
             if first and not gate.based and self._live is not None:
                 touched |= self._find_base(gate)
             touched |= self._decide(gate)

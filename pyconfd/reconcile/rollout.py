@@ -286,8 +286,9 @@ def _aim(state: NodeState) -> RolloutStep:
     asking = state.phase is TurnPhase.ASKING
     if state.newest is None or state.newest == state.used:
         used = state.newest or state.used  # the same content, seen at a later revision
+        held = "" if state.newest else state.pinned
         settled = replace(
-            state, phase=TurnPhase.SETTLED, used=used, turn=None, held="", halted=False
+            state, phase=TurnPhase.SETTLED, used=used, turn=None, held=held, halted=False
         )
         return settled, (WithdrawAsk(),) if asking else ()
     if why := state.pinned or state.away:

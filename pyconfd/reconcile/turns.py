@@ -139,8 +139,11 @@ def decide(records: TurnRecords, rollout: Rollout, node: str, version: Version) 
 
 def halted(records: TurnRecords, digest: str) -> Halt | None:
     """Why no node may begin this version; None when nodes may."""
-    if records.stopped:
-        return records.stopped
+    return records.stopped or _refused(records, digest)
+
+
+def _refused(records: TurnRecords, digest: str) -> Halt | None:
+    """On which node the version failed, and why."""
     if digest in records.halts:
         return records.halts[digest]
     for turn in records.begun.values():
@@ -151,16 +154,18 @@ def halted(records: TurnRecords, digest: str) -> Halt | None:
     return None
 
 
-def approved(records: TurnRecords) -> Version | None:
-    """The version that most nodes have proved, the newest of those; None when none has any."""
+def approved(records: TurnRecords) -> tuple[Version, ...]:
+    """
+    What a new node may start with, best first: the version that most nodes have proved, the newest
+    of those; then, for when its keys are gone from the store, the others that no node has refused.
+    """
     counts = Counter(version for version in records.nodes.values() if version)
     newest: dict[Version, int] = {}
     for version in filter(None, records.nodes.values()):
         newest[version] = max(newest.get(version, 0), version.revision)
-    if not counts:
-        return None
-    best = max(counts, key=lambda version: (counts[version], newest[version]))
-    return Version(best.digest, newest[best])
+    order = sorted(counts, key=lambda one: (counts[one], newest[one]), reverse=True)
+    kept = order[:1] + [one for one in order[1:] if _refused(records, one.digest) is None]
+    return tuple(Version(one.digest, newest[one]) for one in kept)
 
 
 def most_at_once(rollout: Rollout, nodes: int) -> int:

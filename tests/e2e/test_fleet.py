@@ -320,6 +320,12 @@ def test_a_pin_takes_the_fleet_back_in_turn_until_it_is_unpinned(fleet: Fleet) -
     assert fleet.timeouts() == ["10s"] * 3
     fleet.etcd.put("/app/settings/timeout", "30s")
     assert f"pinned at revision {before}" in command(fleet, "fleet", "edges").stdout
+    fleet.etcd.compact(fleet.etcd.revision)
+    replaced(fleet, "web3").wait_log("this node has no files until its turn")
+    wait_until(lambda: "which etcd no longer has" in str(fleet.record("web3")), what="why")
+    fleet.daemons["web1"].end()
+    fleet.start("web1").wait_log("fleet: this node takes part")
+    assert fleet.timeouts() == ["10s", "10s", ""]
     assert command(fleet, "unpin", "edge", "--fleet", "edges", *here).returncode == 0
     fleet.wait(["30s"] * 3)
 
@@ -432,19 +438,27 @@ def test_a_one_shot_run_takes_no_turn(fleet: Fleet) -> None:
     assert fleet.file("web1") == "# members: 10.0.0.1 10.0.0.2\nclient_header_timeout 10s;\n"
 
 
-def test_a_new_node_waits_for_its_turn_when_what_the_others_use_was_compacted(
+def test_a_new_node_starts_with_what_the_others_use_for_as_long_as_etcd_has_it(
     fleet: Fleet,
 ) -> None:
-    """It says so, and has no file until then; the newest version is halted here."""
-    fleet.etcd.put("/app/settings/timeout", "many")
+    """Also when their revision was compacted; else it says so, and has no file until its turn."""
+    bad = fleet.etcd.put("/app/settings/timeout", "many")
     wait_until(lambda: "invalid value" in str(fleet.record("web1")), what="halted")
-    fleet.daemons["web3"].end()
-    shutil.rmtree(fleet.confdirs["web3"].folder / "state")
-    (fleet.nginx["web3"].sites / "edge.conf").unlink()
+    fleet.etcd.compact(bad - 1)
+    replaced(fleet, "web3")
+    fleet.wait(["10s"] * 3)
     fleet.etcd.compact(fleet.etcd.revision)
-    again = fleet.start("web3")
-    again.wait_log("what the fleet uses cannot be read; this node waits for its turn")
+    again = replaced(fleet, "web3")
+    again.wait_log("has no files until its turn, or until: pyconfd pin edge --revision N")
     again.wait_log("a change of gated keys is held")
     assert fleet.file("web3") == ""
     fleet.etcd.put("/app/settings/timeout", "30s")
     fleet.wait(["30s"] * 3)
+
+
+def replaced(fleet: Fleet, name: str) -> Daemon:
+    """A new machine of that name: without files, and without what the former one remembered."""
+    fleet.daemons[name].end()
+    shutil.rmtree(fleet.confdirs[name].folder / "state")
+    (fleet.nginx[name].sites / "edge.conf").unlink(missing_ok=True)
+    return fleet.start(name)

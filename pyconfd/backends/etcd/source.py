@@ -15,7 +15,13 @@ from pyconfd.backends.base import Put, SourceOptions
 from pyconfd.backends.etcd.channel import EtcdChannel
 from pyconfd.backends.etcd.listing import Listing, Span, list_spans, slashless
 from pyconfd.backends.etcd.protobuf import message
-from pyconfd.errors import RevisionCompacted, SourceCause, SourceError, SourceRefused
+from pyconfd.errors import (
+    RevisionCompacted,
+    SourceCause,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+)
 from pyconfd.model.keys import Listed
 
 if TYPE_CHECKING:
@@ -49,6 +55,37 @@ class EtcdSource:
                 what, revision=revision, where=f"revision {revision}", hint=hint
             ) from error
         return Listed(self.name, page.cluster_id, revision, page.keys)
+
+    def list_oldest(self, prefixes: Sequence[str], *, timeout_s: float) -> Listed:
+        deadline = time.monotonic() + timeout_s
+        for _ in range(3):
+            found = self.list(prefixes, timeout_s=deadline - time.monotonic())
+            try:
+                oldest = self._oldest(prefixes[0], found.revision, deadline)
+                return self.list_at(prefixes, oldest, timeout_s=deadline - time.monotonic())
+            except RevisionCompacted:  # since it was found
+                continue
+        raise SourceUnavailable("the store is compacted faster than it can be read")
+
+    def _oldest(self, prefix: str, newest: int, deadline: float) -> int:
+        """
+        The oldest revision of the store, by halving: etcd names it to those alone who watch from a
+        compacted one.
+        """
+        span = Span(prefix, prefix in self._narrowed)
+        gone, there = 0, newest
+        while there - gone > 1:
+            middle = (gone + there) // 2
+            request = message("RangeRequest")(
+                key=span.start, range_end=span.end, limit=1, keys_only=True, revision=middle
+            )
+            left_s = deadline - time.monotonic()
+            try:
+                self._channel.unary("KV/Range", request, timeout_s=left_s, what=prefix)
+                there = middle
+            except RevisionCompacted:
+                gone = middle
+        return there
 
     def watch(self, prefixes: Sequence[str], put: Put) -> EtcdWatch:
         from pyconfd.backends.etcd.watch import EtcdWatch

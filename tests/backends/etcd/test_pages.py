@@ -50,4 +50,7 @@ def test_an_earlier_revision_is_read_whole(tmp_path: Path) -> None:
         etcd.compact(before.revision + 1)
         with pytest.raises(RevisionCompacted, match="was compacted"):
             source.list_at(["/app"], before.revision, timeout_s=5)
+        etcd.delete("/app/002")
+        oldest = source.list_oldest(["/app"], timeout_s=5)
+        assert (oldest.revision, len(oldest.keys)) == (before.revision + 1, 100)
         source.close()

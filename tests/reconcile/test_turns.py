@@ -1,0 +1,38 @@
+"""What the nodes of a fleet decide on their shared records, as tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyconfd.reconcile.turns import Halt, Turn, TurnRecords, Version, approved
+
+OLD, NEW, BAD = Version("old", 10), Version("new", 20), Version("bad", 30)
+
+
+def records(*proved: Version | None, **more: object) -> TurnRecords:
+    """Of nodes a, b, c ... that have proved these."""
+    return TurnRecords(nodes=dict(zip("abcdef", proved, strict=False)), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (records(), []),
+        (records(None, None), []),
+        (records(OLD, OLD, NEW), [OLD, NEW]),
+        (records(OLD, NEW), [NEW, OLD]),
+        (records(OLD, Version("old", 15)), [Version("old", 15)]),
+        (records(OLD, OLD, BAD, halts={"bad": Halt(why="refused")}), [OLD]),
+        (records(OLD, OLD, BAD, begun={"f": Turn("f", BAD, 31)}), [OLD]),
+        (records(BAD, BAD, OLD, halts={"bad": Halt(why="refused")}), [BAD, OLD]),
+        (records(OLD, OLD, NEW, stopped=Halt(why="halted by me")), [OLD, NEW]),
+    ],
+)
+def test_a_new_node_starts_with_what_most_have_proved(
+    given: TurnRecords, wanted: list[Version]
+) -> None:
+    """Then with what others have proved and none has refused; as of the last time it was seen."""
+    found = approved(given)
+    assert [(one.digest, one.revision) for one in found] == [
+        (one.digest, one.revision) for one in wanted
+    ]
