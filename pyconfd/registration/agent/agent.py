@@ -20,7 +20,9 @@ from queue import Empty, SimpleQueue
 from pyconfd.errors import RegistrationError
 from pyconfd.observe import log
 from pyconfd.registration import address as addresses
+from pyconfd.registration.agent import stop_sequence
 from pyconfd.registration.agent.agent_health import AgentHealth
+from pyconfd.registration.agent.stop_sequence import StopAction
 from pyconfd.registration.declaration import Declaration, announce, make_key
 from pyconfd.registration.reason import Reason
 from pyconfd.registration.registrar.notices import (
@@ -354,18 +356,23 @@ class Agent:
         began = time.monotonic()
         if not self._registrar.withdraw_all("stopping", WITHDRAW_S):
             log.warn("the store did not answer: the keys stay until their TTL is over")
+        # A key was there: nginx may not know yet that it has gone.
+        drain_s = self._plan.drain_s if self._held_at >= began else 0.0
         number = self._take_stop_signal() or signal.SIGTERM
-        if self._held_at >= began:  # a key was there: nginx may not know yet that it has gone
-            self._await_exit(self._plan.drain_s)
-            number = self._take_stop_signal() or number  # a second request ends the drain
-        while number and not self._over:
-            self._child.send(number)
-            self._await_exit(self._plan.stop_timeout_s)
-            number = self._take_stop_signal()  # a further request is passed on
-        if not self._over:
-            log.warn(f"the command did not stop within {self._plan.stop_timeout_s:g} s: killed")
-            self._child.kill()
-            self._await_exit(WITHDRAW_S)
+        timeout_s = self._plan.stop_timeout_s
+        stop = stop_sequence.begin(number, time.monotonic(), drain_s=drain_s, timeout_s=timeout_s)
+        while self._exit_status is None:
+            stop, action = stop_sequence.step(stop, time.monotonic(), self._take_stop_signal())
+            match action:
+                case StopAction.WAIT:
+                    self._await_exit(stop.until_s)
+                case StopAction.SEND:
+                    self._child.send(stop.signal)
+                case StopAction.KILL:
+                    log.warn(f"the command did not stop within {timeout_s:g} s: killed")
+                    self._child.kill()
+                case StopAction.GIVE_UP:
+                    return
 
     def _stop_requested(self, number: int) -> None:
         """Two signals at once count as one: some send to the process and to its group."""
@@ -373,24 +380,18 @@ class Agent:
         if now - self._stop_requested_at >= TWICE_S:
             self._stop_requested_at, self._stop_signal = now, number
 
-    @property
-    def _over(self) -> bool:
-        return self._exit_status is not None
-
     def _take_stop_signal(self) -> int:
         """The signal of the last request to stop, 0 for none; it counts once."""
         number, self._stop_signal = self._stop_signal, None
         return number or 0
 
-    def _await_exit(self, timeout_s: float) -> bool:
+    def _await_exit(self, until_s: float) -> None:
         """Wait for the end of the command, or for a further request to stop."""
-        deadline = time.monotonic() + timeout_s
         while self._exit_status is None and self._stop_signal is None:
-            left_s = deadline - time.monotonic()
+            left_s = until_s - time.monotonic()
             if left_s <= 0:
                 break
             self._take(left_s)
-        return self._exit_status is not None
 
 
 _Message = int | _Exited | _Ordered | Notice
