@@ -118,6 +118,8 @@ class SourceCause(Enum):
     NO_ANSWER = auto()
     CONNECTION_REFUSED = auto()
     UNKNOWN_HOST = auto()
+    #: It holds more than `listing_limit`.
+    TOO_MUCH = auto()
 
 
 class SourceError(PyconfdError):

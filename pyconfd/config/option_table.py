@@ -50,8 +50,8 @@ CONNECTION = (
     Option("dial-timeout", "wait", 5.0, "for reaching one node", ETCD),
     Option("timeout", "wait", 10.0, "for reading the store once, over all nodes", ETCD,
            aliases=("backend-timeout",)),
-    Option("listing-limit", "count", LISTING_LIMIT, "bytes of the keys and values that are read "
-           "at once", ETCD, "NUMBER"),
+    Option("listing-limit", "count", LISTING_LIMIT, "bytes of all keys and values that are held, "
+           "400 more for each key", ETCD, "NUMBER"),
 )
 
 # Logging and metrics, the same for every command.

@@ -34,10 +34,12 @@ from pyconfd.model.keys import (
     Progressed,
     SourceMessage,
     covering,
+    is_under,
     join_paths,
 )
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
+from pyconfd.model.source import too_much
 from pyconfd.model.steps import LaneReport, Outcome
 from pyconfd.observe import log, report
 from pyconfd.pipeline.store import Delta, Snapshot, Store
@@ -116,6 +118,8 @@ class LoopDependencies:
     pins: makes what keeps services at an earlier revision; None where there is a fleet, or where
         the store keeps no earlier revisions.
     pinned: something is pinned since an earlier run.
+    listing_limit: bytes of all keys and values that are held; 0 for a source with a bound of its
+        own.
     """
 
     source: Source
@@ -136,6 +140,7 @@ class LoopDependencies:
     node: FleetNode | None = None
     pins: Callable[[], Rollouts] | None = None
     pinned: bool = False
+    listing_limit: int = 0
 
 
 class Loop:
@@ -258,11 +263,16 @@ class Loop:
             case Progressed():
                 self._found()
             case Lost():
-                if self._outage.heard(message.cause, time.monotonic()):
-                    report.lost(message)
+                self._lose(message)
+
+    def _lose(self, message: Lost) -> None:
+        if self._outage.heard(message.cause, time.monotonic()):
+            report.lost(message)
 
     def _apply(self, message: Listed | Changed) -> None:
         """Move the mirror on, and mark what reads the keys that really changed."""
+        if isinstance(message, Changed) and self._outgrown(message):
+            return
         self._found()
         now = time.monotonic()
         delta = self._store.apply(message)
@@ -282,6 +292,20 @@ class Loop:
             self._services.dirty(names, now, self._items.affected(delta.changed))
         if self._rollouts:
             self._gated_changes(delta)
+
+    def _outgrown(self, message: Changed) -> bool:
+        """
+        Whether a change would make the mirror larger than it may be. It is not taken then: the
+        store is listed, again and again, until it holds less.
+        """
+        limit = self._deps.listing_limit
+        key = self._store.outgrown_by(message, limit) if limit else ""
+        if not key:
+            return False
+        prefix = next((one for one in self._watched if is_under(key, one)), key)
+        self._lose(Lost(message.source, too_much(prefix, limit)))
+        self._follow()
+        return True
 
     def _gated_changes(self, delta: Delta) -> None:
         """Which services' gated keys have changed, and what follows."""
@@ -604,12 +628,16 @@ class Loop:
 
     def _rewatch(self, wanted: tuple[str, ...]) -> None:
         """Watch other prefixes; until they are listed the mirror is not whole and is not used."""
+        self._watched = wanted
+        self._listed = False
+        self._follow()
+
+    def _follow(self) -> None:
+        """A new watch, whose first message is a listing, in the place of the one before."""
         if self._watch:
             self._watch.stop()
         self._watches += 1
-        self._watched = wanted
-        self._listed = False
-        number = self._watches
+        number, wanted = self._watches, self._watched
 
         def put(message: SourceMessage) -> None:
             self._deps.inbox.put(WatchMessage(number, message))

@@ -372,6 +372,7 @@ def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterat
             node=node,
             pins=_pins(state, store, commands, inbox.put) if node is None else None,
             pinned=os.path.exists(kept_file(state.folder)),
+            listing_limit=settings.listing_limit if settings.backend not in ("file", "env") else 0,
         )
     )
     numbers = (*HANDLED, *PASSED_ON) if settings.command else (*HANDLED, *HARMLESS)

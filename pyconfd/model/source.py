@@ -1,14 +1,30 @@
-"""How a store is reached. Pure; options are read in config, and used in backends."""
+"""
+How a store is reached, and how much of it is held. Pure; options are read in config, and used in
+backends.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
 
+from pyconfd.errors import SourceCause, SourceRefused
 from pyconfd.model.values import dataclass
 
-#: Bytes of one listing.
+#: Bytes of all keys and values that are held, with KEY_BYTES for each key.
 LISTING_LIMIT = 1 << 30
+#: What a key takes here beside its bytes.
+KEY_BYTES = 400
+
+
+def too_much(prefix: str, limit: int) -> SourceRefused:
+    """The keys at and below a prefix are more than may be held."""
+    return SourceRefused(
+        f"the store has more than listing_limit = {limit} bytes of keys and values",
+        where=prefix,
+        hint="delete keys, watch fewer, or raise --listing-limit",
+        cause=SourceCause.TOO_MUCH,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +42,7 @@ class SourceOptions:
     serializable: reads need no quorum and may be old.
     refresh_members: ask the cluster for its members and use them too.
     dial_timeout_s, request_timeout_s: for one attempt on one node.
-    listing_limit: bytes of all keys and values that are read at once.
+    listing_limit: bytes of all keys and values that are held, with KEY_BYTES for each key.
     probe_interval_s: how long a watch may be silent before it is probed.
     files: files and folders of the file source.
     filter: the names taken from a folder.

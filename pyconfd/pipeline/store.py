@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, too_deep
+from pyconfd.model.source import KEY_BYTES
 from pyconfd.model.values import dataclass
 from pyconfd.pipeline.chunked import CHUNK, ChunkedMap
 
@@ -154,9 +155,12 @@ class Store:
     """
     The newest state of one source, but for keys that are too deep. One thread owns it; its
     snapshots go anywhere.
+
+    size_bytes: of all keys and values, with KEY_BYTES for each key.
     """
 
     def __init__(self) -> None:
+        self.size_bytes = 0
         self.source = ""
         self.cluster_id = 0
         self.revision = 0
@@ -180,10 +184,27 @@ class Store:
         """
         return self._replace(message) if isinstance(message, Listed) else self._change(message)
 
+    def outgrown_by(self, message: Changed, limit: int) -> str:
+        """
+        The key that would make this more than `limit` bytes, the last one where there are several;
+        "" where there is room. Costs as much as the message is long.
+        """
+        puts = [change for change in message.changes if change.value is not None]
+        if self.size_bytes + sum(map(_size, puts)) <= limit:
+            return ""
+        last = {change.key: change for change in message.changes}
+        size, grown = self.size_bytes, ""
+        for key, change in last.items():
+            more = _size(change) - _size(self._find(key))
+            size += more
+            if more > 0:
+                grown = key
+        return grown if size > max(limit, self.size_bytes) else ""
+
     def _replace(self, message: Listed) -> Delta:
         before, had = self._root, self._size
         self._root = Folder(self._owner, None, {}, ordered=True)
-        self._size = 0
+        self._size = self.size_bytes = 0
         self.source = message.source
         self.cluster_id = message.cluster_id
         self.revision = message.revision
@@ -200,7 +221,7 @@ class Store:
         Set many keys: the way to a folder is walked once for all that stand in it one after the
         other. A seventh of the time that one by one takes.
         """
-        parent, folder = "", self._root
+        parent, folder, size_bytes = "", self._root, 0
         for item in items:
             way, _, name = item.key.rpartition("/")
             if way != parent:
@@ -212,6 +233,8 @@ class Store:
             else:
                 folder.add(name, item)
                 self._size += 1
+                size_bytes += KEY_BYTES + len(item.key) + len(item.value)
+        self.size_bytes += size_bytes
 
     def _change(self, message: Changed) -> Delta:
         held = self.revision
@@ -243,8 +266,12 @@ class Store:
             self._own_child(folder, name).item = item
         else:
             folder.put(name, item)
-        self._size += before is None
+        self._count(before, item)
         return before
+
+    def _count(self, before: KeyValue | None, after: KeyValue | None) -> None:
+        self._size += (after is not None) - (before is not None)
+        self.size_bytes += _size(after) - _size(before)
 
     def _own_folder(self, path: str) -> Folder:
         """The folder at a path without its last slash, ours to change."""
@@ -256,14 +283,15 @@ class Store:
     def _put_root(self, item: KeyValue) -> KeyValue | None:
         root = self._own_root()
         before, root.item = root.item, item
-        self._size += before is None
+        self._count(before, item)
         return before
 
     def _delete(self, key: str) -> bool:
         """Remove a key and the folders that it leaves empty; False when it was not there."""
-        if self._find(key) is None:
+        before = self._find(key)
+        if before is None:
             return False
-        self._size -= 1
+        self._count(before, None)
         names = _names(key)
         trail = [self._own_root()]
         for name in names:
@@ -296,6 +324,13 @@ class Store:
             made = Folder(self._owner, item_of(place), {}, ordered=True)
         folder.put(name, made)
         return made
+
+
+def _size(item: KeyValue | KeyChange | None) -> int:
+    """What it takes, in bytes; nothing where there is no value."""
+    if item is None or item.value is None:
+        return 0
+    return KEY_BYTES + len(item.key) + len(item.value)
 
 
 def item_of(place: Child | None) -> KeyValue | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
+from pyconfd.model.source import KEY_BYTES
 from pyconfd.pipeline.store import LARGE, Delta, Snapshot, Store
 
 
@@ -170,3 +171,35 @@ def test_a_large_flat_folder_keeps_its_snapshots_through_any_change() -> None:
     for snapshot, expected in seen:
         assert list(held(snapshot).items()) == sorted(expected.items())
         assert len(snapshot) == len(expected)
+
+
+SMALL = KEY_BYTES + len("/a/x") + 1
+
+
+@pytest.mark.parametrize(
+    ("room", "keys", "says"),
+    [
+        (0, {"_a_x": "2"}, ""),
+        (0, {"_a_x": "22"}, "/a/x"),
+        (1, {"_a_x": "22"}, ""),
+        (SMALL, {"_a_z": "1"}, ""),
+        (SMALL - 1, {"_a_z": "1"}, "/a/z"),
+        (SMALL - 1, {"_a_z": "1", "_a_y": "1"}, "/a/z"),
+        (0, {"_a_z": "1", "_a_y": None}, ""),
+        (0, {"_a_z": "1", "_a_y": "", "_b": ""}, "/a/z"),
+        (-1000, {"_a_y": None}, ""),
+        (-1000, {"_a_y": "22"}, "/a/y"),
+    ],
+)
+def test_a_change_that_needs_more_room_than_there_is_names_its_key(
+    store: Store, room: int, keys: dict[str, str | None], says: str
+) -> None:
+    """What a message frees counts, and a store that is too large already may shrink."""
+    message = changed(11, **keys)
+    assert store.outgrown_by(message, store.size_bytes + room) == says
+
+
+def test_of_several_writes_of_a_key_the_last_one_needs_room(store: Store) -> None:
+    """The others are never held."""
+    changes = tuple(KeyChange("/a/x", value, 11 + i) for i, value in enumerate((b"8" * 99, b"9")))
+    assert store.outgrown_by(Changed("fake", 12, changes), store.size_bytes) == ""

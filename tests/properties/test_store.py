@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed
+from pyconfd.model.source import KEY_BYTES
 from pyconfd.pipeline.store import Snapshot, Store
 
 NAMES = st.sampled_from(["a", "b", "a-b", "é"])
@@ -24,6 +25,10 @@ STEPS = st.lists(
 
 def contents(snapshot: Snapshot) -> dict[str, bytes]:
     return {item.key: item.value for item in snapshot.subtree()}
+
+
+def size(key: str, value: bytes) -> int:
+    return KEY_BYTES + len(key) + len(value)
 
 
 def differing(before: dict[str, bytes], after: dict[str, bytes]) -> set[str]:
@@ -63,6 +68,7 @@ def test_store_is_a_dictionary_with_snapshots(steps: list[tuple[str, list]]) -> 
             changes = tuple(KeyChange(key, value, revision) for key, value in writes)
             delta = store.apply(Changed("fake", revision, changes))
         assert sorted(delta.changed) == sorted(differing(before, model))
+        assert store.size_bytes == sum(size(key, value) for key, value in model.items())
     taken.append((store.snapshot(), model))
     for snapshot, expected in taken:
         assert contents(snapshot) == expected

@@ -130,7 +130,12 @@ class World:
 
     @contextlib.contextmanager
     def running(
-        self, *, follow: Any = None, pending: Sequence[str] = (), **pace: float
+        self,
+        *,
+        follow: Any = None,
+        pending: Sequence[str] = (),
+        listing_limit: int = 0,
+        **pace: float,
     ) -> Iterator[None]:
         """The loop, stopped by a SIGTERM on its inbox at the end."""
         self.journal.recover()
@@ -160,6 +165,7 @@ class World:
             pending=frozenset(pending),
             orphaned_debts=OrphanedDebts(self.journal),
             versions=VersionLog(str(self.state)),
+            listing_limit=listing_limit,
         )
         self.loop = Loop(deps)
         thread = threading.Thread(target=self.loop.run, name="loop under test")

@@ -23,7 +23,7 @@ from pyconfd.errors import (
     StoreFull,
 )
 from pyconfd.model.keys import KeyValue, is_under, key_path
-from pyconfd.model.source import LISTING_LIMIT
+from pyconfd.model.source import KEY_BYTES, LISTING_LIMIT, too_much
 from pyconfd.model.values import dataclass
 
 # First pages are small even when values are at etcd's limit of some MiB; from then on the pages
@@ -36,8 +36,6 @@ PAGE_BYTES = 8 << 20
 SHRINK = 16
 # Ranges asked for in one transaction (etcd's default limit of operations is 128).
 TXN_RANGES = 100
-#: What a key takes here beside its bytes.
-KEY_BYTES = 400
 PROGRESS_AFTER_S = 1.0
 
 
@@ -218,11 +216,7 @@ class _Reader:
         """Raises SourceRefused for more than a listing may have, before more of it is asked for."""
         self._bytes += answer.ByteSize() + KEY_BYTES * len(answer.kvs)
         if self._bytes > self._limit:
-            raise SourceRefused(
-                f"the store answers with more than listing_limit = {self._limit} bytes",
-                where=page.span.prefix,
-                hint="watch fewer keys, or raise --listing-limit",
-            )
+            raise too_much(page.span.prefix, self._limit)
 
     def _read_pages(self, pages: Sequence[_Page]) -> Sequence[tuple[_Page, Any]]:
         """A page of each, in one call and so at one revision from the first call on."""

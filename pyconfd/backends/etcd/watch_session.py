@@ -22,10 +22,12 @@ from pyconfd.backends.etcd.link import Link
 from pyconfd.backends.etcd.listing import Span, decode
 from pyconfd.backends.etcd.stream import ProbeResult, StreamEnded, StreamResponse
 from pyconfd.backends.etcd.throttle import ThrottleState
-from pyconfd.errors import SourceError, SourceRefused
+from pyconfd.errors import SourceCause, SourceError, SourceRefused
 from pyconfd.model.keys import Lost, PrefixFilter, Progressed, SourceMessage, is_under
 
 REFUSED_FIRST_S, REFUSED_CAP_S = 2.0, 10.0
+#: Between two listings that end at `listing_limit`: each of them reads so many bytes.
+TOO_MUCH_S = 30.0
 MOST_PATIENCE = 4
 
 
@@ -188,6 +190,9 @@ class WatchSession:
 
     def pause_after(self, error: SourceError) -> None:
         """The back-off that fits the failure; slower when the store refuses."""
+        if error.cause is SourceCause.TOO_MUCH:
+            self.pause(TOO_MUCH_S)
+            return
         refused = isinstance(error, SourceRefused)
         self.pause((self._refused_backoff if refused else self._backoff).next_s())
 

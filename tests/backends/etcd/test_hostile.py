@@ -55,7 +55,7 @@ def test_a_listing_has_a_bound() -> None:
         with pytest.raises(SourceRefused) as caught:
             source.list(["/app"], timeout_s=30)
         source.close()
-    assert "more than listing_limit = 10000000 bytes" in str(caught.value)
+    assert "/app: the store has more than listing_limit = 10000000 bytes" in str(caught.value)
     assert "--listing-limit" in str(caught.value)
 
 
