@@ -29,7 +29,7 @@ from pyconfd.fleet.records import (
 from pyconfd.model.keys import Changed, KeyValue, Listed, Lost, SourceMessage
 from pyconfd.observe import log
 from pyconfd.reconcile.rollout import Away, Back, Began, VerdictKept
-from pyconfd.reconcile.turns import Halt, TurnRecords, Version
+from pyconfd.reconcile.turns import Halt, TurnRecords, Version, forgotten_halts
 from pyconfd.registration.registrar import lease_session as session
 from pyconfd.registration.registrar.inbox import Inbox
 from pyconfd.registration.registrar.registrar import awake_clock
@@ -404,8 +404,11 @@ class FleetClient:
     ) -> None:
         presence = self._paths.of(service, "nodes", self._node)
         puts = [(presence, version_value(proved), self._state.lease)]
+        deletes = [self._paths.of(service, "begun", self._node)]
         if bad:
             puts += self._halted(service, version, bad)
-        self._client.commit({}, puts, [self._paths.of(service, "begun", self._node)])
+            over = set(forgotten_halts(self._book.records(service))) - {version.digest}
+            deletes += [self._paths.of(service, "halts", digest) for digest in sorted(over)]
+        self._client.commit({}, puts, deletes)
         self._proved[service] = proved
         self._put(FleetEvent(service, VerdictKept()))

@@ -15,7 +15,7 @@ from typing import Any
 from pyconfd.errors import RegistrationError
 from pyconfd.fleet.records import FleetPaths, FleetPin, encoded, halt_value, pin_value
 from pyconfd.model.values import dataclass
-from pyconfd.reconcile.turns import Halt, TurnRecords
+from pyconfd.reconcile.turns import Halt, TurnRecords, wanted
 
 
 class Verb(enum.StrEnum):
@@ -129,15 +129,18 @@ def _resume(
 def _promote(
     order: FleetOrder, paths: FleetPaths, service: str, records: TurnRecords
 ) -> OrderWrites | None:
+    """Promotions of versions that are over go at the same time."""
     digests = {turn.version.digest for turn in records.asked.values()} - records.promoted
     if not digests:
         return None
+    over = sorted(records.promoted - wanted(records))
+    deletes = tuple(paths.of(service, "promoted", digest) for digest in over)
     value = encoded({"by": order.by, "where": order.where, "at": order.at})
     puts = {paths.of(service, "promoted", digest): value for digest in digests}
     words = f"{service}: no node waits for canaries"
     if halted := digests & records.halts.keys():
         words += f"; {len(halted)} version is halted, see pyconfd fleet resume"
-    return OrderWrites(puts, (), words)
+    return OrderWrites(puts, deletes, words)
 
 
 def _skip(

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyconfd.fleet.records import FleetPaths, RecordBook, number
 from pyconfd.model.keys import KeyValue, Listed
-from pyconfd.reconcile.turns import Halt, TurnRecords, working
+from pyconfd.reconcile.turns import Halt, TurnRecords, wanted, working
 
 Plain = dict[str, Any]
 
@@ -38,22 +38,22 @@ def overview(fleet: str, book: RecordBook) -> Plain:
 
 
 def _node(name: str, record: Mapping[str, Any]) -> Plain:
-    wanted = ("version", "host", "since", "revision", "kind", "line", "page")
-    return {"node": name, **{key: record.get(key) for key in wanted}}
+    fields = ("version", "host", "since", "revision", "kind", "line", "page")
+    return {"node": name, **{key: record.get(key) for key in fields}}
 
 
 def _rollout(service: str, book: RecordBook, nodes: Mapping[str, Mapping[str, Any]]) -> Plain:
     records, pin = book.records(service), book.pin(service)
     names = sorted({*records.nodes, *records.asked, *records.begun})
     # halts of versions that no node wants any more are kept in case the keys come back to them
-    wanted = {turn.version.digest for turn in (*records.asked.values(), *records.begun.values())}
+    shown = wanted(records)
     return {
         "service": service,
         "stopped": _halt(records.stopped) if records.stopped else None,
         "halts": [
             {"version": digest, **_halt(halt)}
             for digest, halt in records.halts.items()
-            if digest in wanted
+            if digest in shown
         ],
         "pinned": str(pin) if pin else None,
         "working": [turn.node for turn in working(records)],

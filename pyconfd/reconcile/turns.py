@@ -22,6 +22,9 @@ from pyconfd.model.first_few import first_few
 from pyconfd.model.resources import Rollout
 from pyconfd.model.values import dataclass
 
+#: Of versions that no node wants any more; they are kept in case the keys come back to them.
+MOST_HALTS = 50
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -172,6 +175,18 @@ def most_at_once(rollout: Rollout, nodes: int) -> int:
     """How many of so many nodes may be between begin and verdict; at least one."""
     limit = rollout.max_parallel
     return max(1, math.floor(limit * nodes) if limit < 1 else int(limit))
+
+
+def wanted(records: TurnRecords) -> frozenset[str]:
+    """The digests of the versions that nodes ask for or have begun."""
+    turns = (*records.asked.values(), *records.begun.values())
+    return frozenset(turn.version.digest for turn in turns)
+
+
+def forgotten_halts(records: TurnRecords) -> list[str]:
+    """The digests of the oldest halts that go when another one comes."""
+    over = sorted(records.halts.keys() - wanted(records), key=lambda one: records.halts[one].at)
+    return over[: max(0, len(over) - MOST_HALTS)]
 
 
 def working(records: TurnRecords) -> list[Turn]:

@@ -86,3 +86,17 @@ def test_an_order_moves_the_fence() -> None:
         assert PATHS.of("web", "fence") in found.puts
     order = FleetOrder(verb=Verb.RESUME, by="me", where="here", at=1.0)
     assert writes(order, PATHS, "web", records) is None, "nothing is halted"
+
+
+def test_promotions_of_versions_that_are_over_are_removed_by_the_next_one() -> None:
+    """So they do not grow in number; of a version that is under way it stays."""
+    records = TurnRecords(
+        asked={"a": Turn("a", Version("v4"))},
+        begun={"b": Turn("b", Version("v3"))},
+        promoted=frozenset(("v1", "v2", "v3")),
+    )
+    order = FleetOrder(verb=Verb.PROMOTE, by="me", where="here", at=1.0)
+    found = writes(order, PATHS, "web", records)
+    assert found
+    assert PATHS.of("web", "promoted", "v4") in found.puts
+    assert found.deletes == tuple(PATHS.of("web", "promoted", name) for name in ("v1", "v2"))

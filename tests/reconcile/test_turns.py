@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pyconfd.reconcile.turns import Halt, Turn, TurnRecords, Version, approved
+from pyconfd.reconcile.turns import (
+    MOST_HALTS,
+    Halt,
+    Turn,
+    TurnRecords,
+    Version,
+    approved,
+    forgotten_halts,
+)
 
 OLD, NEW, BAD = Version("old", 10), Version("new", 20), Version("bad", 30)
 
@@ -36,3 +44,11 @@ def test_a_new_node_starts_with_what_most_have_proved(
     assert [(one.digest, one.revision) for one in found] == [
         (one.digest, one.revision) for one in wanted
     ]
+
+
+def test_the_oldest_halts_of_versions_that_are_over_are_forgotten() -> None:
+    """Those that a node still asks for are kept, however old."""
+    halts = {f"v{number:03}": Halt(why="refused", at=number) for number in range(MOST_HALTS + 3)}
+    asked = {"a": Turn("a", Version("v001"))}
+    assert forgotten_halts(TurnRecords(halts=halts, asked=asked)) == ["v000", "v002"]
+    assert forgotten_halts(TurnRecords(halts={})) == []
