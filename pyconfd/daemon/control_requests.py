@@ -17,6 +17,7 @@ from pyconfd.config.options import did_you_mean
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
+from pyconfd.reconcile.read_index import NOTHING
 from pyconfd.registration.overrides import ORDER, order_at
 from pyconfd.status.counters import Counters
 from pyconfd.status.measurements import measures
@@ -56,6 +57,7 @@ class Access(NamedTuple):
     log_level: sets the level of the log, where one is named; the level before.
     pin: keeps a service at a revision, ordered by a user; what speaks against it, or "".
     unpin: lets it go on; whether it was pinned.
+    view: what a service's files are made from, given the store as it is now; None for nothing yet.
     """
 
     reads: Callable[[Resource], Reads]
@@ -67,6 +69,7 @@ class Access(NamedTuple):
     log_level: Callable[[str], str] = lambda _: ""
     pin: Callable[[str, int, str], str] = lambda *_: "nothing can be pinned here"
     unpin: Callable[[str], bool] = lambda _: False
+    view: Callable[[str, Snapshot], Snapshot | None] = lambda _, live: live
 
 
 class ControlAnswer(NamedTuple):
@@ -204,8 +207,9 @@ def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> P
             services[one.service_name] = service_row(facts, one.service_name)
         row = resource_row(facts, one)
         row.update(_declared(one))
-        row["keys"] = _keys(access.reads(one), snapshot)
-        row["orders"] = _orders(access.reads(one), snapshot)
+        reads, view = access.reads(one), access.view(one.service_name, snapshot)
+        row["keys"] = _keys(reads if view else NOTHING, view or snapshot)
+        row["orders"] = _orders(reads, snapshot)
         row["guard"] = asdict(one.guard)
         row["last_trouble"] = _last_trouble(facts, one)
         row["released"] = _released(facts, one)

@@ -321,7 +321,8 @@ class Loop:
         now = time.monotonic()
         for service in services:
             if self._rollouts:
-                self._recent.note(self._store.revision, self._rollouts.difference(service))
+                keys = self._rollouts.difference(service)
+                self._recent.note(self._store.revision, keys, service)
             self._services.dirty((one.name for one in self._services.members(service)), now)
 
     def _found(self) -> None:
@@ -364,8 +365,10 @@ class Loop:
 
     def _keys_of(self, outcome: Outcome, reads: Reads) -> Sequence[str]:
         """Which keys made a version; of the first one since the start, those since the last run."""
-        name = outcome.resource.name
-        found = self._recent.made(name, outcome.revision, reads, live=went_live(outcome))
+        name, service = outcome.resource.name, outcome.resource.service_name
+        gated = self._rollouts.gated(service) if self._rollouts else ()
+        live = went_live(outcome)
+        found = self._recent.made(outcome.resource, outcome.revision, reads, gated=gated, live=live)
         if not found and name not in self._history.states:
             since = self._deps.versions.revision(name)
             found = keys_since(self._store.snapshot(), reads, since) if since else []
@@ -484,6 +487,7 @@ class Loop:
             _set_log_level,
             self._pin,
             self._unpin,
+            self._rollouts.view if self._rollouts else lambda _, live: live,
         )
         reply = answer(request.question, self._facts(now), access)
         self._services.dirty(reply.dirty, now)

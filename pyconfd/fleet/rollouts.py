@@ -153,6 +153,11 @@ class Rollouts:
         keys = self._kept.get(service).effective
         return keys.snapshot.revision if keys else 0
 
+    def gated(self, service: str) -> Sequence[str]:
+        """The key paths that a service is not made from as they are now."""
+        keys = self._kept.get(service).effective
+        return keys.paths if keys else ()
+
     def difference(self, service: str) -> Sequence[str]:
         """Names of the gated keys in which what is used now differs from what was used before."""
         return self._differences.pop(service, ())

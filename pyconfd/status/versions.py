@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from pyconfd.model.keys import is_under
 from pyconfd.model.reads import ChangedKeys, Reads
+from pyconfd.model.resources import Resource
 from pyconfd.model.steps import LaneReport, NotRunning, Outcome, Reloaded, ReloadFailed, Result
 from pyconfd.pipeline.store import Snapshot
 from pyconfd.status.history import gist
@@ -41,35 +44,58 @@ class VersionEntry:
     result: str
 
 
+class _Change(NamedTuple):
+    number: int
+    revision: int
+    key: str
+    service: str
+
+
 class RecentChanges:
     """The keys that have changed last, in order, so that a version can name those that made it."""
 
     def __init__(self) -> None:
-        self._changes: deque[tuple[int, int, str]] = deque(maxlen=REMEMBERED)
+        self._changes: deque[_Change] = deque(maxlen=REMEMBERED)
         self._count = 0
         self._seen: dict[str, int] = {}
 
-    def note(self, revision: int, keys: Sequence[str]) -> None:
-        """These keys are others as of this revision."""
+    def note(self, revision: int, keys: Sequence[str], service: str = "") -> None:
+        """
+        These keys are others as of this revision. service: the one alone that uses others now,
+        of its gated keys.
+        """
         for key in keys[-REMEMBERED:]:
             self._count += 1
-            self._changes.append((self._count, revision, key))
+            self._changes.append(_Change(self._count, revision, key, service))
 
-    def made(self, name: str, to: int, reads: Reads, *, live: bool = True) -> list[str]:
+    def made(
+        self,
+        resource: Resource,
+        to: int,
+        reads: Reads,
+        *,
+        gated: Sequence[str] = (),
+        live: bool = True,
+    ) -> list[str]:
         """
         Those that a resource reads and that have changed since its last version, each once; to: the
-        revision of the new one. live: whether that is the last one from now on.
+        revision of the new one. gated: paths that its service reads as of another revision. live:
+        whether that is the last one from now on.
         """
+        name, service = resource.name, resource.service_name
         seen = self._seen.get(name, 0)
-        since: list[tuple[int, int, str]] = []
+        since: list[_Change] = []
         for change in reversed(self._changes):  # what is older costs nothing
-            if change[0] <= seen:
+            if change.number <= seen:
                 break
             since.append(change)
         found = {
-            key: number
-            for number, revision, key in reversed(since)
-            if revision <= to and _reads(reads, key)
+            change.key: change.number
+            for change in reversed(since)
+            if change.revision <= to
+            and _reads(reads, change.key)
+            and change.service
+            == (service if any(is_under(change.key, path) for path in gated) else "")
         }
         if found and live:
             self._seen[name] = max(found.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -141,7 +142,7 @@ def test_settings_go_from_the_canary_to_the_others_and_members_to_all_at_once(
 
 def test_a_bad_version_stops_at_the_canary_and_is_taken_back(fleet: Fleet) -> None:
     """Its words are on every node, members still come, and the next version goes to all."""
-    fleet.etcd.put("/app/settings/timeout", "many")
+    bad = fleet.etcd.put("/app/settings/timeout", "many")
     for name in NODES:
         fleet.daemons[name].wait_log("a change of gated keys is held", count=1)
     wait_until(lambda: "invalid value" in str(fleet.record("web1")), what="nginx's words")
@@ -149,6 +150,9 @@ def test_a_bad_version_stops_at_the_canary_and_is_taken_back(fleet: Fleet) -> No
     fleet.etcd.put("/app/members/b", "10.0.0.2")
     wait_until(lambda: all("10.0.0.2" in fleet.file(name) for name in NODES))
     assert fleet.timeouts() == ["10s"] * 3
+    page = command(fleet, "explain", "edge", *fleet.confdirs["web1"].argv()[3:]).stdout
+    assert re.search("below /app/settings as of revision [0-9]+\n", page), page
+    assert not re.search(f"timeout +revision {bad}", page)
     fleet.etcd.put("/app/settings/timeout", "30s")
     fleet.wait(["30s"] * 3)
 

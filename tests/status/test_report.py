@@ -23,7 +23,8 @@ from pyconfd.model.steps import (
     ReloadFailed,
     Result,
 )
-from pyconfd.pipeline.store import Store
+from pyconfd.pipeline.gated import GatedKeys
+from pyconfd.pipeline.store import Snapshot, Store
 from pyconfd.reconcile.retry import Retry
 from pyconfd.reconcile.service import ServiceState
 from pyconfd.status.history import History, gist
@@ -277,12 +278,21 @@ class Asking:
         keys = [KeyValue("/web/a", b"topsecret", 5), KeyValue("/web/b", b"topsecret", 9)]
         self.store.apply(Listed("etcd", 1, 812, tuple(keys)))
         self.reads = Reads(keys=frozenset(("/web/a", "/web/no")), trees=frozenset(("/web",)))
+        self.gated: GatedKeys | None = None
+        self.waits = False
+
+    def view(self, _: str, live: Snapshot) -> Snapshot | None:
+        """What the service's files are made from."""
+        if self.waits:
+            return None
+        return self.gated.over(live) if self.gated else live
 
     def __call__(self, **question: Any) -> tuple[dict[str, Any], list[str]]:
         access = Access(
             lambda _: self.reads,
             self.store.snapshot,
             lambda names, _by: [name for name in names if name in self.held],
+            view=self.view,
         )
         answered = answer(question, self.facts, access)
         return json.loads(json.dumps(answered.answer)), list(answered.dirty)
@@ -302,6 +312,17 @@ def test_an_explanation_names_keys_and_revisions_and_no_values() -> None:
         assert web["origin"] == "web.toml:1"
         assert "topsecret" not in json.dumps(found)
         assert not dirty
+
+
+def test_of_a_gated_service_the_keys_in_use_are_explained() -> None:
+    """Not those that wait for their turn; none while it has nothing to start from."""
+    asking = Asking(WEB)
+    asking.gated = GatedKeys.holding(6, [KeyValue("/web/a", b"old", 3)], ["/web/a", "/web/c"])
+    (web,) = asking(do="explain", name="web")[0]["explained"]
+    assert web["keys"]["keys"] == {"/web/a": 3, "/web/no": None}
+    asking.waits = True
+    (web,) = asking(do="explain", name="web")[0]["explained"]
+    assert web["keys"]["keys"] == web["keys"]["trees"] == {}
 
 
 def test_an_explanation_stays_readable_however_many_keys_were_read() -> None:

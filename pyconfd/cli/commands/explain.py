@@ -62,7 +62,7 @@ def page(one: Plain, source: Plain, paint: Terminal) -> list[str]:
         ("state", _state(one, paint)),
         ("live", _live(one)),
         ("declared", _declared(one)),
-        ("keys", _keys(one["keys"], source)),
+        ("keys", _keys(one["keys"], source, one["reload"])),
         ("orders", _orders(one)),
         ("check", _check(one)),
         ("guard", _guard(one["guard"])),
@@ -141,10 +141,12 @@ def _declared(one: Plain) -> list[str]:
     return [escaped(f"{one['origin']}, template {one['template']}{group}")]
 
 
-def _keys(keys: Plain, source: Plain) -> list[str]:
+def _keys(keys: Plain, source: Plain, service: Plain | None) -> list[str]:
     """Names and revisions of what was read."""
     lost = f"; the store is unavailable: {escaped(source['lost'])}" if source["lost"] else ""
     lines = [f"store {source['name']} at revision {keys['revision']}{lost}"]
+    if other := _other_revision(service):
+        lines.append(escaped(other))
     for key, revision in keys["keys"].items():
         lines.append(escaped(f"{key}  {_revision(revision)}"))
     for path, tree in keys["trees"].items():
@@ -154,6 +156,18 @@ def _keys(keys: Plain, source: Plain) -> list[str]:
     if keys["left_out"]:
         lines.append(f"and {keys['left_out']} more")
     return lines
+
+
+def _other_revision(service: Plain | None) -> str:
+    """As of when the keys are that an operator or a rollout keeps from changing; "" for none."""
+    if service and service.get("pinned"):
+        return str(service["pinned"])
+    rollout = service.get("rollout") if service else None
+    if not rollout:
+        return ""
+    if rollout["revision"] is None:
+        return "none is in use until its turn"
+    return f"below {', '.join(rollout['keys'])} as of revision {rollout['revision']}"
 
 
 def _orders(one: Plain) -> list[str]:
