@@ -28,7 +28,7 @@ from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Snapshot
-from pyconfd.system import files
+from pyconfd.system import files, state_format
 from pyconfd.system.locks import InstanceLock
 from pyconfd.system.proc import Commands
 from pyconfd.system.time_limit import TimeLimit
@@ -216,8 +216,12 @@ def tools(
 
 
 def dry_run(settings: Settings) -> PassContext:
-    """What a pass works with that writes nothing; the state is as the last real run left it."""
+    """
+    What a pass works with that writes nothing; the state is as the last real run left it. Raises
+    StateError where a newer pyconfd has left it.
+    """
     folder = settings.state_folder if settings.state_dir else _NOWHERE
+    state_format.check_folder(folder)
     return PassContext(
         renderer=renderer(settings),
         journal=Journal(folder),
@@ -239,6 +243,7 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
     behind is put in order here, before anything new is staged.
     """
     with _usable_folder(settings) as folder, InstanceLock(folder):
+        _claim(folder)
         journal = Journal(folder)
         recovery = journal.recover()
         for dest in recovery.rolled_back:
@@ -266,6 +271,14 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
         )
         guards.keep()
         journal.close()
+
+
+def _claim(folder: str) -> None:
+    """A folder that a newer pyconfd has written is left alone: StateError."""
+    try:
+        state_format.claim_folder(folder)
+    except OSError as error:  # a full disk, which the files that matter more will meet too
+        log.warn(f"the format of the state folder cannot be noted: {error}")
 
 
 @contextmanager

@@ -78,6 +78,8 @@ class FleetClient:
         self._state = session.Lease(asked_ttl_s=TTL_S)
         self._book = RecordBook(paths)
         self._listed = False
+        #: Services whose records have changed since there is one of a newer pyconfd.
+        self._withheld: set[str] | None = None
         self._claimed = False
         self._ready = False
         self._reported = ""
@@ -178,18 +180,32 @@ class FleetClient:
                 self._listed = False
                 self._away(str(message.cause), refused=isinstance(message.cause, SourceRefused))
                 return
-            case Listed():
-                self._put_records(self._book.apply(message))  # also none: they are read now
-                self._put_contested()
-            case Changed():
-                if touched := self._book.apply(message):
-                    self._put_records(touched)
+            case Listed() | Changed():
+                touched = self._book.apply(message)
+                if objection := self._book.objection:
+                    self._withhold(touched, objection)
+                    return
+                if self._withheld is not None:
+                    touched |= self._withheld
+                if touched or isinstance(message, Listed) or self._withheld is not None:
+                    self._put_records(touched)  # also none: they are read now
                 self._put_contested()
         if not self._listed:
             self._listed = True
             self._advance()
 
+    def _withhold(self, services: set[str], why: str) -> None:
+        """What cannot be read here may be a halt: nothing is decided, and no other node waits."""
+        first = self._withheld is None
+        self._withheld = services | (self._withheld or set())
+        self._listed = False
+        self._away(why)
+        if first:
+            self._claimed = False
+            self._give_up()
+
     def _put_records(self, services: set[str]) -> None:
+        self._withheld = None
         records = {name: self._book.records(name) for name in services}
         pins = {name: self._book.pin(name) for name in services}
         self._put(RecordsRead(records, pins))

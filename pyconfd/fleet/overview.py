@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pyconfd.errors import StateError
 from pyconfd.fleet.records import FleetPaths, RecordBook, number
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.reconcile.turns import Halt, TurnRecords, wanted, working
@@ -16,9 +17,14 @@ ORDERS = 5
 
 
 def book_of(paths: FleetPaths, keys: Sequence[KeyValue]) -> RecordBook:
-    """The records of a fleet from all its keys."""
+    """
+    The records of a fleet from all its keys. Raises StateError when a newer pyconfd has written
+    some of them.
+    """
     book = RecordBook(paths)
     book.apply(Listed("", 0, 0, tuple(keys)))
+    if book.objection:
+        raise StateError(book.objection, kept="nothing was changed")
     return book
 
 
@@ -105,4 +111,8 @@ def _halt(halt: Halt) -> Plain:
 def _orders(book: RecordBook) -> list[Plain]:
     """The last ones, in order of time."""
     found = [book.orders[time] for time in sorted(book.orders)[-ORDERS:]]
-    return [{**order, "at": number(order.get("at"))} for order in found]
+    return [
+        {key: each for key, each in {**order, "at": number(order.get("at"))}.items()
+         if key != "format"}
+        for order in found
+    ]  # fmt: skip

@@ -14,7 +14,8 @@ The fleet's keys in the store: where they are and what they hold. Pure.
     /pyconfd/fleets/NAME/rollouts/SERVICE/fence            written with every begin, halt and order
     /pyconfd/fleets/NAME/orders/TIME                       every order of an operator
 
-Values are JSON. One that cannot be read counts as absent.
+Values are JSON. One that cannot be read counts as absent. Each has the number of its format: a node
+that meets a newer one takes no turns, because what it cannot read may halt it (decision 0014).
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, field
 from typing import Any
 
+from pyconfd import __version__
 from pyconfd.model.keys import FLEETS, Changed, KeyValue, Listed
 from pyconfd.model.values import dataclass
 from pyconfd.reconcile.turns import Halt, Turn, TurnRecords, Version
 
+#: Of the records that are written here; 1 also where there is no number.
+FORMAT = 1
 _LEAVES = ("stopped", "pinned", "fence")
 #: The end of the year 9999 in seconds; no store comes to that revision.
 _LARGEST = 253_402_300_800
@@ -110,7 +114,7 @@ class FleetPin:
 
 def encoded(fields: Mapping[str, Any]) -> bytes:
     """A value as it is stored."""
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps({"format": FORMAT, **fields}, sort_keys=True, separators=(",", ":")).encode()
 
 
 def decoded(value: bytes) -> Mapping[str, Any]:
@@ -120,6 +124,12 @@ def decoded(value: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def newer_format(fields: Mapping[str, Any]) -> int:
+    """The number of a format that is newer than those known here, 0 for those."""
+    found = fields.get("format")
+    return found if isinstance(found, int) and found > FORMAT else 0
 
 
 def version_value(version: Version | None) -> bytes:
@@ -137,16 +147,14 @@ def pin_value(pin: FleetPin) -> bytes:
     return encoded(asdict(pin))
 
 
-def _version(value: bytes) -> Version | None:
-    fields = decoded(value)
+def _version(fields: Mapping[str, Any]) -> Version | None:
     digest, revision = fields.get("digest"), fields.get("revision")
     if not isinstance(digest, str) or not isinstance(revision, int):
         return None
     return Version(digest, revision)
 
 
-def _halt(value: bytes) -> Halt:
-    fields = decoded(value)
+def _halt(fields: Mapping[str, Any]) -> Halt:
     return Halt(
         why=str(fields.get("why", "halted")),
         by=str(fields.get("by", "")),
@@ -156,8 +164,7 @@ def _halt(value: bytes) -> Halt:
     )
 
 
-def _pin(value: bytes) -> FleetPin | None:
-    fields = decoded(value)
+def _pin(fields: Mapping[str, Any]) -> FleetPin | None:
     revision = int(number(fields.get("revision")))
     if revision < 1:
         return None
@@ -171,8 +178,8 @@ def number(raw: object) -> float:
     return float(raw) if fits else 0.0  # type: ignore[arg-type]
 
 
-def _turn(item: KeyValue) -> Turn | None:
-    version = _version(item.value)
+def _turn(fields: Mapping[str, Any], item: KeyValue) -> Turn | None:
+    version = _version(fields)
     node = item.key.rpartition("/")[2]
     return Turn(node, version, item.mod_revision) if version else None
 
@@ -187,17 +194,17 @@ class _ServiceRecords:
         return self.found.setdefault(kind, {})
 
 
-#: What a key of each kind is made into; None for one that cannot be read.
-_MADE: Mapping[str, Callable[[KeyValue], Any]] = {
-    "nodes": lambda item: (_version(item.value),),
+#: What the fields of a key of each kind are made into; None for one that cannot be read.
+_MADE: Mapping[str, Callable[[Mapping[str, Any], KeyValue], Any]] = {
+    "nodes": lambda fields, _: (_version(fields),),
     "asked": _turn,
     "begun": _turn,
-    "halts": lambda item: _halt(item.value),
-    "skipped": lambda item: str(decoded(item.value).get("digest", "")),
-    "promoted": lambda item: item.mod_revision,
-    "stopped": lambda item: _halt(item.value),
-    "pinned": lambda item: _pin(item.value),
-    "fence": lambda item: item.mod_revision,
+    "halts": lambda fields, _: _halt(fields),
+    "skipped": lambda fields, _: str(fields.get("digest", "")),
+    "promoted": lambda _, item: item.mod_revision,
+    "stopped": lambda fields, _: _halt(fields),
+    "pinned": lambda fields, _: _pin(fields),
+    "fence": lambda _, item: item.mod_revision,
 }
 
 
@@ -207,12 +214,14 @@ class RecordBook:
     read once, when it changes. One thread owns it.
 
     refused: node -> its second node. nodes: node -> what it says of itself. orders: time -> the
-    order. Each only where the watch covers them.
+    order. Each only where the watch covers them. newer: key -> its format, of records that only a
+    newer pyconfd can read; nothing may be decided while there are any.
     """
 
     def __init__(self, paths: FleetPaths) -> None:
         self._paths = paths
         self._services: dict[str, _ServiceRecords] = {}
+        self.newer: dict[str, int] = {}
         self.refused: dict[str, Mapping[str, Any]] = {}
         self.nodes: dict[str, Mapping[str, Any]] = {}
         self.orders: dict[str, Mapping[str, Any]] = {}
@@ -230,6 +239,7 @@ class RecordBook:
         if isinstance(message, Listed):
             before = set(self._services)
             self._services.clear()
+            self.newer.clear()
             for found in self._plain.values():
                 found.clear()
             for item in message.keys:
@@ -238,6 +248,7 @@ class RecordBook:
         touched: set[str] = set()
         for change in message.changes:
             if change.value is None:
+                self.newer.pop(change.key, None)
                 touched |= self._drop(change.key)
             else:
                 item = KeyValue(change.key, change.value, change.mod_revision, change.lease)
@@ -263,15 +274,30 @@ class RecordBook:
         found = self._services.get(service)
         return found.of("pinned").get("") if found else None
 
+    @property
+    def objection(self) -> str:
+        """Why nothing may be decided on these records, "" where all of them can be read."""
+        for key, number in self.newer.items():
+            return (
+                f"{key} has format {number} of a newer pyconfd; "
+                f"{__version__} reads up to {FORMAT}: install the newer one here"
+            )
+        return ""
+
     def _put(self, item: KeyValue) -> set[str]:
+        fields = decoded(item.value)
+        if number := newer_format(fields):
+            self.newer[item.key] = number
+        else:
+            self.newer.pop(item.key, None)
         parts = self._paths.parts(item.key)
         if parts is None:
             folder, _, name = item.key.rpartition("/")
             if folder in self._plain:
-                self._plain[folder][name] = decoded(item.value)
+                self._plain[folder][name] = fields
             return set()
         service, kind, name = parts
-        made = _MADE[kind](item) if kind in _MADE else None
+        made = _MADE[kind](fields, item) if kind in _MADE else None
         if made is None:
             return self._drop(item.key)
         self._services.setdefault(service, _ServiceRecords()).of(kind)[name] = made

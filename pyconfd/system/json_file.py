@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any
 
+from pyconfd.system import files
+
 
 def read_json(path: str) -> Any:
     """What the file holds; None when there is none, or none that is JSON."""
@@ -16,9 +18,17 @@ def read_json(path: str) -> Any:
         return None
 
 
-def write_json(path: str, value: Any) -> None:
-    """Replace the file by rename: a reader finds the old value or the new. Raises OSError."""
+def write_json(path: str, value: Any, *, sync: bool = False) -> None:
+    """
+    Replace the file by rename: a reader finds the old value or the new. sync: a power cut leaves
+    the new one too. Raises OSError.
+    """
     new = f"{path}.new"
     with open(new, "w", encoding="utf-8", errors="surrogateescape") as stream:
         stream.write(json.dumps(value) + "\n")  # one text: json.dump makes it in Python, in pieces
+        if sync:
+            stream.flush()
+            os.fsync(stream.fileno())
     os.replace(new, path)
+    if sync:
+        files.sync_folder(path)

@@ -39,12 +39,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if query is None:
         return DONE
     from pyconfd.daemon.version_log import VersionLog
+    from pyconfd.system.state_format import check_folder
 
+    folder = query.settings.state_folder
+    check_folder(folder)
     word = query.words[0]
     names = {word, os.path.abspath(word)}
     found = [
         one
-        for one in VersionLog(query.settings.state_folder).read()
+        for one in VersionLog(folder).read()
         if one.get("name") in names
         or one.get("dest") in names
         or str(one.get("name")).startswith(f"{word}[")

@@ -53,9 +53,11 @@ def _release_here(folder: str, name: str) -> Sequence[str]:
     from pyconfd.apply.guard_state import HeldNotes
     from pyconfd.apply.quarantine import Quarantine
     from pyconfd.system.locks import InstanceLock
+    from pyconfd.system.state_format import check_folder
 
     if not os.path.isdir(folder):
         return ()
+    check_folder(folder)
     try:
         with InstanceLock(folder):
             quarantine = Quarantine(os.path.join(folder, "quarantine.json"))

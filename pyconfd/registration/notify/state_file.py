@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pyconfd.observe import log
 from pyconfd.registration.notify.states import PublishedState
 from pyconfd.system.json_file import write_json
+from pyconfd.system.state_format import format_of, marked
 
 
 class StateFile:
@@ -23,11 +24,16 @@ class StateFile:
         self._path = f"{fifo}.states"
 
     def read(self) -> dict[str, PublishedState]:
-        """The states by service; nothing when there is no file or it cannot be read."""
+        """
+        The states by service; nothing when there is no file or it cannot be read. Raises StateError
+        for one of a newer pyconfd.
+        """
         try:
             with open(self._path, encoding="utf-8") as stream:
                 found = json.load(stream)
-            return {each["service"]: PublishedState(**each) for each in found}
+            format_of(found, where=self._path, lost="the states until they are reported again")
+            states = found["states"] if isinstance(found, dict) else found
+            return {each["service"]: PublishedState(**each) for each in states}
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -37,6 +43,6 @@ class StateFile:
     def write(self, states: Mapping[str, PublishedState]) -> None:
         """Replace the file at once."""
         try:
-            write_json(self._path, [asdict(each) for each in states.values()])
+            write_json(self._path, marked({"states": [asdict(each) for each in states.values()]}))
         except OSError as error:
             log.warn(f"the states cannot be saved: {error.strerror}", file=self._path)
