@@ -5,7 +5,7 @@
 #   make test                 style, types, layers, then all tests; make test-fast: no services
 #   make bench [PEER="confd=/path other=/path"]     of the wheel, as users install it
 #   make fuzz [SECONDS=600]   hostile bytes for every parser of what others send, as long as you like
-#   make wheel                dist/pyconfd-*.whl; make sbom: with dist/pyconfd-*.cdx.json, what is in it
+#   make wheel                dist/pyconfd_etcd-*.whl; make sbom: with dist/pyconfd_etcd-*.cdx.json, what is in it
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
 #   make generated            tables of the pages, schemas, manual: made from the options and keys
@@ -52,7 +52,7 @@ fuzz: venv
 bench: wheel
 	@packaging/install-missing.sh bench
 	@$(BIN)/python -m venv --clear $(BENCH_VENV)
-	@$(BENCH_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd-*.whl
+	@$(BENCH_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd_etcd-*.whl
 	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench $(foreach peer,$(PEER),--peer $(peer)) $(BENCH_ARGS)
 	PYCONFD_BENCH_PYTHON=$(BENCH_VENV)/bin/python $(BIN)/python -m bench.growth --svg build/growth.svg
 	$(BIN)/python -m bench.registration
@@ -60,17 +60,17 @@ bench: wheel
 	$(BIN)/python -m bench.console
 
 wheel: venv
-	@rm -f dist/pyconfd-*.whl
+	@rm -f dist/pyconfd_etcd-*.whl
 	@$(BIN)/python -m pip $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 # CycloneDX, of the wheel and what it needs, at the releases of the lock.
 sbom: wheel
 	@$(BIN)/python -m venv --clear $(SBOM_VENV) && $(BIN)/python -m venv --clear $(TOOLS_VENV)
-	@$(SBOM_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd-*.whl
+	@$(SBOM_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd_etcd-*.whl
 	@$(SBOM_VENV)/bin/python -m pip $(PIP) uninstall -y setuptools pip
 	@$(TOOLS_VENV)/bin/python -m pip $(PIP) install cyclonedx-bom
 	@$(TOOLS_VENV)/bin/cyclonedx-py environment --output-reproducible --of JSON \
-		-o $(patsubst %.whl,%.cdx.json,$(firstword $(wildcard dist/pyconfd-*.whl))) $(SBOM_VENV)/bin/python
+		-o $(patsubst %.whl,%.cdx.json,$(firstword $(wildcard dist/pyconfd_etcd-*.whl))) $(SBOM_VENV)/bin/python
 
 # Known holes of what is installed with it.
 audit:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from pyconfd.cli.usage_errors import say_error, say_fault, say_faults, style_asked
+from pyconfd.cli.usage_errors import say_error, say_fault, say_faults, say_warning, style_asked
 from pyconfd.errors import (
     ConfigError,
     PyconfdError,
@@ -119,6 +119,8 @@ def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     arguments = read_arguments(argv, OPTIONS, foreign=True)
     if arguments.help or arguments.version:
         sys.stdout.write(_help() if arguments.help else version())
+        if not arguments.help:
+            _warn_of_clash(style_asked(argv, environ))
         return DONE
     if arguments.words:
         from pyconfd.config.confd.detection import take_backend
@@ -164,6 +166,13 @@ def version() -> str:
     from pyconfd import __version__
 
     return f"pyconfd {__version__}\n"
+
+
+def _warn_of_clash(style: str) -> None:
+    from pyconfd.system.clash import clash
+
+    if found := clash():
+        say_warning(found, style)
 
 
 def _help() -> str:

@@ -71,6 +71,8 @@ def run(settings: Settings) -> int:
     for fault in found.faults:
         log.error(str(fault))
     _warn_of_exposed(settings)
+    if not settings.one_shot:
+        _warn_of_clash()
     if settings.onetime or settings.noop:
         return once(settings, found)
     return follow(settings, found)
@@ -80,6 +82,13 @@ def _warn_of_exposed(settings: Settings) -> None:
     folders = (os.path.join(settings.confdir, name) for name in ("conf.d", "templates"))
     trusted = (settings.config_file, settings.confdir, *folders, settings.state_dir)
     warn_of_exposed(trusted, secret=(settings.password_file, settings.client_key))
+
+
+def _warn_of_clash() -> None:
+    from pyconfd.system.clash import clash
+
+    if found := clash():
+        log.warn(found)
 
 
 def _check_command(settings: Settings) -> None:

@@ -255,4 +255,4 @@ def test_without_its_packages_it_says_what_to_install(etcd: PrivateEtcd, tmp_pat
     done = subprocess.run(argv(etcd), capture_output=True, text=True, timeout=60, env=environ)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "pip install 'pyconfd[console]'" in done.stderr
+    assert "pip install 'pyconfd-etcd[console]'" in done.stderr

@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )
     assert done.returncode == 0, done.stderr
-    (wheel,) = folder.glob("pyconfd-*.whl")
+    (wheel,) = folder.glob("pyconfd_etcd-*.whl")
     with zipfile.ZipFile(wheel) as file:
         file.extractall(folder / "site")
     return folder / "site"
@@ -56,6 +56,21 @@ def test_the_program_runs_from_the_wheel(site: Path) -> None:
     assert run(site, "-m", "pyconfd", "--version").stdout == f"pyconfd {__version__}\n"
 
 
+def test_another_distribution_with_the_same_files_is_noticed(site: Path) -> None:
+    """`pip install pyconfd` beside ours gives what belongs to neither; one line says what to do."""
+    assert run(site, "-m", "pyconfd", "--version").stderr == ""
+    other = site / "pyconfd-0.0.7.dist-info"
+    other.mkdir()
+    try:
+        done = run(site, "-m", "pyconfd", "--version")
+    finally:
+        other.rmdir()
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pyconfd: warning: another distribution, pyconfd 0.0.7, has its files")
+    assert line.endswith("pip uninstall pyconfd, then pip install --force-reinstall pyconfd-etcd")
+    assert done.stdout == f"pyconfd {__version__}\n"
+
+
 def test_every_data_file_of_the_package_is_in_the_wheel(site: Path) -> None:
     """Recipes, formats, the demo's template, the marker of types."""
     package = ROOT / "pyconfd"
@@ -70,7 +85,7 @@ def test_every_data_file_of_the_package_is_in_the_wheel(site: Path) -> None:
 
 def test_manual_and_completion_are_in_the_data_of_the_wheel(site: Path) -> None:
     """Below share, where pip and pipx put them for man and the shells."""
-    (share,) = site.glob("pyconfd-*.data/data/share")
+    (share,) = site.glob("pyconfd_etcd-*.data/data/share")
     found = {str(path.relative_to(share)) for path in share.rglob("*") if path.is_file()}
     assert found == {
         "bash-completion/completions/pyconfd",

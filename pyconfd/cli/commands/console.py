@@ -48,7 +48,7 @@ usage: pyconfd console [FLEET] [--listen HOST:PORT] [OPTIONS]
 Serves a page with the nodes of a fleet, its rollouts and its members, live. It is read-only;
 with --allow-orders, who gives a token of the file may drain, weigh, take down and bring up members,
 and halt, resume, pin and unpin services. Anyone who reaches the address sees the page: put a proxy
-with TLS before one that is not of this machine. Needs pip install 'pyconfd[console]'.
+with TLS before one that is not of this machine. Needs pip install 'pyconfd-etcd[console]'.
 """
 
 
@@ -80,7 +80,7 @@ def _extra() -> None:
         import uvicorn  # noqa: F401
     except ImportError as error:
         what = f"the console needs a package that is not installed: {error.name}"
-        raise SettingsError(what, hint="pip install 'pyconfd[console]'") from error
+        raise SettingsError(what, hint="pip install 'pyconfd-etcd[console]'") from error
 
 
 def _tokens(values: Mapping[str, Any]) -> Mapping[str, str]:
