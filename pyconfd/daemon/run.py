@@ -31,7 +31,7 @@ from pyconfd.errors import (
 )
 from pyconfd.model.keys import Listed, covering
 from pyconfd.model.reads import Reads
-from pyconfd.model.resources import ResourceSet
+from pyconfd.model.resources import Resource, ResourceSet
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
 from pyconfd.observe import log, report
 from pyconfd.observe.exposure import warn_of_exposed
@@ -225,11 +225,12 @@ def passes(
         services.pending(service, 0.0)
     state.orphaned_debts.refresh(services.states)
     services.dirty((resource.name for resource in found.resources), 0.0)
+    kept = wiring.kept_views(state.folder)
     for job in services.due(float("inf")):
         if tools.stopping():
             break
         members, spec = services.members(job.service), services.reload_spec(job.service)
-        view = wiring.kept_view(state.folder, members, snapshot)
+        view = kept(members[0].service_name, snapshot) if kept else snapshot
         yield surviving_pass(tools, job, members, spec, view, services.due_members(job))
 
 
@@ -252,14 +253,15 @@ def _would_be(
     settings: Settings, found: ResourceSet, snapshot: Snapshot, context: PassContext
 ) -> Iterator[Outcome]:
     """The outcomes, service by service where one is kept at other keys than those of now."""
-    kept = bool(settings.state_dir) and os.path.exists(wiring.kept_file(settings.state_folder))
+    kept = wiring.kept_views(settings.state_folder) if settings.state_dir else None
     if settings.revision or not kept:
         yield from apply_groups(context, found.resources, snapshot)[0]
         return
-    for service in dict.fromkeys(one.service_name for one in found.resources):
-        members = [one for one in found.resources if one.service_name == service]
-        view = wiring.kept_view(settings.state_folder, members, snapshot)
-        yield from apply_groups(context, members, view)[0]
+    services: dict[str, list[Resource]] = {}
+    for resource in found.resources:
+        services.setdefault(resource.service_name, []).append(resource)
+    for name, members in services.items():
+        yield from apply_groups(context, members, kept(name, snapshot))[0]
 
 
 def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:

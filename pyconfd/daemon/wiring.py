@@ -21,7 +21,7 @@ from pyconfd.backends.base import Put, Source, SourceWithPast, Watch
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import Settings
 from pyconfd.errors import ResourceError, StateError
-from pyconfd.model.resources import Command, Resource, ResourceSet, Service
+from pyconfd.model.resources import Command, ResourceSet, Service
 from pyconfd.model.values import dataclass
 from pyconfd.observe import log
 from pyconfd.pipeline.journal import Journal
@@ -167,24 +167,30 @@ def kept_file(folder: str) -> str:
     return os.path.join(folder, "rollouts.json")
 
 
-def kept_view(folder: str, members: Sequence[Resource], live: Snapshot) -> Snapshot:
+def kept_views(folder: str) -> Callable[[str, Snapshot], Snapshot] | None:
     """
     What a one-shot run makes a service from: with a rollout, or a pin, the keys that the daemon
-    keeps it at, because only the daemon takes turns; the store as it is where there are none.
+    keeps it at, because only the daemon takes turns; the store as it is for any other service.
+    Given a service's name and what the store has; None where nothing is kept.
     """
     if not os.path.exists(kept_file(folder)):
-        return live
+        return None
     from pyconfd.fleet.kept_views import KeptViews
 
-    keys = KeptViews.read(folder).get(members[0].service_name).effective
-    if keys is None:
-        return live
-    log.info(
-        "gated keys stay where the daemon keeps them",
-        service=members[0].service_name,
-        revision=keys.snapshot.revision,
-    )
-    return keys.over(live)
+    kept = KeptViews.read(folder)
+
+    def view(service: str, live: Snapshot) -> Snapshot:
+        keys = kept.get(service).effective
+        if keys is None:
+            return live
+        log.info(
+            "gated keys stay where the daemon keeps them",
+            service=service,
+            revision=keys.snapshot.revision,
+        )
+        return keys.over(live)
+
+    return view
 
 
 def source(settings: Settings) -> Source:
