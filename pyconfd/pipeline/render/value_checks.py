@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from pyconfd.pipeline.render.formats import Format
 
 # Also the white space and line ends of Unicode, which some readers split at.
-_SPACE = r"\s\x00-\x1f\x7f-\x9f\u2028\u2029"
+# Controls of direction are no text either: with them a line shows other words than it has.
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_SPACE = rf"\s{_CONTROL}"
 # Addresses, ports, paths, host names: words in every format, whatever stands beside them, and
 # never the name of a directive, which has letters and underscores alone.
 # Two patterns, because one that has both would take quadratic time.
 _TAME = re.compile(r"[\w.:/\[\]*-]+", re.ASCII)
 _TAME_MARKS = ".:/[]*-"
 _NO_DIRECTIVE = re.compile(r"[0-9.:/\[\]*-]")
-_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 
 
 # What a text is called that is neither the value nor the name of a key.

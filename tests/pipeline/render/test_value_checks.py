@@ -114,7 +114,9 @@ def test_a_refused_name_of_a_pattern_is_named(tmp_path: Path) -> None:
         Renderer(str(tmp_path), {}).render(pattern.for_item("a;b"), Store().snapshot())
 
 
-@pytest.mark.parametrize("char", list(";{}'\"$#\\ \t\n\r\0\x0b\x1f\x7f\x85\xa0\u2028\u3000"))
+@pytest.mark.parametrize(
+    "char", list(";{}'\"$#\\ \t\n\r\0\x0b\x1f\x7f\x85\xa0\u2028\u3000\u202e\u2066\u200f")
+)
 @pytest.mark.parametrize("place", ["{}x", "x{}", "x{}y", "{}"])
 def test_no_character_of_nginx_gets_through(site: Site, char: str, place: str) -> None:
     """Wherever it stands in the value."""
