@@ -1,8 +1,9 @@
 """
 pyconfd keeps configuration files true to a live store, and publishes services in it.
 
-Public names: `register` and what it gives, `Registration`. They are imported at first use, so that
-the command line does not pay for them.
+Public names: `register` and what it gives, `Registration`; `render`, for tests of templates, and
+what it raises, `RenderFailed`. They are imported at first use, so that the command line does not
+pay for them.
 """
 
 from __future__ import annotations
@@ -10,15 +11,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pyconfd.errors import RenderFailed
     from pyconfd.registration.api import Registration, register
+    from pyconfd.template_testing.render import render
 
-__all__ = ["Registration", "__version__", "register"]
+__all__ = ["Registration", "RenderFailed", "__version__", "register", "render"]
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> object:
-    if name in ("Registration", "register"):
-        from pyconfd.registration import api
+#: Where each is made.
+_PUBLIC = {
+    "Registration": "pyconfd.registration.api",
+    "RenderFailed": "pyconfd.errors",
+    "register": "pyconfd.registration.api",
+    "render": "pyconfd.template_testing.render",
+}
 
-        return getattr(api, name)
+
+def __getattr__(name: str) -> object:
+    if name in _PUBLIC:
+        from importlib import import_module
+
+        return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

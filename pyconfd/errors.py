@@ -15,6 +15,7 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
       RenderError            resource, template, line
         MissingKey           the template asked for a key that is not there
         TemplateFault        syntax, undefined name, bad value, failing function
+      RenderFailed           a test of a template: it did not render
       HeldBack               a guard finds the change too suspicious to act on
       LeftOut                another member of its group failed
       StageError             path and reason; nothing live has changed
@@ -53,6 +54,15 @@ class PyconfdError(Exception):
         self.kept = kept
         self.hint = hint
         super().__init__(what)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The file and line that `where` names; "" and 0 where it is something else."""
+        file, _, rest = self.where.partition(":")
+        if file.startswith("-") or not ("/" in file or file.endswith(".toml")):
+            return "", 0
+        number = rest.partition(":")[0]
+        return file, int(number) if number.isdecimal() else 0
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
@@ -175,8 +185,10 @@ class RenderError(PyconfdError):
     resource: name; template: path below the templates folder; line: 1-based, 0 if unknown.
     read_keys, read_trees: what it asked the store for until then, as in model.reads; None when
     it never started. Only a change to one of these, or to the template, can make it succeed.
+    keys: those that it is about or comes from, as far as they are known.
     """
 
+    keys: tuple[str, ...] = ()
     read_keys: frozenset[str] | None = None
     read_trees: frozenset[str] = frozenset()
 
@@ -213,10 +225,34 @@ class MissingKey(RenderError):
             hint=hint or "put the key, or give getv a default",
         )
         self.key = key
+        self.keys = (key,)
 
 
 class TemplateFault(RenderError):
     """Syntax, an undefined name, a value that cannot be text, or a function that failed."""
+
+
+class RenderFailed(PyconfdError):
+    """
+    What `pyconfd.render` raises: a template of a test does not render, or there is no such one.
+
+    file, line: of the template, or of the TOML file that is wrong; "" and 0 for no place.
+    keys: those that it is about or comes from, as far as they are known.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        file: str = "",
+        line: int = 0,
+        keys: tuple[str, ...] = (),
+        hint: str = "",
+    ) -> None:
+        super().__init__(what, where=f"{file}:{line}" if line else file, hint=hint)
+        self.file = file
+        self.line = line
+        self.keys = keys
 
 
 class HeldBack(PyconfdError):

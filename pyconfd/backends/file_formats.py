@@ -43,7 +43,7 @@ def read_tree(path: str, raw: bytes) -> dict[str, bytes]:
             return {}
         if not isinstance(tree, dict | list):
             raise broken(path, 1, "neither a map nor a list")
-        return _bounded(path, _walk(tree, ""))
+        return _bounded(path, tree_keys(tree))
     except RecursionError:
         raise broken(path, 0, "nested too deeply, or within itself") from None
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -79,13 +79,18 @@ def _bounded(path: str, pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
     return keys
 
 
-def _walk(node: Any, path: str) -> Iterator[tuple[str, bytes]]:
+def tree_keys(node: Any, path: str = "") -> Iterator[tuple[str, bytes]]:
+    """
+    The keys of a tree of Python values and their bytes. path: above all of them.
+
+    Raises TypeError with the type of what is no value, ValueError for what is not text.
+    """
     if isinstance(node, dict):
         for name, child in node.items():
-            yield from _walk(child, f"{path}/{scalar(name)}")
+            yield from tree_keys(child, f"{path}/{scalar(name)}")
     elif isinstance(node, list):
         for number, child in enumerate(node):
-            yield from _walk(child, f"{path}/{number}")
+            yield from tree_keys(child, f"{path}/{number}")
     elif node is not None:
         key = key_path(path)
         key.encode()  # half a surrogate pair, which JSON can spell, is no text
@@ -98,7 +103,7 @@ def scalar(value: Any) -> str:
     text it would be no data, and grow with each level that quotes the one below.
     """
     if isinstance(value, dict | list | tuple | set):
-        raise TypeError
+        raise TypeError(type(value).__name__)
     if isinstance(value, bytes):  # what YAML writes in base64
         return value.decode()
     if isinstance(value, bool):

@@ -53,11 +53,8 @@ def _say(level: str, text: str, style: str, fields: Mapping[str, object]) -> Non
 
 def place(error: PyconfdError) -> dict[str, object]:
     """Where an error is, as fields: the file and the line in it, as far as it has them."""
-    file, _, rest = error.where.partition(":")
-    if not file.startswith("/"):
-        return {}
-    number = rest.partition(":")[0]
-    return {"file": file, "line": int(number) if number.isdecimal() else None}
+    file, line = error.place
+    return {"file": file, "line": line or None} if file else {}
 
 
 def say_fault(error: PyconfdError, style: str = "text") -> None:

@@ -62,14 +62,19 @@ class FaultTracer(Tracer):
         self._failed: tuple[BaseException | None, frozenset[str]] = (None, _NONE)
         self._latest: tuple[Place | None, frozenset[str]] = (None, _NONE)
 
+    def keys_of(self, error: BaseException) -> frozenset[str]:
+        """The keys that the error comes from, as far as they are known."""
+        failed, keys = self._failed
+        if failed is error and keys:
+            return keys
+        place, keys = self._latest
+        return keys if place == _place_of(error) else _NONE
+
     def origin_of(self, error: BaseException, text: str) -> str:
         """The keys that the error comes from, in words; "" when none is known or `text` has it."""
-        failed, keys = self._failed
         if isinstance(error, RefusedValue):
             return made_of(error) if error.made else ""
-        if failed is not error or not keys:
-            place, keys = self._latest
-            keys = keys if place == _place_of(error) else _NONE
+        keys = self.keys_of(error)
         how = "it comes from" if keys else "reached with"
         keys = keys or self.decisions
         return f" ({how} {some(keys)})" if any(key not in text for key in keys) else ""

@@ -8,6 +8,7 @@ whose engine is imported only then.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import jinja2
 
@@ -31,16 +32,25 @@ class Languages:
     engine: "go" or "jinja2" for resources that name none; empty to find it out for each template.
     compat: "confd" or "confd-fork" in a tree of theirs, whose functions Go templates have then; ""
         for classic confd's in a tree of ours.
+    texts: templates that are in no file, by name.
     """
 
-    def __init__(self, folder: str, cache_dir: str | None, engine: str, compat: str) -> None:
+    def __init__(
+        self,
+        folder: str,
+        cache_dir: str | None,
+        engine: str,
+        compat: str,
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
+        self._texts = texts
         self._cache_dir = cache_dir
         self._engine = engine
         self._compat = compat or "confd"
         self._is_confds = bool(compat)
         cache = TemplateCache(cache_dir, SOURCES) if cache_dir else None
-        self._files = TemplateFiles(folder, cache)
+        self._files = TemplateFiles(folder, cache, texts)
         self._go_files: TemplateFiles | None = None
         self._jinja = Environment(self._files)
         self._go: Environment | None = None
@@ -128,7 +138,7 @@ class Languages:
             if self._cache_dir:
                 folder = os.path.join(self._cache_dir, self._compat)
                 cache = TemplateCache(folder, environment.SOURCES)
-            files = TemplateFiles(self._folder, cache)
+            files = TemplateFiles(self._folder, cache, self._texts)
             self._go = environment.GoEnvironment(files, self._compat)
             self._go_files = files
         return self._go

@@ -64,6 +64,7 @@ class Renderer:
     value_limit: the most characters of a value that a resource with a format may print.
     output_limit: the most bytes of an output.
     time_limit: what ends a render that takes too long.
+    texts: templates that are in no file, by name.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Renderer:
         value_limit: int = VALUE_LIMIT,
         output_limit: int = OUTPUT_LIMIT,
         time_limit: TimeLimit | None = None,
+        texts: Mapping[str, str] | None = None,
     ) -> None:
         self._templates_dir = templates_dir
         self._environ = environ
@@ -89,7 +91,8 @@ class Renderer:
         self._value_limit = value_limit
         self._output_limit = output_limit
         self._time_limit = time_limit or TimeLimit()
-        self._languages = Languages(templates_dir, cache_dir, engine, compat)
+        self._texts = texts
+        self._languages = Languages(templates_dir, cache_dir, engine, compat, texts)
         self._checked: dict[tuple[Environment, str], tuple[Environment, ValueChecker]] = {}
         self._pair_cache = PairCache() if often else None
         self._watched: dict[tuple[type, str], CodeType] = {}
@@ -107,6 +110,7 @@ class Renderer:
             value_limit=self._value_limit,
             output_limit=self._output_limit,
             time_limit=self._time_limit,
+            texts=self._texts,
         )
 
     def edited(self) -> tuple[str, ...]:
@@ -218,6 +222,7 @@ class Renderer:
                     fault.what, fault.hint = better.what, better.hint
                     fault.what = self._without_values(fault, view)
                 fault.what += tracer.origin_of(again, fault.what)
+                fault.keys = tuple(sorted(tracer.keys_of(again)))
                 forget_frames(again)
 
     def _traceable(self, resource: Resource, snapshot: Snapshot, tracer: Tracer) -> Environment:

@@ -7,7 +7,7 @@ Shell: reads below one folder; with a cache it also keeps code there between run
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import CodeType
 
 from pyconfd.model.values import dataclass
@@ -45,12 +45,20 @@ class TemplateFiles:
     Each is read once, when it is first used, and stays as it was then: what is live is never made
     from half of an edit. One that could not be read or compiled is read again the next time.
 
+    texts: templates that are in no file, by name.
+
     Any thread may call it; two that miss at once compile twice and keep either.
     """
 
-    def __init__(self, folder: str, cache: TemplateCache | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        cache: TemplateCache | None = None,
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._cache = cache
+        self._texts = texts or {}
         self._held: dict[str, _Held] = {}
 
     def code(self, name: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
@@ -91,6 +99,8 @@ class TemplateFiles:
 
     def _read(self, name: str) -> tuple[tuple[int, int, int], str]:
         """Stamp and text of the file."""
+        if name in self._texts:
+            return (0, 0, 0), self._texts[name]
         try:
             with open(self._path(name), encoding="utf-8", newline="") as file:
                 return _stamp(os.fstat(file.fileno())), file.read()
