@@ -36,6 +36,7 @@ from pyconfd.model.keys import (
     covering,
     is_under,
     join_paths,
+    names_fleets,
 )
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource
@@ -615,8 +616,10 @@ class Loop:
             self._rollouts.adopt(resources)
         self._adopted = self._services.generation
         self._reassign()
-        wanted = covering(path for resource in resources for path in resource.watched)
-        if not self._watches or wanted != self._watched:
+        paths = [path for resource in resources for path in resource.watched]
+        wanted, fleets = covering(paths), names_fleets(paths)
+        if not self._watches or (wanted, fleets) != (self._watched, self._store.fleets):
+            self._store.fleets = fleets
             self._rewatch(wanted)
         elif self._rollouts and self._listed:
             self._redo(self._rollouts.listed(self._store.snapshot()))

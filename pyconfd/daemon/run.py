@@ -29,7 +29,7 @@ from pyconfd.errors import (
     SourceUnavailable,
     StateError,
 )
-from pyconfd.model.keys import Listed, covering
+from pyconfd.model.keys import Listed, covering, names_fleets
 from pyconfd.model.reads import Reads
 from pyconfd.model.resources import Resource, ResourceSet
 from pyconfd.model.steps import LaneReport, Outcome, ReloadFailed, Result
@@ -125,8 +125,8 @@ def once(settings: Settings, found: ResourceSet) -> int:
 
 def read(settings: Settings, found: ResourceSet) -> Snapshot:
     """One snapshot of everything that the resources may read."""
-    store = Store()
-    wanted = covering(path for resource in found.resources for path in resource.watched)
+    paths = [path for resource in found.resources for path in resource.watched]
+    store, wanted = Store(fleets=names_fleets(paths)), covering(paths)
     if wanted:
         source = wiring.source(settings)
         try:

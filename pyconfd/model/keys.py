@@ -141,6 +141,11 @@ def covering(prefixes: Iterable[str]) -> tuple[str, ...]:
     return tuple(kept)
 
 
+def names_fleets(paths: Iterable[str]) -> bool:
+    """Whether one of these key paths is of the fleets' records; "/" is not, which only has them."""
+    return any(is_under(path, FLEETS) for path in paths)
+
+
 class PrefixFilter:
     """Which keys are at or below one of the prefixes, however many there are."""
 

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pyconfd.model.keys import KeyValue, Listed, covering, is_under
+from pyconfd.model.keys import FLEETS, KeyValue, Listed, covering, is_under
 from pyconfd.model.values import dataclass
 from pyconfd.pipeline.store import Child, Folder, Snapshot, Store, item_of
 
@@ -59,6 +59,9 @@ class GatedKeys:
             names = path[1:].split("/") if path != "/" else []
             found = _grafted(root, names, self.snapshot.find(path))
             root = found if type(found) is Folder else _top(found)
+        fleets = live.find(FLEETS)
+        if fleets and any(is_under(FLEETS, path) for path in self.paths):  # never of the past
+            root = _grafted(root, FLEETS[1:].split("/"), fleets)  # type: ignore[assignment]
         return replace(live, root=root)
 
     def moved(self, paths: Iterable[str], live: Snapshot) -> GatedKeys:

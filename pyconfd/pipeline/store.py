@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pyconfd.model.keys import Changed, KeyChange, KeyValue, Listed, too_deep
+from pyconfd.model.keys import FLEETS, Changed, KeyChange, KeyValue, Listed, too_deep
 from pyconfd.model.source import KEY_BYTES
 from pyconfd.model.values import dataclass
 from pyconfd.pipeline.chunked import CHUNK, ChunkedMap
@@ -80,6 +80,8 @@ Child = Folder | KeyValue
 Children = dict[str, Child] | ChunkedMap[Child]
 #: Children of a folder that is copied by chunks; below, one dictionary is as fast to copy.
 LARGE = 4 * CHUNK
+
+_IN_FLEETS = f"{FLEETS}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +158,14 @@ class Store:
     The newest state of one source, but for keys that are too deep. One thread owns it; its
     snapshots go anywhere.
 
-    size_bytes: of all keys and values, with KEY_BYTES for each key.
+    fleets: whether the records of fleets are held, too. To others who read all keys they do not
+    exist: each node would render again whenever a node has written its state.
+
+    size_bytes: of all keys and values that are held, with KEY_BYTES for each key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fleets: bool = False) -> None:
+        self.fleets = fleets
         self.size_bytes = 0
         self.source = ""
         self.cluster_id = 0
@@ -192,7 +198,8 @@ class Store:
         puts = [change for change in message.changes if change.value is not None]
         if self.size_bytes + sum(map(_size, puts)) <= limit:
             return ""
-        last = {change.key: change for change in message.changes}
+        changes = (one for one in message.changes if not self._passes_over(one.key))
+        last = {change.key: change for change in changes}
         size, grown = self.size_bytes, ""
         for key, change in last.items():
             more = _size(change) - _size(self._find(key))
@@ -225,7 +232,7 @@ class Store:
         for item in items:
             way, _, name = item.key.rpartition("/")
             if way != parent:
-                if too_deep(item.key):
+                if self._passes_over(item.key):
                     continue
                 parent, folder = way, self._own_folder(way)
             if not name or name in folder.children:
@@ -246,13 +253,16 @@ class Store:
 
     def _take(self, change: KeyChange) -> bool:
         """Apply one change; whether the value differs from what was held."""
-        if too_deep(change.key):
+        if self._passes_over(change.key):
             return False
         if change.value is None:
             return self._delete(change.key)
         item = KeyValue(change.key, change.value, change.mod_revision, change.lease)
         before = self._put(item)
         return before is None or before.value != change.value
+
+    def _passes_over(self, key: str) -> bool:
+        return too_deep(key) or (not self.fleets and key.startswith(_IN_FLEETS))
 
     def _put(self, item: KeyValue) -> KeyValue | None:
         """Set a key; returns what stood there."""

@@ -78,3 +78,13 @@ def test_a_path_that_is_gated_from_now_on_begins_with_what_is_live() -> None:
     assert {item.key: item.value for item in moved.items()} == {"/a": b"old", "/b": b"new"}
     whole = gated.moved(["/"], snapshot({"/a": b"new", "/b": b"new"}))
     assert {item.key: item.value for item in whole.items()} == {"/a": b"old", "/b": b"new"}
+
+
+def test_the_records_of_fleets_are_never_of_the_past() -> None:
+    """Where a service that reads them, and all other keys, is pinned."""
+    live = Store(fleets=True)
+    items = [KeyValue("/a", b"new", 9), KeyValue("/pyconfd/fleets/edges/nodes/n", b"now", 9)]
+    live.apply(Listed("etcd", 7, 9, tuple(items)))
+    then = [KeyValue("/a", b"old", 3), KeyValue("/pyconfd/fleets/edges/nodes/n", b"then", 3)]
+    view = GatedKeys.holding(3, then, ["/"]).over(live.snapshot())
+    assert values(view) == {"/a": b"old", "/pyconfd/fleets/edges/nodes/n": b"now"}

@@ -109,6 +109,19 @@ def test_key_can_also_be_a_folder(store: Store) -> None:
     assert held(store.snapshot()) == {"/a/x": "1", "/a/y": "2", "/b/c": "6"}
 
 
+def test_the_records_of_fleets_are_held_for_those_who_name_them() -> None:
+    """Whoever reads all keys does not see them, nor their changes."""
+    keys = {"/pyconfd/fleets/edges/nodes/a": "1", "/pyconfd/other": "2", "/pyconfd/fleetsmen": "3"}
+    store, whole = Store(), Store(fleets=True)
+    assert len(store.apply(listed(keys)).changed) == 2
+    assert len(whole.apply(listed(keys)).changed) == 3
+    change = changed(11, _pyconfd_fleets_edges_nodes_a="9", _pyconfd_fleets_edges_nodes_b=None)
+    assert store.apply(change).changed == ()
+    assert whole.apply(change).changed == ("/pyconfd/fleets/edges/nodes/a",)
+    assert held(store.snapshot()) == {"/pyconfd/other": "2", "/pyconfd/fleetsmen": "3"}
+    assert len(store.snapshot()) == 2
+
+
 def test_root_can_be_a_key() -> None:
     """A source may hold the key "/"."""
     store = Store()
