@@ -6,6 +6,7 @@
 #   make bench [PEER="confd=/path other=/path"]     of the wheel, as users install it
 #   make fuzz [SECONDS=600]   hostile bytes for every parser of what others send, as long as you like
 #   make wheel                dist/pyconfd_etcd-*.whl; make sbom: with dist/pyconfd_etcd-*.cdx.json, what is in it
+#   make release VERSION=1.2.3 [DRY=1]     version, changelog, tag; sdist, wheel, SBOM, checksums in dist
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
 #   make generated            tables of the pages, schemas, manual: made from the options and keys
@@ -14,6 +15,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 MINUTES ?= 10
 SECONDS ?= 600
+# Of a release; DRY=1 makes it and leaves the repository as it is.
+VERSION ?=
+DRY ?=
 # Tests side by side, a file at a time; most of them wait for a daemon, so more than there are cores.
 JOBS ?= 4
 PYTEST_ARGS ?=
@@ -21,11 +25,10 @@ PYTEST_ARGS ?=
 # the rest of its file, and the run would wait for ever.
 XDIST = -n $(JOBS) --dist loadfile --max-worker-restart=0
 BENCH_VENV = $(CURDIR)/build/bench
-SBOM_VENV = $(CURDIR)/build/sbom
 TOOLS_VENV = $(CURDIR)/build/tools
 PIP = --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast generated fuzz bench wheel sbom audit soak lint lock venv clean
+.PHONY: demo test test-fast generated fuzz bench wheel sbom release audit soak lint lock venv clean
 
 demo: venv
 	@packaging/install-missing.sh demo
@@ -63,14 +66,11 @@ wheel: venv
 	@rm -f dist/pyconfd_etcd-*.whl
 	@$(BIN)/python -m pip $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
-# CycloneDX, of the wheel and what it needs, at the releases of the lock.
 sbom: wheel
-	@$(BIN)/python -m venv --clear $(SBOM_VENV) && $(BIN)/python -m venv --clear $(TOOLS_VENV)
-	@$(SBOM_VENV)/bin/python -m pip $(PIP) install -c requirements-dev.lock dist/pyconfd_etcd-*.whl
-	@$(SBOM_VENV)/bin/python -m pip $(PIP) uninstall -y setuptools pip
-	@$(TOOLS_VENV)/bin/python -m pip $(PIP) install cyclonedx-bom
-	@$(TOOLS_VENV)/bin/cyclonedx-py environment --output-reproducible --of JSON \
-		-o $(patsubst %.whl,%.cdx.json,$(firstword $(wildcard dist/pyconfd_etcd-*.whl))) $(SBOM_VENV)/bin/python
+	@PYTHON=$(BIN)/python packaging/sbom.sh dist/pyconfd_etcd-*.whl
+
+release: venv
+	@$(BIN)/python packaging/release.py $(if $(DRY),--dry-run) "$(VERSION)"
 
 # Known holes of what is installed with it.
 audit:

@@ -1,1 +1,1 @@
-"""Fakes that stand in for the world; shipped, and imported by nothing in the program."""
+"""Fakes that stand in for the world, for the tests; not in the wheel."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyconfd import __version__
 from pyconfd.cli.main import main
 from pyconfd.config.settings import load_settings
 from pyconfd.errors import StateError
@@ -102,8 +103,9 @@ def test_what_a_newer_version_has_left_is_left_alone(
     done = confdir.once()
     assert done.returncode == 1
     assert done.stderr == (
-        f"ERROR {folder}: pyconfd 9.1.0 has written this in format {FORMAT + 1}; pyconfd 0.1.0 "
-        f"reads up to {FORMAT}; nothing was changed (start pyconfd 9.1.0 again; or move it away, "
+        f"ERROR {folder}: pyconfd 9.1.0 has written this in format {FORMAT + 1}; "
+        f"pyconfd {__version__} reads up to {FORMAT}; nothing was changed "
+        "(start pyconfd 9.1.0 again; or move it away, "
         "which forgets pending reloads, refused and held versions, and which files were made)\n"
     )
     for words in (["--noop"], ["history", "app"], ["release", "app"]):
