@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Fleet:
 
     def start(self, name: str, *more: str) -> Daemon:
         options = ("--node", self.etcd.endpoint, "--fleet", "edges", "--node-name", name)
-        running = self.confdirs[name].daemon(*options, *more)
+        running = self.confdirs[name].daemon(*options, *more, watch="--interval" not in more)
         self.daemons[name] = self.stack.enter_context(running)
         return self.daemons[name]
 
@@ -91,12 +91,13 @@ def fleets(
     *,
     prepare: Callable[[PrivateEtcd], None] = lambda _: None,
     options: Sequence[str] = (),
+    own: Mapping[str, Sequence[str]] = {},
     template: str = TEMPLATE,
     arrange: Callable[[LiveNginx], None] = lambda _: None,
 ) -> Iterator[Fleet]:
     """
     Three nodes that run. text: the service. prepare, arrange: what is done to etcd and to each
-    nginx before.
+    nginx before. own: further options, by node.
     """
     with contextlib.ExitStack() as stack:
         etcd = stack.enter_context(PrivateEtcd(tmp_path))
@@ -120,7 +121,7 @@ def fleets(
             confdir.resource("service", text.replace("@RELOAD@", nginx.reload_command))
             stack.enter_context(nginx.running())
         for name in NODES:
-            made.start(name, *options)
+            made.start(name, *options, *own.get(name, ()))
         made.wait(["10s"] * 3)
         yield made
 
@@ -138,6 +139,37 @@ def test_settings_go_from_the_canary_to_the_others_and_members_to_all_at_once(
         for name in NODES
     }
     assert min(began, key=lambda name: began[name]) == "web2"
+
+
+def test_a_share_of_the_nodes_takes_its_turns_at_once(tmp_path: Path) -> None:
+    """Two of three; a node that reads etcd at intervals takes part; `fleet --watch` shows it."""
+    text = ROLLOUT.replace('canary = ["web2"]', 'max_parallel = "67%"\npause = "60s"')
+    for fleet in fleets(tmp_path, text, own={"web3": ("--interval", "0.5s")}):
+        two_at_once(fleet, tmp_path / "screen")
+
+
+def two_at_once(fleet: Fleet, screen: Path) -> None:
+    with watching(fleet, screen):
+        fleet.etcd.put("/app/settings/timeout", "20s")
+        wait_until(lambda: fleet.timeouts().count("20s") == 2, what=fleet.logs)
+        waits = r"^web\d +asking .* waits for web\d, web\d$"
+        wait_until(lambda: re.search(waits, screen.read_text(), re.M), what=screen.read_text)
+    assert sorted(fleet.timeouts()) == ["10s", "20s", "20s"]
+
+
+@contextlib.contextmanager
+def watching(fleet: Fleet, screen: Path) -> Iterator[None]:
+    """`pyconfd fleet --watch`, which writes there; Ctrl-C ends it."""
+    argv = [sys.executable, "-m", "pyconfd", "fleet", "edges", "--watch"]
+    with screen.open("wb") as stream:
+        process = subprocess.Popen([*argv, "--node", fleet.etcd.endpoint], stdout=stream)
+    try:
+        wait_until(lambda: "settled" in screen.read_text(), what="its first page")
+        yield
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 130
 
 
 def test_a_bad_version_stops_at_the_canary_and_is_taken_back(fleet: Fleet) -> None:
