@@ -9,7 +9,7 @@
 #   make release VERSION=1.2.3 [DRY=1]     version, changelog, tag; sdist, wheel, SBOM, checksums in dist
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
-#   make generated            tables of the pages, schemas, manual: made from the options and keys
+#   make generated            tables of the pages, schemas, manual, what is public: from the options and keys
 
 VENV ?= .venv
 BIN = $(VENV)/bin

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-from generate import manpages, schemas
+from generate import manpages, public, schemas
 from generate.documented import ROOT
 
 
 def generated() -> dict[str, str]:
     """Path below the repository -> what is in it."""
-    return {**schemas.files(), **manpages.files()}
+    return {**schemas.files(), **manpages.files(), **public.files()}
 
 
 def outdated() -> list[str]:

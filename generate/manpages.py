@@ -21,12 +21,17 @@ from pyconfd.config.options import Option
 from pyconfd.config.resource_table import KEYS, SERVICE_KEYS
 from pyconfd.config.rollouts import ROLLOUT_KEYS
 
-_EXIT_STATUS = {
+EXIT_STATUS = {
     "0": "done",
     "1": "at least one resource failed; the others were done",
     "2": "wrong usage or configuration; nothing was done",
     "3": "with --noop --detailed-exitcode: something would change",
     "130, 143": "ended by Ctrl-C or SIGTERM before it was done",
+}
+REGISTER_EXIT_STATUS = {
+    "0": "stopped by a signal; with a command, its own exit status",
+    "2": "wrong usage",
+    "126, 127": "the command cannot be run, or is not there",
 }
 _FILES = {
     "/etc/pyconfd/pyconfd.toml": "settings, pyconfd.toml(5)",
@@ -60,7 +65,7 @@ def _pyconfd() -> str:
     for name in COMMANDS:
         lines += _command(name)
     lines += [".SH OPTIONS", *_grouped(OPTIONS)]
-    lines += [".SH EXIT STATUS", *_terms(_EXIT_STATUS), ".SH FILES", *_terms(_FILES)]
+    lines += [".SH EXIT STATUS", *_terms(EXIT_STATUS), ".SH FILES", *_terms(_FILES)]
     return _end(lines, "pyconfd-register(1), pyconfd.toml(5), pyconfd-resource(5), etcd(1)")
 
 
@@ -79,12 +84,8 @@ def _register() -> str:
     lines = _head("pyconfd-register", 1, "publish services in etcd under leases")
     lines += [*_synopsis(page.usage), ".SH DESCRIPTION", *_text(_behind_usage(page.usage))]
     lines += [".SH OPTIONS", *_grouped(page.options)]
-    status = {
-        "0": "stopped by a signal; with a command, its own exit status",
-        "2": "wrong usage",
-        "126, 127": "the command cannot be run, or is not there",
-    }
-    return _end([*lines, ".SH EXIT STATUS", *_terms(status)], "pyconfd(1)")
+    lines += [".SH EXIT STATUS", *_terms(REGISTER_EXIT_STATUS)]
+    return _end(lines, "pyconfd(1)")
 
 
 def _settings() -> str:

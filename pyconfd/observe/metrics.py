@@ -41,10 +41,10 @@ def members_exposition(
     """
     The page of /metrics of `pyconfd register`. members: service, id, and whether it is registered.
     """
-    return generate_latest(_registry_of(_Members(tuple(members), declared, connected)))
+    return generate_latest(_registry_of(MemberMetrics(tuple(members), declared, connected)))
 
 
-class _Members(Collector):
+class MemberMetrics(Collector):
     """The members of one moment."""
 
     def __init__(
@@ -67,7 +67,7 @@ class _Members(Collector):
         yield family
 
 
-class _Snapshot(Collector):
+class DaemonMetrics(Collector):
     """The measures of one moment."""
 
     def __init__(self, measures: Plain) -> None:
@@ -80,7 +80,7 @@ class _Snapshot(Collector):
 
 
 def _registry(measures: Plain) -> CollectorRegistry:
-    return _registry_of(_Snapshot(measures))
+    return _registry_of(DaemonMetrics(measures))
 
 
 def _registry_of(collector: Collector) -> CollectorRegistry:

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-_CONFDIR = "pyconfd_confdir"
+CONFDIR = "pyconfd_confdir"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Called by pytest."""
     text = "the folder that holds conf.d and templates (default: that of the ini-file)"
-    parser.addini(_CONFDIR, text, default="")
+    parser.addini(CONFDIR, text, default="")
 
 
 @pytest.fixture(scope="session")
@@ -31,4 +31,4 @@ def pyconfd_template(pytestconfig: pytest.Config) -> Callable[..., str]:
     import pyconfd
 
     folder = pytestconfig.inipath.parent if pytestconfig.inipath else pytestconfig.rootpath
-    return partial(pyconfd.render, confdir=folder / pytestconfig.getini(_CONFDIR))
+    return partial(pyconfd.render, confdir=folder / pytestconfig.getini(CONFDIR))

@@ -28,14 +28,13 @@ from pyconfd.pipeline.store import Snapshot, Store
 
 #: The name of a template that is given as text.
 _TEXT = "<template>"
-_PathLike = os.PathLike[str]
 
 
 def render(
-    template: str | _PathLike,
-    keys: Mapping[str, object] | _PathLike,
+    template: str | os.PathLike[str],
+    keys: Mapping[str, object] | os.PathLike[str],
     *,
-    confdir: str | _PathLike = "",
+    confdir: str | os.PathLike[str] = "",
     name: str = "",
     format: str = "",  # noqa: A002 - the key of a resource
     vars: Mapping[str, object] | None = None,  # noqa: A002 - what templates know it as
@@ -125,7 +124,7 @@ def _declared(name: str, confdir: str, settings: Settings) -> Resource:
 
 
 def _undeclared(
-    template: str | _PathLike, confdir: str, settings: Settings, name: str, form: str
+    template: str | os.PathLike[str], confdir: str, settings: Settings, name: str, form: str
 ) -> tuple[Resource, str]:
     """A resource for a text or a file, and the folder of its templates."""
     folder, src = os.path.join(confdir or os.devnull, "templates"), _TEXT
@@ -166,7 +165,7 @@ def _of_pattern(resource: Resource, name: str, snapshot: Snapshot) -> Resource:
     raise RenderFailed(what, file=file, line=line)
 
 
-def _snapshot(keys: Mapping[str, object] | _PathLike) -> Snapshot:
+def _snapshot(keys: Mapping[str, object] | os.PathLike[str]) -> Snapshot:
     store = Store()
     if isinstance(keys, Mapping):
         from pyconfd.backends.file_formats import tree_keys
