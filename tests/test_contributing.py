@@ -85,10 +85,10 @@ def test_the_workflow_runs_commands_that_exist() -> None:
         for step in job["steps"]
         for line in step.get("run", "").splitlines()
     ]
-    assert {"make test", "make sbom", "make audit"} <= set(lines)
+    assert {"make test", "make release VERSION=99.0.0 DRY=1", "make audit"} <= set(lines)
     for line in lines:
         assert subprocess.run(["sh", "-n", "-c", line], check=False).returncode == 0, line
-        if line.startswith("make "):
+        if line.startswith("make ") and "-C" not in line:
             assert shlex.split(line)[1] in TARGETS, line
 
 
