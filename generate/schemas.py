@@ -57,14 +57,32 @@ CONFIRM: Schema = {
 }
 
 RUNTIME: Schema = {
-    "type": "object",
-    "properties": {
-        "by": {"enum": ["haproxy"], "description": "the daemon that takes the changes"},
-        "socket": {"type": "string", "pattern": "^/", "description": "of its master or a worker"},
-    },
-    "required": ["by", "socket"],
-    "additionalProperties": False,
-}
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {
+                "by": {"enum": ["haproxy"], "description": "HAProxy takes the changes"},
+                "socket": {
+                    "type": "string", "pattern": "^/", "description": "of its master or a worker",
+                },
+            },
+            "required": ["by", "socket"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "by": {"enum": ["apache"], "description": "Apache takes the changes"},
+                "at": {
+                    "type": "string", "pattern": "^https?://",
+                    "description": "the URL of its balancer manager",
+                },
+            },
+            "required": ["by", "at"],
+            "additionalProperties": False,
+        },
+    ]
+}  # fmt: skip
 
 #: What each key of a resource takes.
 KINDS: Mapping[str, Schema] = {

@@ -22,7 +22,7 @@ from pyconfd.model.resources import Runtime
 from pyconfd.model.steps import CommandReport, NotRunning, Reloaded, ReloadResult
 from pyconfd.observe import log
 from pyconfd.pipeline.journal_entries import Intent, Progress
-from pyconfd.pipeline.runtime import haproxy
+from pyconfd.pipeline.runtime.base import Surveyed, runtime_daemon
 
 _MOST_NAMED = 5
 
@@ -43,16 +43,17 @@ def change_or_reload(
     may_change: what it runs with is known. reload: None when it is not time for that.
     """
     texts = _texts(context.journal.unsettled(service))
-    files, reason = haproxy.compare(texts or ())
+    daemon = runtime_daemon(runtime.by)
+    files, reason = daemon.compare(texts or ())
     if not may_change or texts is None:
         reason = "what it runs with is not known"
     if reason and reload is None:
         return None, debt
-    found = haproxy.survey(runtime, files, reason)
+    found = daemon.survey(runtime, files, reason)
     problem = found.problem
     if not reason and not problem:
         began_s = time.monotonic()
-        lines, problem = haproxy.change(runtime, found)
+        lines, problem = daemon.change(runtime, found)
         if not problem:
             context.runtime_problems.pop(service, None)
             _say_by_hand(service, runtime, found, "")
@@ -64,7 +65,7 @@ def change_or_reload(
     if not isinstance(answer, NotRunning):
         _say_problem(context, service, problem)
     if isinstance(answer, Reloaded):
-        failed = haproxy.restore(runtime, found) if runtime.adopt and found.hand else ""
+        failed = daemon.restore(runtime, found) if runtime.adopt and found.hand else ""
         _say_by_hand(service, runtime, found, failed)
     return answer, debt
 
@@ -107,7 +108,7 @@ def _say_problem(context: PassContext, service: str, problem: str) -> None:
         log.warn(f"not changed at run time, so it is reloaded: {problem}", service=service)
 
 
-def _say_by_hand(service: str, runtime: Runtime, found: haproxy.Survey, failed: str) -> None:
+def _say_by_hand(service: str, runtime: Runtime, found: Surveyed, failed: str) -> None:
     if not found.hand:
         return
     names = ", ".join(sorted("/".join(key) for key in found.hand))

@@ -130,12 +130,14 @@ class Runtime:
     How a running daemon is changed without a reload, where the change is of that kind.
 
     by: a daemon that pyconfd knows how to change.
-    socket: where it listens.
+    socket: where it listens, "" for one that has a URL.
+    at: the URL of its manager, "" for one that has a socket.
     adopt: what a human changed there stays until the file says something new about it.
     """
 
     by: str
-    socket: str
+    socket: str = ""
+    at: str = ""
     adopt: bool = False
 
 

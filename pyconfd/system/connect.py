@@ -1,5 +1,5 @@
 """
-A connection and one request on it, until a deadline: TCP, a unix socket, TLS; GET of HTTP. Shell.
+A connection and one request on it, until a deadline: TCP, a unix socket, TLS, HTTP. Shell.
 
 For `pyconfd probe`, the checks of registered members and the daemons that confirm a reload.
 keepalived starts the first of them every second or two: little is imported, and `ssl` for TLS
@@ -164,6 +164,7 @@ def http_get(
     deadline: float,
     *,
     agent: str = "pyconfd",
+    referer: str = "",
     most_body: int = 0,
     status_only: bool = False,
 ) -> Response:
@@ -173,11 +174,31 @@ def http_get(
     host: the Host header. most_body: how many bytes of the body are of interest. status_only: wait
     for the status line and no more. Raises OSError, and ValueError when the answer is not HTTP.
     """
-    stream.settimeout(left_s(deadline))
-    stream.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n"
-        "Accept: */*\r\nConnection: close\r\n\r\n".encode()
+    head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\n"
+    head += f"Referer: {referer}\r\n" if referer else ""
+    _send(stream, head, b"", deadline)
+    return _response(stream, deadline, most_body, status_only=status_only)
+
+
+def http_post(
+    stream: Any, path: str, host: str, deadline: float, *, form: str, referer: str
+) -> Response:
+    """Send a form, encoded already; of the answer all but the body. Raises as `http_get`."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pyconfd\r\nReferer: {referer}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(form.encode())}\r\n"
     )
+    _send(stream, head, form.encode(), deadline)
+    return _response(stream, deadline, 0, status_only=False)
+
+
+def _send(stream: Any, head: str, body: bytes, deadline: float) -> None:
+    stream.settimeout(left_s(deadline))
+    stream.sendall(f"{head}Accept: */*\r\nConnection: close\r\n\r\n".encode() + body)
+
+
+def _response(stream: Any, deadline: float, most_body: int, *, status_only: bool) -> Response:
     mark, most = (b"\n", _LINE_BYTES) if status_only else (b"\r\n\r\n", _HEAD_BYTES)
     read = receive(stream, deadline, lambda read: mark in read or len(read) >= most)
     head, _, rest = read.partition(mark)

@@ -9,6 +9,7 @@ from tests.config.conftest import Add, Load
 
 RELOAD = 'reload_cmd = "r"\n'
 RUNTIME = 'runtime = { by = "haproxy", socket = "/run/h.sock" }\n'
+APACHE = 'runtime = { by = "apache", at = "http://127.0.0.1:8081/balancer-manager" }\n'
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,7 @@ RUNTIME = 'runtime = { by = "haproxy", socket = "/run/h.sock" }\n'
     [
         ("", None),
         (RUNTIME, Runtime(by="haproxy", socket="/run/h.sock")),
+        (APACHE, Runtime(by="apache", at="http://127.0.0.1:8081/balancer-manager")),
         (f"{RUNTIME}adopt_runtime = true", Runtime(by="haproxy", socket="/run/h.sock", adopt=True)),
     ],
 )
@@ -37,8 +39,16 @@ def test_what_is_changed_while_it_runs(
         (f'{RELOAD}runtime = {{ socket = "/s" }}', "runtime: by is missing"),
         (f'{RELOAD}runtime = {{ by = "haproxy" }}', "runtime: socket is missing"),
         (f'{RELOAD}runtime = {{ by = "haproxy", socket = "s" }}', "is not an absolute path: s"),
-        (f'{RELOAD}runtime = {{ by = "haproxy", at = "/s" }}', "runtime: unknown key: at"),
-        (f"{RELOAD}runtime = {{ by = 1, socket = 2 }}", "runtime: by and socket are texts"),
+        (
+            f'{RELOAD}runtime = {{ by = "haproxy", at = "/s" }}',
+            "at is of no use by haproxy",
+        ),
+        (f'{RELOAD}runtime = {{ by = "haproxy", sokket = "/s" }}', "did you mean socket"),
+        (f"{RELOAD}runtime = {{ by = 1, socket = 2 }}", "runtime: by 1 is not known"),
+        (f'{RELOAD}runtime = {{ by = "haproxy", socket = 2 }}', "runtime: socket is not a text"),
+        (f'{RELOAD}runtime = {{ by = "apache" }}', "runtime: at is missing"),
+        (f'{RELOAD}runtime = {{ by = "apache", at = "/run/s" }}', "runtime: at is not a URL"),
+        (f'{RELOAD}runtime = {{ by = "apache", socket = "/s" }}', "is of no use by apache"),
         (f"{RELOAD}adopt_runtime = true", "adopt_runtime is of use with runtime only"),
         (RUNTIME, "runtime is of use with a reload_cmd only"),
     ],

@@ -12,14 +12,18 @@ import sys
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import pytest
 
+from pyconfd.model.resources import Runtime
+from pyconfd.pipeline.runtime import apache
 from tests.support.daemons.apache import INCLUDES, PrivateApache, serving
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.http import Answer, ask
+from tests.support.load import SteadyLoad
 from tests.support.pyconfd import Confdir, Daemon
 from tests.support.recipes import laid_out
 from tests.support.waiting import wait_until
@@ -80,6 +84,21 @@ class World:
         value = {"addr": self.nodes[name].address, "route": name, **more}
         self.etcd.put(f"/balancer/{balancer}/members/{name}", json.dumps(value))
 
+    def manage(self, balancer: str, name: str, **fields: str) -> None:
+        """Change a member by hand, as the page of the manager does."""
+        host = f"{balancer}.test:{self.manager}"
+
+        def manager(query: str = "", method: str = "GET") -> str:
+            headers = {"Referer": f"http://{host}/balancer-manager"}
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            path = "/balancer-manager"
+            return ask(self.manager, path, host, method=method, headers=headers, body=query).body
+
+        nonce = re.search(r"nonce=([0-9a-f-]+)", manager())
+        assert nonce
+        words = {"b": balancer, "w": f"http://{self.nodes[name].address}", "nonce": nonce[1]}
+        manager(urllib.parse.urlencode({**words, **fields}), "POST")
+
     def logged(self, balancer: str, path: str) -> str:
         """The line of the request for this path: Apache writes it after the client's answer."""
         log = self.front.folder / "log" / f"{balancer}-balancer.log"
@@ -95,9 +114,9 @@ class World:
 
 def backend(folder: Path, name: str) -> PrivateApache:
     body = BACKEND.replace("@NAME@", name)
-    apache = PrivateApache(folder / name, body, modules=["ratelimit", "env"])
-    (apache.folder / "www" / "slow").write_bytes(b"x" * 2_000_000)
-    return apache
+    made = PrivateApache(folder / name, body, modules=["ratelimit", "env"])
+    (made.folder / "www" / "slow").write_bytes(b"x" * 2_000_000)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -268,41 +287,82 @@ def test_the_manager_is_on_the_loopback_port_alone(world: World) -> None:
 
 def test_what_the_manager_changes_is_gone_with_the_next_reload(world: World) -> None:
     """The store owns the state: BalancerPersist is off."""
-    host = f"requests.test:{world.manager}"
-
-    def manager(query: str = "", method: str = "GET") -> str:
-        headers = {"Referer": f"http://{host}/balancer-manager"}
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-        return ask(
-            world.manager, "/balancer-manager", host, method=method, headers=headers, body=query
-        ).body
-
-    nonce = re.search(r"nonce=([0-9a-f-]+)", manager())
-    assert nonce
-    worker = f"http://{world.nodes['node1'].address}"
-    words = {"b": "requests", "w": worker, "nonce": nonce[1], "w_status_D": "1"}
-    manager(urllib.parse.urlencode(words), "POST")
+    world.manage("requests", "node1", w_status_D="1")
     world.daemon.wait(lambda: world.spread("requests", 6) == {"node2": 6}, "node2 alone")
     world.put("requests", timeout=59)
     world.daemon.wait(lambda: set(world.spread("requests", 4)) == {"node1", "node2"}, "both again")
 
 
-def test_members_of_the_recipes_own_keys_are_steered(world: World) -> None:
-    """With the key pattern that `pyconfd register` is given too."""
+def processes(server: PrivateApache) -> set[int]:
+    """All of it."""
+    assert server.process is not None
+    family = psutil.Process(server.process.pid)
+    return {family.pid, *(each.pid for each in family.children(recursive=True))}
+
+
+def test_members_of_the_recipes_own_keys_are_steered_without_a_reload(world: World) -> None:
+    """
+    With the key pattern that `pyconfd register` is given too. The manager gets it, no request
+    fails meanwhile, and Apache starts no process. What was changed by hand there
+    is overwritten, which the log says.
+    """
 
     def members(*words: str) -> None:
         argv = [sys.executable, "-m", "pyconfd", "members", *words, "--node", world.etcd.endpoint]
         environ = {**os.environ, "PYCONFD_KEY_PATTERN": "/balancer/{service}/members/{id}"}
         subprocess.run(argv, env=environ, check=True, timeout=120)
 
-    def fresh() -> set[str]:
-        return {world.ask("mycluster", "/test/").body for _ in range(6)}
+    def fresh() -> Counter[str]:
+        return Counter(world.ask("mycluster", "/test/").body for _ in range(8))
 
-    members("drain", "mycluster", "node2")
-    world.daemon.wait(lambda: fresh() == {"node1"}, "no new session on node2")
-    assert world.ask("mycluster", "/test/", Cookie="ROUTEID=.node2").body == "node2"
-    members("up", "mycluster", "node2")
-    world.daemon.wait(lambda: fresh() == {"node1", "node2"}, "both again")
+    wait_until(lambda: fresh() == {"node1": 4, "node2": 4}, what="both, by one configuration")
+    before, generation = processes(world.front), world.front.generation()
+    began = len(world.daemon.log)
+    with SteadyLoad(world.front.port, "mycluster.test", "/test/", threads=1) as load:
+        members("drain", "mycluster", "node2")
+        world.daemon.wait(lambda: set(fresh()) == {"node1"}, "no new session on node2")
+        assert world.ask("mycluster", "/test/", Cookie="ROUTEID=.node2").body == "node2"
+        world.manage("mycluster", "node1", w_lf="5")
+        members("up", "mycluster", "node2")
+        world.daemon.wait(lambda: set(fresh()) == {"node1", "node2"}, "both again")
+        members("weight", "mycluster", "node2", "3")
+        world.member("mycluster", "node2", route="other")
+        lines = ", without a reload"
+        world.daemon.wait(lambda: world.daemon.log[began:].count(lines) >= 3, "the third change")
+        world.daemon.wait(
+            lambda: (
+                {world.ask("mycluster", "/test/", Cookie="ROUTEID=.other").body for _ in range(8)}
+                == {"node2"}
+            ),
+            "the new route",
+        )
+    assert not load.failed
+    assert world.front.generation() == generation
+    assert processes(world.front) <= before
+    log = world.daemon.log[began:]
+    node1 = f"mycluster.test/mycluster/http://{world.nodes['node1'].address}"
+    assert f"changed by hand at run time: {node1}; it is overwritten" in log
+    world.etcd.delete("/balancer/mycluster/override/node2")
+    world.member("mycluster", "node2")
+    world.daemon.wait(lambda: fresh() == {"node1": 4, "node2": 4}, "as before")
+
+
+def test_what_was_changed_by_hand_is_kept_where_it_is_adopted(world: World) -> None:
+    """At a change of another member, and over a reload; else it is overwritten."""
+    runtime = Runtime(by="apache", at=f"http://127.0.0.1:{world.manager}/balancer-manager")
+    adopting = replace(runtime, adopt=True)
+    before = world.dest("traffic").read_text()
+    after = before.replace("route=node2 loadfactor=3", "route=node2 loadfactor=4")
+    one, two = (f"traffic/http://{world.nodes[name].address}" for name in ("node1", "node2"))
+    world.manage("traffic", "node1", w_lf="9")
+    found = apache.survey(adopting, *apache.compare([[before, after]]))
+    assert found.by_hand() == [f"member {one} of traffic.test runs with loadfactor 9"]
+    assert apache.change(adopting, found) == ([f"set member {two} loadfactor 4"], "")
+    world.front.graceful()
+    assert apache.restore(adopting, found) == ""
+    found = apache.survey(runtime, *apache.compare([[before]]))
+    assert found.by_hand() == [f"member {one} of traffic.test runs with loadfactor 9"]
+    assert apache.change(runtime, found) == ([f"set member {one} loadfactor 1"], "")
 
 
 # What is refused

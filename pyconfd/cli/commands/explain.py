@@ -224,19 +224,20 @@ def _reload(one: Plain) -> list[str]:
 def _at_run_time(one: Plain) -> list[str]:
     """Whether the daemon can be changed while it runs, and what a human has changed there."""
     from pyconfd.model.resources import Runtime
-    from pyconfd.pipeline.runtime import haproxy
+    from pyconfd.pipeline.runtime.base import runtime_daemon
 
     runtime = Runtime(**one["runtime"])
+    daemon = runtime_daemon(runtime.by)
     try:
         with open(one["dest"], encoding="utf-8") as stream:
-            files, _ = haproxy.compare([[stream.read()]])
+            files, _ = daemon.compare([[stream.read()]])
     except (OSError, UnicodeDecodeError):
         return []
-    found = haproxy.survey(runtime, files, "")
+    found = daemon.survey(runtime, files, "")
     if found.problem:
         return [printable(f"not changed at run time: {found.problem}")]
     kept = "adopt_runtime keeps it" if runtime.adopt else "the next change overwrites it"
     return [
-        f"changed at run time by {runtime.by} at {runtime.socket}, where that can be",
+        f"changed at run time by {runtime.by} at {runtime.socket or runtime.at}, where that can be",
         *(printable(f"by hand: {words}; {kept}") for words in found.by_hand()),
     ]

@@ -1,6 +1,7 @@
 """
 Changes that a running daemon takes without a reload.
 
-What can be changed so, and how, is in a file for each daemon: `haproxy_config.py` and
-`haproxy_commands.py` are pure, `haproxy.py` speaks to it. `base.py` has what they share.
+What is asked of each daemon is in `base.py`. Files whose names end in `_config`, `_commands` or
+`_members` are pure: what can be changed so, and how. `haproxy.py` and `apache.py` speak to the
+daemons.
 """
