@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pyconfd.apply.context import PassContext
 from pyconfd.apply.expansion import expand, too_many
+from pyconfd.apply.printed import of_checks, of_reload
 from pyconfd.apply.transaction import Candidate, transact
 from pyconfd.errors import HeldBack, ReloadError, SwapError, TemplateFault
 from pyconfd.model.debt import Debt
@@ -104,9 +105,10 @@ def run_pass(
     else:
         due, some = named, dict(job.items)
     outcomes, reads = apply_groups(context, due, snapshot, some=some, failing=job.failing)
+    outcomes = of_checks(outcomes, resources, snapshot)
     debt = pending_after(job, outcomes, time.monotonic())
     answer, debt = _settle(context, job, spec, debt)
-    answer = _with_key_names(answer, resources, snapshot)
+    answer = of_reload(answer, resources, snapshot) if answer else None
     names = frozenset(resource.name for resource in due)
     aside = frozenset(one.resource.declared for one in outcomes) - names
     done = LaneReport(
@@ -170,11 +172,11 @@ def _rollback_actions(
             if (resource.group or resource.name) in names
             or (resource.each and any(name.startswith(f"{resource.name}[") for name in names))
         ]
-        return apply_groups(context, due, snapshot, only=names)[0]
+        outcomes, _ = apply_groups(context, due, snapshot, only=names)
+        return of_checks(outcomes, resources, snapshot)
 
     def reload_once() -> ReloadResult:
-        answer = _reload(context, job.service, spec)
-        return _with_key_names(answer, resources, snapshot) or answer
+        return of_reload(_reload(context, job.service, spec), resources, snapshot)
 
     return RollbackActions(
         reload=reload_once,
@@ -412,19 +414,3 @@ def _reload(context: PassContext, service: str, spec: ReloadSpec) -> ReloadResul
     if not isinstance(answer, ReloadFailed):
         context.journal.settle(service)
     return answer
-
-
-def _with_key_names(
-    answer: ReloadResult | None, resources: Sequence[Resource], snapshot: Snapshot
-) -> ReloadResult | None:
-    """What a failed reload printed may be values of the keys: it names the keys in their place."""
-    if not isinstance(answer, ReloadFailed):
-        return answer
-    from pyconfd.apply.value_names import keys_of, rename_in, without_values
-
-    if answer.error:
-        rename_in(answer.error, keys_of(resources, snapshot))
-    if answer.report is None or not answer.report.output:
-        return answer
-    output = without_values(answer.report.output, keys_of(resources, snapshot))
-    return replace(answer, report=replace(answer.report, output=output))

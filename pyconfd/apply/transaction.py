@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pyconfd.apply import printed
 from pyconfd.apply.context import PassContext
 from pyconfd.errors import (
     CheckBroken,
@@ -154,11 +155,13 @@ def transact(
                 aside = _check_in_nginx(context, nginx, todo, snapshot)
                 todo += aside
                 done += aside
-            todo = _swap_all(context, todo)
+            todo = _swap_all(context, todo, snapshot)
     return done
 
 
-def _swap_all(context: PassContext, candidates: Sequence[Candidate]) -> list[Candidate]:
+def _swap_all(
+    context: PassContext, candidates: Sequence[Candidate], snapshot: Snapshot
+) -> list[Candidate]:
     """Put live what has permits. Returns those that have to be judged again."""
     _will_make(context, candidates)
     again: list[Candidate] = []
@@ -167,7 +170,7 @@ def _swap_all(context: PassContext, candidates: Sequence[Candidate]) -> list[Can
         again += _swap(context, judged, unsynced)
     for candidate in _waiting(candidates):
         if candidate not in again:
-            _remove_alone(context, candidate)
+            _remove_alone(context, candidate, snapshot)
     swap.sync(unsynced)
     return again
 
@@ -332,7 +335,7 @@ def _check_alone(context: PassContext, candidate: Candidate, snapshot: Snapshot)
         try:
             judged = check.check(staged, context.run)
         except CheckBroken as error:
-            _name_keys(error, resource, snapshot)
+            printed.name_keys(error, [resource], snapshot)
             candidate.fail(resource, Result.CHECK_BROKEN, error=error)
             return
         if isinstance(judged, Refused):
@@ -360,6 +363,8 @@ def _check_in_nginx(
     while True:
         verdict = _judged_in_nginx(context, nginx, mine, groups, going, aside)
         live = next((why for why in verdict.refused.values() if isinstance(why, LiveRefused)), None)
+        if live:  # it is about files of any of these resources
+            printed.name_keys(live, _checked_in(context, nginx), snapshot)
         due = _due_aside(context, nginx, live, mine, aside) if live else []
         own = groups.keys() & {one.name for one in due}
         others = {name: staged for name, staged in groups.items() if name not in own}
@@ -423,8 +428,8 @@ def _due_aside(
     out = {gone.dest for candidate in (*mine, *aside) for gone in candidate.removals}
     made = (
         one
-        for resource in context.ownership.declared
-        if resource.each and resource.nginx == nginx and resource.service_name == service
+        for resource in _checked_in(context, nginx)
+        if resource.each and resource.service_name == service
         for one in context.made_files.known(resource)
         if one.dest not in out and context.made_files.has(one)
     )
@@ -455,7 +460,7 @@ def _settle_judged(
         candidate = due[name]
         if isinstance(why, CheckBroken):
             first = candidate.staged[0].rendered.resource
-            _name_keys(why, first, snapshot)
+            printed.name_keys(why, [first], snapshot)
             candidate.fail(first, Result.CHECK_BROKEN, error=why)
         else:
             # what nginx names, or the first when it names nothing, may be of another group
@@ -466,11 +471,8 @@ def _settle_judged(
 
 def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
     """The checker's words, and which line of the template and which keys made the one it named."""
-    from pyconfd.apply.value_names import keys_of, without_values  # only a refusal needs it
-
     resource = why.staged.rendered.resource
-    output = without_values(why.report.output, keys_of([resource], snapshot))
-    report = replace(why.report, output=output)
+    report = printed.of_failure(why.report, [resource], snapshot)
     place = context.renderer.place(resource, snapshot, why.line) if why.line else None
     if place is None:
         return report
@@ -479,11 +481,9 @@ def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> Comma
     return replace(report, output=f"{words}\n{made}\n")
 
 
-def _name_keys(error: CheckBroken, resource: Resource, snapshot: Snapshot) -> None:
-    """What the check printed is in it, and may be values."""
-    from pyconfd.apply.value_names import keys_of, rename_in
-
-    rename_in(error, keys_of([resource], snapshot))
+def _checked_in(context: PassContext, nginx: Nginx) -> list[Resource]:
+    """The declared resources whose files this nginx reads."""
+    return [one for one in context.ownership.declared if one.nginx == nginx]
 
 
 def _ask(
@@ -504,7 +504,7 @@ def _ask(
     )
 
 
-def _remove_alone(context: PassContext, candidate: Candidate) -> None:
+def _remove_alone(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
     """Files that only disappear, judged against what is live by now."""
     nginx = _nginx(candidate)
     first = candidate.removals[0]
@@ -512,6 +512,7 @@ def _remove_alone(context: PassContext, candidate: Candidate) -> None:
         try:
             _ask(context, nginx, (), [gone.dest for gone in candidate.removals])
         except CheckBroken as error:
+            printed.name_keys(error, _checked_in(context, nginx), snapshot)
             candidate.fail(first, Result.CHECK_BROKEN, error=error)
             return
     _swap(context, [candidate], set())  # a removal is synced with its set

@@ -17,7 +17,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from pyconfd.errors import PyconfdError
+from pyconfd.errors import LiveRefused, PyconfdError
 from pyconfd.model.keys import KeyValue, covering
 from pyconfd.model.resources import Resource
 from pyconfd.pipeline.store import Snapshot
@@ -65,8 +65,12 @@ def keys_of(resources: Iterable[Resource], snapshot: Snapshot) -> Iterator[KeyVa
 
 def rename_in(error: PyconfdError, items: Iterable[KeyValue]) -> None:
     """The same for an error that repeats the output of a command."""
-    both = without_values(f"{error.what}{_BETWEEN}{error.hint}", items)
-    error.what, _, error.hint = both.partition(_BETWEEN)
+    parts = [error.what, error.hint]
+    if isinstance(error, LiveRefused):
+        parts.append(error.reason)
+    error.what, error.hint, *more = without_values(_BETWEEN.join(parts), items).split(_BETWEEN)
+    if isinstance(error, LiveRefused):
+        (error.reason,) = more
 
 
 def _renamed(output: str, in_quotes: Mapping[str, str], outside: Mapping[str, str]) -> str:

@@ -230,12 +230,15 @@ class Reloaded:
     The service took the new files.
 
     report: of the reload command.
+    evidence: what the daemon was seen to do ("confirmed: new worker 7 of master 5"), "" when it was
+        not asked.
     unconfirmed: why only its exit status says so, "" when no more was asked for.
     at_run_time: it was changed while it runs, and there was no reload.
     """
 
     service: str
     report: CommandReport
+    evidence: str = ""
     unconfirmed: str = ""
     at_run_time: bool = False
 

@@ -90,6 +90,11 @@ def configure(
     logging.raiseExceptions = False  # a closed standard error must not take the daemon down
 
 
+def shows(level: str) -> bool:
+    """Whether lines of this level, a key of LEVELS, are logged."""
+    return LOG.isEnabledFor(LEVELS[level])
+
+
 def set_level(level: str) -> str:
     """Set the least level that is logged, a key of LEVELS or "" for none; the one before."""
     before = _NAMES.get(LOG.level, "").lower()

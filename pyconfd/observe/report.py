@@ -43,6 +43,8 @@ def lane(report: LaneReport) -> None:
             )
             if report.reload.unconfirmed:
                 log.warn(report.reload.unconfirmed, service=report.service)
+            if report.reload.evidence:
+                log.debug(report.reload.evidence, service=report.service)
             _output(report.reload.report)
         case NotRunning():
             log.info(

@@ -65,8 +65,7 @@ def reload_confirmed(
     Run the reload command, and then confirm that it worked: by the daemon itself, by confirm_cmd,
     or by one after the other.
 
-    nginx: its configuration names the pid file and the log, where `confirm` does not. The report's
-    output ends with what the confirmation rests on.
+    nginx: its configuration names the pid file and the log, where `confirm` does not.
 
     A daemon that cannot be asked is not reloaded: NotRunning, or a ReloadFailed without a report.
     There is one exception: a command of the operator's, where only pyconfd wanted a confirmation.
@@ -100,8 +99,7 @@ def _unconfirmed(
     if isinstance(outcome, ReloadFailed):
         return NotRunning(service, unasked.what) if unasked.absent else _explained(outcome, unasked)
     note = f"not confirmed: {unasked.what}; confirm = false believes the command without asking"
-    report = replace(outcome.report, output=f"{outcome.report.output}{note}\n")
-    return Reloaded(service, report, unconfirmed=note)
+    return replace(outcome, unconfirmed=note)
 
 
 def _explained(failed: ReloadFailed, unasked: ReloadError) -> ReloadFailed:
@@ -134,13 +132,11 @@ def _by_daemon(
     from pyconfd.pipeline.confirm.confirm import wait
 
     answer = wait(before, confirm.timeout_s or load_daemon(confirm.by).timeout_s)
-    report = replace(
-        outcome.report,
-        output=f"{outcome.report.output}{answer.verdict.value}: {answer.text}\n",
-        duration_s=outcome.report.duration_s + answer.duration_s,
-    )
+    found = f"{answer.verdict.value}: {answer.text}"
+    report = replace(outcome.report, duration_s=outcome.report.duration_s + answer.duration_s)
     if answer.verdict is ReloadVerdict.CONFIRMED:
-        return Reloaded(outcome.service, report)
+        return replace(outcome, report=report, evidence=found)
+    report = replace(report, output=f"{report.output}{found}\n")
     what = f"{confirm.by} did not take the new configuration: {answer.text}"
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
 
@@ -159,7 +155,7 @@ def _by_command(
         duration_s=outcome.report.duration_s + time.monotonic() - begun,
     )
     if last.ok:
-        return Reloaded(outcome.service, report)
+        return replace(outcome, report=report)
     what = f"confirm_cmd did not succeed within {timeout_s:g} s: {last.reason}"
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))
 

@@ -21,7 +21,6 @@ from pyconfd.model.steps import (
     NotRunning,
     Outcome,
     Reloaded,
-    ReloadFailed,
     ReloadResult,
     Result,
 )
@@ -349,14 +348,16 @@ def _reload_state(reload: ReloadResult, at: float) -> ReloadState:
     if isinstance(reload, NotRunning):
         return ReloadState(at=at, ok=True, words=reload.text)
     report = reload.report
-    what = ""
-    if isinstance(reload, ReloadFailed):
+    what, words = "", _bounded(report)
+    if isinstance(reload, Reloaded):
+        words = "\n".join(filter(None, (words, reload.evidence, reload.unconfirmed)))
+    else:
         what = brief(_without_head(_why(reload.error, report))) or "failed"
     return ReloadState(
         at=at,
         ok=isinstance(reload, Reloaded),
         what=what,
-        words=_bounded(report),
+        words=words,
         command=report.command if report else "",
         duration_s=report.duration_s if report else 0.0,
     )

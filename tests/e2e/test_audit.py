@@ -196,10 +196,13 @@ def test_who_steered_a_member_is_kept_and_shown(etcd: PrivateEtcd, tmp_path: Pat
         assert "render failed" not in daemon.log
 
 
-def test_what_a_failed_command_prints_names_keys_in_place_of_values(
+def test_what_a_command_prints_names_keys_in_place_of_values(
     etcd: PrivateEtcd, tmp_path: Path
 ) -> None:
-    """Without quotes too: of a check that refuses, one without a verdict, and a reload."""
+    """
+    Without quotes too: of a check that refuses, one without a verdict, and a reload. Of those that
+    succeed at level debug, else nothing.
+    """
     confdir = Confdir(tmp_path, "--node", etcd.endpoint)
     dest = confdir.simple(
         "app",
@@ -210,12 +213,19 @@ def test_what_a_failed_command_prints_names_keys_in_place_of_values(
     etcd.put("/printed/a", "accepted-secret")
     with confdir.daemon() as daemon:
         daemon.wait_log("reloaded")
+        page = run(confdir, "explain", "app") + run(confdir, "status", "--json")
+        assert "accepted" not in page
+        assert run(confdir, "log-level", "debug")
+        etcd.put("/printed/a", "welcome-secret")
+        daemon.wait_log("check (the value of /printed/a)")
+        daemon.wait_log("reload (the value of /printed/a)")
+        run(confdir, "log-level", "info")
         etcd.put("/printed/a", "refused-secret")
         daemon.wait_log("the check refused")
-        daemon.wait_log("check (the value of /printed/a)")
+        daemon.wait_log("check (the value of /printed/a)", count=2)
         etcd.put("/printed/a", "unloved-secret")
         daemon.wait_log("reload failed")
-        daemon.wait_log("reload (the value of /printed/a)")
-        page = run(confdir, "explain", "app") + run(confdir, "status", "--json")
+        daemon.wait_log("reload (the value of /printed/a)", count=2)
+        page += run(confdir, "explain", "app") + run(confdir, "status", "--json")
         assert dest.read_text() == "/printed/a=unloved-secret\n"
         assert "-secret" not in daemon.log + page

@@ -57,14 +57,17 @@ def names(edge: Edge) -> list[str]:
 
 
 def test_a_site_whose_certificate_was_deleted_is_set_aside(edge: Edge) -> None:
-    """The others go live; the file, the reason and what to type are said, and it comes back."""
+    """
+    The others go live; the file, the reason and what to type are said, without a value, and it
+    comes back.
+    """
     pem = edge.store.parent / "a.pem"
     kept = pem.read_bytes()
     pem.unlink()
     edge.keys(s=sites(edge, b="2"))
     said = edge.once(fails=True)
     assert f"set aside: {edge.nginx.sites}/a.conf: nginx refuses it as it is live" in said
-    assert f'cannot load certificate "{pem}"' in said
+    assert 'cannot load certificate "(the value of /s/a/tls).pem"' in said
     assert "put back what is missing" in said
     edge.nginx.wait_answer("b", "2")
     assert names(edge) == ["b.conf", "c.conf"]

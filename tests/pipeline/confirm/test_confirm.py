@@ -111,8 +111,8 @@ def test_a_good_change_is_confirmed_by_a_new_worker(nginx: Running) -> None:
         nginx.write(f"  client_max_body_size {size};")
         outcome = nginx.reload()
         assert isinstance(outcome, Reloaded), outcome
-        assert "confirmed: new worker" in outcome.report.output
-        assert f"of master {nginx.pid}" in outcome.report.output
+        assert "confirmed: new worker" in outcome.evidence
+        assert f"of master {nginx.pid}" in outcome.evidence
 
 
 def test_a_port_of_somebody_else_is_refuted_though_the_command_succeeds(nginx: Running) -> None:

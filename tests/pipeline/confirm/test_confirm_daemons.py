@@ -47,7 +47,7 @@ def tell(
 def confirmed(outcome: ReloadResult) -> str:
     """What it rests on."""
     assert isinstance(outcome, Reloaded), outcome
-    return outcome.report.output.splitlines()[-1]
+    return outcome.evidence
 
 
 def failed(outcome: ReloadResult) -> str:
