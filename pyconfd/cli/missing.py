@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyconfd.config.settings import Settings
 from pyconfd.errors import ResourceError
 from pyconfd.model.command_line import has_actions
 from pyconfd.model.programs import programs
 from pyconfd.model.resources import Command, Expansion, Origin, Resource
+
+#: Where sudo looks as well, as it is usually set up (secure_path).
+_OF_SUDO = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
 def missing_files(settings: Settings) -> Iterator[ResourceError]:
@@ -29,19 +32,21 @@ def missing_programs(
     resources: Iterable[Resource], environ: Mapping[str, str]
 ) -> list[ResourceError]:
     """One warning for each key and program that is not there, at the first resource that has it."""
-    found: dict[tuple[str, str], list[Origin]] = {}
-    for resource in resources:
-        for key, program in _programs(resource):
-            found.setdefault((key, program), []).append(resource.origin)
+    found: dict[tuple[str, str, str], list[Origin]] = {}
     path = environ.get("PATH") or os.defpath
+    for resource in resources:
+        for key, names in _programs(resource):
+            searched = f"{path}:{_OF_SUDO}" if "sudo" in names else path
+            for program in names:
+                found.setdefault((key, program, searched), []).append(resource.origin)
     return [
         _missing(key, program, origins)
-        for (key, program), origins in found.items()
-        if shutil.which(program, path=path) is None
+        for (key, program, searched), origins in found.items()
+        if shutil.which(program, path=searched) is None
     ]
 
 
-def _programs(resource: Resource) -> Iterator[tuple[str, str]]:
+def _programs(resource: Resource) -> Iterator[tuple[str, Sequence[str]]]:
     """Keys with the programs that they run."""
     confirm, rollout = resource.service.confirm, resource.service.rollout
     commands = {
@@ -51,9 +56,9 @@ def _programs(resource: Resource) -> Iterator[tuple[str, str]]:
         "verify_cmd": rollout.verify.text if rollout and rollout.verify else "",
     }
     for key, text in commands.items():
-        yield from ((key, program) for program in programs(text))
+        yield key, programs(text)
     if resource.nginx:
-        yield "nginx_bin", resource.nginx.binary
+        yield "nginx_bin", (resource.nginx.binary,)
 
 
 def _text(command: Command | None) -> str:

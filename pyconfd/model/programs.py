@@ -8,9 +8,11 @@ for those that are certain.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from pyconfd.model.command_line import VARIABLES
-from pyconfd.model.shell_words import CommandLine, SimpleCommand, Unsafe
+from pyconfd.model.shell_words import CommandLine, Unsafe, Word
+from pyconfd.model.wrappers import ASSIGNMENT, inner_command
 
 #: A command follows them.
 _BEFORE = frozenset(("if", "then", "elif", "else", "while", "until", "do", "{", "!", "exec"))
@@ -20,35 +22,56 @@ _BUILT_IN = frozenset((
     "for", "getopts", "kill", "printf", "pwd", "read", "readonly", "return", "set", "shift", "test",
     "times", "trap", "true", "ulimit", "umask", "unset", "wait", "}",
 ))  # fmt: skip
+#: Further ones of the shells that a command line may name.
+_BUILT_IN_ELSEWHERE = frozenset((
+    "((", "[[", "bind", "builtin", "compgen", "complete", "declare", "dirs", "disown", "enable",
+    "help", "history", "let", "local", "logout", "mapfile", "popd", "pushd", "readarray", "shopt",
+    "suspend", "typeset",
+))  # fmt: skip
 #: After one of them, a name may be a function, an alias, or looked for before it is called.
 _DEFINES = frozenset((
     ".", "alias", "case", "command", "eval", "function", "hash", "select", "source", "type",
     "which",
 ))  # fmt: skip
-_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
 _LOOKS_FOR_IT = re.compile(r"(^|\s)(\[|test)\s[^;&|]*-[efx]\s|\bPATH=|\(\s*\)|<<")
 
 
 def programs(text: str) -> tuple[str, ...]:
-    """The names, each once: an absolute path, or a word without / that is found on PATH."""
+    """
+    The names, each once: an absolute path, or a word without / that is found on PATH. Those that
+    `env`, `timeout`, `sh -c` and the like run are among them.
+    """
+    return tuple(dict.fromkeys(_programs(text)))
+
+
+def _programs(text: str) -> Iterator[str]:
     try:
         line = CommandLine(text, VARIABLES)
     except Unsafe:
-        return ()
+        return
     if line.lost or _LOOKS_FOR_IT.search(text):
-        return ()
+        return
     if any(word.literal in _DEFINES for one in line.commands for word in one.words[:2]):
-        return ()
-    return tuple(dict.fromkeys(filter(None, map(_program, line.commands))))
+        return
+    for command in line.commands:
+        yield from _of_command([word for word in command.words if not word.redirects])
 
 
-def _program(command: SimpleCommand) -> str:
-    """The program of one command; "" when there is none, or it is not certain."""
-    for word in command.words:
-        if word.redirects or word.literal in _BEFORE or _ASSIGNMENT.match(word.literal):
-            continue
+def _of_command(words: Sequence[Word]) -> Iterator[str]:
+    """The program of one command and what that runs; nothing where it is not certain."""
+    for index, word in enumerate(words):
         name = word.literal
-        if word.expands or word.holds or name in _BUILT_IN or name.startswith("~"):
-            return ""
-        return "" if "/" in name and not name.startswith("/") else name
-    return ""
+        if name in _BEFORE or ASSIGNMENT.match(name):
+            continue
+        if word.expands or word.holds or name in _BUILT_IN or name[:1] in ("~", "-"):
+            return
+        folder, _, base = name.rpartition("/")
+        if folder and not name.startswith("/"):
+            return
+        yield name
+        inner = inner_command(base, words[index + 1 :])
+        if isinstance(inner, str):
+            yield from (each for each in _programs(inner) if each not in _BUILT_IN_ELSEWHERE)
+        else:
+            yield from _of_command(inner)
+        return

@@ -60,7 +60,7 @@ def test_faults_of_settings_resources_and_templates_come_together(
     add("typo", "x\n", "modee = 1\n")
     status, out, errors = check("--intervall", "5")
     assert status == 2
-    assert out == "2 good resources, 3 faults\n"
+    assert out == "1 good resource, 3 faults\n"
     assert errors[0] == "--intervall: unknown option (did you mean --interval?)"
     assert errors[1] == "conf.d/typo.toml:5: unknown key: modee (did you mean mode?)"
     assert errors[2].startswith("templates/bad.j2:2: ")
@@ -84,7 +84,7 @@ def test_every_fault_of_a_template_is_listed(add: Callable[..., None], check: Ch
     """Not only the first; with path, line and resource."""
     add("a", "{{ getz('/app/x') }}\n{{ 'x' | nosuch }}\n{{ ls('/other') }}\n{{ server }}\n")
     status, out, errors = check()
-    assert (status, out) == (1, "1 good resource, 4 faults\n")
+    assert (status, out) == (1, "no good resources, 4 faults\n")
     assert [error.partition(";")[0] for error in errors] == [
         "templates/a.j2:1: 'getz' is undefined (resource a)",
         "templates/a.j2:2: No filter named 'nosuch' (resource a)",
@@ -100,7 +100,9 @@ def test_a_program_that_is_not_here_is_a_warning(
     (tmp_path / "plain").write_text("no program")
     add("a", "x\n", 'check_cmd = "nosuch-checker {{ src }}"\nreload_cmd = "kill -HUP 1"\n')
     add("b", "x\n", f'check_cmd = "nosuch-checker -b"\nreload_cmd = "{tmp_path}/plain now"\n')
-    add("c", "x\n", 'reload_cmd = "true && /opt/none/reload || sh -c x"\nconfirm_cmd = "none2"\n')
+    add(
+        "c", "x\n", 'reload_cmd = "true && /opt/none/reload || sh -c true"\nconfirm_cmd = "none2"\n'
+    )
     status, out, errors = check()
     assert (status, out) == (0, "3 good resources, no faults, 4 warnings\n")
     warnings = [error.removeprefix("pyconfd: warning: ") for error in errors]
@@ -111,6 +113,26 @@ def test_a_program_that_is_not_here_is_a_warning(
         "conf.d/c.toml:1: reload_cmd: program not found: /opt/none/reload",
         "conf.d/c.toml:1: confirm_cmd: program not found: none2 (it is not on PATH)",
     ]
+
+
+def test_a_program_behind_a_wrapper_is_looked_for(
+    add: Callable[..., None], check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the code of a shell too; for sudo also where it looks beside PATH."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    add("a", "x\n", 'check_cmd = "timeout 5 nosuch-checker {{ src }}"\n')
+    add("b", "x\n", "reload_cmd = \"sh -c 'nosuch-reload && true'\"\n")
+    add("c", "x\n", 'reload_cmd = "env -- sudo -n nosuch-two"\n')
+    add("d", "x\n", 'reload_cmd = "nice ldconfig"\n')
+    add("e", "x\n", 'reload_cmd = "env -- sudo -n ldconfig"\n')
+    _, _, errors = check()
+    missing = {error.partition(" (")[0].partition(": ")[2] for error in errors}
+    assert {
+        "conf.d/a.toml:1: check_cmd: program not found: nosuch-checker",
+        "conf.d/b.toml:1: reload_cmd: program not found: nosuch-reload",
+        "conf.d/c.toml:1: reload_cmd: program not found: nosuch-two",
+        "conf.d/d.toml:1: reload_cmd: program not found: ldconfig",
+    } == {one.removeprefix("warning: ") for one in missing if not one.endswith(": sudo")}
 
 
 def test_an_unknown_placeholder_is_a_fault(add: Callable[..., None], check: Check) -> None:
@@ -221,7 +243,7 @@ def test_an_empty_confdir_is_a_fault(check: Check) -> None:
     """As it is for a run."""
     status, out, errors = check()
     assert status == 2
-    assert out == "0 good resources, 1 fault\n"
+    assert out == "no good resources, 1 fault\n"
     assert errors == ["conf.d: no resource file (*.toml)"]
 
 

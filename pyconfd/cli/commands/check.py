@@ -84,7 +84,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     _source(settings, environ, wrong)
     found = _resources(settings, wrong)
     snapshot = values_snapshot(values, found.resources, wrong) if values else None
-    failed = _templates(settings, found.resources, snapshot, environ)
+    by_resource = _templates(settings, found.resources, snapshot, environ)
+    failed = [error for errors in by_resource for error in errors]
     for note in settings.notes:
         say_warning(note, settings.log_format)
     for odd in found.notes:
@@ -94,7 +95,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     missing = [*missing_files(settings), *missing_programs(found.resources, environ)]
     for warning in missing:
         say_warning(str(warning), settings.log_format, **place(warning))
-    _sum_up(found, len(wrong) + len(failed), len(missing))
+    _sum_up(by_resource.count([]), len(wrong) + len(failed), len(missing))
     if wrong:
         return WRONG_USAGE
     return FAILED if failed else DONE
@@ -148,8 +149,8 @@ def _templates(
     resources: Sequence[Resource],
     snapshot: Snapshot | None,
     environ: Mapping[str, str],
-) -> list[PyconfdError]:
-    """Compile each template, or render it when there is a snapshot; the errors in order."""
+) -> list[list[PyconfdError]]:
+    """Compile each template, or render it when there is a snapshot; the errors of each resource."""
     if not resources:
         return []
     from pyconfd.apply.ownership import Ownership
@@ -167,13 +168,13 @@ def _templates(
         value_limit=settings.value_limit,
         output_limit=settings.output_limit,
     )
-    failed: list[PyconfdError] = []
+    failed: list[list[PyconfdError]] = []
     for resource in resources:
         faults = renderer.faults(resource)
-        failed += faults
-        failed += _commands(resource)
+        errors = [*faults, *_commands(resource)]
         if snapshot is not None and not faults:
-            failed += _render_all(renderer, resource, snapshot, claims, settings.diff)
+            errors += _render_all(renderer, resource, snapshot, claims, settings.diff)
+        failed.append(errors)
     return failed
 
 
@@ -222,13 +223,14 @@ def _render(renderer: Renderer, resource: Resource, snapshot: Snapshot, diff: bo
         sys.stdout.write(stage.diff(rendered, live) if differs else "")
 
 
-def _sum_up(found: ResourceSet, faults: int, warnings: int) -> None:
-    count = len(found.resources)
-    parts = [
-        f"{count} good resource{'s' * (count != 1)}",
-        f"{faults or 'no'} fault{'s' * (faults != 1)}",
-    ]
+def _sum_up(good: int, faults: int, warnings: int) -> None:
+    parts = [_count(good, "good resource"), _count(faults, "fault")]
     if warnings:
-        parts.append(f"{warnings} warning{'s' * (warnings != 1)}")
+        parts.append(_count(warnings, "warning"))
     sys.stdout.write(", ".join(parts) + "\n")
     sys.stdout.flush()
+
+
+def _count(number: int, what: str) -> str:
+    """`no faults`, `1 fault`, `2 faults`."""
+    return f"{number or 'no'} {what}{'s' * (number != 1)}"
