@@ -17,6 +17,7 @@ import pytest
 from pyconfd.config.arguments import read_arguments
 from pyconfd.config.option_table import OPTIONS
 from pyconfd.config.settings import load_settings
+from tests.support.daemons.nginx_trees import nginx_binary
 from tests.support.pyconfd import Confdir
 from tests.support.repository import ROOT
 
@@ -193,6 +194,8 @@ def test_nginx_is_checked_in_context_with_the_rights_of_the_unit(public: Path) -
     shutil.copytree("/etc/nginx", public / "nginx", symlinks=True, ignore=_sites)
     main = public / "nginx" / "nginx.conf"
     main.write_text(main.read_text().replace("/etc/nginx/", f"{public}/nginx/"))
+    # As its unit does before a start: only root can make nginx's folders below /var.
+    subprocess.run([nginx_binary(), "-t", "-q"], check=True)
     confdir = Confdir(public / "confdir", "--backend", "env")
     confdir.template("t", "server { listen 81; }\n")
     dest = public / "nginx" / "conf.d" / "site.conf"

@@ -108,17 +108,19 @@ class Site:
     def calm(self) -> None:
         """Checks that wait longer than this process, which has the members, takes under load."""
         settings = {"cookie": "SERVERID", "check": {**CHECK, "inter": "2s"}}
-        self.put("/haproxy/web/settings", settings)
-        self.daemon.wait(lambda: "inter 2s" in self.file, "the slower check")
+        revision = self.etcd.txn([("/haproxy/web/settings", json.dumps(settings))])
+        self.daemon.settled(revision)
+        assert "inter 2s" in self.file
 
     def restore(self) -> None:
         """The keys of the beginning and nothing else, as HAProxy has them."""
         keys = self.basis()
         there = {*self.etcd.all("/haproxy"), *self.etcd.all("/nginx")}
-        self.etcd.txn(list(keys.items()), sorted(there - keys.keys()))
+        revision = self.etcd.txn(list(keys.items()), sorted(there - keys.keys()))
         for member in self.members.values():
             member.sick = False
         self.daemon.wait(lambda: self._is_basis(), "the file of the beginning")
+        self.daemon.settled(revision)
         self.shows(a="UP", b="UP")
 
     def _is_basis(self) -> bool:

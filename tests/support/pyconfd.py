@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from pyconfd.daemon import control_socket
+from pyconfd.errors import StateError
 from tests.support.waiting import PATIENCE_S, wait_until
 
 
@@ -92,7 +94,7 @@ class Confdir:
                 env={**os.environ, **(environ or {})},
                 start_new_session=True,
             )
-        daemon = Daemon(process, log)
+        daemon = Daemon(process, log, self.folder / "state")
         try:
             yield daemon
         finally:
@@ -100,11 +102,12 @@ class Confdir:
 
 
 class Daemon:
-    """A running pyconfd and its log."""
+    """A running pyconfd, its log and, where it has one, its state folder."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, state: Path = Path()) -> None:
         self.process = process
         self.log_path = log
+        self._state = state
 
     @property
     def log(self) -> str:
@@ -123,6 +126,20 @@ class Daemon:
     def wait(self, true: Callable[[], object], what: str, timeout_s: float = PATIENCE_S) -> None:
         """Wait for something to become true while the daemon lives."""
         wait_until(lambda: true() or self._ended(), timeout_s, lambda: f"{what}; log:\n{self.log}")
+
+    def settled(self, revision: int) -> None:
+        """Wait until it has this revision, and no service waits, runs or has to be reloaded."""
+        self.wait(lambda: self._is_settled(revision), f"done with revision {revision}")
+
+    def _is_settled(self, revision: int) -> bool:
+        try:
+            (folder,) = {path.parent for path in self._state.glob("*/control.sock")}
+            status = control_socket.ask(str(folder), {"do": "status"})
+        except (StateError, ValueError):  # while it starts
+            return False
+        busy = ("running", "waiting", "pending_reload")
+        at: int = status["source"]["revision"]
+        return at >= revision and not any(one[word] for one in status["services"] for word in busy)
 
     def _ended(self) -> bool:
         """False; AssertionError once the daemon is gone."""
