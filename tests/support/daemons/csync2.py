@@ -123,11 +123,12 @@ class Node:
         return path.read_text() if path.exists() else ""
 
     def hosts(self) -> list[str]:
-        """The hosts that its file lists."""
+        """The names of the hosts that its file lists."""
         if not self.conf.exists():
             return []
         lines = self.conf.read_text().splitlines()
-        return [line.split()[1].strip(";()") for line in lines if line.startswith("    host ")]
+        found = [line.split()[1].strip(";()") for line in lines if line.startswith("    host ")]
+        return [host.partition("@")[0] for host in found]
 
 
 def _hex(address: str) -> str:
