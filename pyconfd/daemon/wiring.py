@@ -15,6 +15,7 @@ from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.orphaned_debts import OrphanedDebts
 from pyconfd.apply.quarantine import Quarantine
+from pyconfd.apply.release_notes import ReleaseNotes
 from pyconfd.apply.set_aside import GRACE_S, SetAside
 from pyconfd.backends import registry
 from pyconfd.backends.base import Put, Source, SourceWithPast, Watch
@@ -23,7 +24,7 @@ from pyconfd.config.settings import Settings
 from pyconfd.errors import ResourceError, StateError
 from pyconfd.model.resources import Command, ResourceSet, Service
 from pyconfd.model.values import dataclass
-from pyconfd.observe import log
+from pyconfd.observe import log, report
 from pyconfd.pipeline.journal import Journal
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
@@ -256,6 +257,8 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
             log.warn("a swap that was cut short was undone", dest=dest)
         for dest in recovery.finished:
             log.warn("a file that was being written in place was written again", dest=dest)
+        for note in ReleaseNotes(folder).take():
+            report.released_before(note.name, note.by, note.at)
         made = MadeFiles(os.path.join(folder, "made.json"))
         _sweep(found, made, folder, journal.kept)
         pending = set(recovery.pending)

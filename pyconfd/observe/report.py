@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from pyconfd.model.keys import Listed, ListOccasion, Lost
 from pyconfd.model.reads import NO_KEYS, ChangedKeys
 from pyconfd.model.steps import (
@@ -89,6 +91,12 @@ def released(name: str, by: str, revision: int = 0, changed: ChangedKeys = NO_KE
     log.info(
         "released", resource=name, by=by, revision=revision or None, keys=changed.line() or None
     )
+
+
+def released_before(name: str, by: str, at: float) -> None:
+    """The same while no daemon ran; this run makes the change."""
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    log.info("released while no daemon ran", resource=name, by=by, at=when)
 
 
 def reload_failed(failed: ReloadFailed) -> None:

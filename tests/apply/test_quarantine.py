@@ -15,9 +15,11 @@ from pyconfd.apply.drift import Drift
 from pyconfd.apply.guard_state import GuardState
 from pyconfd.apply.made_files import MadeFiles
 from pyconfd.apply.quarantine import Quarantine
+from pyconfd.apply.release_notes import ReleaseNotes
 from pyconfd.apply.service_pass import run_pass
 from pyconfd.cli.commands.release import main as release
 from pyconfd.cli.daemon_query import read_query
+from pyconfd.cli.operator import user
 from pyconfd.errors import StateError
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.reload_spec import ReloadSpec
@@ -238,6 +240,9 @@ def test_a_refused_version_is_released_where_no_daemon_runs(
             release(["other", *argv], {})
         assert release(["t", *argv], {}) == 0
         assert capsys.readouterr().out.startswith("released: t (no pyconfd runs here: the next")
+        (note,) = ReleaseNotes(settings.state_folder).take()
+        assert (note.name, note.by) == ("t", user())
+        assert ReleaseNotes(settings.state_folder).take() == ()
     os.rename(settings.state_folder, service.folder / "state")
     service.start()
     assert [one.result for one in service.look("new").outcomes] == [Result.UPDATED]

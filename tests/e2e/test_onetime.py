@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pyconfd.cli.operator import user
 from tests.support.daemons.etcd import free_ports
 from tests.support.pyconfd import Confdir
 from tests.support.waiting import Stopwatch
@@ -349,9 +350,13 @@ def test_a_held_change_is_released_for_the_next_run(confdir: Confdir, store: Pat
         )
         assert done.returncode == (0 if word == "app" else 1), done.stderr
     assert dest.read_text() != ""
-    assert confdir.once().returncode == 0
+    done = confdir.once()
+    assert done.returncode == 0
+    assert f"released while no daemon ran resource=app by={user()} at=20" in done.stderr
     assert dest.read_text() == ""
     put(store, {"app": {"a": "1"}})
-    assert confdir.once().returncode == 0
+    done = confdir.once()
+    assert done.returncode == 0
+    assert "released" not in done.stderr
     put(store, {})
     assert confdir.once().returncode == 1

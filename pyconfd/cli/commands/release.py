@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 from pyconfd.cli.daemon_query import read_query
@@ -34,13 +35,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     from pyconfd.daemon.control_socket import ask
 
     word = query.words[0]
-    question = {"do": "release", "name": word, "path": os.path.abspath(word), "by": user()}
+    by = user()
+    question = {"do": "release", "name": word, "path": os.path.abspath(word), "by": by}
     folder = query.settings.state_folder
     try:
         released = ask(folder, question)["released"]
         later = ""
     except StateError:
-        released = _release_here(folder, word)
+        released = _release_here(folder, word, by)
         if not released:
             raise
         later = " (no pyconfd runs here: the next run, such as pyconfd --onetime, does it)"
@@ -48,10 +50,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return DONE
 
 
-def _release_here(folder: str, name: str) -> Sequence[str]:
-    """The resources whose change the next run may make; none while pyconfd runs."""
+def _release_here(folder: str, name: str, by: str) -> Sequence[str]:
+    """
+    The resources whose change the next run may make; none while pyconfd runs. Its log names the
+    user.
+    """
     from pyconfd.apply.guard_state import HeldNotes
     from pyconfd.apply.quarantine import Quarantine
+    from pyconfd.apply.release_notes import ReleaseNote, ReleaseNotes
     from pyconfd.system.locks import InstanceLock
     from pyconfd.system.state_format import check_folder
 
@@ -62,6 +68,10 @@ def _release_here(folder: str, name: str) -> Sequence[str]:
         with InstanceLock(folder):
             quarantine = Quarantine(os.path.join(folder, "quarantine.json"))
             held = HeldNotes(os.path.join(folder, "keys.json")).release(name)
-            return (*quarantine.release(quarantine.declared(name)), *held)
+            released = (*quarantine.release(quarantine.declared(name)), *held)
+            notes = [ReleaseNote(one, by, time.time()) for one in dict.fromkeys(released)]
+            if notes:
+                ReleaseNotes(folder).add(notes)
+            return released
     except StateError:
         return ()
