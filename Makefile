@@ -6,6 +6,7 @@
 #   make bench [PEER="confd=/path other=/path"]     of the wheel, as users install it
 #   make fuzz [SECONDS=600]   hostile bytes for every parser of what others send, as long as you like
 #   make wheel                dist/pyconfd_etcd-*.whl; make sbom: with dist/pyconfd_etcd-*.cdx.json, what is in it
+#   make deb                  dist/pyconfd_*.deb, with all that it needs, for the Debian of this machine
 #   make release VERSION=1.2.3 [DRY=1]     version, changelog, tag; sdist, wheel, SBOM, checksums in dist
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
 #   make lint                 style, types, layers
@@ -28,7 +29,7 @@ BENCH_VENV = $(CURDIR)/build/bench
 TOOLS_VENV = $(CURDIR)/build/tools
 PIP = --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast generated fuzz bench wheel sbom release audit soak lint lock venv clean
+.PHONY: demo test test-fast generated fuzz bench wheel sbom deb release audit soak lint lock venv clean
 
 demo: venv
 	@packaging/install-missing.sh demo
@@ -68,6 +69,10 @@ wheel: venv
 
 sbom: wheel
 	@PYTHON=$(BIN)/python packaging/sbom.sh dist/pyconfd_etcd-*.whl
+
+# Of Debian's own interpreter, which is what runs it.
+deb: wheel
+	@PYTHON=$(BIN)/python packaging/deb.sh dist/pyconfd_etcd-*.whl dist
 
 release: venv
 	@$(BIN)/python packaging/release.py $(if $(DRY),--dry-run) "$(VERSION)"
