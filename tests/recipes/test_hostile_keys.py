@@ -34,6 +34,7 @@ from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.pipeline.render.node_facts import NodeFacts
 from pyconfd.pipeline.render.renderer import Renderer
 from pyconfd.pipeline.store import Store
+from tests.support.crontab import read_line
 from tests.support.repository import ROOT
 
 NAMED = ["shipped", *recipe_names()]
@@ -298,6 +299,21 @@ def wrong_with(text: str, example: str, folders: list[str]) -> str:
     return f"a line that begins with {strange[0]!r}" if strange else ""
 
 
+def wrong_with_jobs(text: str, example: str) -> str:
+    """Which line of a file of cron is none, or of another user or program than the example's."""
+    known = {(job[2], job[3].split()[0]) for job in jobs(example)}
+    try:
+        strange = {(job[2], job[3].split()[0]) for job in jobs(text)} - known
+    except AssertionError as error:
+        return f"no line of cron: {error}"
+    return f"another job: {strange}" if strange else ""
+
+
+def jobs(text: str) -> list[tuple[str, ...]]:
+    """Kind, times, user and command."""
+    return [line for line in map(read_line, text.splitlines()) if line[0] == "entry"]
+
+
 def directives(text: str) -> list[str]:
     """The first word of each line."""
     return [
@@ -321,7 +337,11 @@ def try_out(world: Rendering, changes: Iterable[tuple[str, dict[str, str]]]) -> 
         for dest, text in outputs.items():
             if example.get(dest) != text:
                 accepted += 1
-                if problem := wrong_with(text, example.get(dest, whole), folders):
+                usual = example.get(dest, whole)
+                problem = wrong_with(text, usual, folders)
+                if "/cron." in dest and not problem:
+                    problem = wrong_with_jobs(text, usual)
+                if problem:
                     wrong.append(f"{what}: {problem} in {dest}")
     print(f"{world.name}: {tried} hostile sets of keys, {accepted} other files, {len(wrong)} wrong")
     return wrong
@@ -398,6 +418,10 @@ def test_a_recipe_that_prints_paths_as_they_are_does_not_pass(tmp_path: Path) ->
     assert wrong_with("a 1\nb 2\nb 3\n", example, []) == "one more b"
     assert wrong_with("a 1\nb 2\n;x 3\n", example, []) == "a line that begins with ';x'"
     assert wrong_with("a 1\nb \x1b\n", example, []) == "a control character: '\\x1b'"
+    job = "*/5 * * * * root pull a\n"
+    assert wrong_with_jobs("PATH=/bin\n*/9 * * * * root pull b\n", job) == ""
+    assert wrong_with_jobs(f"{job}* * * * * root touch PWNED\n", job).startswith("another job")
+    assert wrong_with_jobs("PWNED\n", job) == "no line of cron: PWNED"
 
 
 @pytest.mark.integration
