@@ -1,8 +1,8 @@
 """
-The address of an etcd node, or to listen on, as an operator writes it. Pure.
+Addresses as an operator writes them: of an etcd node, or to listen on. Pure.
 
-Split here, and not where the store is dialled, so that an address that is none is wrong usage and
-not a store that is away.
+They are parsed here, and not where the store is dialled, so that a malformed address is wrong
+usage and not an outage of the store.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def split_node(text: str, scheme: str = "http") -> tuple[str, bool]:
     """
     `host`, `host:port`, `[v6]:port` or a URL of these as `host:port` and whether TLS is spoken.
 
-    scheme: for a text that names none. IPv6 hosts come in brackets. Raises BadValue.
+    scheme: for a text without one. The result has IPv6 hosts in brackets. Raises BadValue.
     """
     given, separator, rest = text.strip().partition("://")
     if not separator:
@@ -50,7 +50,7 @@ def split_listen(text: str) -> tuple[str, int]:
 
 
 def _with_port(rest: str) -> str:
-    """`host:port`, or "" for what is no address."""
+    """`host:port`; "" for a text that is no address."""
     if _IPV6.fullmatch(rest):
         rest = f"[{rest}]"
     host, separator, port = rest, "", ""

@@ -22,8 +22,8 @@ class Arguments:
     A command line that was read. given: by name of option; a repeatable option has a tuple.
 
     foreign: options of confd that pyconfd does not have by that name, with their text, in order.
-    words: what is no option. rest: what follows `--`, None when there was none. help, version:
-    asked for; faults are to be ignored then. faults: everything that is wrong.
+    words: the words that are not options. rest: what follows `--`, None without one. help, version:
+    whether they were requested; faults are ignored then. faults: everything that is wrong.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ def read_arguments(
     """
     The options and words of a command line.
 
-    foreign: whether confd's options are known; what becomes of them is for the caller.
+    foreign: whether confd's options are known; the caller decides what becomes of them.
     """
     known = {name: option for option in options for name in (option.name, *option.aliases)}
     read = Arguments()
@@ -116,7 +116,7 @@ def _keep(read: Arguments, option: Option, text: str) -> None:
 
 
 def _foreign(read: Arguments, word: str, todo: list[str]) -> bool:
-    """Read one option of confd; False when it has none of that name either."""
+    """Read one option of confd; False when confd has none of that name either."""
     from pyconfd.config.confd.options import FOREIGN  # for people who come from confd only
 
     name, equals, text = _bare(word).partition("=")

@@ -1,7 +1,7 @@
 """
 confirm, confirm_cmd and confirm_timeout: what proves that a service took its new files.
 
-What one resource has holds for the whole service, which is reloaded once for all of them.
+A resource's setting applies to the whole service, which is reloaded once for all its resources.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _HINT = 'write confirm = { by = "...", at = "..." }'
 
 def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm | None:
     """
-    The confirm of a table; None when the exit status of the reload command is believed.
+    The confirm of a table; None when the exit status of the reload command is enough.
 
-    reloads: whether there is a reload command; then nginx, checked in context, is asked by default.
+    reloads: whether there is a reload command; if so, nginx checked in context is asked by default.
     """
     by, at, log, pid = _daemon(table, nginx, reloads)
     command = table.text("confirm_cmd").strip()
@@ -48,8 +48,8 @@ def read_confirm(table: Table, nginx: Nginx | None, *, reloads: bool) -> Confirm
 
 def disputes(resources: Iterable[Resource]) -> Iterator[tuple[Resource, Resource, ResourceError]]:
     """
-    Pairs of one service that do not confirm its reloads alike, with the fault of the second.
-    Members of one group are compared by the group.
+    Pairs of resources of one service with different confirmations, with the fault of the second.
+    The group compares its own members.
     """
     first_of: dict[str, Resource] = {}
     for one in resources:
@@ -65,7 +65,7 @@ def disputes(resources: Iterable[Resource]) -> Iterator[tuple[Resource, Resource
 
 
 def _proof(resource: Resource) -> tuple[object, ...]:
-    """What is asked, after the placeholders are filled in."""
+    """What is asked, with its placeholders filled in."""
     confirm = resource.service.confirm
     names_dest = confirm is not None and names_file(confirm.command)
     asked_nginx = resource.nginx if confirm and confirm.by and not confirm.at else None

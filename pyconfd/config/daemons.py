@@ -1,7 +1,7 @@
 """
-What is known of daemons that can be asked after a reload, as data: `recipes/daemons/<name>.toml`.
+The daemons that can be asked after a reload, described by data: `recipes/daemons/<name>.toml`.
 
-Shell: reads those files, once each. What is done with a kind is in pipeline/confirm/confirm.py.
+Shell: reads those files, once each. pipeline/confirm/confirm.py acts on each kind.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Daemon:
     at: what `at` names, for people.
     timeout_s: how long to wait for it by default.
     facts: regular expressions and texts of the kind.
-    refusal: matches a line of its log; why a configuration was refused is the group `text`, and
-        `{pid}` stands for the master's number.
+    refusal: matches a line of its log; the group `text` is why a configuration was refused, and
+    `{pid}` stands for the master's process id.
     trying: matches the text of a refusal that is not final.
-    rewritten: whether the log holds the last reload only.
+    rewritten: whether the log has only the last reload.
     """
 
     name: str

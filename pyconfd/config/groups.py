@@ -1,9 +1,9 @@
 """
 [group.NAME]: resources that belong together, and what they share.
 
-A group is checked, swapped and reloaded as a whole. So when one of its members is faulty, none of
-them is done: half a set may be worse than the old one. For the same reason nothing is done that
-may be a member of a group whose table cannot be understood: alone, it would go live unchecked.
+A group is checked, swapped and reloaded as a whole. So when one member is faulty, the whole group
+is left out: half a set may be worse than the old one. When the table of a group cannot be read,
+all resources that may be its members are left out: alone, they would go live without its check.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class ResourceGroup:
     One group.
 
     name: of its table.
-    file: the name of its file, as that of a resource.
+    file: the name of its file, in the form of a resource name.
     table: its own keys.
     members: names of resources in the order of the swap.
-    doubtful: the table was not understood, and members are all it may mean.
-    refused: what is wrong was noted with another group.
+    doubtful: the table could not be read; members are all resources that it may name.
+    refused: the fault was noted with another group.
     """
 
     def __init__(
@@ -64,12 +64,14 @@ class ResourceGroup:
 
     @property
     def place(self) -> Origin:
-        """Where it is declared."""
+        """The place where it is declared."""
         return Origin(self.table.file, self.table.line())
 
 
 class ResourceGroups:
-    """All groups of conf.d. Add the files' tables, then `bind` them to the names there are."""
+    """
+    All groups of conf.d. Add the tables of each file, then `bind` them to the resources found.
+    """
 
     def __init__(self) -> None:
         self._groups: list[ResourceGroup] = []
@@ -102,7 +104,7 @@ class ResourceGroups:
                 )
 
     def add_broken(self, path: str, name: str) -> None:
-        """A file that is not valid TOML: what it quotes may be the members of a group."""
+        """A file that is not valid TOML: its quoted strings may be the members of a group."""
         try:
             with open(path, encoding="utf-8", errors="replace") as stream:
                 text = stream.read()
@@ -181,7 +183,7 @@ class ResourceGroups:
         return self._of.get(name)
 
     def whole(self, names: Iterable[str]) -> set[str]:
-        """These resources, and with a member its whole group."""
+        """These resources, and for each member its whole group."""
         chosen = set(names)
         for group in self._groups:
             if group.good and not chosen.isdisjoint(group.members):
@@ -194,8 +196,8 @@ class ResourceGroups:
 
     def incomplete(self, resources: Mapping[str, Resource]) -> set[str]:
         """
-        Note what is wrong between members. resources: the good ones by name. Returns the names of
-        those that must not be done, because their group is not whole.
+        Note faults between members. resources: the good ones by name. Returns the names of those
+        that must be left out because their group is incomplete.
         """
         left = dict(resources)
         for group in sorted(self._groups, key=lambda one: not one.doubtful):
@@ -213,7 +215,10 @@ class ResourceGroups:
         return set(resources) - set(left)
 
     def ordered(self, resources: Sequence[Resource]) -> tuple[Resource, ...]:
-        """The same, with the members of a group in its order, where the first of them was."""
+        """
+        The same resources, with the members of each group in its order, at the place of the first
+        one.
+        """
         by_name = {resource.name: resource for resource in resources}
         names: dict[str, None] = {}
         for name in by_name:
@@ -224,7 +229,7 @@ class ResourceGroups:
 
 
 def _check_members(group: ResourceGroup, there: Sequence[Resource]) -> None:
-    """Whether all of them are there, and agree in what concerns the whole group."""
+    """Whether all members exist, and agree in the keys that concern the whole group."""
     if missing := {*group.members} - {one.name for one in there}:
         first = next(name for name in group.members if name in missing)
         group.table.fault(
@@ -249,7 +254,7 @@ def _without_files(members: Iterable[str], known: Mapping[str, str]) -> tuple[st
 
 
 def _listed(raw: object) -> Iterator[str]:
-    """Every text in every list, however deep: names that may have been meant as members."""
+    """Every string in every list, however deep: names that may be meant as members."""
     values = raw.values() if isinstance(raw, Mapping) else raw if isinstance(raw, list) else ()
     for value in values:
         if isinstance(value, str) and isinstance(raw, list):

@@ -1,5 +1,5 @@
 """
-The layers over one another: command line, environment, config file, defaults.
+The layers of options: command line over environment over config file over defaults.
 
 Shell: reads the config file and the password file. The environment is passed in.
 """
@@ -35,10 +35,11 @@ def resolve(
     known: Sequence[Option] = OPTIONS,
 ) -> dict[str, Any]:
     """
-    The value of each of `options` by field, over all layers and checked together.
+    The value of each of `options` by field, from all layers, and checked against the others.
 
-    known: what the config file and the environment may also hold without being asked for here.
-    Raises SettingsError with every fault as `faults`. Words that are no option are the caller's.
+    known: options that the config file and the environment may have although they are not in
+    `options`. Raises SettingsError with every fault as `faults`. Words that are not options are
+    left to the caller.
     """
     values, faults = resolve_all(options, arguments, environ, known)
     raise_faults(faults)
@@ -60,7 +61,7 @@ def resolve_all(
     tree: TreeKind | None = None,
 ) -> tuple[dict[str, Any], list[SettingsError]]:
     """
-    As `resolve`, with the faults beside the values; a faulty value was not given.
+    Like `resolve`, but returns the faults beside the values; a faulty value counts as not given.
 
     tree: of the main program; notes are added to it.
     """
@@ -98,7 +99,7 @@ def resolve_all(
 
 
 def _compat(tree: TreeKind, layers: Sequence[Layer]) -> None:
-    """Whose tree it is after the config file was read, which may name it or its folder."""
+    """Whose tree it is, after the config file was read: it may name `compat` or the folder."""
     if tree.compat or not tree.defaults:
         return
     named = {name: layer[name] for layer in reversed(layers) for name in layer}
@@ -113,8 +114,8 @@ def _config_file(
     place: Given, known: Sequence[Option], faults: list[SettingsError], tree: TreeKind
 ) -> Layer:
     """
-    The values of the config file, by name of option. Only the default file may be absent, and in
-    a tree of confd any; an unknown key is only noted there.
+    The values of the config file, by name of option. Only the default file may be absent; in a
+    tree of confd any file may be, and an unknown key is only noted.
     """
     path = str(place.value)
     if not path:
@@ -158,7 +159,7 @@ def _config_file(
 
 
 def _unknown_key(key: str, raw: object, where: str, tree: TreeKind) -> None:
-    """Raises BadValue; in a tree of confd only for keys of its that cannot be taken."""
+    """Raises BadValue; in a tree of confd only for confd's own keys that are refused."""
     if not tree.compat:
         raise BadValue("unknown key")
     from pyconfd.config.confd.options import FOREIGN, foreign_key
@@ -183,7 +184,7 @@ def _key_hint(key: str, known: Iterable[Option]) -> str:
 def _together(
     found: dict[str, Given], layers: Sequence[Layer], faults: list[SettingsError]
 ) -> None:
-    """Faults of values that are each good but do not go together; reads the password file."""
+    """Faults of values that are valid alone but not together; reads the password file."""
     for one, other in (("client-cert", "client-key"), ("client-key", "client-cert")):
         if one in found and found[one].value and not found[other].value:
             faults.append(SettingsError(f"needs --{other} too", where=found[one].where))
@@ -205,7 +206,7 @@ def _together(
 
 
 def _nodes(found: Mapping[str, Given], faults: list[SettingsError]) -> None:
-    """Whether the nodes are addresses; what they are to a backend of a package is its business."""
+    """Whether the nodes are valid addresses; a backend of another package checks its own."""
     nodes, where = found["node"]
     backend = found["backend"].value if "backend" in found else "etcd"
     if not isinstance(nodes, tuple) or not nodes or backend not in ("etcd", "etcdv3"):
@@ -229,7 +230,7 @@ def _whole_number(found: Mapping[str, Given], name: str, faults: list[SettingsEr
 
 
 def _parts_of_keys(found: Mapping[str, Given], faults: list[SettingsError]) -> None:
-    """Whether the names of the node and the fleet can stand in the path of a key."""
+    """Whether the names of the node and the fleet can be part of a key path."""
     for option, what in (("node-name", "node"), ("fleet", "fleet")):
         given = found.get(option)
         if given and isinstance(given.value, str) and given.value:
@@ -253,7 +254,7 @@ def _listen(place: Given, faults: list[SettingsError]) -> None:
 def _password(
     found: dict[str, Given], layers: Sequence[Layer], faults: list[SettingsError]
 ) -> None:
-    """The password from whichever of --password and --password-file was given closer to us."""
+    """The password, from --password or --password-file, whichever is given in the higher layer."""
     for layer in layers:
         if "password" in layer and "password-file" in layer:
             where = layer["password-file"].where

@@ -50,7 +50,7 @@ def usual_reload(nginx: Nginx) -> str:
 
 
 def _path(table: Table, key: str) -> str:
-    """Absolute: nginx would begin a relative one at its prefix, we at the current folder."""
+    """An absolute path: a relative one would start at nginx's prefix, not at the current folder."""
     path = table.text(key)
     if path and not os.path.isabs(path):
         table.fault(key, f"{key} is not an absolute path: {path}")

@@ -1,5 +1,5 @@
 """
-What an option is, and how the words of an operator become its value.
+What an option is, and how its words become its value.
 
 One `Option` is one row of a table from which the command line, the `PYCONFD_...` environment,
 the keys of the config file, the help and the documentation are all made. Pure.
@@ -38,9 +38,10 @@ class Option(NamedTuple):
         whole number above 0) or "table" (of the config file alone).
     default: of the value's type; None when it depends on the machine, see `default_text`.
     field: name of the value in the settings; by default `name` with `_`, and `_s` for seconds.
-    repeatable: the value is a tuple; given again it adds, a comma separates in the environment.
+    repeatable: the value is a tuple; it may be given several times, and with commas in the
+    environment.
     aliases: further spellings (confd's) on the command line and in the file.
-    in_file: whether the config file may hold it.
+    in_file: whether the config file may have it.
     """
 
     name: str
@@ -78,7 +79,7 @@ Layer = Mapping[str, Given]
 
 
 class BadValue(ValueError):
-    """Why a word is no value of its option; the caller knows where it stood."""
+    """Why a word is not a value of its option; the caller knows its place."""
 
 
 def squash(name: str) -> str:
@@ -92,7 +93,7 @@ def nearest(
     """
     The known name that was probably meant, or "".
 
-    cutoff: least similarity, 0 to 1. beginnings: whether the begin of one name alone stands for it.
+    cutoff: least similarity, 0 to 1. beginnings: whether a prefix of exactly one name means it.
     """
     import difflib
 
@@ -106,7 +107,7 @@ def nearest(
 
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The hint of an error about an unknown name; "" when nothing is near."""
+    """The hint of an error about an unknown name; "" when no name is similar."""
     name = nearest(word, known, cutoff)
     return f"did you mean {name}?" if name else ""
 
@@ -212,7 +213,7 @@ def _table(raw: object) -> object:
 
 
 def _plain(raw: object, path: tuple[str, ...]) -> None:
-    """Raises BadValue for what is neither text, number, truth value, list nor table."""
+    """Raises BadValue for a value that is not a string, number, boolean, list or table."""
     if isinstance(raw, dict):
         for name, value in raw.items():
             _plain(value, (*path, name))
@@ -237,7 +238,7 @@ def from_environment(
     """
     The values from the environment, by name of option. An empty variable counts as absent.
 
-    Adds a fault for each bad value and for each variable that is nearly one of ours.
+    Adds a fault for each bad value and for each variable that is almost one of pyconfd's.
     """
     by_variable = {option.variable: option for option in options}
     layer: dict[str, Given] = {}
@@ -260,7 +261,7 @@ def from_environment(
 
 
 def _meant_variable(variable: str, options: Sequence[Option]) -> str:
-    """The variable that was meant: another spelling, a plural, or a slip of a letter; or ""."""
+    """The variable that was probably meant (another spelling, a plural, a wrong letter), or ""."""
     word = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
     for option in options:
         if squash(word) in (squash(name) for name in (f"{option.name}s", *option.aliases)):

@@ -1,9 +1,9 @@
 """
-Recipes: folders of data about how a system runs from the store, read with every fault.
+Recipes: folders of data that configure a whole system from the store.
 
-Shell: reads the folder. docs/recipes/README.md describes what is in one; nothing here knows any
-service. A recipe is written for a confdir of /etc/pyconfd; `confdir_files` writes that path as
-where it really goes.
+Shell: reads the folder and reports every fault. docs/recipes/README.md describes its contents;
+nothing here knows any service. A recipe is written for the confdir /etc/pyconfd; `confdir_files`
+replaces that path by the real one.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class BrokenExample:
     why: what is wrong with them, for people.
     edit: how they differ from the example.
     says: what the refusal must match.
-    by: "daemon" when its own check refuses them, "pyconfd" when template, types or guards do before
-        it is run.
+    by: "daemon" when the daemon's own check refuses them; "pyconfd" when template, types or guards
+    do so before.
     """
 
     why: str
@@ -73,7 +73,7 @@ class Recipe:
     files: path below that folder -> where the file is; those of `[shared]` are another recipe's.
     title: a few words.
     summary: one sentence.
-    system: what runs from it.
+    system: the daemon that it configures.
     packages: of Debian.
     programs: that must be found to test it.
     page: docs/recipes/PAGE.md.
@@ -107,7 +107,7 @@ class ConfdirFile:
 
 
 def recipe_names(root: str = RECIPES) -> tuple[str, ...]:
-    """The recipes in a folder, sorted: what has a recipe.toml."""
+    """The recipes in a folder, sorted: the folders with a recipe.toml."""
     try:
         found = os.listdir(root)
     except OSError as error:
@@ -116,7 +116,7 @@ def recipe_names(root: str = RECIPES) -> tuple[str, ...]:
 
 
 def load_recipe(name: str, root: str = RECIPES) -> Recipe:
-    """One recipe. Raises RecipeError with every fault, and for a name that there is none of."""
+    """One recipe. Raises RecipeError with every fault, or when there is none of this name."""
     known = recipe_names(root)
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
@@ -159,7 +159,7 @@ def confdir_files(recipe: Recipe, confdir: str) -> tuple[ConfdirFile, ...]:
     """
     The files of a confdir that runs this recipe; scripts are executable.
 
-    confdir: absolute; it takes the place of /etc/pyconfd in the files.
+    confdir: absolute; it replaces /etc/pyconfd in the files.
     """
     files = []
     for path, source in recipe.files.items():
@@ -188,7 +188,7 @@ def _own_files(folder: str) -> dict[str, str]:
 
 
 def _shared_files(shared: Table, root: str, own: Mapping[str, str]) -> dict[str, str]:
-    """[shared]: recipe -> its files, or whole folders of them, that are files of this one too."""
+    """[shared]: recipe -> its files, or whole folders, that belong to this recipe too."""
     found: dict[str, str] = {}
     for name in shared.values:
         theirs = _own_files(os.path.join(root, name))

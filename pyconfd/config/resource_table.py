@@ -59,7 +59,7 @@ _PATTERN = re.compile(r"[*?]|\[[^\]]*\]")
 
 
 class Defaults(Protocol):
-    """What resources take from the settings."""
+    """The defaults that resources take from the settings."""
 
     @property
     def backend(self) -> str: ...
@@ -82,7 +82,7 @@ class Defaults(Protocol):
 def read_resource(
     name: str, table: Table, templates: Templates, settings: Defaults, group: str = ""
 ) -> Resource | None:
-    """The resource of one table, None when it has faults. group: the one it belongs to."""
+    """The resource of one table, None when it has faults. group: the group that it belongs to."""
     table.only((*KEYS, "output_format") if settings.compat else KEYS)
     src, dest = table.required_text("src"), table.required_text("dest")
     if src:
@@ -124,7 +124,7 @@ def read_resource(
 
 
 def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
-    """The keys that a group may have as well as a resource, as fields of Resource."""
+    """The keys that both a group and a resource may have, as fields of Resource."""
     nginx = read_nginx(table)
     hold_min_s = _hold_min(table, settings.hold_min_s)
     hold_max_s = table.seconds("hold_max", max(_HOLD_MAX_S, hold_min_s))
@@ -141,7 +141,9 @@ def read_shared(table: Table, settings: Defaults) -> dict[str, Any]:
 
 
 def _service(table: Table, nginx: Nginx | None, settings: Defaults) -> Service:
-    """How the service is reloaded. nginx: what checks the files in context, which has defaults."""
+    """
+    How the service is reloaded. nginx: the nginx that checks the files in context; it has defaults.
+    """
     usual = usual_reload(nginx) if nginx else ""
     timeout_s = settings.reload_cmd_timeout_s
     reload = _command(table, "reload_cmd", timeout_s, settings.compat, usual)
@@ -180,7 +182,7 @@ def _above_pattern(key: str) -> str:
 
 
 def _each(table: Table, dest: str, keys: tuple[str, ...], group: str) -> str:
-    """The key path whose children have a destination each; "" for a resource with one."""
+    """The key path whose children each have a destination; "" for a resource with a single one."""
     each = table.text("each")
     places = dest.count("{name}")
     if not each:
@@ -225,7 +227,7 @@ def _destination(table: Table, dest: str) -> str:
 
 
 def _not_its_own(table: Table, dest: str, template: str) -> None:
-    """Note a fault when the destination is what it is made from."""
+    """Note a fault when the destination is the template or the resource file itself."""
     try:
         facts = os.stat(dest)
     except OSError:
@@ -246,7 +248,7 @@ def _command(
     table: Table, key: str, timeout_s: float, compat: str, usual: str = ""
 ) -> Command | None:
     """
-    A command line; the empty string is none, as with confd. usual: the one when none is given.
+    A command line; the empty string is none, as in confd. usual: the default.
     """
     timeout_s = table.seconds(f"{key}_timeout", timeout_s, above=0.0)
     if isinstance(table.values.get(key), list):
@@ -260,14 +262,14 @@ def _command(
 
 
 def _expansion(key: str, compat: str) -> Expansion:
-    """What confd does with the braces of a command line; "" for pyconfd itself."""
+    """How confd reads the braces of a command line; "" for pyconfd's own trees."""
     if not compat:
         return Expansion.PLACEHOLDERS
     return Expansion.NONE if (key, compat) == ("reload_cmd", "confd") else Expansion.GO
 
 
 def _output_format(table: Table) -> str:
-    """The fork's key, in its trees."""
+    """The fork's `output_format`, in its trees."""
     word = table.text("output_format")
     if word and word not in OUTPUT_FORMATS:
         what = f"output_format {word!r} is not known"
@@ -306,7 +308,7 @@ def _format(table: Table, usual: str) -> str:
 
 
 class Templates:
-    """The templates folder: is a template there, and if not, which one was meant?"""
+    """The templates folder: whether a template exists, and if not, which one was probably meant."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder

@@ -61,11 +61,11 @@ class _Found:
 
 def load_resources(confdir: str, settings: Defaults) -> ResourceSet:
     """
-    Everything below `confdir`/conf.d, or of it what --resource names. Members of a group come in
+    Everything below `confdir`/conf.d, or only what --resource names. Members of a group come in
     the order of the group.
 
-    Raises ConfigError when there is nothing that could be done: no folder, no resource, no good
-    one, or a name that does not exist.
+    Raises ConfigError when there is nothing to do: no folder, no resource, no good resource, or a
+    name that does not exist.
     """
     folder = os.path.join(confdir, "conf.d")
     _must_exist(confdir, folder)
@@ -185,7 +185,7 @@ def _load_file(
 def _tables(
     file: TomlFile, lines: Mapping[tuple[str, int], dict[str, int]]
 ) -> tuple[list[ConfigError], list[Table]]:
-    """The [template] or [[template]] tables of a file, and faults of what else is in it."""
+    """The [template] or [[template]] tables of a file, and the faults of its other contents."""
     faults: list[ConfigError] = []
     for key in file.data:
         if key not in _TABLES:
@@ -242,7 +242,7 @@ def _complete_services(found: Sequence[_Found], services: Services, prefix: str)
 
 
 def _drop_clashes(found: Sequence[_Found]) -> None:
-    """Two resources with one destination: neither is done, since either may be the right one."""
+    """Two resources with one destination: both are left out, since either may be the right one."""
     by_dest: dict[str, _Found] = {}
     real: dict[str, str] = {}
     clashing: list[_Found] = []
@@ -261,7 +261,7 @@ def _drop_clashes(found: Sequence[_Found]) -> None:
 
 
 def _drop_disputes(found: Sequence[_Found]) -> None:
-    """Resources of one service that would have its reloads confirmed in different ways."""
+    """Leave out resources of one service that confirm its reloads in different ways."""
     named = {one.resource.name: one for one in found if one.resource}
     for first, other, fault in list(disputes(one.resource for one in found if one.resource)):
         named[other.name].faults.append(fault)
@@ -279,8 +279,8 @@ def _real_path(dest: str, known: dict[str, str]) -> str:
 
 def _named(found: Sequence[_Found], names: Sequence[str], groups: ResourceGroups) -> list[_Found]:
     """
-    What --resource asks for: a resource by its name, or all of a file by `file.toml`; with a
-    member of a group the whole group.
+    What --resource selects: a resource by its name, or all of a file by `file.toml`; for a member
+    of a group, the whole group.
     """
     faults: list[ConfigError] = []
     chosen: set[str] = set()

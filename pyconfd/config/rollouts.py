@@ -27,7 +27,7 @@ def read_rollout(table: Table, members: Sequence[Resource], prefix: str) -> Roll
     """
     The rollout of the service whose resources are `members`; faults are noted in the table.
 
-    prefix: that of the settings, which is in front of the gated keys.
+    prefix: the global one of the settings, which is put in front of the gated keys.
     """
     table.only(ROLLOUT_KEYS)
     verify = _verify(table)

@@ -1,4 +1,4 @@
-"""runtime and adopt_runtime: which changes a service takes while it runs, without a reload."""
+"""runtime and adopt_runtime: the changes that a service takes while it runs, without a reload."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KEYS = ("by", "socket", "at")
 
 
 def read_runtime(table: Table) -> Runtime | None:
-    """The runtime of a table; None when every change is a reload."""
+    """The runtime of a table; None when every change needs a reload."""
     adopt = table.flag("adopt_runtime")
     if not table.has("runtime"):
         if table.has("adopt_runtime"):

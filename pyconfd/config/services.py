@@ -1,9 +1,9 @@
 """
-[service.NAME]: what reads the files of several resources, and how it is reloaded;
+[service.NAME]: how a service that reads the files of several resources is reloaded;
 [service.NAME.rollout]: how the nodes of a fleet take its settings in turn.
 
-A service with a table keeps its pending reload when its command is corrected. Resources without
-one that share a reload command are a service as well (`Resource.service_name`).
+A service with a table keeps its pending reload when its command is corrected. Resources without a
+table that share a reload command are a service as well (`Resource.service_name`).
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _ROLLOUT = "rollout"
 
 class Services:
     """
-    All services of conf.d. Add the files' tables, `bind` the resources to them, and
-    `complete` those.
+    All services of conf.d. Add the tables of each file, `bind` the resources to them, then
+    `complete` the services.
     """
 
     def __init__(self) -> None:
@@ -99,9 +99,8 @@ class Services:
 
     def complete(self, resources: Iterable[Resource], prefix: str) -> dict[str, Service | None]:
         """
-        The services of the good resources as they are with all of their members, None for one that
-        is not clear; by name of the resource. What is wrong between the members is noted. prefix:
-        that of the settings.
+        By name of the resource: its service, completed by all of its members; None for a service
+        whose members contradict each other, which is noted as a fault. prefix: the global one.
         """
         services: dict[str, Service | None] = {}
         members: dict[str, list[Resource]] = {}
@@ -140,7 +139,7 @@ class Services:
 
 
 def _check_members(table: Table, name: str, members: Sequence[Resource]) -> None:
-    """Whether they are all reloaded alike."""
+    """Whether all members are reloaded in the same way."""
     if unnamed := next((one for one in members if not one.service.name), None):
         what = f"a resource has a reload_cmd with the name of this service: {unnamed.origin}"
         table.fault("", what, f'write service = "{name}" there, or call the service something else')

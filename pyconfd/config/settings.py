@@ -1,9 +1,9 @@
 """
 The settings of one run.
 
-An option of the command line comes before the environment, that before the config file, that
-before the default (config/layers.py). Options are declared in config/option_table.py and nowhere
-else; `Settings` repeats the names to give them types, and a test compares the two.
+The command line wins over the environment, the environment over the config file, and the file over
+the default (config/layers.py). Options are declared in config/option_table.py and nowhere else;
+`Settings` repeats the names to give them types, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Settings(NamedTuple):
 
     A named tuple, because making a data class of this size costs 2 ms of every start.
 
-    prefix: a key path, "/" for none. state_dir: "" where this user
-    has no home and none was given. node_name: never empty. password: also when it came
-    from a file. resource: names, empty for all. vars: the table of the config file. command: is
-    started once the files are there; empty for none. notes: what the operator should know.
+    prefix: a key path, "/" for none. state_dir: "" when none was given and this user has no home.
+    node_name: never empty. password: also when it came from a file. resource: names, empty for all.
+    vars: the table of the config file. command: is started once the files are there; empty for
+    none. notes: what the operator should know.
     """
 
     onetime: bool
@@ -103,9 +103,9 @@ class Settings(NamedTuple):
     @property
     def state_folder(self) -> str:
         """
-        The part of the state folder that is this confdir's: one pyconfd for each of them.
+        The part of the state folder for this confdir. A confdir has one pyconfd.
 
-        Raises SettingsError where no folder was given and this user has no home.
+        Raises SettingsError when no folder was given and this user has no home.
         """
         import hashlib
 
@@ -137,7 +137,7 @@ def source_options(
     files: tuple[str, ...] = (),
     filter: str = "*",  # noqa: A002 - the option's name
 ) -> SourceOptions:
-    """Connection values by field (of CONNECTION, checked) as a backend takes them."""
+    """The options of a backend, from checked connection values by field (of CONNECTION)."""
     from pyconfd.model.source import SourceOptions
 
     same = (
@@ -170,7 +170,7 @@ def load_settings(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
 
 
 def settings_from(arguments: Arguments, environ: Mapping[str, str]) -> Settings:
-    """The settings for a command line that was read against OPTIONS (and maybe more)."""
+    """The settings for a command line that was read with OPTIONS, and possibly more options."""
     settings, faults = settings_and_faults(arguments, environ)
     raise_faults(faults)
     return settings
@@ -184,7 +184,7 @@ def settings_and_faults(
     program: str = "",
 ) -> tuple[Settings, list[SettingsError]]:
     """
-    The settings and everything that is wrong; a faulty value is as if it had not been given.
+    The settings and all faults; a faulty value counts as not given.
 
     known: all options of the command, OPTIONS among them. program: as in `which_tree`.
     """
@@ -203,9 +203,8 @@ SYSTEM_STATE = "/var/lib/pyconfd"
 
 def default_state_dir(environ: Mapping[str, str], uid: int) -> str:
     """
-    Where state goes by default: systemd's StateDirectory= (the first, when there are
-    several), else the system's place for root and the XDG place for others; "" for a user without
-    a home.
+    The default state folder: systemd's StateDirectory= (the first of several), else the
+    system's for root and the XDG one for others; "" for a user without a home.
     """
     if given := environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return given

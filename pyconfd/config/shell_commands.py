@@ -1,4 +1,4 @@
-"""Command lines of a table: a path that would become code and an unknown placeholder are faults."""
+"""The faults of command lines: a path that a shell would read as code, and unknown placeholders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GO_WORDS = frozenset(("end", "else", "break", "continue"))
 
 
 def note_faults(table: Table, key: str, text: str) -> None:
-    """Note a fault for each placeholder that does not exist, or stands where a path may be code."""
+    """Note a fault for each placeholder that is unknown, or stands where a path may become code."""
     _note_unknown(table, key, text)
     where = refusal(text)
     if where:
@@ -45,8 +45,8 @@ def _note_unknown(table: Table, key: str, text: str) -> None:
 
 def _meant(body: str) -> str | None:
     """
-    The placeholder that was probably meant, "" for an unknown one; None where the braces are a
-    template of another program, as in `docker ps --format '{{.Names}}'`.
+    The placeholder that was probably meant, "" when there is none; None when the braces are another
+    program's template, as in `docker ps --format '{{.Names}}'`.
     """
     body = body.strip()
     first = _WORD.search(body)

@@ -1,8 +1,8 @@
 """
 The data that comes with the package, below `pyconfd/recipes`. Shell: reads those files.
 
-Each kind is a folder of TOML files: `formats`, `daemons`, `notices`. The caller knows what
-the tables mean.
+Each kind is a folder of TOML files: `formats`, `daemons`, `notices`. The caller knows the meaning
+of their tables.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PAGES = ("docs", os.path.join(os.pardir, "docs"))
 
 
 def page_path(name: str) -> str:
-    """Where the page of a recipe can be read; its place in the repository when it is not here."""
+    """Where to read the page of a recipe: the installed file, else its place in the repository."""
     place = os.path.join("recipes", f"{name}.md")
     for folder in _PAGES:
         path = os.path.normpath(os.path.join(os.path.dirname(RECIPES), folder, place))
@@ -32,14 +32,14 @@ def page_path(name: str) -> str:
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """What there is of a kind, sorted: the names of its files without `.toml`."""
+    """The names of a kind's files without `.toml`, sorted."""
     found = (os.path.splitext(name) for name in os.listdir(os.path.join(RECIPES, kind)))
     return tuple(sorted(stem for stem, ending in found if ending == ".toml"))
 
 
 @cache
 def table(kind: str, name: str) -> dict[str, Any]:
-    """The table of one of `names`; not to be changed, because it is read once only."""
+    """The table of one of `names`. Do not change it: it is read once and shared."""
     from pyconfd.config.toml import read_toml
 
     return read_toml(os.path.join(RECIPES, kind, f"{name}.toml"), ConfigError).data

@@ -31,11 +31,11 @@ class Table:
     """
     A table with its place. Reading a bad value notes a fault and returns the default.
 
-    file: where it stands.
+    file: the file that it is in.
     own: the keys of this table.
-    values: those, and what the tables above it (of its group, of its service) hold for it.
+    values: its own keys, and those of the tables above it (of its group, of its service).
     faults: what is wrong, in order.
-    faulty: the keys they are about.
+    faulty: the keys with faults.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Table:
 
     def in_group(self, group: Table, keys: Collection[str]) -> Table:
         """
-        This table as a member of a group. keys: those that hold for all members when the group has
+        This table as a member of a group. keys: those that apply to all members when the group has
         them; a member with another value is a fault.
         """
         shared = {key: raw for key, raw in group.own.items() if key in keys}
@@ -73,7 +73,9 @@ class Table:
         return table
 
     def in_service(self, service: Table, name: str, keys: Collection[str]) -> Table:
-        """This table as one of the service `name`. keys: those that only the service may have."""
+        """
+        This table as a resource of the service `name`. keys: those that only the service may have.
+        """
         table = self._below(service, [key for key in service.own if key in keys])
         for key in keys:
             if key in self.values:
@@ -89,11 +91,14 @@ class Table:
         return Table(self.file, self.own, self._lines, above=above)
 
     def line(self, key: str = "") -> int:
-        """Where the key stands, or the table when it is not found."""
+        """The place of the key, or of the table when the key is not found."""
         return self._lines.get(key) or self._lines.get("", 0)
 
     def fault(self, key: str, what: str, hint: str = "") -> None:
-        """Note a fault of `key` ("" for the table), with the table above when that holds it."""
+        """
+        Note a fault of `key` ("" for the table). If the key is in a table above, the fault names
+        that.
+        """
         if key in self._above and key not in self.own:
             self._above[key].fault(key, what, hint)
             return
@@ -124,7 +129,7 @@ class Table:
         return raw
 
     def required_text(self, key: str) -> str:
-        """A string that must be there and not be empty."""
+        """A string that must be given and not be empty."""
         if key not in self.values:
             self.fault("", f"{key} is missing")
             return ""
@@ -158,7 +163,7 @@ class Table:
         return raw
 
     def seconds(self, key: str, default: float, *, above: float | None = None) -> float:
-        """A duration. above: what it must be more than."""
+        """A duration. above: it must be more than this."""
         if key not in self.values:
             return default
         try:

@@ -1,7 +1,7 @@
 """
-Reads TOML files and remembers the lines, so that every fault can be shown with its place.
+Reads TOML files and remembers the lines of their keys, so that every fault has a place.
 
-Shell: reads files. What the keys mean is for the caller.
+Shell: reads files. The caller knows the meaning of the keys.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class TomlFile(NamedTuple):
 
     def lines(self) -> dict[tuple[str, int], dict[str, int]]:
         """
-        The line of every `key =` by table: (name, index) -> key -> line, all counted from 1 but
-        the index, which counts tables of one name from 0. The table's own line is under "".
-        Keys before the first table are in ("", 0). Inline tables and dotted keys are not found.
+        The line of every `key =` by table: (name, index) -> key -> line. Lines count from 1; the
+        index counts tables of one name from 0. The table's own line is under "", and keys before
+        the first table are in ("", 0). Inline tables and dotted keys are not found.
         """
         table: dict[str, int] = {"": 1}
         found = {("", 0): table}
@@ -62,13 +62,13 @@ class TomlFile(NamedTuple):
         return found
 
     def lines_of(self, kind: str, name: str) -> dict[str, int]:
-        """The lines of the table [kind.name]; at least that of the first table of its kind."""
+        """The lines of the table [kind.name], or those of the first table of its kind."""
         lines = self.lines()
         place = lines.get((f"{kind}.{name}", 0)) or lines.get((f'{kind}."{name}"', 0))
         return place or {"": self.line_of(kind)}
 
     def line_of(self, key: str) -> int:
-        """The line of a key of the outermost table: of itself, or of the first table in it."""
+        """The line of a key of the outermost table, or of the first table in it."""
         lines = self.lines()
         headers = (table[""] for (name, _), table in lines.items() if _first_of(name) == key)
         return lines[("", 0)].get(key) or next(headers, 0)
@@ -80,7 +80,7 @@ def _first_of(header: str) -> str:
 
 
 def _fence_after(line: str, fence: str) -> str:
-    """Which multi-line string is open after this line; "" for none."""
+    """The delimiter of the multi-line string that is open after this line; "" for none."""
     for mark in _FENCE.findall(line):
         if not fence:
             fence = mark
@@ -91,8 +91,8 @@ def _fence_after(line: str, fence: str) -> str:
 
 def read_toml(path: str, error: type[ConfigError]) -> TomlFile:
     """
-    Read one file. Raises `error` with the place: for a file that is not there or not readable, a
-    folder, a broken link, one that is not UTF-8 or not valid TOML.
+    Read one file. Raises `error` with the place when the file is missing, unreadable, a folder, a
+    broken link, not UTF-8 or not valid TOML.
     """
     raw = _read(path, error)
     try:
@@ -136,7 +136,7 @@ def _read(path: str, error: type[ConfigError]) -> bytes:
 
 
 def _not_a_configuration(facts: os.stat_result) -> str:
-    """Why a thing of this kind and size cannot be a configuration file; "" when it can."""
+    """Why an object of this kind and size cannot be a configuration file; "" when it can."""
     if stat.S_ISDIR(facts.st_mode):
         return "is a folder, not a file"
     if not stat.S_ISREG(facts.st_mode):

@@ -1,9 +1,9 @@
 """
-The operator's command lines: paths reach them as variables of the environment. Pure.
+The operator's command lines, which get paths as environment variables. Pure.
 
-confd puts the bare path where `{{ .src }}` stands. Here a quoted reference stands there, so that
-no shell parses the path. A command line that hands its text to a second interpreter would undo
-that; `refusal` finds those when the configuration is read.
+confd replaces `{{ .src }}` by the bare path. Here a quoted reference to a variable replaces it, so
+that no shell parses the path. A command line that passes its text to a second interpreter would
+undo that; `refusal` finds those when the configuration is read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def names_file(text: str) -> bool:
 
 
 def has_actions(text: str) -> bool:
-    """Whether there is more for Go's text/template in it than the two placeholders."""
+    """Whether it has actions of Go's text/template other than the two placeholders."""
     return "{{" in PLACEHOLDER.sub("", text) or "{{-" in text or "-}}" in text
 
 
@@ -60,7 +60,7 @@ def fill(text: str, *, src: str, dest: str) -> str:
 
 
 def bare(text: str, *, src: str, dest: str) -> str:
-    """The command line with its paths as confd puts them in."""
+    """The command line with bare paths, as confd has it."""
     values = {"src": src, "dest": dest}
     return PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
@@ -108,7 +108,7 @@ def environment(*, src: str, dest: str) -> dict[str, str]:
 
 
 def refusal(text: str) -> str:
-    """Where a placeholder stands that might not stay one word; "" when all of them do."""
+    """The place of a placeholder that might not stay one word; "" when all do."""
     if not names_file(text):
         return ""
     try:
@@ -119,7 +119,7 @@ def refusal(text: str) -> str:
 
 
 def _code_of(command: SimpleCommand) -> str:
-    """Where one command makes code of a path; "" when it does not."""
+    """Where a command would run a path as code; "" when it does not."""
     for index, word in enumerate(command.words):
         name = word.literal.rpartition("/")[2]
         after = command.words[index + 1 :]
@@ -139,7 +139,7 @@ def _is_mixed(word: Word) -> bool:
 
 
 def _code_words(words: list[Word], *, anywhere: bool) -> list[Word]:
-    """The arguments that an interpreter reads as code."""
+    """The arguments that an interpreter runs as code."""
     found: list[Word] = []
     option = ""
     for word in words:

@@ -63,8 +63,8 @@ class Listed:
     keys: in no particular order.
     reason: why it was listed, for the log ("start", "another cluster answers", ...).
     occasion: the same as a value.
-    slashless: watched paths of which the store holds nothing, but keys of the same name without a
-    leading slash, which are not read.
+    slashless: watched paths below which the store has no keys, but has keys of the same name
+    without the leading slash, which are not read.
     """
 
     source: str
@@ -92,7 +92,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A sign of life: the source is reachable and everything up to `revision` was delivered."""
+    """A sign of life: the source is reachable, and all changes up to `revision` were delivered."""
 
     source: str
     revision: int
@@ -142,7 +142,9 @@ def covering(prefixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def names_fleets(paths: Iterable[str]) -> bool:
-    """Whether one of these key paths is of the fleets' records; "/" is not, which only has them."""
+    """
+    Whether one of these key paths is at or below the fleets' records. "/" is not: it is above them.
+    """
     return any(is_under(path, FLEETS) for path in paths)
 
 

@@ -1,8 +1,8 @@
 """
-The programs that a shell command line runs, as far as its text alone says so. Pure.
+The programs that a shell command line runs, as far as its text shows. Pure.
 
-Names that the shell makes, looks for or defines itself are left out: a missing program is reported
-for those that are certain.
+Names that the shell makes, looks for or defines itself are left out: only a program that is
+certainly run is reported as missing.
 """
 
 from __future__ import annotations

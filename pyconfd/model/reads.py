@@ -1,4 +1,4 @@
-"""What a render has asked the store for, and which keys made a version."""
+"""Which keys a render has read, and which keys made a version."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pyconfd.model.values import dataclass
 @dataclass(frozen=True, slots=True)
 class Reads:
     """
-    What a render asked the store for, as absolute key paths. Only a change to one of these can
-    change the output.
+    The keys that a render has read, as absolute key paths. Only a change of one of these can change
+    the output.
 
     keys: single keys, whether they existed or not.
     trees: paths that a pattern or a listing was evaluated below.
@@ -31,7 +31,7 @@ _IN_A_LINE = 5
 @dataclass(frozen=True, slots=True)
 class ChangedKeys:
     """
-    The keys that made the difference between two versions, as far as known. Never their values.
+    The keys that differ between two versions, as far as known. Never their values.
 
     names: at most MOST_KEYS.
     more: how many are not named.
@@ -42,7 +42,7 @@ class ChangedKeys:
 
     @classmethod
     def of(cls, names: Sequence[str]) -> ChangedKeys:
-        """The first of these by name, the others as a number."""
+        """The first of these keys by name, and the number of the others."""
         return cls(tuple(names[:MOST_KEYS]), max(0, len(names) - MOST_KEYS))
 
     def line(self) -> str:

@@ -11,7 +11,7 @@ from pyconfd.model.values import dataclass
 @dataclass(frozen=True, slots=True)
 class ReloadSpec:
     """
-    The Service of all resources of one service together. Made once for each set of resources.
+    How one service is reloaded for all of its resources. Made once for each set of resources.
 
     command: the reload command.
     dest: what `{{ dest }}` in it stands for.
@@ -32,7 +32,7 @@ class ReloadSpec:
 
     @staticmethod
     def of(resources: Sequence[Resource]) -> ReloadSpec | None:
-        """That of a service with these resources; None when it has no reload command."""
+        """How a service with these resources is reloaded; None when it has no reload command."""
         first = resources[0] if resources else None
         if first is None or first.reload is None:
             return None

@@ -71,10 +71,10 @@ class Guard:
 
     min_keys: fewest keys that must be there.
     max_shrink: share (0 to 1) of the keys that may vanish at once.
-    shrink_in: patterns of folders (below the prefix, `*` for any name) in each of which it counts,
-    too.
+    shrink_in: patterns of folders (below the prefix, `*` for any name) in each of which
+    max_shrink counts, too.
     require: key paths (below the prefix) that must exist.
-    allow_empty: whether all keys may go; off by default, so that an emptied store empties nothing.
+    allow_empty: whether all keys may go; off by default, so that an emptied store empties no file.
     timeout_s: after this long a held change goes through; None: only when the operator releases it.
     """
 
@@ -107,12 +107,12 @@ class Confirm:
     What proves that a reload was taken, beside the exit status of its command.
 
     by: a daemon that pyconfd knows how to ask (recipes/daemons), "" for none.
-    at: its URL, socket or file; "" for nginx that is checked in context and shows where its is.
+    at: its URL, socket or file; "" for an nginx checked in context, whose configuration names it.
     log: its log file, "" for none.
     pid: its pid file, "" for any process of its name.
     command: a command line that is repeated until it succeeds, "" for none.
     timeout_s: how long to wait for each of them, None for the default.
-    implied: the operator wrote nothing about it; nginx that is checked in context is asked.
+    implied: the operator wrote none; nginx, checked in context, is asked by default.
     """
 
     by: str = ""
@@ -132,7 +132,7 @@ class Runtime:
     by: a daemon that pyconfd knows how to change.
     socket: where it listens, "" for one that has a URL.
     at: the URL of its manager, "" for one that has a socket.
-    adopt: what a human changed there stays until the file says something new about it.
+    adopt: what was changed there by hand stays until the file has a new value for it.
     """
 
     by: str
@@ -147,10 +147,10 @@ class Rollout:
     How the nodes of a fleet take a changed setting: in turn.
 
     keys: the gated key paths, as in the store; a change below them waits for the node's turn.
-    max_parallel: how many nodes are at it at once; below 1 a share of all.
+    max_parallel: how many nodes may have a turn at once; below 1 it is a share of all.
     canaries: nodes that go first.
-    canary_count: how many nodes go first, whichever; 0 for none.
-    pause_s: how long a node must be well before its turn ends.
+    canary_count: how many nodes go first, whichever they are; 0 for none.
+    pause_s: how long a node must stay healthy before its turn ends.
     verify: must succeed within the pause.
     timeout_s: how long a node may take to apply it.
     origin: where it was declared.
@@ -173,7 +173,7 @@ class Service:
 
     name: of the table; "" without one, then the reload command identifies it.
     reload: is run after the swap; None when no reload is needed.
-    confirm: what a reload is believed for; None for the exit status of its command.
+    confirm: what proves a reload; None for the exit status of its command alone.
     on_reload_failure: "keep" the new files and try again, or "revert" to the old ones.
     min_reload_interval_s: least time between two reloads.
     rollout: how the nodes of a fleet take changed settings; None for all at once.
@@ -213,13 +213,13 @@ class Resource:
         knows it as `name`. declared: the name of the resource it was made from.
     each_names: which names `each` admits: "safe" for those that no shell or file system reads as
         more than a name, "any" for all that can be part of a path. each_limit: how many.
-    adopt: files of these names that pyconfd did not make may be replaced, and go with their names.
+    adopt: files that pyconfd did not make may be replaced, and are removed with their names.
     render_timeout_s: a render that takes longer fails.
     format: how the destination is read ("nginx", "haproxy", ...; the files in recipes/formats):
         values that it would read as more than data are refused. Empty: values are not checked.
-    engine: the language of the template, "go" or "jinja2"; empty to find it out.
-    compat: "confd" or "confd-fork" in a tree of theirs: what `keys` do not cover does not exist for
-        its template. output_format: what the output must be valid as, "" for nothing.
+    engine: the language of the template, "go" or "jinja2"; empty to detect it.
+    compat: "confd" or "confd-fork" in a tree of theirs: what `keys` does not cover does not exist
+        for its template. output_format: what the output must be valid as, "" for nothing.
     guard: when a change of the keys is held back.
     hold_min_s, hold_max_s: wait for this long without changes, but never longer than the maximum.
     """

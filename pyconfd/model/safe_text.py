@@ -1,8 +1,8 @@
 """
-The one door for text that leaves the process: logs, status, health, tables. Pure.
+Escapes all text that leaves the process: logs, status, health, tables. Pure.
 
 Keys, values and the output of commands may hold bytes that are not UTF-8, escape sequences of
-terminals, line breaks that forge a row, and controls that turn the direction of text.
+terminals, line breaks that forge a row, and controls of the text direction.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-A shell command line taken apart as far as its placeholders need it. Pure.
+Parses a shell command line as far as its placeholders need it. Pure.
 
 `{{ src }}` becomes a reference to a variable of the environment, so that no shell ever parses a
 path: whatever it holds, it stays one word and is never code. Where a reference cannot promise that
@@ -57,7 +57,7 @@ class CommandLine:
     references: the name of a placeholder -> the name of its variable.
     text: the command line to run.
     commands: what it consists of, those of substitutions first.
-    lost: why nothing after some point can be trusted to be parsed as the shell does, else "".
+    lost: why the text after some point may be parsed differently by the shell; else "".
     """
 
     def __init__(self, text: str, references: dict[str, str]) -> None:

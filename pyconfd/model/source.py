@@ -1,6 +1,6 @@
 """
-How a store is reached, and how much of it is held. Pure; options are read in config, and used in
-backends.
+How a store is reached, and how much of it may be held. Pure; `config` reads the options, and
+`backends` uses them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KEY_BYTES = 400
 
 
 def too_much(prefix: str, limit: int) -> SourceRefused:
-    """The keys at and below a prefix are more than may be held."""
+    """The message for a prefix with more keys than may be held."""
     return SourceRefused(
         f"the store has more than listing_limit = {limit} bytes of keys and values",
         where=prefix,

@@ -1,5 +1,5 @@
 """
-What each step of the pipeline makes, in the order of the steps. Pure.
+The result of each step of the pipeline, in the order of the steps. Pure.
 
 Each step takes the value that the step before it made, so that an unchecked file cannot be
 handed to the swap: `swap` takes a `Checked`, and only `pipeline/check.py` makes one.
@@ -21,7 +21,7 @@ from pyconfd.model.values import dataclass
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """
-    The bytes a destination should hold.
+    The bytes that a destination should have.
 
     digest: sha-256 in hex.
     revision: the store's.
@@ -194,7 +194,7 @@ _GOOD = frozenset((Result.UNCHANGED, Result.UPDATED, Result.REMOVED, Result.WOUL
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """
-    What became of one resource in one pass.
+    The result of one resource in one pass.
 
     reads: what to watch for; None when it is not known (the render never started).
     digest: of what was rendered, "" when nothing was.
@@ -230,10 +230,9 @@ class Reloaded:
     The service took the new files.
 
     report: of the reload command.
-    evidence: what the daemon was seen to do ("confirmed: new worker 7 of master 5"), "" when it was
-        not asked.
-    unconfirmed: why only its exit status says so, "" when no more was asked for.
-    at_run_time: it was changed while it runs, and there was no reload.
+    evidence: what the daemon did ("confirmed: new worker 7 of master 5"); "" when it was not asked.
+    unconfirmed: why there is no proof but the exit status; "" when no other was required.
+    at_run_time: the service was changed while it ran, without a reload.
     """
 
     service: str
@@ -291,9 +290,9 @@ class LaneReport:
     revision: of the store, that the pass worked on.
     outcomes: one for each destination of the pass.
     names: the declared resources of the pass.
-    partly: those of which only some destinations were.
+    partly: those of which only some destinations were in the pass.
     reads: declared name -> what to watch for; missing where it is not known.
-    items: the same for the names of patterns: of all names, or of those of a pass in part.
+    items: the same for names of patterns: all names, or those in the pass when it was partial.
     debt: the reload that was pending after the swaps, before any reload.
     reload: None when none was due or allowed.
     """

@@ -1,5 +1,5 @@
 """
-`dataclass` as of the standard library, for frozen slotted classes, made in a tenth of the time.
+The standard library's `dataclass` for frozen slotted classes, defined in a tenth of the time.
 
 The standard library compiles six methods for each class when it is defined, which was a fifth of
 the time of a one-shot run. Here only `__init__` is compiled, when the first object is made; the
@@ -46,7 +46,7 @@ def _frozen(cls: _Class, *, kw_only: bool) -> _Class:
 
 
 def _first_init(cls: Any) -> Callable[..., None]:
-    """An `__init__` that puts the compiled one in its place."""
+    """An `__init__` that compiles the real one and replaces itself by it."""
 
     def __init__(self: Any, *values: Any, **named: Any) -> None:  # noqa: N807
         cls.__init__ = compiled = _init(cls)

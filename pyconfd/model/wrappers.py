@@ -1,8 +1,7 @@
 """
-Programs that run another one, which stands on their command line: `timeout 10 nginx -t`. Pure.
+Programs that run another one named on their command line: `timeout 10 nginx -t`. Pure.
 
-What cannot be certain (an option that the shell fills in, another search path) is as if nothing
-were run.
+In doubt (an option that the shell fills in, another search path), nothing counts as run.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ class Wrapper:
     How a program names the one that it runs. Options are letters, and long names with dashes.
 
     valued: options that take the next word.
-    hides: options with which nothing is run, or is looked for in another way.
+    hides: options with which nothing is run, or the program is searched in another way.
     operands: how many words stand before the program.
     assigns: NAME=VALUE may stand before it.
-    code: the option behind whose options, or operands, code for a shell stands; "" for none.
+    code: the option after which shell code follows; "" for none.
     """
 
     valued: frozenset[str] = frozenset()
@@ -75,8 +74,8 @@ _WRAPPERS = {
 
 def inner_command(name: str, words: Sequence[Word]) -> Sequence[Word] | str:
     """
-    What a program runs: the words of a command, or code for a shell; no words where that is
-    nothing, or not certain.
+    What a program runs: the words of a command, or code for a shell; no words when it runs
+    nothing, or when that is not certain.
 
     name: of the program, without its folder. words: behind it.
     """

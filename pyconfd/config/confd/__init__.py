@@ -1,5 +1,5 @@
 """
-Trees of confd and of its fork: which folder is one, its options, and its resource files.
+Trees of confd and of its fork: how one is recognised, its options, and its resource files.
 
-Nothing here is imported at start-up but `detection`, unless the folder is a tree of confd.
+Only `detection` is imported at start-up, unless the folder is a tree of confd.
 """

@@ -1,8 +1,8 @@
 """
-Whose tree the folder is: pyconfd's own, or one of confd or its fork, which is taken as it takes it.
+Whose tree the folder is: pyconfd's own, or one of confd or its fork, which is read as they do.
 
 Shell: looks whether the usual folders exist. Decided before the config file is read, because
-where that lies depends on it.
+its place depends on it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pyconfd.config.options import Given, Layer
 
 class TreeKind:
     """
-    What the settings begin with.
+    What the settings start from.
 
     compat: "confd" or "confd-fork"; "" for pyconfd's own tree.
-    defaults: of options whose default depends on it.
+    defaults: of the options whose default depends on the kind of tree.
     notes: what the operator should know, one line each.
     """
 
@@ -39,7 +39,7 @@ def which_tree(
     confds: str = CONFD_CONFDIR,
 ) -> TreeKind:
     """
-    The tree of a run. program: what it is called by (argv[0]); one called `confd` is confd.
+    The tree of a run. program: the name it was called by (argv[0]); `confd` means a tree of confd.
 
     own, confds: the usual folders.
     """
@@ -78,7 +78,7 @@ def take_backend(arguments: Arguments, environ: Mapping[str, str], program: str)
 
 
 def _text(arguments: Arguments, environ: Mapping[str, str], name: str) -> str:
-    """An option before the layers are there."""
+    """An option, before the layers are built."""
     given = arguments.given.get(name)
     return str(given.value) if given else environ.get(f"PYCONFD_{name.upper()}", "")
 

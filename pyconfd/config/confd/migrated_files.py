@@ -16,7 +16,8 @@ _LEFT_OUT = ("confdir", "compat")
 
 def toml_of(tables: Mapping[str, Any], comments: Sequence[str] = ()) -> str:
     """
-    A TOML file of tables: [name], [[name]] for a list of them, keys outside of tables first.
+    The text of a TOML file of tables: [name], [[name]] for a list of them; keys outside of tables
+    come first.
 
     comments: lines for its top.
     """
@@ -37,7 +38,7 @@ def comments_of(text: str) -> list[str]:
 
 
 def settings_of(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """pyconfd.toml for a confd.toml, and the keys that a person has to look at."""
+    """pyconfd.toml for a confd.toml, and the keys that must be converted by hand."""
     spelt = {
         squash(name): option
         for option in OPTIONS

@@ -1,8 +1,8 @@
 """
 Options of confd and of its fork that pyconfd does not have by that name. Pure.
 
-Imported only when one of them is given, or for a confd tree. What both have in common with
-pyconfd stands in option_table.py; docs/from-confd.md has all of them, and a test compares.
+Imported only when one of them is given, or for a confd tree. Options that both share with
+pyconfd are in option_table.py. docs/from-confd.md has all of them; a test compares.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Foreign(NamedTuple):
 
     hint: what to do instead.
     flag: whether it takes no value.
-    taken: in the trees of which confd it is taken; refused elsewhere.
-    ours: the option of pyconfd that it stands for there; "" where it has no effect there.
-    value: the only one that is taken, "" for any.
+    taken: the confds in whose trees it is accepted; elsewhere it is refused.
+    ours: the option of pyconfd that it stands for; "" when it has no effect.
+    value: the only value that is accepted, "" for any.
     """
 
     hint: str
@@ -117,7 +117,7 @@ def take(
     faults: list[SettingsError],
 ) -> dict[str, Given]:
     """
-    Confd's options as ours, by name. Notes a fault for each that is refused.
+    Confd's options as those of pyconfd, by name. Notes a fault for each that is refused.
 
     given: name in FOREIGN and its text, in order.
     compat: whose tree it is; "" for pyconfd's own.
@@ -137,7 +137,9 @@ def take(
 def from_confd_environment(
     environ: Mapping[str, str], compat: str, known: Sequence[Option], faults: list[SettingsError]
 ) -> dict[str, Given]:
-    """What CONFD_ variables say, by name of our options. An empty variable counts as absent."""
+    """
+    The values of CONFD_ variables, by name of pyconfd's option. An empty variable counts as absent.
+    """
     spelt = {name: option for option in known for name in (option.name, *option.aliases)}
     layer: dict[str, Given] = {}
     for variable, name in VARIABLES.items():
@@ -153,13 +155,13 @@ def from_confd_environment(
 
 
 def nodes_of_etcdctl(environ: Mapping[str, str]) -> dict[str, Given]:
-    """What ETCDCTL_PEERS says, which comes after everything else."""
+    """The nodes of ETCDCTL_PEERS, which counts only when nothing else names nodes."""
     nodes = tuple(filter(None, (one.strip() for one in environ.get(PEERS, "").split(","))))
     return {"node": Given(nodes, PEERS)} if nodes else {}
 
 
 def foreign_key(key: str) -> str:
-    """The option of confd that a key of confd.toml is, "" for none."""
+    """The option of confd that a key of confd.toml stands for, "" for none."""
     return next((name for name in FOREIGN if squash(name) == squash(key)), "")
 
 

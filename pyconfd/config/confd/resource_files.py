@@ -1,9 +1,9 @@
 """
 Resource files of confd and of its fork, read as each of them reads them. Pure.
 
-The only place that knows how: what comes out is a file as pyconfd has them, with a note for each
-thing that confd takes and that should not stay so. Facts: confd's resource.go, and the cases in
-tests/e2e/test_confd_cases.py, which were run by the real programs.
+The only place that knows their format. The result is a file in pyconfd's form, with a note for
+each thing that confd accepts but that should be corrected. Sources: confd's resource.go, and the
+cases in tests/e2e/test_confd_cases.py, which were run by the real programs.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _NO_LIMIT = re.compile(r"0+(\.0*)?[a-zµ]*")
 
 class ConfdFile:
     """
-    One file of a tree of confd, as pyconfd has them.
+    One file of a tree of confd, in pyconfd's form.
 
     data: its tables with our keys.
-    faults: of the whole file; then there is nothing to do in it.
-    notes: what was taken as confd takes it.
+    faults: of the whole file; then nothing in it is used.
+    notes: what was read as confd does, but should be corrected.
     """
 
     def __init__(self, file: TomlFile, compat: str, *, global_prefix: bool) -> None:
@@ -53,7 +53,7 @@ class ConfdFile:
         self.data = self._tables(file.data)
 
     def lines(self) -> dict[tuple[str, int], dict[str, int]]:
-        """As TomlFile.lines, with names and keys in lower case."""
+        """Like TomlFile.lines, with names and keys in lower case."""
         return self._lines
 
     def _note(self, what: str, hint: str = "", *, line: int = 0) -> None:
@@ -92,7 +92,7 @@ class ConfdFile:
         return self._template(value, 0)
 
     def _template(self, table: object, index: int) -> object:
-        """A [template] table; what is none is for the reader of all tables."""
+        """A [template] table; anything else is left to the reader of all tables."""
         if not isinstance(table, dict):
             return table
         lines = self._lines.get(("template", index), {"": 0})
@@ -117,7 +117,7 @@ class ConfdFile:
         return taken
 
     def _known(self, table: Mapping[str, Any], lines: Mapping[str, int]) -> dict[str, Any]:
-        """The keys that mean something, in lower case; the exact spelling counts most."""
+        """The known keys, in lower case; of two spellings the exact one wins."""
         taken: dict[str, Any] = {}
         known = (*KEYS, "output_format")
         for key, value in sorted(table.items(), key=lambda one: one[0] in known):
@@ -157,7 +157,10 @@ class ConfdFile:
         ]
 
     def _mode(self, taken: dict[str, Any], lines: Mapping[str, int]) -> None:
-        """As Go's ParseUint with base 0, but for the defect that "644" is no octal number to it."""
+        """
+        Like Go's ParseUint with base 0, except that "644" is octal; confd's reading of it is a
+        defect.
+        """
         raw, line = taken.get("mode"), lines.get("mode", lines[""])
         if not isinstance(raw, str):
             return
@@ -184,7 +187,7 @@ class ConfdFile:
 
 
 def _go_number(text: str) -> int | None:
-    """A number as Go has it: 0644, 0o644, 0x1a4, 420; None for what is none."""
+    """A number in Go's notation: 0644, 0o644, 0x1a4, 420; None for any other text."""
     if octal := _OCTAL.fullmatch(text):
         return int(octal[1].replace("_", "") or "0", 8)
     try:
