@@ -238,7 +238,7 @@ class Renderer:
         without any key: syntax, a missing file, an unknown filter, test, function or variable, a
         literal path that the resource's keys do not cover, and an unknown format.
         """
-        from pyconfd.pipeline.render.template_faults import faults, uncovered
+        from pyconfd.pipeline.render.analysis.template_faults import faults, uncovered
 
         view = View(Store().snapshot(), resource.prefix, resource.keys)
         found: list[Exception] = []

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pyconfd.model.keys import KeyValue, Listed
 from pyconfd.model.resources import Origin, Resource
+from pyconfd.pipeline.render.analysis.template_faults import faults
 from pyconfd.pipeline.render.gotemplate.environment import GoEnvironment
 from pyconfd.pipeline.render.gotemplate.functions.table import go_functions
-from pyconfd.pipeline.render.template_faults import faults
 from pyconfd.pipeline.render.template_files import TemplateFiles
 from pyconfd.pipeline.render.view import View
 from pyconfd.pipeline.store import Snapshot, Store

@@ -1,0 +1,1 @@
+"""What can be known of a template without a render: for `pyconfd check`."""
