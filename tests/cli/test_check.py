@@ -56,7 +56,7 @@ def test_faults_of_settings_resources_and_templates_come_together(
 ) -> None:
     """Each with its place; 2 because settings and conf.d have some."""
     add("good", "x\n")
-    add("bad", "line\n{% if %}\n")
+    add("bad", "line\n{% if %}{% endif %}\n")
     add("typo", "x\n", "modee = 1\n")
     status, out, errors = check("--intervall", "5")
     assert status == 2
@@ -90,6 +90,22 @@ def test_every_fault_of_a_template_is_listed(add: Callable[..., None], check: Ch
         "templates/a.j2:2: No filter named 'nosuch' (resource a)",
         "templates/a.j2:4: 'server' is undefined (resource a)",
         "templates/a.j2:3: the keys of this resource do not cover /other (resource a)",
+    ]
+
+
+@pytest.mark.parametrize("more", ["", 'engine = "jinja2"'])
+def test_every_syntax_fault_of_a_template_is_listed(
+    add: Callable[..., None], check: Check, more: str
+) -> None:
+    """Once each, whether the language is declared or found out."""
+    add("a", "{% if %}\n{{ getv('/app/x') }}\n{{ a b }}\n{% for x %}\n{% endfor %}\n", more)
+    status, out, errors = check()
+    assert (status, out) == (1, "no good resources, 4 faults\n")
+    assert [error.partition(":")[2].partition(" ")[0] for error in errors] == [
+        "1:",
+        "3:",
+        "4:",
+        "5:",
     ]
 
 

@@ -8,7 +8,7 @@ whose engine is imported only then.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jinja2
 
@@ -21,7 +21,13 @@ from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate,
 
 
 class UnknownLanguage(SeveralFaults):
-    """A text that is a template in neither language."""
+    """
+    A text that is a template in neither language.
+
+    as_jinja: the fault of one that is most likely Jinja2; None for one that is most likely Go.
+    """
+
+    as_jinja: jinja2.TemplateSyntaxError | None = None
 
 
 class Languages:
@@ -81,6 +87,16 @@ class Languages:
         """The text of a template. Raises MissingTemplate and BadTemplate."""
         return self._files.source(name)
 
+    def others(self, error: BaseException) -> Sequence[jinja2.TemplateSyntaxError]:
+        """The faults of a template's syntax beside the one that it was refused for."""
+        found = isinstance(error, UnknownLanguage) and error.as_jinja
+        fault = found or error
+        if not isinstance(fault, jinja2.TemplateSyntaxError) or not fault.name:
+            return ()
+        from pyconfd.pipeline.render.analysis.template_faults import others
+
+        return others(self._jinja, fault.name, fault)
+
     def _find(self, name: str) -> Environment:
         if self._is_confds and (go := self._go_first(name)):
             return go
@@ -121,7 +137,9 @@ class Languages:
                 f"nor a Go template (line {error.lineno}: {error.message})"
             )
             unknown = UnknownLanguage(what, line, name)
-            if isinstance(error, SeveralFaults) and not blocks:
+            if blocks:
+                unknown.as_jinja = not_jinja
+            elif isinstance(error, SeveralFaults):
                 unknown.more = error.more
             raise unknown from error
         return go

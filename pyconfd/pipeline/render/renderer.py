@@ -35,7 +35,6 @@ from pyconfd.pipeline.render.pair_cache import PairCache
 from pyconfd.pipeline.render.template_errors import (
     NAMES_ITSELF,
     TEMPLATE_ERRORS,
-    SeveralFaults,
     fault_of,
     without_values,
 )
@@ -250,7 +249,7 @@ class Renderer:
             if not resource.compat:  # to confd, what `keys` do not cover does not exist
                 found += uncovered(environment, resource.src, view)
         except TEMPLATE_ERRORS as error:
-            found += [error, *error.more] if isinstance(error, SeveralFaults) else [error]
+            found += [error, *self._languages.others(error)]
         return [self._fault_of(error, resource, known) for error in found]
 
     def _fault_of(

@@ -346,7 +346,7 @@ def test_all_faults_of_a_template_are_found(templates: Templates) -> None:
     templates.write(
         t="{{ nosuch() }}\n{{ 1 | nope }}{{ 1 is odder }}\n{{ server }}\n{{ ls('/other') }}\n"
         "{% include 'broken.j2' %}{% include 'inc.j2' %}\n{% include 'none.j2' %}\n",
-        broken="a\n{% if %}",
+        broken="a\n{% if %}{% endif %}",
         inc="{{ getx() }}\n{{ getx() }}\n",
     )
     found = [templates.shortened(fault) for fault in templates.renderer.faults(resource())]

@@ -7,7 +7,7 @@ A render stops at the first fault that it reaches; these are found in branches n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -55,9 +55,24 @@ def faults(environment: Environment, name: str, known: set[str]) -> list[Fault]:
     return found
 
 
+def others(environment: Environment, name: str, fault: Fault) -> Sequence[Fault]:
+    """The syntax faults of a template beside the one that it was refused for."""
+    if isinstance(fault, SeveralFaults):
+        return fault.more
+    from pyconfd.pipeline.render.analysis.syntax_faults import further_faults
+
+    return further_faults(environment, environment.files.source(name), fault)
+
+
 def uncovered(environment: Environment, name: str, view: View) -> Iterator[Fault]:
-    """Literal paths in a template that can be parsed, which its resource's keys do not cover."""
-    tree = environment.parse(environment.files.source(name), name)
+    """
+    Literal paths in a template which its resource's keys do not cover; none where it cannot be
+    parsed.
+    """
+    try:
+        tree = environment.parse(environment.files.source(name), name)
+    except (Fault, MissingTemplate, BadTemplate):
+        return
     for call in tree.find_all(nodes.Call):
         path = call.args[0] if call.args else None
         if (
@@ -82,7 +97,7 @@ def _parse(
         try:
             tree = environment.parse(environment.files.source(name), name)
         except Fault as fault:
-            for each in (fault, *(fault.more if isinstance(fault, SeveralFaults) else ())):
+            for each in (fault, *others(environment, name, fault)):
                 each.name = each.name or name
                 yield each
         except MissingTemplate as missing:
