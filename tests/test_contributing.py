@@ -103,3 +103,13 @@ def test_the_hooks_are_what_make_lint_runs() -> None:
         program, *words = shlex.split(hook["entry"].replace(" --force-exclude", ""))
         assert program.startswith(".venv/bin/")
         assert " ".join([program.replace(".venv", "$(BIN)").replace("/bin/", "/"), *words]) in lint
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """A row of docs/dependencies.md, and none for what has gone."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["console"]]
+    table = (ROOT / "docs" / "dependencies.md").read_text().partition("## What is made by hand")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+    assert named == {re.split(r"[<>=]", each)[0] for each in needed}
