@@ -110,6 +110,13 @@ def test_the_page_names_what_the_unit_has_to_be_able_to_write(name: str) -> None
         assert folders & set(allowed), f"{dest} is below none of {allowed}"
 
 
+@pytest.mark.parametrize("name", ["haproxy", "csync2", "rtmp-hls"])
+def test_members_with_leases_that_share_a_file_are_guarded_folder_by_folder(name: str) -> None:
+    """Of one file for many backends: leases that all end at once would empty one."""
+    for made_by in destinations(name).values():
+        assert made_by.count("shrink_in = [") == made_by.count("dest = ") > 0
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_is_complete(name: str) -> None:
     """It parses, has a page, and keys that the daemon itself refuses, where it has a check."""

@@ -85,6 +85,7 @@ class StateListener:
         self._states = state_file.read()
         self._keys: dict[str, str] = {}
         self._gone_since: float | None = None
+        self._unheard = False
         self._stopping = False
         self._died = False
         self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -144,6 +145,10 @@ class StateListener:
                 new = states.lost(known, self._plan.dialect, _now())
                 if new != known:
                     self._take(new, known)
+        if not (self._states or self._unheard) and states.is_unheard(self._gone_since, now):
+            self._unheard = True
+            what = "no daemon has opened the pipe; one that runs already has to be reloaded for it"
+            log.warn(what, pipe=self._fifo.path)
 
     def _take(self, new: PublishedState, known: PublishedState | None) -> None:
         self._states[new.service] = new

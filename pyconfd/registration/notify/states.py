@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 LOST = "LOST"
 GONE_AFTER_S = 2.0  # keepalived closes its pipe for some milliseconds at each reload
+UNHEARD_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,11 @@ def gone_since(before: float | None, has_writer: bool, now: float) -> float | No
 def is_gone(since: float | None, now: float) -> bool:
     """Whether that is longer than a reload takes. since: as `gone_since` gives it."""
     return since is not None and now - since >= GONE_AFTER_S
+
+
+def is_unheard(since: float | None, now: float) -> bool:
+    """Whether a daemon that is there would have opened its pipe by now. since: as above."""
+    return since is not None and now - since >= UNHEARD_AFTER_S
 
 
 def lost(known: PublishedState, dialect: Dialect, now: str) -> PublishedState:

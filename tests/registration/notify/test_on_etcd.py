@@ -98,8 +98,14 @@ def test_of_fast_transitions_the_last_one_stays(tmp_path: Path, etcd: PrivateEtc
 
 
 def test_a_writer_that_goes_without_a_stop_is_lost(tmp_path: Path, etcd: PrivateEtcd) -> None:
-    """Its parts, but the one that had reported its stop."""
+    """
+    Its parts, but the one that had reported its stop. Where none has come at all, the log says what
+    to do.
+    """
     with listening(tmp_path, etcd) as listener:
+        os.close(listener.writer)
+        listener.daemon.wait(lambda: "no daemon has opened the pipe" in listener.daemon.log, "hint")
+        listener.writer = os.open(listener.fifo, os.O_RDWR | os.O_NONBLOCK)
         listener.say('INSTANCE "VI_1" MASTER 100', 'INSTANCE "VI_2" STOP 100')
         listener.wait("VI_2", "STOP")
         os.close(listener.writer)

@@ -14,6 +14,7 @@ from pyconfd.registration.notify.states import (
     gone_since,
     hook_arguments,
     is_gone,
+    is_unheard,
     lost,
     parse_line,
 )
@@ -117,3 +118,5 @@ def test_a_daemon_is_gone_when_its_pipe_stays_closed_for_longer_than_a_reload() 
     assert [is_gone(since, now) for now in (5.0, 6.9, 7.0)] == [False, False, True]
     assert gone_since(since, True, 6.0) is None
     assert not is_gone(None, 99.0)
+    assert [is_unheard(since, now) for now in (9.9, 10.0)] == [False, True]
+    assert not is_unheard(None, 99.0)
