@@ -20,6 +20,7 @@ _HEAD = "<httpd:manager"
 _BALANCER = "balancer://"
 #: Words of `status` -> letters of FLAGS; the rest is the health of a member.
 _LETTERS = {"Ign": "I", "Drn": "N", "Dis": "D", "Stop": "S", "Stby": "H", "Spar": "R"}
+_MOST_SHARE = 1e6
 #: Letters in words, for people.
 _CALLED = {
     "I": "ignoring errors",
@@ -101,7 +102,9 @@ def shown(site: str, text: str) -> tuple[dict[Key, MemberState], dict[tuple[str,
 
 def _with(state: MemberState, tag: str, value: str) -> MemberState:
     if tag == "loadfactor":
-        return replace(state, load=round(float(value) * 100))
+        if not 0 <= (share := float(value)) <= _MOST_SHARE:
+            raise ValueError(f"a loadfactor is {share}")
+        return replace(state, load=round(share * 100))
     if tag == "route":
         return replace(state, route=value)
     letters = frozenset(_LETTERS[word] for word in value.split() if word in _LETTERS)

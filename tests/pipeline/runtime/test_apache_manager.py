@@ -75,11 +75,12 @@ def problem_of(port: int) -> str:
         (answered("200 OK", "<html>hello</html>"), "the answer is no list of balancers"),
         (answered("200 OK", "<httpd:manager></httpd:manager>"), "shows no member web/http://10.0"),
         (answered("200 OK", MEMBER.replace("1.00", "x")), "could not convert string to float"),
+        (answered("200 OK", MEMBER.replace("1.00", "inf")), "a loadfactor is inf"),
         (answered("200 OK", MEMBER), "reloaded by another program meanwhile"),
         (answered("200 OK", MEMBER.replace("@COUNT@", "1")), "web/http://10.0.0.1 runs with load"),
     ],
-    ids=["hangs", "nothing", "garbage", "login", "moved", "page", "unknown", "number", "reloaded",
-         "deaf"],
+    ids=["hangs", "nothing", "garbage", "login", "moved", "page", "unknown", "number", "endless",
+         "reloaded", "deaf"],
 )  # fmt: skip
 def test_what_is_wrong_with_the_manager_is_named(answer: str | None, says: str) -> None:
     """Whatever answers there."""
