@@ -18,7 +18,7 @@ KEY_BYTES = 400
 
 
 def too_much(prefix: str, limit: int) -> SourceRefused:
-    """The message for a prefix with more keys than may be held."""
+    """The error for a prefix with more keys than may be held."""
     return SourceRefused(
         f"the store has more than listing_limit = {limit} bytes of keys and values",
         where=prefix,

@@ -2,6 +2,6 @@
 All decisions over time, as pure functions on frozen states; `now` is monotonic seconds.
 
 Read in this order: debt (is a reload pending?), retry (when is a failure tried again?), service
-(the state machine of one service), fleet (all services), read_index (which resources a change
-concerns).
+(the state machine of one service), services (all of them together), read_index (which resources a
+change concerns).
 """

@@ -2,8 +2,8 @@
 How a pending reload (a debt) changes: swaps open and widen it, failures postpone it. Pure.
 
 Throttling postpones it, failure keeps it, a restart does not forget it (pipeline/journal.py).
-It ends in two ways only: a reload succeeded after the last swap, or every file is back at what
-the service was last seen to run with and no reload was tried since.
+It ends in two ways only: a reload succeeded after the last swap, or every file is again as the
+service was last seen to run with it, and no reload was tried since.
 
 `service.pending_after` computes it, once in each pass; `ServiceState.debt` keeps it in memory.
 """
@@ -19,7 +19,7 @@ from pyconfd.reconcile.retry import backoff_s
 
 
 def after_swaps(debt: Debt | None, outcomes: Iterable[Outcome], now: float) -> Debt | None:
-    """The debt after a pass: widened by each updated file, gone when all are back as they were."""
+    """The debt after a pass: each updated file adds to it; it is gone when all are as they were."""
     updated = [
         outcome for outcome in outcomes if outcome.result in (Result.UPDATED, Result.REMOVED)
     ]
@@ -43,12 +43,12 @@ def after_swaps(debt: Debt | None, outcomes: Iterable[Outcome], now: float) -> D
 
 
 def after_failure(debt: Debt | None, now: float) -> Debt:
-    """The debt after a reload that did not succeed: tried again later and later, never dropped."""
+    """The debt after a failed reload: it is tried again after growing pauses, and never dropped."""
     base = debt or Debt(since_s=now)
     attempts = base.attempts + 1
     return replace(base, attempts=attempts, certain=True, not_before_s=now + backoff_s(attempts))
 
 
 def after_correction(debt: Debt) -> Debt:
-    """The same debt when its cause may be gone: the failures until now do not count."""
+    """The same debt when its cause may be gone: earlier failures no longer count."""
     return replace(debt, attempts=0, not_before_s=0.0)

@@ -1,8 +1,8 @@
 """
-For how long a guard holds back a change. Pure.
+How long a guard holds back a change. Pure.
 
-Its time counts from the first objection until the change is live, whatever else holds up its group;
-a change that was released by an operator is not held.
+The time counts from the first objection, whatever else delays the group, until the change is live.
+A change that an operator has released is not held.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ class HeldChange:
 
 
 def objected(before: HeldChange | None, objection: Objection, now_s: float) -> HeldChange:
-    """The change as it is held after one more objection."""
+    """The held change after one more objection."""
     return HeldChange(before.since_s if before else now_s, objection)
 
 
 def until_s(held: HeldChange, timeout_s: float | None) -> float | None:
-    """When it is let through by itself, monotonic seconds; None for never."""
+    """When it is let through without a release, monotonic seconds; None for never."""
     return None if timeout_s is None else held.since_s + timeout_s
 
 
 def is_over(held: HeldChange, timeout_s: float | None, now_s: float) -> bool:
-    """Whether the guard has had its time."""
+    """Whether the guard's time is over."""
     end_s = until_s(held, timeout_s)
     return end_s is not None and now_s >= end_s

@@ -1,8 +1,8 @@
 """
-Which names of a resource with `each` can a change alter? Pure.
+Which names of a resource with `each` a change can alter. Pure.
 
-A change below a name alters the file of that name alone: also when it is the first key of a new
-name, or the last one of a name that goes. What a file reads elsewhere counts as for any resource.
+A change below a name alters the file of that name alone, even if it is the first key of a new name
+or the last key of a name. What a file reads elsewhere counts as for any resource.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ItemIndex:
                 self._elsewhere.set((pattern, name), elsewhere)
 
     def replace(self, pattern: str, reads: Mapping[str, Reads]) -> None:
-        """The same, and these are all names of the pattern."""
+        """Like `note`, but these are all names of the pattern."""
         for name in self._reads[pattern].keys() - reads.keys():
             self._forget(pattern, name)
         self.note(pattern, reads)
@@ -69,11 +69,11 @@ class ItemIndex:
         self._elsewhere.drop((pattern, name))
 
     def reads(self, pattern: str) -> Mapping[str, Reads]:
-        """What is known of the names of a pattern; nothing for any other resource."""
+        """What the names of a pattern have read; nothing for any other resource."""
         return self._reads.get(pattern, {})
 
     def affected(self, changed: Iterable[str]) -> dict[str, set[str]]:
-        """Pattern -> its names, known ones and new ones, of which something may have changed."""
+        """Pattern -> its names, known and new, that a change may concern."""
         found: dict[str, set[str]] = {}
         if not self._folders:
             return found
@@ -93,7 +93,7 @@ class ItemIndex:
 
 
 def _but(path: str, reads: Reads) -> Reads:
-    """What is not at or below a path."""
+    """The reads that are not at or below a path."""
     below = f"{path}/"
 
     def outside(paths: frozenset[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""How long something has been in trouble without a break. Pure."""
+"""How long something has been in trouble without interruption. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ class Patience:
     since_s: Mapping[str, float] = field(default_factory=dict)
 
     def seen(self, names: Iterable[str], now: float) -> Patience:
-        """These are in trouble now. What was before may still be: one trouble hides another."""
+        """
+        Note what is in trouble now. Earlier trouble may still exist, since one can hide another.
+        """
         return Patience({**dict.fromkeys(names, now), **self.since_s})
 
     def lasted_s(self, name: str, now: float) -> float:

@@ -1,11 +1,11 @@
 """
-Quarantine: versions that were put live and that the service did not take. Pure.
+Quarantine: versions that were put live but that the service did not accept. Pure.
 
-A version is what all members of a group hold, because they are put live and rolled back together.
-It is in quarantine until one of them comes out different, because a key or a template changed, or
-until an operator releases it. The cause may also have been elsewhere, and have passed: a port that
-another process held, a service that was busy. So a version gets a trial from time to time, less and
-less often, because each is a reload with what may be wrong.
+A version covers all members of a group, because they are put live and rolled back together. It is
+in quarantine until a changed key or template gives one of them another content, or until an
+operator releases it. The cause may also have been elsewhere, and have passed: a port that another
+process held, a service that was busy. So a version gets a trial from time to time, less and less
+often, because each trial is a reload with files that may be wrong.
 
     held, no trial due    ->  stays out of the live files
     held, trial due       ->  on trial: it is swapped in once more
@@ -32,7 +32,7 @@ class Refusal:
     """
     A version that was refused.
 
-    versions: member -> digest of what it held; nothing for a file that was to be removed.
+    versions: member -> digest of its content; no entry for a file that was to be removed.
     refused: the members that were rolled back.
     declared: the names of the resources.
     since_at: of the first refusal, seconds since 1970, UTC.
@@ -52,7 +52,7 @@ class Refusal:
     trial_s: float = 0.0
 
     def error(self, name: str) -> SwapError:
-        """Why it is not put live again. name: as `pyconfd release` takes it."""
+        """Why the version is not put live again. name: as for `pyconfd release`."""
         return SwapError(
             f"this very version was put live before, and the service did not take it: {self.why}",
             where=name,
@@ -62,14 +62,14 @@ class Refusal:
 
     @property
     def names(self) -> frozenset[str]:
-        """What it can be asked for by, beside the name of its group."""
+        """The names that can stand for it, beside that of its group."""
         return frozenset((*self.refused, *self.declared))
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """
-    All of them.
+    All versions in quarantine.
 
     refusals: name of the group, or of the resource that stands alone -> its refused version.
     on_trial: those that are being tried once more.
@@ -80,12 +80,12 @@ class Held:
 
 
 def wait_s(times: int) -> float:
-    """From the last of so many refusals to the next trial."""
+    """Seconds from the last of this many refusals to the next trial."""
     return float(min(FIRST_WAIT_S * WAIT_FACTOR ** (min(times, 16) - 1), LONGEST_WAIT_S))
 
 
 def refuse(held: Held, name: str, refusal: Refusal, now_s: float) -> Held:
-    """Hold a version, in place of an older one, or again after its trial."""
+    """Hold a version: instead of an older one, or again after its trial."""
     tried = held.on_trial.get(name)
     if tried and tried.versions == refusal.versions:
         refusal = replace(refusal, times=tried.times + 1, since_at=tried.since_at)
@@ -100,13 +100,15 @@ def is_due(held: Held, name: str, now_s: float) -> bool:
 
 
 def begin_trial(held: Held, name: str) -> Held:
-    """It is no longer held; `refuse` is called when the trial fails, nothing when it succeeds."""
+    """
+    Stop holding the version for its trial. A failed trial calls `refuse`; a success calls nothing.
+    """
     on_trial = {**held.on_trial, name: held.refusals[name]}
     return Held(_without(held.refusals, name), on_trial)
 
 
 def forget(held: Held, name: str) -> Held:
-    """There is another version now, so that one may be tried when it comes again."""
+    """There is another version now, so the refused one may be tried if it comes again."""
     return replace(held, refusals=_without(held.refusals, name))
 
 
@@ -117,7 +119,7 @@ def release(held: Held, declared: frozenset[str]) -> Held:
 
 
 def restarted(refusal: Refusal, now_s: float) -> Refusal:
-    """As a new run knows it: no clock counts through, so the wait begins again."""
+    """The state for a new run: monotonic time does not continue, so the wait begins again."""
     return replace(refusal, trial_s=now_s + wait_s(refusal.times))
 
 

@@ -1,5 +1,5 @@
 """
-Which resources can a change alter? Only those that asked for it. Pure.
+Which resources a change can alter: only those that have read the key. Pure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ReadIndex(Generic[Name]):
         self._by_tree: dict[str, set[Name]] = {}
 
     def set(self, name: Name, reads: Reads) -> None:
-        """From now on `name` reads this and nothing else."""
+        """Note that `name` now reads this and nothing else."""
         before = self._reads.get(name, NOTHING)
         if reads == before:
             self._reads[name] = before
@@ -71,7 +71,7 @@ class ReadIndex(Generic[Name]):
 def _move(
     index: dict[str, set[Name]], name: Name, before: frozenset[str], after: frozenset[str]
 ) -> None:
-    """Take `name` out where it no longer reads and put it in where it now does."""
+    """Remove `name` where it no longer reads, and add it where it now does."""
     for path in before - after:
         readers = index[path]
         readers.discard(name)

@@ -45,8 +45,8 @@ class Retry:
 
 class Retries(dict[str, Retry]):
     """
-    Name of a resource -> its retry; not changed once it is part of a state. It knows when the first
-    of them is due without looking at all of them again.
+    Name of a resource -> its retry; immutable once it is part of a state. It knows when the first
+    retry is due without looking at all of them again.
     """
 
     __slots__ = ("_first_s",)
@@ -56,7 +56,7 @@ class Retries(dict[str, Retry]):
         self._first_s: float | None = None
 
     def first_after(self, before: Mapping[str, Retry], changed: Collection[str]) -> None:
-        """Find the first one by that of another state, from which only these names differ."""
+        """Find the first retry, starting from another state that differs only in these names."""
         if not before or not self:
             return
         was_s = first_s(before)
@@ -90,10 +90,10 @@ def after_pass(
     of: Collection[str] | None = None,
 ) -> Retry | None:
     """
-    The retry of a resource after a pass; None when it is well.
+    The retry of a resource after a pass; None when all went well.
 
-    outcomes: all of the resource, of this pass. partly: the pass was not about all of its names,
-    but about those that have an outcome, and `of`, which may have none when they are gone.
+    outcomes: all of the resource in this pass. partly: the pass covered only some of its names,
+    namely those with an outcome and `of`; a name of `of` without an outcome is gone.
     """
     failed = [outcome for outcome in outcomes if outcome.result.failed]
     retry = after_failure(before, failed[0], now) if failed else None
@@ -116,11 +116,11 @@ def after_failure(retry: Retry | None, outcome: Outcome, now: float) -> Retry:
     """
     The retry that follows a failure.
 
-    A refusal, a held change or a failed render has its cause in keys or templates, and a change
-    of those brings the resource back by itself; it is tried once a minute all the same, because a
-    checker also depends on things we cannot see (a certificate, a name in DNS). A folder
-    that is full or read-only sends no event, so it is tried with back-off.
-    A guard with a timeout is asked again when that is over.
+    The cause of a refusal, a held change or a failed render is in keys or templates, and a change
+    of those makes the resource due anyway. It is also tried once a minute, because a checker
+    depends on things that pyconfd cannot see (a certificate, a name in DNS). A folder that is full
+    or read-only sends no event, so it is tried with back-off. A guard with a timeout is asked
+    again when that is over.
     """
     attempts = (retry.attempts if retry else 0) + 1
     at_s = now + (LONGEST_S if outcome.result in _SLOW else backoff_s(attempts))

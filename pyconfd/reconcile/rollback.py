@@ -1,4 +1,4 @@
-"""When a service that refused its files may be reloaded with some of them once more. Pure."""
+"""When a service that refused its files may be reloaded again with some of them. Pure."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def may_search_on(refusals: int) -> bool:
 
 
 def wait_s(reloaded_s: float, interval_s: float, now_s: float) -> float:
-    """How long to wait for the next reload, seconds; 0 for not at all. Times are monotonic."""
+    """Seconds until the next reload may happen, 0 for now. Times are monotonic."""
     return max(0.0, reloaded_s + interval_s - now_s)

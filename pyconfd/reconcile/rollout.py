@@ -47,15 +47,15 @@ IN_TURN = (TurnPhase.APPLYING, TurnPhase.PROVING, TurnPhase.TAKING_BACK, TurnPha
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
     """
-    What one node remembers of one service.
+    The state of one service on one node.
 
     rollout: the operator's numbers.
     phase: as above.
     used: the version that the service's files are made from; None for nothing yet.
     newest: the one in the store.
     turn: the version of the turn.
-    former: the one that is taken back when the turn fails.
-    away: the store cannot be reached, or our lease or name is not held: why, in words.
+    former: the version to go back to when the turn fails.
+    away: why the store cannot be reached, or the lease or name of this node is not held.
     pinned: an operator keeps the node at its version: why, in words.
     held: why the newest version is not in use, in words.
     halted: it goes no further until an operator says so, or the gated keys change.
@@ -80,7 +80,7 @@ class NodeState:
 
     @property
     def due_s(self) -> float | None:
-        """When it wants its next Tick."""
+        """When the next TimePassed is due."""
         if self.phase not in (TurnPhase.APPLYING, TurnPhase.PROVING, TurnPhase.TAKING_BACK):
             return None
         if self.phase is TurnPhase.PROVING and self.verify_s is not None:
@@ -105,7 +105,7 @@ class RolloutStatus:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The gated keys in the store are these now."""
+    """The gated keys in the store now have this version."""
 
     version: Version
 
@@ -145,7 +145,9 @@ class VerdictKept:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The store, the lease or the name is lost. refused: the records may not be read or written."""
+    """
+    The store, the lease or the name is lost. refused: this user may not read or write the records.
+    """
 
     why: str
     refused: bool = False
@@ -153,12 +155,12 @@ class Away:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """The store answers, and our lease and name are held (again)."""
+    """The store answers, and lease and name of this node are held (again)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """An operator keeps the node where it is; "" lets it go on."""
+    """An operator keeps the node at its version; "" lets it continue."""
 
     why: str
 
@@ -175,14 +177,14 @@ RolloutMessage = (
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask for a turn with this version, in place of any other."""
+    """Ask for a turn with this version, instead of any other."""
 
     version: Version
 
 
 @dataclass(frozen=True, slots=True)
 class WithdrawAsk:
-    """Ask for none."""
+    """Withdraw the request for a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +194,16 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Note the begin in the store, unless others have begun or halted meanwhile."""
+    """Record the begin in the store, unless others have begun or halted meanwhile."""
 
     version: Version
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Make the service's files from this version; None: from nothing, they stay as they are."""
+    """
+    Make the service's files from this version; None: there is none yet, and they stay as they are.
+    """
 
     version: Version | None
 
@@ -231,7 +235,8 @@ RolloutStep = tuple[NodeState, tuple[RolloutCommand, ...]]
 
 def resumed(rollout: Rollout, used: Version | None, former: Version | None) -> NodeState:
     """
-    A node that starts. former: set when it went down in a turn: the turn goes on from its pass.
+    The state of a node at its start. former: set if it ended during a turn, which continues with
+    its pass.
     """
     if former is None or used is None:
         return NodeState(rollout=rollout, used=used)
@@ -246,7 +251,7 @@ def resumed(rollout: Rollout, used: Version | None, former: Version | None) -> N
 
 
 def step(state: NodeState, message: RolloutMessage, now: float) -> RolloutStep:
-    """What the node becomes and what is to be done."""
+    """The next state of the node, and the commands to carry out."""
     match message:
         case Seen(version):
             return _aim(replace(state, newest=version))
@@ -265,7 +270,7 @@ def step(state: NodeState, message: RolloutMessage, now: float) -> RolloutStep:
 def _heard(
     state: NodeState, message: Decided | Began | VerdictKept | Away | Back, now: float
 ) -> RolloutStep:
-    """What comes from the fleet's records."""
+    """The step for a message from the fleet's records."""
     match message:
         case Decided(decision):
             return _decided(state, decision)
@@ -280,7 +285,7 @@ def _heard(
 
 
 def _aim(state: NodeState) -> RolloutStep:
-    """Ask for the newest version, where nothing speaks against it."""
+    """Ask for the newest version, unless something prevents it."""
     if state.phase not in (TurnPhase.SETTLED, TurnPhase.ASKING):
         return state, ()
     asking = state.phase is TurnPhase.ASKING

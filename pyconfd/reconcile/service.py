@@ -31,7 +31,7 @@ NO_ITEMS: Items = MappingProxyType({})
 @dataclass(frozen=True, slots=True)
 class Hold:
     """
-    A burst of changes that is waited out, but not for ever.
+    A burst of changes: the pass waits for its end, up to a limit.
 
     first_s: monotonic time of its first change.
     last_s: of its last one.
@@ -42,8 +42,8 @@ class Hold:
 
     def due_s(self, minimum_s: float, maximum_s: float) -> float:
         """
-        When to act: after `minimum_s` without a change, at the latest `maximum_s` after the first.
-        A minimum of 0 means at once, whatever the maximum is.
+        When to act: after `minimum_s` without a change, but at most `maximum_s` after the first
+        one. A minimum of 0 means at once, whatever the maximum is.
         """
         return min(self.last_s + minimum_s, self.first_s + max(maximum_s, 0.0))
 
@@ -73,15 +73,15 @@ class Job:
     service: its name.
     generation: the number of the job.
     resources: names of those to render.
-    items: of a pattern among them, the names to render; all where it is not here.
-    failing: patterns of which other names than those have failed and wait for their retry.
+    items: pattern -> the names of it to render; a pattern without an entry is rendered whole.
+    failing: patterns that have other failed names, which wait for their retry.
     verify: compare all live files, and render those that something else has changed.
     reloads: as in Policy.
     may_reload: the least interval has passed.
     debt: the reload that was pending when the job began.
-    pay: it is due even if nothing is swapped.
+    pay: the pending reload is due even if nothing is swapped.
     no_snapshot: there is no complete snapshot, so nothing may be rendered.
-    changed_s: when the first of the changes that it takes came, monotonic; None without one.
+    changed_s: when the first of its changes arrived, monotonic; None without one.
     """
 
     service: str
@@ -116,7 +116,7 @@ class ServiceState:
     running: its job on a lane.
     dirty: names of resources whose keys have changed.
     items: the same for patterns of which only some names have changed.
-    hold: the burst of changes that is waited out.
+    hold: the burst of changes whose end is awaited.
     verify: whether a comparison of its live files is due.
     debt: the pending reload.
     retries: resource name -> when it is tried again.
@@ -144,7 +144,7 @@ class ServiceState:
 def dirtied(
     state: ServiceState, names: Iterable[str], now: float, items: Items = NO_ITEMS
 ) -> ServiceState:
-    """Keys that these resources read have changed, or these names of patterns."""
+    """Keys that these resources (or these names of patterns) read have changed."""
     hold = replace(state.hold, last_s=now) if state.hold else Hold(now, now)
     return replace(
         state, dirty=state.dirty.union(names), items=_joined(state.items, items), hold=hold
@@ -157,12 +157,14 @@ def verify(state: ServiceState) -> ServiceState:
 
 
 def pending_from_before(state: ServiceState, now: float) -> ServiceState:
-    """The journal has a swap of an earlier run, or of another service, without its reload."""
+    """The journal has a swap, of an earlier run or of another service, that was not reloaded."""
     return replace(state, debt=Debt(since_s=now, certain=True))
 
 
 def corrected(state: ServiceState) -> ServiceState:
-    """The operator has changed how it is reloaded: a pending reload is due without back-off."""
+    """
+    The operator has changed how the service is reloaded: a pending reload is due without back-off.
+    """
     return replace(state, debt=debts.after_correction(state.debt)) if state.debt else state
 
 
@@ -237,7 +239,7 @@ def pending_after(job: Job, outcomes: Iterable[Outcome], now: float) -> Debt | N
 
 
 def next_step(job: Job, debt: Debt | None) -> NextStep:
-    """What the job does about it. debt: as `pending_after` found it."""
+    """What the job does about the pending reload. debt: as `pending_after` returned it."""
     if debt is None:
         # the old content is back before any reload was tried
         return NextStep.CANCEL if job.debt else NextStep.NOTHING
@@ -248,16 +250,16 @@ def next_step(job: Job, debt: Debt | None) -> NextStep:
 
 def may_change(job: Job, debt: Debt | None) -> bool:
     """
-    Whether a change at run time may take the place of the pending reload. It needs no interval; it
-    needs to know what the service runs with, which is not known after a reload that failed.
+    Whether a change at run time may replace the pending reload. No interval is needed, but what the
+    service runs with must be known, and it is not known after a failed reload.
     """
     return debt is not None and not debt.certain and (job.pay or debt != job.debt)
 
 
 def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceState:
     """
-    The job's report: failures get their retry, and what is pending is what the pass has found,
-    unless a reload of another service became this one's meanwhile.
+    The job's report: failures get their retry, and the pending reload is the one the pass found,
+    unless this service took over another one's meanwhile.
     """
     left = Retries(state.retries)
     outcomes = _by_resource(report)
@@ -287,7 +289,7 @@ def finished(state: ServiceState, report: LaneReport, now: float) -> ServiceStat
 
 
 def deadline_s(state: ServiceState, *, no_snapshot: bool = False) -> float | None:
-    """When `start` would next give a job if nothing else happens; None: never."""
+    """When `start` would next return a job if nothing else happens; None: never."""
     if state.running:
         return None
     times = [_payable_s(state, state.debt)] if state.debt else []
@@ -303,8 +305,8 @@ def deadline_s(state: ServiceState, *, no_snapshot: bool = False) -> float | Non
 
 def _ready(state: ServiceState, now: float) -> tuple[frozenset[str], Items]:
     """
-    What to render now: all that is dirty once it is quiet, and retries that are due; resources as a
-    whole, and the names of patterns that are not among them.
+    What to render now: everything dirty once the keys are quiet, and retries that are due. Returns
+    whole resources, and names of patterns that are not among these.
     """
     due: list[tuple[str, frozenset[str]]] = []
     if state.retries and now >= retries.first_s(state.retries):
@@ -329,7 +331,7 @@ def _others_fail(state: ServiceState, name: str, items: frozenset[str]) -> bool:
 
 
 def _joined(some: Items, more: Items) -> Items:
-    """Both; the first is not changed."""
+    """Both together; the first is not modified."""
     if not more:
         return some
     return {**some, **{name: some.get(name, frozenset()) | items for name, items in more.items()}}
@@ -344,12 +346,12 @@ def _by_resource(report: LaneReport) -> Mapping[str, Sequence[Outcome]]:
 
 
 def _reload_from_s(state: ServiceState) -> float:
-    """From when on a reload keeps the least interval."""
+    """The earliest time at which a reload keeps the least interval."""
     if state.reloaded_s is None:
         return 0.0
     return state.reloaded_s + state.policy.min_reload_interval_s
 
 
 def _payable_s(state: ServiceState, debt: Debt) -> float:
-    """From when on the pending reload may happen: interval kept and back-off over."""
+    """The earliest time for the pending reload: interval kept and back-off over."""
     return max(_reload_from_s(state), debt.not_before_s)

@@ -1,5 +1,5 @@
 """
-All services together: which resources belong to which, and which have a job due. Pure.
+All services together: which resources belong to which service, and which jobs are due. Pure.
 
 Owned by one thread. The states inside are frozen values that `reconcile/service.py` moves on;
 this class only knows where each one is, so that a change costs the same however many unrelated
@@ -60,9 +60,9 @@ class ServiceSet:
 
     def adopt(self, resources: Sequence[Resource]) -> None:
         """
-        Take a new set of resources. Services that go on keep their pending reload and their running
-        job; where the reload was corrected, a pending one is due at once. A service that is gone is
-        forgotten once nothing of it runs. Its pending reload stays in the journal, and
+        Take a new set of resources. Services that remain keep their pending reload and their
+        running job; if the reload command was corrected, a pending reload is due at once. A removed
+        service is forgotten once nothing of it runs. Its pending reload stays in the journal, and
         apply/orphaned_debts.py reports it.
         """
         members: dict[str, list[Resource]] = {}
@@ -101,8 +101,7 @@ class ServiceSet:
 
     def due_members(self, job: Job) -> list[Resource]:
         """
-        The resources that a job names, each group as a whole, in declared order; of those that are
-        declared.
+        The declared resources that a job names, each group as a whole, in declared order.
         """
         named = [self._by_name[name] for name in job.resources if name in self._by_name]
         found = [resource for resource in named if not resource.group]
@@ -121,7 +120,7 @@ class ServiceSet:
         items: Mapping[str, Collection[str]] = machine.NO_ITEMS,
     ) -> None:
         """
-        Keys that these resources read have changed, or these names of patterns; unknown resources
+        Keys that these resources (or these names of patterns) read have changed; unknown resources
         are ignored.
         """
         touched: dict[str, list[str]] = {}
@@ -175,7 +174,7 @@ class ServiceSet:
             self._retire(report.service)
 
     def deadline_s(self, *, no_snapshot: bool = False) -> float | None:
-        """When `due` would next give a job if nothing else happens; None: never."""
+        """When `due` would next return a job if nothing else happens; None: never."""
         if not no_snapshot:
             self._drop_stale()
             return self._queue[0][0] if self._queue else None
@@ -215,7 +214,7 @@ class ServiceSet:
         self._plan(state)
 
     def _plan(self, state: ServiceState) -> None:
-        """Note when it is to be looked at next."""
+        """Note when the service has to be looked at next."""
         at_s = machine.deadline_s(state)
         if at_s is None:
             self._deadlines.pop(state.name, None)
@@ -234,7 +233,7 @@ class ServiceSet:
 
 
 def _policy(resources: Sequence[Resource], spec: ReloadSpec | None) -> Policy:
-    """The numbers of a service: of several resources that differ, the most patient one counts."""
+    """The numbers of a service; where its resources differ, the longest waits count."""
     return Policy(
         reloads=spec is not None,
         hold_min_s=max(resource.hold_min_s for resource in resources),

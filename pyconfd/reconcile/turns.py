@@ -1,12 +1,12 @@
 """
-Whose turn is it? The decision over the records that all nodes of a fleet share. Pure.
+Whose turn it is, decided from the records that all nodes of a fleet share. Pure.
 
-Each node decides for itself, on a view of the records at one revision. It may only begin if no
-other node has begun or halted anything since that revision (the store compares `fence`), so all
-decisions are as if they were made one after the other.
+Each node decides for itself, from the records at one revision. It may begin only if no other node
+has begun or halted anything since that revision (the store compares `fence`), so the result is the
+same as if the nodes decided one after the other.
 
     asked    under the node's lease; removed when it begins
-    begun    stays until the verdict; of a node that is gone it counts as a failed turn
+    begun    stays until the verdict; if the node is gone, it counts as a failed turn
     nodes    under the node's lease; the version that the node has proved
 """
 
@@ -29,7 +29,7 @@ MOST_HALTS = 50
 @dataclass(frozen=True, slots=True)
 class Version:
     """
-    What the gated keys hold.
+    The contents of the gated keys.
 
     digest: of the keys and their values; the same on every node, "" before anything was read.
     revision: of the store, at which a node saw it.
@@ -45,7 +45,7 @@ class Turn:
     A node that asks for a turn, or has begun one.
 
     node: its name.
-    version: what it is to take.
+    version: the one it asks for.
     order: revision of the store at which it asked or began.
     """
 
@@ -81,7 +81,7 @@ class TurnRecords:
     fence: revision of the last begin, halt or order.
     nodes: node -> the version that it has proved, None before the first.
     asked: node -> what it asks for.
-    begun: node -> what it has begun and has no verdict on.
+    begun: node -> what it has begun, without a verdict yet.
     halts: digest of a version -> why it goes no further.
     stopped: an operator's order to begin nothing.
     promoted: digests of versions that wait for no canary any more.
@@ -108,7 +108,7 @@ class Answer(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class TurnDecision:
-    """The answer, and why not in words."""
+    """The answer; if it is no, why in words."""
 
     answer: Answer
     why: str = ""
@@ -141,12 +141,12 @@ def decide(records: TurnRecords, rollout: Rollout, node: str, version: Version) 
 
 
 def halted(records: TurnRecords, digest: str) -> Halt | None:
-    """Why no node may begin this version; None when nodes may."""
+    """Why no node may begin this version; None if nodes may."""
     return records.stopped or _refused(records, digest)
 
 
 def _refused(records: TurnRecords, digest: str) -> Halt | None:
-    """On which node the version failed, and why."""
+    """The node on which the version failed, and why."""
     if digest in records.halts:
         return records.halts[digest]
     for turn in records.begun.values():
@@ -159,8 +159,9 @@ def _refused(records: TurnRecords, digest: str) -> Halt | None:
 
 def approved(records: TurnRecords) -> tuple[Version, ...]:
     """
-    What a new node may start with, best first: the version that most nodes have proved, the newest
-    of those; then, for when its keys are gone from the store, the others that no node has refused.
+    What a new node may start with, best first: the version that most nodes have proved, and of
+    several the newest. The others that no node has refused follow, in case its keys are gone from
+    the store.
     """
     counts = Counter(version for version in records.nodes.values() if version)
     newest: dict[Version, int] = {}
@@ -172,7 +173,7 @@ def approved(records: TurnRecords) -> tuple[Version, ...]:
 
 
 def most_at_once(rollout: Rollout, nodes: int) -> int:
-    """How many of so many nodes may be between begin and verdict; at least one."""
+    """How many of this many nodes may have a turn at once; at least one."""
     limit = rollout.max_parallel
     return max(1, math.floor(limit * nodes) if limit < 1 else int(limit))
 
@@ -184,31 +185,33 @@ def wanted(records: TurnRecords) -> frozenset[str]:
 
 
 def forgotten_halts(records: TurnRecords) -> list[str]:
-    """The digests of the oldest halts that go when another one comes."""
+    """The digests of the oldest halts, which are removed when another one is added."""
     over = sorted(records.halts.keys() - wanted(records), key=lambda one: records.halts[one].at)
     return over[: max(0, len(over) - MOST_HALTS)]
 
 
 def working(records: TurnRecords) -> list[Turn]:
-    """The turns that are under way, in order of their beginning; not those of nodes that went."""
+    """
+    The turns under way, in the order of their beginning, without those of nodes that are gone.
+    """
     found = (turn for turn in records.begun.values() if turn.node in records.nodes)
     return sorted(found, key=lambda turn: turn.order)
 
 
 def _asked_for(records: TurnRecords) -> list[str]:
-    """The digests that nodes ask for and that are not halted."""
+    """The digests that nodes ask for, without halted ones."""
     digests = {turn.version.digest for turn in records.asked.values()}
     return [digest for digest in digests if not halted(records, digest)]
 
 
 def _proved(records: TurnRecords, digest: str) -> set[str]:
-    """The nodes that a version need not wait for any more."""
+    """The nodes that a version no longer has to wait for."""
     proved = {name for name, found in records.nodes.items() if found and found.digest == digest}
     return proved.union(name for name, skipped in records.skipped.items() if skipped == digest)
 
 
 def _missing(records: TurnRecords, rollout: Rollout, digest: str) -> Collection[str]:
-    """Canaries by name that have not proved a version."""
+    """The named canaries that have not proved a version yet."""
     if digest in records.promoted or not rollout.canaries:
         return ()
     return sorted(rollout.canaries - _proved(records, digest))
