@@ -22,9 +22,9 @@ from pyconfd.system.proc import Runner
 
 class NginxLocks:
     """
-    One lock for each nginx: what was checked against its live files must be live before something
-    else is checked against them. Resources of different services are on different lanes, and may
-    be read by one nginx all the same.
+    One lock for each nginx: what was checked against its live files must be live before anything
+    else is checked against them. Resources of different services are on different lanes, but one
+    nginx may read them all.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class NginxLocks:
 
     @contextlib.contextmanager
     def of(self, judges: Iterable[Nginx]) -> Iterator[None]:
-        """Hold the locks of all of these."""
+        """Hold the locks of all these nginx."""
         with contextlib.ExitStack() as stack:
             for conf in sorted({nginx.conf for nginx in judges}):
                 with self._lock:
@@ -47,14 +47,14 @@ class PassContext:
     """
     work_dir: for shadow trees, and for new versions of files whose folder cannot be written.
     check_timeout_s: for a check of nginx in context.
-    stopping: asked between two groups; once it says yes, no further one is begun.
+    stopping: asked between two groups; once it returns True, no further group is begun.
     keep_stage: as the option.
     quarantine: versions that were put live and rolled back.
     ownership: of everything that is declared, whatever its service.
     nginx_locks: shared by the lanes.
     set_aside: live files that nginx refuses.
     dry_run: stop before anything is written.
-    in_place: destinations of which it was reported that they are mount points.
+    in_place: destinations that were already reported as mount points.
     diff: whether the outcomes of a dry run carry one.
     runtime_problems: service -> why it was last reloaded and not changed at run time.
     """

@@ -1,7 +1,8 @@
 """
-Finds live files that another program has changed: one stat, compared with that of our last pass.
+Finds live files that another program has changed, by one stat that is compared with the last
+pass.
 
-Cheap enough for a thousand files a minute, so that rendering is only done where something differs.
+Cheap enough for a thousand files a minute; only what differs is rendered.
 """
 
 from __future__ import annotations
@@ -16,27 +17,28 @@ Signature = tuple[int, ...]
 
 
 class Drift:
-    """What each destination looked like when a pass last dealt with it. Any lane may call it."""
+    """How each destination looked when a pass last handled it. Any lane may call it."""
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[str, _Seen]] = {}  # declared name -> dest -> facts
 
     def saw(self, resource: Resource, path: str) -> None:
         """
-        Note how the file at `path` looks: the live file before it is compared, or the staged one
-        before it is swapped. After that would be too late: somebody could write in between.
+        Note how the file at `path` looks: the live file before it is compared, or the staged file
+        before it is swapped. Later would be too late: another program could write in between.
         """
         seen = _Seen(resource.dest, resource.item, _signature(path))
         self._seen.setdefault(resource.declared, {})[resource.dest] = seen
 
     def forget(self, resource: Resource) -> None:
-        """There is no live file of ours to compare with any more."""
+        """There is no longer a live file to compare with."""
         self._seen.get(resource.declared, {}).pop(resource.dest, None)
 
     def touched(self, resources: Sequence[Resource]) -> Mapping[str, frozenset[str]]:
         """
-        Name of each resource of which a live file is not as it was left -> the names of a pattern
-        that these are for, none for any other; without those that were never rendered well.
+        Name of each resource with a live file that is not as it was left -> the names of a pattern
+        whose files these are; none for other resources. Files that were never rendered
+        successfully are left out.
         """
         found: dict[str, frozenset[str]] = {}
         for resource in resources:
@@ -49,7 +51,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """dest, item: of the resource. signature: of what stood there."""
+    """dest, item: of the resource. signature: of the file there."""
 
     dest: str
     item: str
@@ -57,7 +59,7 @@ class _Seen:
 
 
 def _signature(path: str) -> Signature | None:
-    """Identity, size, time and rights of what stands at `path`; None when nothing does."""
+    """Identity, size, time and rights of the file at `path`; None when there is none."""
     try:
         facts = os.stat(path)
     except OSError:

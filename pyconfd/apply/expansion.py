@@ -1,5 +1,5 @@
 """
-One resource, many files: one for each name below a key path, gone when the name is gone.
+One resource with many files: one for each name below a key path, removed with the name.
 
 Names come from the store and are not trusted in paths.
 """
@@ -27,8 +27,8 @@ _LONGEST_NAME_BYTES = 200  # of 255: a staged file's name is longer than its des
 @dataclass(frozen=True, slots=True)
 class Expanded:
     """
-    resources: one for each good name, sorted.
-    faults: one for each name that is refused.
+    resources: one for each valid name, sorted.
+    faults: one for each refused name.
     """
 
     resources: tuple[Resource, ...]
@@ -36,13 +36,13 @@ class Expanded:
 
     @property
     def names(self) -> Iterator[str]:
-        """All names, good or not."""
+        """All names, valid or not."""
         yield from (one.item for one in self.resources)
         yield from (one.item for one, _ in self.faults)
 
 
 def no_other(_: Resource, __: Snapshot) -> None:
-    """When no other resource is known."""
+    """The default of `other`: no other resource is known."""
 
 
 def expand(
@@ -52,8 +52,8 @@ def expand(
     of: Iterable[str] | None = None,
 ) -> Expanded:
     """
-    The resources that this pattern stands for at this snapshot. other: who else has the
-    destination of one of them. of: only these of its names, as far as they exist.
+    The resources of this pattern at this snapshot. other: finds another resource with the
+    destination of one of them. of: only these names, if they exist.
     """
     good: list[Resource] = []
     faults: list[tuple[Resource, TemplateFault]] = []
@@ -81,7 +81,10 @@ def _existing(names: Iterable[str], folder: str, snapshot: Snapshot) -> list[str
 
 
 def _taken(one: Resource, owner: Resource) -> TemplateFault:
-    """Either could be the right one; the resource that is written for one name keeps the file."""
+    """
+    The fault of a name whose file another resource has. Either could be right; the resource that is
+    declared for this one file keeps it.
+    """
     return TemplateFault(
         f"{one.dest} is also the file of {owner.name} ({owner.origin})",
         resource=one.name,
@@ -91,7 +94,9 @@ def _taken(one: Resource, owner: Resource) -> TemplateFault:
 
 
 def made_from(resource: Resource, dest: str) -> Resource | None:
-    """The resource of this destination, as declared or of one name; None when it is not its."""
+    """
+    The resource of this destination, as declared or for one name; None if it does not make it.
+    """
     if not resource.each:
         return resource if resource.dest == dest else None
     pattern = re.escape(resource.dest).replace(re.escape("{name}"), "([^/]+)")
@@ -101,7 +106,9 @@ def made_from(resource: Resource, dest: str) -> Resource | None:
 
 
 def too_many(resource: Resource, snapshot: Snapshot) -> TemplateFault | None:
-    """The fault of a pattern with more names than `each_limit`; nothing of it is done then."""
+    """
+    The fault of a pattern with more names than `each_limit`; the whole pattern is left out then.
+    """
     folder = join_paths(resource.prefix, resource.each)
     count = len(snapshot.children(folder)) if resource.each else 0
     if count <= resource.each_limit:
@@ -119,12 +126,12 @@ def _hint(name: str) -> str:
 
 
 def unsafe(name: str) -> str:
-    """Why a name that can be part of a path is not admitted by default; "" when it is."""
+    """Why a name that can be part of a path is not accepted by default; "" when it is."""
     return "" if _SAFE.fullmatch(name) else "has other characters than A-Z a-z 0-9 _ . + @ -"
 
 
 def unfit(name: str) -> str:
-    """Why a name from the store must not become part of a path; "" when it may."""
+    """Why a name from the store cannot be part of a path; "" when it can."""
     if name.startswith("."):
         return "begins with a dot"
     if "/" in name or "\0" in name or not name.isprintable():

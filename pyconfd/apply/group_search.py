@@ -1,7 +1,7 @@
 """
-Of groups that are refused together, finds those that pass without the faulty ones. Pure.
+Finds, among groups that were refused together, those that pass without the faulty ones. Pure.
 
-The judge is handed in. What is kept is always a set that was judged as a set.
+The caller passes the check in. What is kept was always checked as one set.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Judge = Callable[[Sequence[Staged]], tuple[Checked, ...] | Refused]
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """
-    What came of each group, by name. passed: the permits of those that pass together, judged in
+    The result of each group, by name. passed: the permits of those that pass together, checked as
     one set; refused: why each of the others is left out. Both in declared order. more: whether
-    those that passed were judged with what `sort_out` was to try with them.
+    those that passed were checked together with the `more` of `sort_out`.
     """
 
     passed: Mapping[str, tuple[Checked, ...]]
@@ -35,14 +35,14 @@ def sort_out(
 ) -> SearchResult:
     """
     Find the groups that pass together. groups: name -> its staged files, in declared order. more:
-    judges them together with something else; where that is not taken and none of the groups is to
-    blame, they are judged without it.
+    checks them together with something else; if that is refused and no group is to blame, they are
+    checked without it.
 
-    The usual case costs one judgement. After a refusal the group that the checker named is left
-    out and the rest is judged again. A checker names the file in which it met the fault, and a
-    name that is taken twice is met in the second one, whoever took it last; so those that were left
-    out are tried again on top of what passes. When it names none of them, the set is built up by
-    halves, which is slower and always tells who is to blame.
+    The usual case costs one check. After a refusal the group that the checker named is left out,
+    and the rest is checked again. A checker names the file in which it meets the fault; of a name
+    used twice that is the second file, whichever of the two is new. So the groups left out are
+    tried again on top of what passes. When the checker names none of them, the set is built up by
+    halves, which is slower but always finds the faulty groups.
     """
     ask = more or judge
     left = dict(groups)
@@ -73,7 +73,7 @@ def _halved(names: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 @dataclass(slots=True)
 class _Kept:
-    """groups: those that pass together; permits: of the judgement that said so."""
+    """groups: those that pass together; permits: of the check that they passed."""
 
     groups: dict[str, Sequence[Staged]]
     permits: tuple[Checked, ...]
@@ -87,7 +87,9 @@ def _build_up(
     judge: Judge,
     more: bool,
 ) -> SearchResult:
-    """Try these, in this order, on top of what is kept; those that do not pass are halved."""
+    """
+    Try these groups, in this order, on top of what is kept; a set that does not pass is halved.
+    """
     stack = list(reversed(todo))
     while stack:
         names = stack.pop()
@@ -121,7 +123,7 @@ def _judged(
 def _group_of(
     groups: Mapping[str, Sequence[Staged]], verdict: Refused | CheckBroken, *, alone: bool
 ) -> str | None:
-    """The group that the verdict is about, if it says, or if there is nothing else: `alone`."""
+    """The group that the verdict names; if it names none, the only one there is (`alone`)."""
     if isinstance(verdict, CheckBroken):
         about = (n for n, files in groups.items() if any(_dest(f) == verdict.about for f in files))
         return next(about, next(iter(groups)) if alone else None)
@@ -154,8 +156,8 @@ def _in_order(
 
 class ReapplyResult(enum.Enum):
     """
-    What became of some groups that were put live together: taken by the service, all of them;
-    partly, because others of them failed before; refused, and all is as before; unknown.
+    What became of groups that were put live together: the service accepted all; or some, because
+    others had failed before; or refused them, and all is as before; or it is unknown.
     """
 
     TAKEN = enum.auto()
@@ -166,11 +168,11 @@ class ReapplyResult(enum.Enum):
 
 def by_halves(names: Sequence[str], offer: Callable[[Sequence[str]], ReapplyResult]) -> list[str]:
     """
-    Which of these groups, refused together by the service and taken back, it refuses by themselves.
-    offer: puts some of them live on top of what is, and keeps those that are taken.
+    Which of these groups, refused together by the service and rolled back, it refuses on their own.
+    offer: puts some of them live beside the live ones, and keeps those that are accepted.
 
-    One offender among n costs about two offers for each doubling of n. Ends early, with those found
-    so far, when an offer comes to nothing.
+    One faulty group among n costs about two offers for each doubling of n. The search ends early,
+    with the groups found so far, when an offer has no result.
     """
     refused: list[str] = []
     todo = [(tuple(names), True)]

@@ -1,9 +1,9 @@
 """
-What the guards compare with: the keys of each resource's last good version, kept over restarts.
+What the guards compare with: the keys of each resource's last good version. Survives restarts.
 
-Only the number of keys is written down: it answers "is suddenly everything gone?", for which a
-number that is a minute old is as good as a new one. The first number of a resource does not wait,
-because a run that is killed before has left nothing to compare with.
+Only the number of keys is stored. It answers "is everything suddenly gone?", for which a number
+from a minute ago is good enough. The first number of a resource is stored at once, because a run
+that is killed before would leave nothing to compare with.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 class GuardState:
     """
     Asked by the lanes before a resource is rendered. A resource is on one lane at a time, so its
-    entries need no lock, but for the number that `keep` adds.
+    entries need no lock, except for the number that `keep` adds.
 
-    path: the file that keeps the numbers; one that cannot be read counts as empty. What is held
-    stands beside it, for a release while no daemon runs. clock: monotonic seconds.
+    path: the file of the numbers; an unreadable one counts as empty. What is held is recorded
+    beside it, for a release while no daemon runs. clock: monotonic seconds.
     """
 
     def __init__(self, path: str, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class GuardState:
         self, resource: Resource, snapshot: Snapshot, renderer: Renderer, made: int = 0
     ) -> None:
         """
-        made: how many files a pattern has made.
+        Ask the guard of a resource. made: how many files a pattern has made.
 
         Raises HeldBack when a guard objects to a change that has not been released.
         """
@@ -97,7 +97,7 @@ class GuardState:
         return loss if loss and _replaces(renderer, resource, snapshot) else None
 
     def passed(self, resource: Resource, snapshot: Snapshot) -> None:
-        """The version made of this snapshot is live, or was live already."""
+        """The version made from this snapshot is live, or was live already."""
         self.unwritten |= resource.name not in self._counts
         now = self._good.get(resource.name, Baseline()).followed_by(resource, snapshot)
         with self._lock:
@@ -108,9 +108,9 @@ class GuardState:
 
     def release(self, names: Iterable[str]) -> tuple[str, ...]:
         """
-        Let the held changes of these resources through; the names of those that were held.
+        Let the held changes of these resources through. Returns the names of those that were held.
 
-        names: whole groups, so that a group is not held again by the next of its members.
+        names: whole groups, so that a group is not held again by another member.
         """
         mates = tuple(names)
         held = tuple(name for name in mates if name in self._held)
@@ -119,7 +119,7 @@ class GuardState:
         return held
 
     def keep(self) -> None:
-        """Write down the numbers that are new since the last time. Raises OSError."""
+        """Store the numbers that are new since the last call. Raises OSError."""
         self.unwritten = False
         fresh, self._new = self._new, {}
         counts = {
@@ -133,7 +133,10 @@ class GuardState:
         self._notes.keep({name: self._groups[name] for name in list(self._held)}, self._released)
 
     def _counted(self, resource: Resource, good: Baseline) -> Baseline:
-        """With its number, which is kept: the next one follows from it and what differs."""
+        """
+        The keys with their number, which is kept: the next number follows from it and the
+        difference.
+        """
         counted = good.counted(resource)
         with self._lock:
             if self._good.get(resource.name) is good:
@@ -143,9 +146,9 @@ class GuardState:
 
 class HeldNotes:
     """
-    What was held back when pyconfd last ended, and what an operator has released since.
+    The changes held back when pyconfd last ended, and those that an operator has released since.
 
-    path: of the file that it stands beside.
+    path: of the file beside which this one is stored.
     """
 
     def __init__(self, path: str) -> None:
@@ -164,8 +167,8 @@ class HeldNotes:
 
     def release(self, name: str) -> tuple[str, ...]:
         """
-        The next run lets the changes of this resource, or of the members of this group, through;
-        the names of those that are held. Raises OSError.
+        Let the held changes of this resource, or of this group's members, through in the next run.
+        Returns the names of those that are held. Raises OSError.
         """
         groups = {note[0] for each, note in self._notes.items() if each == name} - {""}
         found = [
@@ -178,7 +181,7 @@ class HeldNotes:
         return tuple(found)
 
     def keep(self, groups: Mapping[str, str], released: Collection[str]) -> None:
-        """These are held, of which some are released. Raises OSError."""
+        """Store which changes are held, and which of them are released. Raises OSError."""
         self._keep({name: [group, name in released] for name, group in groups.items()})
 
     def _keep(self, notes: dict[str, list[Any]]) -> None:
@@ -188,7 +191,7 @@ class HeldNotes:
 
 
 def _replaces(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> bool:
-    """Whether there is a live file that would get another content."""
+    """Whether there is a live file whose content would change."""
     from pyconfd.pipeline import stage
 
     if resource.each:

@@ -1,9 +1,9 @@
 """
 Which files were made by a resource with `each`. Shell.
 
-It is written down in the state folder before they are swapped in, so that a file is removed even if
-its name went away while pyconfd was not running. A file that is not in this list was not
-made by pyconfd: names of keys must not choose it, so it is neither replaced nor removed.
+The list is stored in the state folder before the files are swapped in, so that a file is removed
+even if its name disappears while pyconfd does not run. pyconfd did not make a file that is not
+in this list: names of keys must not choose it, so it is neither replaced nor removed.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Patch = dict[str, dict[str, str | None]]
 
 class MadeFiles:
     """
-    The names each pattern has files for, and those it has tried to make, of which a staged file may
-    be left. Any lane may call it; kept in the file at `path`.
+    The names for which each pattern has files, and those that it has tried, whose staged files may
+    be left. Any lane may call it; stored in the file at `path`.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,7 +38,7 @@ class MadeFiles:
         self._lock = threading.Lock()
 
     def known(self, resource: Resource) -> tuple[Resource, ...]:
-        """The resource, or for a pattern one for each name that has, had or was to have a file."""
+        """The resource; for a pattern, one for each name that has, had or was to have a file."""
         if not resource.each:
             return (resource,)
         with self._lock:
@@ -63,21 +63,21 @@ class MadeFiles:
         return self._made.get(one.declared, {}).get(one.item) in (one.dest, "")
 
     def gone(self, resource: Resource, now: Iterable[Resource]) -> tuple[Resource, ...]:
-        """What was made for names that are no more and still stands there."""
+        """The files of names that no longer exist, if the files do."""
         wanted = {one.item for one in now}
         with self._lock:
             gone = self._made.get(resource.name, {}).keys() - wanted
         return self.gone_of(resource, gone)
 
     def gone_of(self, resource: Resource, names: Iterable[str]) -> tuple[Resource, ...]:
-        """What was made for these names, which are no more, and still stands there."""
+        """The files of these names, which no longer exist, if the files do."""
         before = map(resource.for_item, sorted(names))
         return tuple(one for one in before if self.has(one) and os.path.lexists(one.dest))
 
     def refuse(self, rendered: Rendered, differs: Collection[str]) -> StageError | None:
         """
-        Why this file must not be put live: there is another's. None where that is not so. One of
-        the same content is taken for ours: that is how a lost list comes back.
+        Why this file must not be put live: there is one that pyconfd did not make. None if there is
+        not. A file with the same content counts as made by pyconfd, which restores a lost list.
         """
         one = rendered.resource
         there = "content" in differs or ("missing" in differs and os.path.islink(one.dest))
@@ -95,8 +95,7 @@ class MadeFiles:
         self, resource: Resource, new: Iterable[Resource], of: Collection[str] | None = None
     ) -> None:
         """
-        Write down that these names may get staged files, and no others, or no others of `of`.
-        Raises OSError.
+        Store that exactly these names (of `of`, if given) may get staged files. Raises OSError.
         """
         made = self._made.get(resource.name, {})
         names = {one.item: one.dest for one in new if one.item not in made}
@@ -106,7 +105,7 @@ class MadeFiles:
             self._write({"tried": _change(self._tried, resource.name, names, gone)})
 
     def will_make(self, new: Iterable[Resource]) -> None:
-        """Write down that there are files for these names, or will be. Raises OSError."""
+        """Store that there are files for these names, or will be. Raises OSError."""
         items: Made = {}
         for one in new:
             items.setdefault(one.declared, {})[one.item] = one.dest
@@ -120,8 +119,7 @@ class MadeFiles:
         self, resource: Resource, live: Iterable[Resource], of: Collection[str] | None = None
     ) -> None:
         """
-        Write down that there are files for these names and no others, or no others of `of`.
-        Raises OSError.
+        Store that exactly these names (of `of`, if given) have files. Raises OSError.
         """
         names = {one.item: one.dest for one in live}
         with self._lock:
@@ -131,20 +129,19 @@ class MadeFiles:
 
     def has_removed(self, declared: str, items: Collection[str]) -> None:
         """
-        Write down that files of these names of a pattern are gone: the next ones there are not
-        ours.
+        Store that the files of these names are gone: pyconfd did not make the next ones there.
         """
         with self._lock:
             self._write({"made": _change(self._made, declared, {}, items)})
 
     def _write(self, patch: Mapping[str, Patch]) -> None:
-        """Write down what has changed, if anything has."""
+        """Store what has changed, if anything has."""
         if any(patch.values()):
             self._log.change([patch], lambda: {"made": self._made, "tried": self._tried})
 
 
 def _change(all_: Made, name: str, new: Mapping[str, str], gone: Collection[str]) -> Patch:
-    """Add these names of a pattern and take those away; what that has changed."""
+    """Add these names of a pattern and remove those. Returns what has changed."""
     known = all_.setdefault(name, {})
     patch: dict[str, str | None] = {
         item: dest for item, dest in new.items() if known.get(item) != dest
@@ -168,7 +165,7 @@ def _read(log: JsonLog) -> tuple[Made, Made]:
 
 
 def _clean(found: Any) -> Made:
-    """Without what no version would have written."""
+    """The stored entries, without those that no version would have written."""
     if not isinstance(found, dict):
         return {}
     return {

@@ -3,8 +3,8 @@ Pending reloads of services that conf.d no longer has.
 
 A command that is not declared is not run: it may have been removed because it did harm. The pending
 reload stays in the journal and in the status. It ends when a resource of that service or with that
-destination is declared again, which reloads it; when the files are gone or were changed by
-something else; or when the operator gives it up (`pyconfd release`).
+destination is declared again, which reloads it; when the files are gone, or something else has
+changed them; or when the operator gives it up (`pyconfd release`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAMED = 3
 
 
 class OrphanedDebts:
-    """Owned by one thread. partial: not all services are known, so nothing is found."""
+    """Owned by one thread. partial: not all services are known, so none counts as removed."""
 
     def __init__(self, journal: Journal, *, partial: bool = False) -> None:
         self._journal = journal
@@ -36,8 +36,8 @@ class OrphanedDebts:
 
     def refresh(self, declared: Collection[str]) -> frozenset[str]:
         """
-        These services are declared now. Returns those that are declared again and still pending;
-        new ones that are not declared any more are logged, once.
+        Note which services are declared. Returns those that are declared again and still pending.
+        Services that are newly found to be no longer declared are logged once.
         """
         if self._partial:
             return frozenset()
@@ -72,7 +72,9 @@ class OrphanedDebts:
         return gone
 
     def _settle(self, service: str) -> bool:
-        """False where the journal cannot be written: then it is pending as before."""
+        """
+        Settle a pending reload. False when the journal cannot be written; then it stays pending.
+        """
         try:
             self._journal.settle(service)
         except StateError:
@@ -86,7 +88,7 @@ def shortened(dests: Sequence[str]) -> str:
 
 
 def _unchanged(intents: Collection[Intent]) -> Iterator[str]:
-    """Destinations that nothing has changed since the last swap."""
+    """The destinations that are unchanged since the last swap."""
     left: dict[str, str] = {}
     for intent in intents:
         for each in intent.files:

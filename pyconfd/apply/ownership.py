@@ -1,9 +1,9 @@
 """
-Ownership: which declared resource a destination belongs to, when patterns meet others.
+Ownership: which declared resource a destination belongs to, when a pattern makes the same file.
 
-Two resources with one fixed destination are refused when conf.d is read. A pattern has its
-destinations from the names in the store, so what it shares with others is only known here. Without
-this check two resources would write one file in turn, with a reload each time.
+Two resources with one fixed destination are refused when conf.d is read. The destinations of a
+pattern depend on names in the store, so conflicts with others are only known here. Without this
+check two resources would write one file alternately, with a reload each time.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Ownership:
         self.adopt(resources)
 
     def adopt(self, resources: Iterable[Resource]) -> None:
-        """These are declared from now on."""
+        """Replace the declared resources by these."""
         self.declared = tuple(resources)
         self._declared = _Declared(self.declared)
 
     def other(self, one: Resource, snapshot: Snapshot) -> Resource | None:
         """
-        Another resource than that of `one` that has its destination at this snapshot. one: made
-        by a pattern for a name.
+        Another resource that has the same destination as `one` at this snapshot. one: made by a
+        pattern for a name.
         """
         return self._declared.other(one, snapshot)
 

@@ -1,7 +1,7 @@
 """
-What commands print may repeat values of keys. Where it is shown, it names the keys in their place;
-what a command prints that succeeds is shown at log level debug alone, so that a change does not
-cost a look at all keys otherwise.
+Output of commands, which may repeat values of keys: what is shown has the names of keys instead.
+The output of a successful command is shown only at log level debug, so that otherwise a change
+does not cost a look at all keys.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pyconfd.pipeline.store import Snapshot
 def of_failure(
     report: CommandReport, resources: Sequence[Resource], snapshot: Snapshot
 ) -> CommandReport:
-    """With names of the keys of these resources."""
+    """The output of a failed command, with names of these resources' keys instead of values."""
     if not report.output:
         return report
     from pyconfd.apply.value_names import keys_of, without_values  # most runs need it for nothing
@@ -38,14 +38,14 @@ def of_failure(
 def of_success(
     report: CommandReport, resources: Sequence[Resource], snapshot: Snapshot
 ) -> CommandReport:
-    """The same for level debug; without its output for every other."""
+    """The same for a successful command at level debug; at other levels without its output."""
     if log.shows("debug"):
         return of_failure(report, resources, snapshot)
     return replace(report, output="") if report.output else report
 
 
 def name_keys(error: PyconfdError, resources: Sequence[Resource], snapshot: Snapshot) -> None:
-    """In an error that repeats what a command printed."""
+    """Replace values by names of keys in an error that repeats a command's output."""
     from pyconfd.apply.value_names import keys_of, rename_in
 
     rename_in(error, keys_of(resources, snapshot))
@@ -54,7 +54,7 @@ def name_keys(error: PyconfdError, resources: Sequence[Resource], snapshot: Snap
 def of_checks(
     outcomes: Sequence[Outcome], resources: Sequence[Resource], snapshot: Snapshot
 ) -> tuple[Outcome, ...]:
-    """What the checks of the files that are live now have printed, as it may be shown."""
+    """The output of the checks of the files that are live now, as it may be shown."""
     shown: dict[int, CommandReport] = {}  # one check can be about many files
     found = []
     for outcome in outcomes:

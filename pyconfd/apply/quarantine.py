@@ -1,6 +1,6 @@
 """
-The versions in quarantine, kept over restarts. Shell: what becomes of them is decided in
-reconcile/quarantine.py.
+The versions in quarantine, stored over restarts. Shell: reconcile/quarantine.py decides what
+becomes of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Quarantine:
     """
     By name of the group, or of the resource that stands alone. Any lane may call it.
 
-    path: the file that keeps it; one that cannot be read counts as empty, "" keeps it in memory.
+    path: the file that stores it; an unreadable one counts as empty, "" keeps it in memory only.
     clock: monotonic seconds.
     """
 
@@ -33,11 +33,11 @@ class Quarantine:
         self._members = {one: it for it in self._held.refusals.values() for one in it.refused}
 
     def get(self, name: str) -> Refusal | None:
-        """The version of this group that was refused."""
+        """The refused version of this group."""
         return self._held.refusals.get(name)
 
     def by_member(self) -> Mapping[str, Refusal]:
-        """Name of a resource that was rolled back -> the version it was part of; as it changes."""
+        """Name of a resource that was rolled back -> the version it was part of; a live view."""
         return self._members
 
     def declared(self, name: str) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Quarantine:
                 self._keep(decide.forget(self._held, name), [name])
 
     def release(self, declared: Collection[str]) -> tuple[str, ...]:
-        """Forget what these resources have there; the names of those that had something."""
+        """Forget the versions of these resources. Returns the names of those that had one."""
         with self._lock:
             known = {name for held in self._held.refusals.values() for name in held.declared}
             found = known.intersection(declared)
@@ -89,7 +89,7 @@ class Quarantine:
         return tuple(name for name in declared if name in found)
 
     def keep(self, declared: Collection[str]) -> None:
-        """Forget what belongs to resources that are no longer declared."""
+        """Forget the versions of resources that are no longer declared."""
         gone = {name for held in self._held.refusals.values() for name in held.declared}
         self.release(gone - set(declared))
 
@@ -101,8 +101,8 @@ class Quarantine:
 
     def _keep(self, held: Held, names: Iterable[str]) -> None:
         """
-        Hold what is held now, of which the versions of these names are others than before. A
-        version that cannot be written down is held by this run all the same.
+        Use and store this state, in which the versions of these names differ from before. A version
+        that cannot be stored is still held by this run.
         """
         before, self._held = self._held.refusals, held
         patches: list[Mapping[str, Any]] = []
@@ -126,7 +126,9 @@ class Quarantine:
 
 
 def _fields(refusal: Refusal) -> Mapping[str, Any]:
-    """What is worth keeping; another run has another clock."""
+    """
+    The fields that are stored; monotonic times are not, because another run has another clock.
+    """
     return {name: value for name, value in asdict(refusal).items() if name != "trial_s"}
 
 

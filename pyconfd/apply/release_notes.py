@@ -33,7 +33,7 @@ class ReleaseNotes:
         write_json(self._path, [[note.name, note.by, note.at] for note in kept])
 
     def take(self) -> tuple[ReleaseNote, ...]:
-        """All, each once."""
+        """Return all notes and remove them."""
         found = self._read()
         if found:
             with contextlib.suppress(OSError):
@@ -41,7 +41,7 @@ class ReleaseNotes:
         return found
 
     def _read(self) -> tuple[ReleaseNote, ...]:
-        """What cannot be read counts as nothing."""
+        """The stored notes; an unreadable file counts as empty."""
         try:
             return tuple(
                 ReleaseNote(str(name), str(by), float(at))

@@ -1,11 +1,11 @@
 """
-Rollback: a service did not take its new files, and its resources say on_reload_failure =
+Rollback: a service has refused its new files, and its resources have on_reload_failure =
 "revert".
 
-The refusal may come passes after the swap, when the reload was postponed, or after a kill; so what
-was swapped is read from the journal and not from the pass that hears the refusal. Where several
-groups were refused together, they are brought back by halves until it is known which ones the
-service does not take: one tenant's bad key must not hold up the others.
+The refusal may come several passes after the swap, when the reload was postponed, or after a kill.
+So what was swapped is read from the journal, not from the pass that gets the refusal. If several
+groups were refused together, they are put live again by halves until it is known which of them the
+service refuses: one tenant's bad key must not delay the others.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _CHANGED = (Result.UPDATED, Result.REMOVED)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackActions:
     """
-    What a pass lends.
+    What a pass provides for a rollback.
 
     reload: reloads the service with what is live.
-    reapply: brings the groups of these names to live files as far as they come; None when nothing
-        may be rendered now.
+    reapply: puts the groups of these names live as far as they pass; None when nothing may be
+    rendered now.
     interval_s: least time between two reloads.
     """
 
@@ -49,14 +49,14 @@ class RollbackActions:
 @dataclass(slots=True)
 class _Refused:
     """
-    What was rolled back, and what became of it since.
+    What was rolled back, and what has become of it since.
 
-    answer: of the service, the last one.
-    owners: destination -> its resource and the digest of the refused version, "" for a file that
-        was to be removed.
+    answer: the service's last one.
+    owners: destination -> its resource and the digest of the refused version; "" for a file that
+    was to be removed.
     outcomes: by destination.
-    reloaded_s: when the service last took a reload, monotonic.
-    refusals: how many times it refused one.
+    reloaded_s: when a reload last succeeded, monotonic.
+    refusals: how many reloads the service has refused.
     """
 
     context: PassContext
@@ -99,7 +99,7 @@ class _Refused:
         return None
 
     def _quiet(self) -> bool:
-        """Wait until the next reload keeps the least interval; False when it is time to stop."""
+        """Wait for the least interval before the next reload; False when pyconfd has to stop."""
         while not self.context.stopping():
             left_s = wait_s(self.reloaded_s, self.actions.interval_s, time.monotonic())
             if not left_s:
@@ -108,7 +108,7 @@ class _Refused:
         return False
 
     def roll_back(self, failed: ReloadFailed) -> bool:
-        """The old files live again, as far as kept. False when none was. Raises SwapTorn."""
+        """Put the old files live again, if they were kept. False when none was. Raises SwapTorn."""
         digests: dict[str, str] = {}
         judges = [one.nginx for one in self.resources if one.nginx]
         with self.context.nginx_locks.of(judges):  # no check with files that are about to go
@@ -136,7 +136,7 @@ class _Refused:
         return list(dict.fromkeys(one.group or one.name for one in ones))
 
     def quarantine(self, names: Iterable[str]) -> None:
-        """These versions are not tried again by the next pass."""
+        """Hold these versions, so that the next pass does not try them again."""
         owned: dict[str, list[tuple[Resource, str]]] = {}
         for each in self.owners.values():
             for key in {each[0].group, each[0].name}:
@@ -169,12 +169,13 @@ def roll_back(
     actions: RollbackActions,
 ) -> LaneReport:
     """
-    Put the old files back, reload the service, and bring back what it does take.
+    Put the old files back, reload the service, and put live again what it accepts.
 
-    done: the pass that ended with `failed`; the very same is returned when no old versions were
-    kept. resources: all of the service, as declared. What stays rolled back counts as failed, also
-    when an earlier pass swapped it, and is in quarantine when the service was seen to refuse it and
-    to take what was before. Raises SwapTorn.
+    done: the pass that ended with `failed`; it is returned unchanged when no old versions were
+    kept.
+    resources: all of the service, as declared. What stays rolled back counts as failed, even if an
+    earlier pass swapped it. It is put in quarantine if the service refused it and accepted the
+    version before. Raises SwapTorn.
     """
     outcomes = {outcome.resource.dest: outcome for outcome in done.outcomes}
     refused = _Refused(context, done.service, resources, actions, failed, {}, outcomes)
@@ -205,7 +206,7 @@ def roll_back(
 def _owners(
     resources: Sequence[Resource], digests: Mapping[str, str]
 ) -> Iterator[tuple[Resource, str]]:
-    """The resource of each destination; none for one that is no longer declared."""
+    """The resource of each destination, without those that are no longer declared."""
     for dest, digest in digests.items():
         found = (made_from(resource, dest) for resource in resources)
         if one := next(filter(None, found), None):

@@ -1,12 +1,13 @@
 """
-A change at run time in the place of a reload.
+A change at run time instead of a reload.
 
-The new files are live by now, so a restart of the service finds the truth. Where they differ from
-those that the service runs with in what it can take while it runs, it is sent that, and its own
-state has to be what the files say afterwards; then no reload is pending. All else is a reload.
+The new files are live by now, so a restart of the service would find them. If they differ from
+those that the service runs with only in what it can change while it runs, these changes are sent to
+it. Its own state must then match the files; if it does, no reload is pending. Any other difference
+needs a reload.
 
-What it runs with is read from the versions that the swaps since the last reload have kept. After
-a kill, or a reload that failed, it is not known, and the service is reloaded.
+What it runs with is read from the versions that the swaps since the last reload have kept. After a
+kill or a failed reload that is not known, and the service is reloaded.
 """
 
 from __future__ import annotations
@@ -37,10 +38,9 @@ def change_or_reload(
     reload: Callable[[], ReloadResult] | None,
 ) -> tuple[ReloadResult | None, Debt]:
     """
-    Change the service at run time, or else reload it. Returns what came of it, and the debt as it
-    was before.
+    Change the service at run time, or else reload it. Returns the result, and the debt before it.
 
-    may_change: what it runs with is known. reload: None when it is not time for that.
+    may_change: whether what it runs with is known. reload: None when no reload may happen now.
     """
     texts = _texts(context.journal.unsettled(service))
     daemon = runtime_daemon(runtime.by)
@@ -72,8 +72,8 @@ def change_or_reload(
 
 def _texts(intents: Iterable[Intent]) -> list[list[str]] | None:
     """
-    Of each file its versions since the last reload, what is live last; None when one of them is
-    not known.
+    For each file, its versions since the last reload, ending with the live one; None when a version
+    is not known.
     """
     found: dict[str, list[str]] = {}
     try:
@@ -95,14 +95,14 @@ def _text(path: str) -> str:
 
 
 def _changed(service: str, lines: list[str], took_s: float) -> Reloaded:
-    """The report names servers and no values."""
+    """The report of a change at run time; it names servers but no values."""
     names = list(dict.fromkeys(line.split()[2] for line in lines))
     named = first_few(names, _MOST_NAMED) or "nothing to change"
     return Reloaded(service, CommandReport(f"at run time: {named}", 0, took_s), at_run_time=True)
 
 
 def _say_problem(context: PassContext, service: str, problem: str) -> None:
-    """Once, until it is another one."""
+    """Log a problem once, until it is another one."""
     if problem and context.runtime_problems.get(service) != problem:
         context.runtime_problems[service] = problem
         log.warn(f"not changed at run time, so it is reloaded: {problem}", service=service)

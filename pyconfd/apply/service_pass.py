@@ -1,8 +1,8 @@
 """
 One pass over a service: its groups from snapshot to live files, then one reload.
 
-The steps are in pyconfd/pipeline, their order for a group in apply/transaction.py. This file picks
-what is due, reloads the service once, and makes the report.
+The steps are in pyconfd/pipeline; their order for a group is in apply/transaction.py. This file
+selects what is due, reloads the service once, and makes the report.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def surviving_pass(
     snapshot: Snapshot,
     due: Sequence[Resource] | None = None,
 ) -> LaneReport:
-    """As `run_pass`, whatever happens."""
+    """Like `run_pass`, but returns a report even if the pass fails unexpectedly."""
     try:
         return run_pass(context, job, resources, spec, snapshot, due)
     except Exception as fault:  # noqa: BLE001 - the top of the thread
@@ -64,7 +64,10 @@ def surviving_pass(
 def _died(
     job: Job, resources: Sequence[Resource], spec: ReloadSpec | None, fault: Exception
 ) -> LaneReport:
-    """All of it counts as failed, and the reload as pending: how far it came is not known."""
+    """
+    The report of a pass that died: all counts as failed and the reload as pending, since it is not
+    known how far it got.
+    """
     outcomes = tuple(
         Outcome(
             resource=resource,
@@ -96,9 +99,9 @@ def run_pass(
     named: Sequence[Resource] | None = None,
 ) -> LaneReport:
     """
-    Do the job. resources: all of the service in declared order, of which the job names those to
-    render; their groups are done whole. spec: None when the service has no reload command.
-    named: what the job names, groups as a whole, where that is known already.
+    Do the job. resources: all of the service, in declared order; the job names those to render, and
+    each of their groups is done as a whole. spec: None when the service has no reload command.
+    named: the resources of the job with whole groups, if already known.
     """
     if named is None or job.verify:
         due, some = _due(context, job, resources)
@@ -137,7 +140,7 @@ def run_pass(
 def _settle(
     context: PassContext, job: Job, spec: ReloadSpec | None, debt: Debt | None
 ) -> tuple[ReloadResult | None, Debt | None]:
-    """What becomes of the pending reload, and that reload as it was before."""
+    """Handle the pending reload. Returns the result, and the pending reload as it was before."""
     step = next_step(job, debt)
     if step is NextStep.CANCEL:
         context.journal.settle(job.service)
@@ -189,8 +192,8 @@ def _due(
     context: PassContext, job: Job, resources: Sequence[Resource]
 ) -> tuple[Sequence[Resource], Items]:
     """
-    What the job names, or finds changed by something else, and all of the same groups; and the
-    names of patterns of which only some are due.
+    The resources that the job names, or that something else has changed, with whole groups; and for
+    patterns of which only some names are due, those names.
     """
     named = set(job.resources)
     some = dict(job.items)
@@ -227,11 +230,10 @@ def apply_groups(
     failing: Collection[str] = (),
 ) -> tuple[tuple[Outcome, ...], PassReads]:
     """
-    Every due group as far as it comes, and what it has read.
+    Put every due group live as far as it passes. Returns the outcomes and what was read.
 
-    only: of the resources of a pattern, those of these names; the others are left as they are.
-    some: names below the `each` of patterns; the others are not looked at. failing: patterns of
-    which others of those have failed.
+    only: do only these resources of a pattern, and leave the others as they are. some: do only
+    these names below the `each` of patterns. failing: patterns that have other, failed names.
     """
     outcomes: list[Outcome] = []
     candidates: list[Candidate] = []
@@ -267,8 +269,8 @@ def apply_groups(
 
 def _by_destination(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """
-    One for each. Of a file that was set aside, why its new version does not go live, where there is
-    one, and what was read for it.
+    One outcome for each destination. For a file that was set aside: why its new version, if there
+    is one, does not go live, and what was read for it.
     """
     found: dict[str, Outcome] = {}
     for outcome in outcomes:
@@ -279,7 +281,7 @@ def _by_destination(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 
 def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
-    """By name of the group; a resource without one is alone."""
+    """The resources by name of their group; a resource without a group stands alone."""
     groups: dict[str, list[Resource]] = {}
     for resource in due:
         groups.setdefault(resource.group or resource.name, []).append(resource)
@@ -288,8 +290,8 @@ def groups_of(due: Iterable[Resource]) -> dict[str, list[Resource]]:
 
 def _held(context: PassContext, members: Sequence[Resource], snapshot: Snapshot) -> list[Outcome]:
     """
-    One outcome for each member of a group that a guard holds back; empty when none is. All guards
-    are asked, so that the time of each counts from the same change.
+    One outcome for each member of a group that a guard holds back; empty when no guard does. All
+    guards are asked, so that the time of each counts from the same change.
     """
     objections: list[HeldBack] = []
     for resource in members:
@@ -324,7 +326,7 @@ def _one_for_each(
 def _some_of_each(
     context: PassContext, resource: Resource, snapshot: Snapshot, names: Collection[str]
 ) -> tuple[list[Candidate], list[Outcome]]:
-    """As `_one_for_each`, for these names alone."""
+    """Like `_one_for_each`, for these names only."""
     found = expand(resource, snapshot, context.ownership.other, names)
     refused = [
         Outcome(resource=one, result=Result.RENDER_FAILED, error=fault)
@@ -355,7 +357,7 @@ def _note_successes(
     some: Items,
     failing: Collection[str],
 ) -> None:
-    """What the guards and the list of made files compare with next time."""
+    """Note what the guards and the list of made files compare with next time."""
     by_name: dict[str, list[Outcome]] = {}
     for outcome in done:
         by_name.setdefault(outcome.resource.declared, []).append(outcome)
@@ -375,8 +377,8 @@ def _note_successes(
 
 def _reads(admitted: Iterable[Resource], done: Iterable[Outcome], some: Items) -> PassReads:
     """
-    What the renders asked for. Of a name without a known one everything that it may read counts; a
-    name that is gone reads nothing.
+    What the renders have read. If that is not known for a name, everything that it may read counts;
+    a name that is gone reads nothing.
     """
     whole: dict[str, Reads] = {}
     items: dict[str, dict[str, Reads]] = {}
@@ -399,7 +401,7 @@ def _reads(admitted: Iterable[Resource], done: Iterable[Outcome], some: Items) -
 
 
 def _reload(context: PassContext, service: str, spec: ReloadSpec) -> ReloadResult:
-    """Reload, confirm where that can be done, and settle it in the journal."""
+    """Reload, confirm the reload if possible, and settle it in the journal."""
     if spec.confirm is None:
         answer: ReloadResult = reload.reload(service, spec.command, dest=spec.dest, run=context.run)
     else:

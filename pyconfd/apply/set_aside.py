@@ -1,8 +1,8 @@
 """
-Set aside: a live file of a pattern that nginx no longer takes, such as one whose certificate was
-deleted, would keep nginx from every later reload; the other names of the pattern must not wait.
+Set aside: a live file of a pattern that nginx no longer accepts, for instance because its
+certificate was deleted, would block every later reload; the other names must not wait for it.
 
-What is taken away is rendered again every minute, and is back once nginx takes it.
+The removed file is rendered again every minute, and is back once nginx accepts it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ GRACE_S = 5.0
 
 class SetAside:
     """
-    Since when nginx refuses which live files. One lane at a time asks about one nginx.
+    Which live files nginx refuses, and since when. For one nginx, one lane at a time calls it.
 
-    grace_s: so long a file stays that nginx refuses; 0 where there is no later pass.
+    grace_s: how long a refused file stays live; 0 when there is no later pass.
     """
 
     def __init__(self, grace_s: float = 0.0) -> None:
@@ -30,15 +30,15 @@ class SetAside:
         self._waits: dict[str, Patience] = {}
 
     def accepted(self, nginx: Nginx) -> None:
-        """It takes what is live."""
+        """Note that nginx accepts the live files."""
         self._waits.pop(nginx.conf, None)
 
     def due(
         self, nginx: Nginx, refused: LiveRefused, made: Iterable[Resource], now: float
     ) -> tuple[Resource, ...]:
         """
-        Those of the files that are to go; none while another reason may pass, or where a file that
-        no pattern has made is to blame. made: the files of the patterns of this service.
+        The files to remove. None while the cause may still pass, or when a file that no pattern
+        made is to blame. made: the files of this service's patterns.
         """
         wait = self._waits.get(nginx.conf, Patience()).seen(refused.blamed, now)
         self._waits[nginx.conf] = wait

@@ -1,9 +1,8 @@
 """
-Groups on their way from a snapshot to live files: prepared, checked, swapped.
+Takes groups from a snapshot to live files: prepares, checks and swaps them.
 
-A group is one or several resources that are swapped together or not at all; a resource that was
-declared alone is a group of its own. Groups fail one by one: what is wrong with one of them does
-not hold up the others, unless they are only good together, which is what declaring a group says.
+A group is one or several resources that are swapped together or not at all; a resource declared
+alone is a group of its own. Each group fails by itself and does not delay the others.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class Candidate:
     permits: one for each staged file that passed its check.
     outcomes: by destination; complete when the candidate is settled.
     may_go: the removals were checked with other groups.
-    aside: destination of a removal that sets a file aside -> why; the file is wanted again.
+    aside: destination of a removal that sets a file aside -> why; the file will be tried again.
     """
 
     name: str
@@ -74,7 +73,7 @@ class Candidate:
 
     @property
     def waiting(self) -> bool:
-        """Whether there is still something to swap."""
+        """Whether there is anything left to swap."""
         return not self.settled and bool(self.staged or self.removals)
 
     @property
@@ -83,12 +82,12 @@ class Candidate:
         return [one.dest for one in (*self.resources, *self.removals)]
 
     def begin_again(self) -> None:
-        """Forget what came of it; the staged files are gone."""
+        """Forget the results; the staged files are gone."""
         self.staged, self.permits, self.outcomes = [], [], {}
         self.settled = self.may_go = False
 
     def settle(self, resource: Resource, result: Result, **facts: object) -> None:
-        """Note what became of one destination."""
+        """Note the outcome of one destination."""
         self.outcomes[resource.dest] = Outcome(resource=resource, result=result, **facts)  # type: ignore[arg-type]
 
     def fail(
@@ -100,7 +99,7 @@ class Candidate:
         report: CommandReport | None = None,
         reads: Reads | None = None,
     ) -> None:
-        """The whole group is off: one destination is to blame, the others are left out."""
+        """The whole group fails: one destination is to blame, the others are left out."""
         self.settled = True
         if not isinstance(error, SwapTorn):  # then they tell the next start what has happened
             check.discard_all(self.staged)
@@ -140,8 +139,8 @@ def transact(
     context: PassContext, candidates: Sequence[Candidate], snapshot: Snapshot
 ) -> list[Candidate]:
     """
-    Bring each candidate to its end; afterwards its outcomes are complete. Returns them, and those
-    of live files that had to be set aside.
+    Settle each candidate; afterwards its outcomes are complete. Returns the candidates, and those
+    for live files that had to be set aside.
     """
     todo, done = list(candidates), list(candidates)
     while todo:
@@ -176,7 +175,7 @@ def _swap_all(
 
 
 def _will_make(context: PassContext, candidates: Sequence[Candidate]) -> None:
-    """Note the files of names that are about to be live, and those that are as they should be."""
+    """Note the files of names that are about to go live, and those that already are as wanted."""
     if context.dry_run:
         return
     members = [(candidate, one) for candidate in candidates for one in candidate.resources]
@@ -200,7 +199,7 @@ def _judged_together(candidates: Sequence[Candidate]) -> list[list[Candidate]]:
 
 
 def prepare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
-    """Render and stage every member; the first that fails ends the candidate."""
+    """Render and stage every member; the first failure ends the candidate."""
     refusal = context.quarantine.get(candidate.name)
     if refusal and _was_refused(context, candidate, refusal, snapshot):
         return
@@ -235,8 +234,8 @@ def prepare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> N
 
 def _compare(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
     """
-    What would change: as `prepare`, with nothing staged. When a member fails, what would have
-    changed with it is left out.
+    What would change: like `prepare`, but nothing is staged. When a member fails, the other changes
+    of its group are left out.
     """
     failed: Resource | None = None
     for resource in candidate.resources:
@@ -287,7 +286,10 @@ def _reads_of(error: RenderError) -> Reads | None:
 def _was_refused(
     context: PassContext, candidate: Candidate, refusal: Refusal, snapshot: Snapshot
 ) -> bool:
-    """Whether this is the version in quarantine; then the candidate is settled, else that ends."""
+    """
+    Whether this version is in quarantine; if so, the candidate is settled, otherwise the quarantine
+    ends.
+    """
     try:
         made = [context.renderer.render(resource, snapshot) for resource in candidate.resources]
     except RenderError:
@@ -329,7 +331,7 @@ def _nginx(candidate: Candidate) -> Nginx | None:
 
 
 def _check_alone(context: PassContext, candidate: Candidate, snapshot: Snapshot) -> None:
-    """The members' own check commands, each on its own staged file."""
+    """Run the members' own check commands, each on its staged file."""
     for staged in candidate.staged:
         resource = staged.rendered.resource
         try:
@@ -420,7 +422,7 @@ def _due_aside(
     mine: Sequence[Candidate],
     aside: Sequence[Candidate],
 ) -> list[Candidate]:
-    """Files of the patterns of this service that nginx refuses as they are."""
+    """Files of this service's patterns that nginx refuses as they are."""
     from pyconfd.apply.set_aside import why
 
     members = (one for each in mine for one in (*each.resources, *each.removals))
@@ -470,7 +472,7 @@ def _settle_judged(
 
 
 def _with_place(context: PassContext, why: Refused, snapshot: Snapshot) -> CommandReport:
-    """The checker's words, and which line of the template and which keys made the one it named."""
+    """The checker's output, with the template line and the keys that made the line it names."""
     resource = why.staged.rendered.resource
     report = printed.of_failure(why.report, [resource], snapshot)
     place = context.renderer.place(resource, snapshot, why.line) if why.line else None

@@ -1,14 +1,14 @@
 """
-The output of a checker with the names of keys in place of their values: it goes to the log, the
-status and `/health`, and what keys hold may be secret. Pure.
+Replaces values of keys in the output of a checker by the keys' names: the output goes to the log,
+the status and `/health`, and values may be secret. Pure.
 
-Checkers quote what they refuse: in quotes a value is replaced wherever it stands. Outside of them
-only whole words are, and only longer ones, so that a value that is a usual word ("nginx") or a part
-of a path makes nothing unreadable. The address of a member is no secret, and is what an operator
-looks for: it stays.
+Checkers quote what they refuse, so a value between quotes is always replaced. Outside of quotes
+only longer whole words are, so that a value that is a common word ("nginx") or part of a path does
+not make the output unreadable. The address of a member is not secret, and operators look for it: it
+stays.
 
-Faults of templates have a matching of their own (pipeline/render/template_errors.py): Python quotes
-the repr of a whole value, also of a short one, and what stands in the template is no secret.
+Template errors have a matching of their own (pipeline/render/template_errors.py): Python quotes the
+repr of a whole value, even a short one, and the text of the template is not secret.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _BETWEEN = "\n\0\n"
 
 
 def without_values(output: str, items: Iterable[KeyValue]) -> str:
-    """The output, in which the values of these keys are replaced by the names of the keys."""
+    """The output with the values of these keys replaced by the keys' names."""
     begin = output[:_LONGEST_OUTPUT]
     quoted = "\n".join(
         word[1:-1] for word in set(_QUOTED.findall(begin)) if len(word) - 2 >= _SHORTEST
@@ -58,7 +58,7 @@ def without_values(output: str, items: Iterable[KeyValue]) -> str:
 
 
 def keys_of(resources: Iterable[Resource], snapshot: Snapshot) -> Iterator[KeyValue]:
-    """What these resources may read, each once."""
+    """The keys that these resources may read, each once."""
     paths = covering(path for resource in resources for path in resource.watched)
     return (item for path in paths for item in snapshot.subtree(path))
 
@@ -74,7 +74,7 @@ def rename_in(error: PyconfdError, items: Iterable[KeyValue]) -> None:
 
 
 def _renamed(output: str, in_quotes: Mapping[str, str], outside: Mapping[str, str]) -> str:
-    """A text in quotes is taken whole; between two of them words are."""
+    """Replace quoted texts as a whole, and words between them."""
     quoted = _any_of(in_quotes)
     bare = re.compile(rf"(?<![\w./-])(?:{_any_of(outside).pattern})(?![\w/-]|\.\w)")
     parts: list[str] = []
@@ -90,7 +90,7 @@ def _renamed(output: str, in_quotes: Mapping[str, str], outside: Mapping[str, st
 
 
 def _any_of(values: Mapping[str, str]) -> re.Pattern[str]:
-    """The longest first; without any it matches nothing."""
+    """A pattern for any of these, the longest first; for none of them it matches nothing."""
     return re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))) or r"(?!)")
 
 
@@ -109,7 +109,7 @@ def _stands_bare(value: str, bare: Collection[str], output: str) -> bool:
 
 
 def _with_hosts(texts: Iterable[str]) -> Iterator[str]:
-    """And the host of each host:port: some checkers look it up by itself."""
+    """The texts, and the host of each host:port, which some checkers print alone."""
     for text in texts:
         yield text
         host, colon, port = text.rpartition(":")
@@ -118,7 +118,7 @@ def _with_hosts(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _texts(raw: bytes) -> Iterator[str]:
-    """The value, and the texts in it when it is JSON."""
+    """The value, and when it is JSON, the strings in it."""
     text = raw.decode(errors="surrogateescape").strip()
     yield text
     if "\n" in text:
