@@ -52,10 +52,19 @@ CHECK_OPTIONS = (
         repeatable=True,
         in_file=False,
     ),
+    Option(
+        "format",
+        "text",
+        "text",
+        "how faults are printed; all but text on standard output",
+        "pyconfd check",
+        choices=("text", "github", "sarif", "json"),
+        in_file=False,
+    ),
 )
 
 _HELP = """\
-usage: pyconfd check [--values FILE] [--diff] [OPTIONS]
+usage: pyconfd check [--values FILE] [--diff] [--format text|github|sarif|json] [OPTIONS]
 
 Validates the settings, the resources below conf.d and their templates, without a store. With
 --values, renders every template with the keys of a file; --diff shows what would be written. All
@@ -79,26 +88,49 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     arguments.given.setdefault("noop", Given(True, ""))  # so that --diff goes without saying
     settings, faults = settings_and_faults(arguments, environ, known)
     # its faults are among those above
-    values = resolve_all(known, arguments, environ, OPTIONS)[0]["values"]
+    own = resolve_all(known, arguments, environ, OPTIONS)[0]
+    values, form = own["values"], own["format"]
     wrong: list[PyconfdError] = list(faults)
+    if form != "text" and settings.diff:
+        wrong.append(SettingsError("works with --format text only", where="--diff"))
+        settings = settings._replace(diff=False)
     _source(settings, environ, wrong)
     found = _resources(settings, wrong)
     snapshot = values_snapshot(values, found.resources, wrong) if values else None
     by_resource = _templates(settings, found.resources, snapshot, environ)
     failed = [error for errors in by_resource for error in errors]
-    for note in settings.notes:
-        say_warning(note, settings.log_format)
-    for odd in found.notes:
-        say_warning(str(odd), settings.log_format, **place(odd))
-    for error in (*wrong, *failed):
-        say_fault(error, settings.log_format)
+    odd = [*map(SettingsError, settings.notes), *found.notes]
     missing = [*missing_files(settings), *missing_programs(found.resources, environ)]
-    for warning in missing:
-        say_warning(str(warning), settings.log_format, **place(warning))
-    _sum_up(by_resource.count([]), len(wrong) + len(failed), len(missing))
+    good, count = by_resource.count([]), len(wrong) + len(failed)
+    if form == "text":
+        _say(odd, [*wrong, *failed], missing, settings.log_format)
+        _sum_up(good, count, len(missing))
+    else:
+        from pyconfd.cli.findings import FORMATS, Rule, Severity, finding
+
+        findings = [
+            *(finding(Severity.WARNING, one) for one in odd),
+            *(finding(Severity.ERROR, one) for one in (*wrong, *failed)),
+            *(finding(Severity.WARNING, one, Rule.NOT_HERE) for one in missing),
+        ]
+        sys.stdout.write(FORMATS[form](findings, good, os.getcwd()))
     if wrong:
         return WRONG_USAGE
     return FAILED if failed else DONE
+
+
+def _say(
+    odd: Sequence[PyconfdError],
+    faults: Sequence[PyconfdError],
+    missing: Sequence[PyconfdError],
+    style: str,
+) -> None:
+    for warning in odd:
+        say_warning(str(warning), style, **place(warning))
+    for error in faults:
+        say_fault(error, style)
+    for warning in missing:
+        say_warning(str(warning), style, **place(warning))
 
 
 def _source(settings: Settings, environ: Mapping[str, str], wrong: list[PyconfdError]) -> None:
