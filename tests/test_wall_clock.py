@@ -21,6 +21,8 @@ SHOWN = {
     "registration/steering.py": "when an order was given, for people",
     "console/orders.py": "when an order was given, for people",
     "console/web.py": "as of when the page is, for people",
+    "cli/commands/release.py": "when a change was released, for people",
+    "observe/report.py": "that time in words",
     "cli/commands/fleet.py": "when an order was given, for people",
     "fleet/rollouts.py": "since when a node has its version, for people",
     "fleet/node.py": "since when a node is there, for people",

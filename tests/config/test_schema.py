@@ -61,7 +61,11 @@ def toml_files() -> dict[str, str]:
     pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     for page in pages:
         for number, text in enumerate(
-            re.findall(r"^```toml[^\n]*\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+            re.findall(
+                r"^```toml(?! pyproject)[^\n]*\n(.*?)^```",
+                page.read_text(),
+                re.MULTILINE | re.DOTALL,
+            )
         ):
             found[f"{page.relative_to(ROOT)}:{number}"] = text
     return found
