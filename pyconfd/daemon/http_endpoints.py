@@ -85,7 +85,19 @@ def metrics(measures: Mapping[str, Any] | None) -> HttpResponse:
     """The page that Prometheus reads."""
     if measures is None:
         return _silent()
-    return HttpResponse(200, CONTENT_TYPE, exposition(measures))
+    services = [{**row, "old_workers": _old_workers(row["master"])} for row in measures["services"]]
+    return HttpResponse(200, CONTENT_TYPE, exposition({**measures, "services": services}))
+
+
+def _old_workers(master: tuple[str, int, float] | None) -> int | None:
+    """Looked at when it is asked for, and outside of the loop."""
+    if master is None:
+        return None
+    from pyconfd.config.daemons import load_daemon
+    from pyconfd.pipeline.confirm.by_processes import old_workers
+
+    name, pid, started = master
+    return old_workers(load_daemon(name), pid, started)
 
 
 def health(measures: Mapping[str, Any] | None) -> HttpResponse:

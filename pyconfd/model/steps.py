@@ -233,6 +233,8 @@ class Reloaded:
     evidence: what the daemon did ("confirmed: new worker 7 of master 5"); "" when it was not asked.
     unconfirmed: why there is no proof but the exit status; "" when no other was required.
     at_run_time: the service was changed while it ran, without a reload.
+    master: the daemon's name (recipes/daemons), and pid and start time of its first process, where
+    it has workers; None when that is not known.
     """
 
     service: str
@@ -240,6 +242,7 @@ class Reloaded:
     evidence: str = ""
     unconfirmed: str = ""
     at_run_time: bool = False
+    master: tuple[str, int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

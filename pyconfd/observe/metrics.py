@@ -191,6 +191,8 @@ def _services(rows: Sequence[Plain], bounds_s: Sequence[float]) -> Iterator[Metr
          lambda row: row["pending_s"] or 0.0),
         ("pyconfd_reload_pending_attempts", "How often the pending reload has failed.",
          lambda row: row["attempts"]),
+        ("pyconfd_old_workers", "Workers of nginx that reloads have left and that still serve.",
+         lambda row: row.get("old_workers")),
         ("pyconfd_pinned", "Whether an operator keeps the service at an earlier revision.",
          lambda row: row["pinned"]),
         ("pyconfd_rollout_held", "Whether a change of gated keys waits for this node's turn.",

@@ -135,7 +135,7 @@ def _by_daemon(
     found = f"{answer.verdict.value}: {answer.text}"
     report = replace(outcome.report, duration_s=outcome.report.duration_s + answer.duration_s)
     if answer.verdict is ReloadVerdict.CONFIRMED:
-        return replace(outcome, report=report, evidence=found)
+        return replace(outcome, report=report, evidence=found, master=before.running())
     report = replace(report, output=f"{report.output}{found}\n")
     what = f"{confirm.by} did not take the new configuration: {answer.text}"
     return ReloadFailed(outcome.service, report, ReloadError(what, where=dest, kept=_KEPT))

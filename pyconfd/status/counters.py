@@ -41,6 +41,7 @@ class Counters:
     results: (declared resource, result) -> how often.
     reloads: (service, whether it succeeded) -> how often.
     run_time: service -> how often it was changed without a reload.
+    masters: service -> name of its daemon, pid and start time, as its last reload has found them.
     good_at: service -> when a pass over it last ended well, seconds since 1970.
     message_s: when the last message but Lost came, monotonic; None: never.
     pass_s, reload_s, live_s: service -> how long passes, reloads, and changes until live took.
@@ -52,6 +53,7 @@ class Counters:
         self.results: Counter[tuple[str, Result]] = Counter()
         self.reloads: Counter[tuple[str, bool]] = Counter()
         self.run_time: Counter[str] = Counter()
+        self.masters: dict[str, tuple[str, int, float]] = {}
         self.good_at: dict[str, float] = {}
         self.message_s: float | None = None
         self.pass_s: dict[str, Histogram] = {}
@@ -83,6 +85,8 @@ class Counters:
                 self.run_time[report.service] += 1
             case Reloaded():
                 self.reloads[report.service, True] += 1
+                if report.reload.master:
+                    self.masters[report.service] = report.reload.master
                 took_s = report.reload.report.duration_s
                 self.reload_s.setdefault(report.service, Histogram()).add(took_s)
             case ReloadFailed():

@@ -97,6 +97,7 @@ def _service(facts: StatusFacts, counts: Counters, name: str) -> Plain:
         "reloaded": counts.reloads[name, True],
         "failed": counts.reloads[name, False],
         "run_time": counts.run_time[name],
+        "master": counts.masters.get(name),
         "pending_s": None if debt is None else max(0.0, facts.now_s - debt.since_s),
         "attempts": debt.attempts if debt else 0,
         "pinned": name in facts.pins,

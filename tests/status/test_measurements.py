@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -231,3 +232,15 @@ def test_a_refused_file_is_no_reason_to_be_unwell() -> None:
 def test_a_loop_that_gives_no_answer_is_unwell() -> None:
     """On both pages."""
     assert (health(None).status, metrics(None).status) == (503, 503)
+
+
+def test_old_workers_are_counted_of_the_master_of_the_last_reload() -> None:
+    """No series before the first reload, and none once that master has ended."""
+    counts, history = Counters(), History()
+    own = psutil.Process()
+    assert value(samples(counts, facts(history)), "old_workers", service=RELOAD) is None
+    for started, expected in ((own.create_time(), 0), (own.create_time() - 1, None)):
+        report = CommandReport(RELOAD, 0, 0.1)
+        reloaded = Reloaded(RELOAD, report, master=("nginx", own.pid, started))
+        noted(counts, history, passed(outcome(Result.UPDATED), reload=reloaded))
+        assert value(samples(counts, facts(history)), "old_workers", service=RELOAD) == expected

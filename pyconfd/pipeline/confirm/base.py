@@ -29,6 +29,10 @@ class BeforeReload(Protocol):
     def missing(self) -> str:
         """What has not been seen, for a daemon that did not answer in time."""
 
+    def running(self) -> tuple[str, int, float] | None:
+        """The daemon's name, pid and start time of its master, where it leaves old workers."""
+        return None
+
     def close(self) -> None:
         """Clean up, where there is something to, once the answer is no longer awaited."""
         return

@@ -25,6 +25,8 @@ Worker = tuple[int, float]
 
 #: How long a refusal may take to be logged: a port is tried for 2.5 seconds.
 _REFUSAL_S = 3.5
+#: Of the list of a master's children, and of the title of each.
+_CHILDREN_BYTES, _TITLE_BYTES = 16 * 1024, 256
 #: So many workers are named.
 _NAMED = 8
 
@@ -83,6 +85,10 @@ class ProcessesBefore(BeforeReload):
             self.replaced_s = time.monotonic()
         return time.monotonic() - self.replaced_s >= _REFUSAL_S
 
+    def running(self) -> tuple[str, int, float]:
+        """The master, which the new workers have as well."""
+        return (self.daemon.name, *self.master)
+
     def missing(self) -> str:
         """What has not been seen."""
         return f"no new {self.daemon.name} worker"
@@ -109,6 +115,32 @@ def inspect(daemon: Daemon, pidfile: str, log: DaemonLog, conf: str = "") -> Pro
             raise unreachable(what, pidfile, f"end them and start {daemon.name}") from None
         what = f"{daemon.name} seems to run, but {error}"
         raise unreachable(what, pidfile, "let its pid file name the master") from None
+
+
+def old_workers(daemon: Daemon, pid: int, started: float) -> int | None:
+    """
+    How many workers of this master are shutting down: reloads leave them until their last
+    connection is closed. None when that master has ended, or cannot be looked at.
+    """
+    import psutil
+
+    retiring = re.compile(daemon.facts["retiring"].encode())
+    try:
+        if psutil.Process(pid).create_time() != started:
+            return None
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            children = file.read(_CHILDREN_BYTES).split()
+    except (OSError, psutil.Error):
+        return None
+    return sum(1 for child in children if retiring.search(_title(child)))
+
+
+def _title(pid: bytes) -> bytes:
+    try:
+        with open(b"/proc/%s/cmdline" % pid, "rb") as file:
+            return file.read(_TITLE_BYTES)
+    except OSError:
+        return b""
 
 
 def _without_master(daemon: Daemon, conf: str) -> list[int]:

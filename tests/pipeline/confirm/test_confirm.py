@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from pyconfd.config.daemons import load_daemon
 from pyconfd.errors import ReloadError
 from pyconfd.model.resources import Command, Confirm, Nginx
 from pyconfd.model.steps import NotRunning, Reloaded, ReloadFailed, ReloadResult
 from pyconfd.pipeline.confirm.base import ReloadVerdict
-from pyconfd.pipeline.confirm.by_processes import ProcessesBefore
+from pyconfd.pipeline.confirm.by_processes import ProcessesBefore, old_workers
 from pyconfd.pipeline.confirm.confirm import inspect, wait
 from pyconfd.pipeline.nginx.paths import Paths, paths
 from pyconfd.pipeline.reload import reload_confirmed
@@ -113,6 +114,25 @@ def test_a_good_change_is_confirmed_by_a_new_worker(nginx: Running) -> None:
         assert isinstance(outcome, Reloaded), outcome
         assert "confirmed: new worker" in outcome.evidence
         assert f"of master {nginx.pid}" in outcome.evidence
+
+
+def test_workers_that_reloads_have_left_are_counted(nginx: Running) -> None:
+    """Those that are still answering stay until they are done."""
+    port = free_port()
+    slow = f"  server {{ listen 127.0.0.1:{port}; limit_rate 10; return 200 '{'x' * 4000}'; }}"
+    nginx.write(slow)
+    assert isinstance(nginx.reload(), Reloaded)
+    with socket.create_connection(("127.0.0.1", port), 60) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.recv(1)
+        outcome = nginx.reload()
+        assert isinstance(outcome, Reloaded)
+        assert outcome.master is not None
+        name, pid, started = outcome.master
+        daemon = load_daemon(name)
+        wait_until(lambda: old_workers(daemon, pid, started) == 1, what="one that is left")
+    wait_until(lambda: old_workers(daemon, pid, started) == 0, what="none that is left")
+    assert old_workers(daemon, pid, started - 1) is None
 
 
 def test_a_port_of_somebody_else_is_refuted_though_the_command_succeeds(nginx: Running) -> None:
