@@ -35,6 +35,7 @@ class Rule(Enum):
     STORE = "store"
     TEMPLATE = "template"
     MISSING_KEY = "missing-key"
+    UNREAD_KEY = "unread-key"
     NOT_HERE = "not-on-this-machine"
 
 
@@ -44,6 +45,7 @@ _MEANINGS = {
     Rule.STORE: "The keys can be read",
     Rule.TEMPLATE: "Templates compile and render",
     Rule.MISSING_KEY: "Keys that templates ask for exist, or have a default",
+    Rule.UNREAD_KEY: "Keys that resources declare are read by their templates",
     Rule.NOT_HERE: "Programs and files that are named are on this machine",
 }
 

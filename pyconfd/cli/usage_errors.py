@@ -40,12 +40,17 @@ def say_warning(text: str, style: str = "text", **fields: object) -> None:
     _say("warning", text, style, fields)
 
 
+def say_note(text: str, style: str = "text", **fields: object) -> None:
+    """As `say_error`, for what is right and perhaps not meant."""
+    _say("note", text, style, fields)
+
+
 def _say(level: str, text: str, style: str, fields: Mapping[str, object]) -> None:
     if style == "json":
         from pyconfd.observe import log
 
         log.configure(level="info", style="json")
-        log.event(log.LEVELS[level], text, **fields)
+        log.event(log.LEVELS["info" if level == "note" else level], text, **fields)
         return
     with suppress(OSError):
         sys.stderr.write(f"pyconfd: {level}: {text}\n")

@@ -25,8 +25,9 @@ def confdir(tmp_path: Path) -> Path:
 def add(confdir: Path, tmp_path: Path) -> Callable[..., None]:
     def add(name: str, template: str, more: str = "") -> None:
         (confdir / "templates" / f"{name}.j2").write_text(template)
+        keys = '["/app"]' if "/app" in template else "[]"
         (confdir / "conf.d" / f"{name}.toml").write_text(
-            f'[template]\nsrc = "{name}.j2"\ndest = "{tmp_path}/{name}"\nkeys = ["/app"]\n{more}'
+            f'[template]\nsrc = "{name}.j2"\ndest = "{tmp_path}/{name}"\nkeys = {keys}\n{more}'
         )
 
     return add
@@ -149,6 +150,17 @@ def test_a_program_behind_a_wrapper_is_looked_for(
         "conf.d/c.toml:1: reload_cmd: program not found: nosuch-two",
         "conf.d/d.toml:1: reload_cmd: program not found: ldconfig",
     } == {one.removeprefix("warning: ") for one in missing if not one.endswith(": sudo")}
+
+
+def test_a_key_that_no_template_reads_is_a_note(add: Callable[..., None], check: Check) -> None:
+    """It does no harm, so the exit status stays 0."""
+    add("a", "{{ getv('/app/x') }}\n")
+    add("b", "{# not /app #}\n")
+    status, out, errors = check()
+    assert (status, out) == (0, "2 good resources, no faults, 1 note\n")
+    assert errors == [
+        "pyconfd: note: conf.d/b.toml:1: keys: the template reads nothing of /app (leave it out)"
+    ]
 
 
 def test_an_unknown_placeholder_is_a_fault(add: Callable[..., None], check: Check) -> None:

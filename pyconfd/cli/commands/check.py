@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from pyconfd.cli.command import expect_words, read_command
 from pyconfd.cli.main import DONE, FAILED, WRONG_USAGE
 from pyconfd.cli.missing import missing_files, missing_programs
-from pyconfd.cli.usage_errors import place, say_fault, say_warning
+from pyconfd.cli.usage_errors import place, say_fault, say_note, say_warning
 from pyconfd.config.confd.detection import take_backend
 from pyconfd.config.layers import resolve_all
 from pyconfd.config.option_table import OPTIONS
@@ -72,8 +72,8 @@ options of pyconfd are taken, so that the command line of a unit can be checked 
 
 A program of a command that is not found here is a warning, since the check may be made elsewhere.
 
-Exit status: 0 no fault (warnings do not count); 1 a template does not compile or render; 2 settings
-or resources have faults. Nothing is ever written.
+Exit status: 0 no fault (warnings and notes do not count); 1 a template does not compile or render;
+2 settings or resources have faults. Nothing is ever written.
 """
 
 
@@ -97,14 +97,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     _source(settings, environ, wrong)
     found = _resources(settings, wrong)
     snapshot = values_snapshot(values, found.resources, wrong) if values else None
-    by_resource = _templates(settings, found.resources, snapshot, environ)
+    unread: list[PyconfdError] = []
+    by_resource = _templates(settings, found.resources, snapshot, environ, unread)
     failed = [error for errors in by_resource for error in errors]
     odd = [*map(SettingsError, settings.notes), *found.notes]
     missing = [*missing_files(settings), *missing_programs(found.resources, environ)]
     good, count = by_resource.count([]), len(wrong) + len(failed)
     if form == "text":
-        _say(odd, [*wrong, *failed], missing, settings.log_format)
-        _sum_up(good, count, len(missing))
+        _say(odd, [*wrong, *failed], [*missing], unread, settings.log_format)
+        _sum_up(good, count, len(missing), len(unread))
     else:
         from pyconfd.cli.findings import FORMATS, Rule, Severity, finding
 
@@ -112,6 +113,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             *(finding(Severity.WARNING, one) for one in odd),
             *(finding(Severity.ERROR, one) for one in (*wrong, *failed)),
             *(finding(Severity.WARNING, one, Rule.NOT_HERE) for one in missing),
+            *(finding(Severity.NOTE, one, Rule.UNREAD_KEY) for one in unread),
         ]
         sys.stdout.write(FORMATS[form](findings, good, os.getcwd()))
     if wrong:
@@ -123,6 +125,7 @@ def _say(
     odd: Sequence[PyconfdError],
     faults: Sequence[PyconfdError],
     missing: Sequence[PyconfdError],
+    unread: Sequence[PyconfdError],
     style: str,
 ) -> None:
     for warning in odd:
@@ -131,6 +134,8 @@ def _say(
         say_fault(error, style)
     for warning in missing:
         say_warning(str(warning), style, **place(warning))
+    for note in unread:
+        say_note(str(note), style, **place(note))
 
 
 def _source(settings: Settings, environ: Mapping[str, str], wrong: list[PyconfdError]) -> None:
@@ -181,8 +186,12 @@ def _templates(
     resources: Sequence[Resource],
     snapshot: Snapshot | None,
     environ: Mapping[str, str],
+    unread: list[PyconfdError],
 ) -> list[list[PyconfdError]]:
-    """Compile each template, or render it when there is a snapshot; the errors of each resource."""
+    """
+    Compile each template, or render it when there is a snapshot; the errors of each resource.
+    unread: is given the declared keys that no template reads.
+    """
     if not resources:
         return []
     from pyconfd.apply.ownership import Ownership
@@ -207,7 +216,15 @@ def _templates(
         if snapshot is not None and not faults:
             errors += _render_all(renderer, resource, snapshot, claims, settings.diff)
         failed.append(errors)
+        if not errors and settings.backend != "env":  # which has two spellings for each key
+            unread += _unread(renderer, resource)
     return failed
+
+
+def _unread(renderer: Renderer, resource: Resource) -> Iterator[PyconfdError]:
+    for key in renderer.unread_keys(resource):
+        what, hint = f"keys: the template reads nothing of {key}", "leave it out"
+        yield ResourceError(what, where=str(resource.origin), hint=hint)
 
 
 def _commands(resource: Resource) -> Iterator[PyconfdError]:
@@ -255,10 +272,10 @@ def _render(renderer: Renderer, resource: Resource, snapshot: Snapshot, diff: bo
         sys.stdout.write(stage.diff(rendered, live) if differs else "")
 
 
-def _sum_up(good: int, faults: int, warnings: int) -> None:
+def _sum_up(good: int, faults: int, warnings: int, notes: int) -> None:
     parts = [_count(good, "good resource"), _count(faults, "fault")]
-    if warnings:
-        parts.append(_count(warnings, "warning"))
+    parts += [_count(warnings, "warning")] if warnings else []
+    parts += [_count(notes, "note")] if notes else []
     sys.stdout.write(", ".join(parts) + "\n")
     sys.stdout.flush()
 

@@ -252,6 +252,16 @@ class Renderer:
             found += [error, *self._languages.others(error)]
         return [self._fault_of(error, resource, known) for error in found]
 
+    def unread_keys(self, resource: Resource) -> list[str]:
+        """The keys that the resource declares and its templates do not read, as far as certain."""
+        from pyconfd.pipeline.render.analysis.unread_keys import unread
+
+        try:
+            environment = self._languages.environment(resource)
+        except TEMPLATE_ERRORS:
+            return []
+        return unread(environment, resource)
+
     def _fault_of(
         self, error: BaseException, resource: Resource, known: Mapping[str, object]
     ) -> RenderError:

@@ -37,8 +37,7 @@ def faults(environment: Environment, name: str, known: set[str]) -> list[Fault]:
 
     environment: bound to a render. known: names that a render defines beside the environment's.
     """
-    trees: dict[str, nodes.Template] = {}
-    found = list(_parse(environment, name, trees))
+    trees, found = parsed(environment, name)
     # Blocks, parents and what is included see what any of them defines at its top.
     known = known.union(environment.globals, *(_defined(tree) for tree in trees.values()))
     optional = {one for tree in trees.values() for one in _optional(tree)}
@@ -53,6 +52,15 @@ def faults(environment: Environment, name: str, known: set[str]) -> list[Fault]:
         compiled = () if here else _uncompilable(environment, each)
         found += sorted([*here.values(), *compiled], key=lambda fault: fault.lineno)
     return found
+
+
+def parsed(environment: Environment, name: str) -> tuple[dict[str, nodes.Template], list[Fault]]:
+    """
+    The trees of a template and of those that it includes, imports or extends by a plain name, by
+    their names; and the faults of those that have none.
+    """
+    trees: dict[str, nodes.Template] = {}
+    return trees, list(_parse(environment, name, trees))
 
 
 def others(environment: Environment, name: str, fault: Fault) -> Sequence[Fault]:
