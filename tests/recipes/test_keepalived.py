@@ -29,6 +29,7 @@ pytestmark = [
 # short: a machine that is busy for three of them looks like one that has died.
 QUICK = {
     'confirm_timeout = "5s"': 'confirm_timeout = "3s"',
+    'pause = "10s"': 'pause = "500ms"',
     r"\"auth\": true": r"\"version\": 3, \"advert_int\": 0.3",
     r"\"fall\": 2, \"rise\": 2": r"\"timeout\": 1, \"fall\": 1, \"rise\": 1",
 }
@@ -148,10 +149,13 @@ def test_nginx_that_hangs_loses_the_address_and_gets_it_back(pair: Pair) -> None
 
 
 def test_a_check_without_a_weight_is_fault(pair: Pair) -> None:
-    """However far the priorities are from each other."""
+    """However far the priorities are from each other. Checks go from node to node."""
     good = pair.etcd.get(f"{WEB}/checks/nginx") or b""
+    logs = [(machine.watch, len(machine.watch.log)) for machine in (pair.one, pair.two)]
     pair.put("checks/nginx", weight=0)
-    pair.one.watch.wait(lambda: "weight 0" in pair.one.node.conf.read_text(), "the new file")
+    for watch, at in logs:  # one after the other
+        watch.wait(lambda watch=watch, at=at: "its turn is over" in watch.log[at:], "its turn")
+    assert "weight 0" in pair.one.node.conf.read_text()
     end(pair.one.nginx)
     pair.settled("lb2")
     assert pair.state("lb1")["state"] == "FAULT"

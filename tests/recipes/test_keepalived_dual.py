@@ -18,7 +18,10 @@ pytestmark = pytest.mark.integration
 ON_NODES = pytest.mark.skipif(bool(why_not()), reason=why_not() or "nodes can be had")
 
 ONE, TWO = 191, 192
-QUICK = {r"\"fall\": 2, \"rise\": 2": r"\"timeout\": 1, \"fall\": 1, \"rise\": 1"}
+QUICK = {
+    'pause = "10s"': 'pause = "500ms"',
+    r"\"fall\": 2, \"rise\": 2": r"\"timeout\": 1, \"fall\": 1, \"rise\": 1",
+}
 
 
 @pytest.fixture(scope="module")

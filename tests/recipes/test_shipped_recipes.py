@@ -14,6 +14,8 @@ from pyconfd.cli.confdir_writer import write_files
 from pyconfd.cli.recipe_collisions import collisions
 from pyconfd.cli.recipe_proof import missing_programs, prove
 from pyconfd.config.recipes import confdir_files, load_recipe, recipe_names
+from pyconfd.config.resources import load_resources
+from pyconfd.config.settings import load_settings
 from tests.support.recipes import keys_of, laid_out
 from tests.support.repository import ROOT
 
@@ -195,6 +197,22 @@ def test_the_example_of_a_recipe_has_no_faults(
     words = [*confdir.argv()[3:], "--values", str(values)]
     status = cli.main(["check", *words])
     assert status == 0, capsys.readouterr().err
+
+
+def test_the_rollout_that_a_recipe_has_as_a_comment_can_be_used(tmp_path: Path) -> None:
+    """As its words say: settings of a site are gated, its members are not."""
+    confdir = laid_out("nginx-sites", tmp_path)
+    path = confdir.folder / "conf.d" / "sites.toml"
+    head, _, comment = path.read_text().partition("# [service.nginx]\n")
+    head = re.sub(r"^reload_cmd = .*$", 'service = "nginx"', head, flags=re.M)
+    head = re.sub(r"^on_reload_failure = .*\n", "", head, flags=re.M)
+    path.write_text(f"{head}[service.nginx]\n" + re.sub(r"^# ?", "", comment, flags=re.M))
+    found = load_resources(str(confdir.folder), load_settings([], {}))
+    assert found.faults == ()
+    rollout = found.resources[0].service.rollout
+    assert rollout
+    site = "/nginx/www.example.com"
+    assert rollout.keys == (f"{site}/lb", f"{site}/locations", f"{site}/tls")
 
 
 @pytest.mark.integration
