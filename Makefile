@@ -6,6 +6,7 @@
 #   make bench [PEER="confd=/path other=/path"]     of the wheel, as users install it
 #   make fuzz [SECONDS=600]   hostile bytes for every parser of what others send, as long as you like
 #   make wheel                dist/pyconfd_etcd-*.whl; make sbom: with dist/pyconfd_etcd-*.cdx.json, what is in it
+#   make site                 build/site: the documentation as a site
 #   make deb                  dist/pyconfd_*.deb, with all that it needs, for the Debian of this machine
 #   make release VERSION=1.2.3 [DRY=1]     version, changelog, tag; sdist, wheel, SBOM, checksums in dist
 #   make soak [MINUTES=10]    a broken cluster for as long as you like
@@ -26,10 +27,11 @@ PYTEST_ARGS ?=
 # the rest of its file, and the run would wait for ever.
 XDIST = -n $(JOBS) --dist loadfile --max-worker-restart=0
 BENCH_VENV = $(CURDIR)/build/bench
+SITE_VENV = $(CURDIR)/build/site-tools
 TOOLS_VENV = $(CURDIR)/build/tools
 PIP = --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast generated fuzz bench wheel sbom deb release audit soak lint lock venv clean
+.PHONY: demo test test-fast generated fuzz bench wheel sbom deb release site audit soak lint lock venv clean
 
 demo: venv
 	@packaging/install-missing.sh demo
@@ -76,6 +78,12 @@ deb: wheel
 
 release: venv
 	@$(BIN)/python packaging/release.py $(if $(DRY),--dry-run) "$(VERSION)"
+
+# The pages of docs as a site, with links that hold.
+site:
+	@python3 -m venv $(SITE_VENV)
+	@$(SITE_VENV)/bin/python -m pip $(PIP) install $$(python3 packaging/requirements.py --group docs)
+	@NO_MKDOCS_2_WARNING=1 $(SITE_VENV)/bin/mkdocs build --strict --quiet
 
 # Known holes of what is installed with it.
 audit:

@@ -2,9 +2,10 @@
 What pyproject.toml wants, one requirement a line: the build backend, the dev group, and what
 pyconfd needs at run time, with its extras.
 
-    python packaging/requirements.py [--lowest]
+    python packaging/requirements.py [--lowest | --group NAME]
 
-With --lowest each run-time requirement is at its lower bound: `grpcio>=1.66` is `grpcio==1.66.*`.
+With --group only what that group names. With --lowest each run-time requirement is at its lower
+bound: `grpcio>=1.66` is `grpcio==1.66.*`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ def main() -> None:
     """Print them."""
     with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
+    if "--group" in sys.argv[1:]:
+        group = project["dependency-groups"][sys.argv[-1]]
+        sys.stdout.write("".join(f"{each}\n" for each in group))
+        return
     wanted = project["project"]["dependencies"]
     for extra in project["project"]["optional-dependencies"].values():
         wanted = [*wanted, *extra]

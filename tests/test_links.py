@@ -26,6 +26,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert heading in anchors(file), target
 
 
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    """And the site has no page that is gone; `make site` checks the rest."""
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2]
+    named = set(re.findall(r"([\w/-]+\.md)$", navigation, re.MULTILINE))
+    made = set(re.findall(r'"([\w-]+\.md)"', (ROOT / "packaging/site/hooks.py").read_text()))
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    assert named - made == pages
+
+
 def text_of(page: Path) -> str:
     """Without what is fenced: code has brackets too."""
     return re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
