@@ -147,6 +147,10 @@ def test_the_share_of_the_cases_is_that_of_the_page(tmp_path: Path) -> None:
             '{% macro x(data) %}{{ data.key }}{% endmacro %}{% for pair in gets("/a/*") %}'
             "{{ x(pair) }}{% endfor %}",
         ),
+        (
+            '{{range $x := seq 1 3}}{{$x = ""}}{{.}}{{end}}',
+            '{% for x in seq(1, 3) %}{% set x_2 = x %}{% set x_2 = "" %}{{ x }}{% endfor %}',
+        ),
         ("a\n{{- /* why */ -}}\nb", "a\n{#- why #}\nb"),
         ('{{range ls "/a"}}{{end}}', '{% for name in ls("/a") %}{% endfor %}'),
         ('{{join (split (getv "/a") ",") ";"}}', '{{ split(getv("/a"), ",") | join(";") }}'),
@@ -200,6 +204,22 @@ def test_what_it_leaves_to_a_person_has_a_line_and_a_reason(
         written(text)
     assert caught.value.line == line
     assert what in caught.value.what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{{range $x := seq 1 3}}{{$x = ""}}{{.}}{{$x}}{{end}}',
+        "{{range $i, $x := seq 1 3}}{{$i = 7}}{{$x = 8}}{{.}}{{$x}}{{$i}}{{end}}",
+        '{{range $k, $v := json (getv "/o")}}{{$k = "q"}}{{$v = 8}}{{.}}{{$v}}{{$k}}{{end}}',
+        "{{range $x := seq 1 3}}{{range seq 1 2}}{{$x = 0}}{{end}}{{.}}{{$x}}{{end}}",
+        "{{range $i, $x := seq 1 3}}{{range seq 1 2}}{{$i = 0}}{{$x = 0}}{{end}}{{.}}{{$i}}{{end}}",
+    ],
+)
+def test_a_loop_variable_with_another_value_leaves_the_dot_alone(text: str, tmp_path: Path) -> None:
+    """It is the element of the list as long as the body runs."""
+    written(text)
+    compare(text, {"/o": '{"a": 1, "b": 2}'}, tmp_path)
 
 
 def compare(text: str, keys: dict[str, Value], folder: Path) -> None:

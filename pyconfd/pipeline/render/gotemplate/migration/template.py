@@ -318,8 +318,7 @@ class _Template:
             raise ByHand("range assigns to variables that exist", branch.at)
         value = self._expressions.pipeline(pipe)
         self._enter("range", [Code("block", "endfor")], branch, loop=True)
-        slots = [variable.slot for variable in pipe.declared]
-        if len(slots) == 2:
+        if len(pipe.declared) == 2:
             return self._range_with_two(branch, value)
         if value.may_miss:
             value = Expression(f"{value.tight} | default([])", value.type, False)
@@ -331,9 +330,23 @@ class _Template:
             raise ByHand(f"range over a {_kind(value.type)}", branch.at)
         target, dot = self._target(branch, value)
         self._expressions.dot = dot
-        if slots and slots[0] is not None:
-            self._declare(slots[0], dot)
-        return [Code("block", f"for {target} in {_ordered(value)}")]
+        made = [Code("block", f"for {target} in {_ordered(value)}")]
+        return made + [code for one in pipe.declared for code in self._loop_variable(one, dot)]
+
+    def _loop_variable(self, variable: Variable, value: Expression) -> list[Code]:
+        """What the loop sets; a variable of its own where the body gives it another value."""
+        slot = variable.slot
+        if slot is None:
+            return []
+        if slot not in self._tree.assigned:
+            self._declare(slot, value)
+            return []
+        name = self._names.new(variable.name)
+        if slot in self._namespaces:
+            self._declare(slot, Expression(f"{name}.value"))
+            return [Code("block", f"set {name} = namespace(value={value.text})")]
+        self._declare(slot, Expression(name))
+        return [Code("block", f"set {name} = {value.text}")]
 
     def _range_with_two(self, branch: Branch, value: Expression) -> list[Code]:
         """With an index or a key beside the element."""
@@ -346,14 +359,18 @@ class _Template:
         if is_map:
             key = self._names.new(first.name, stays=True)
             item = self._names.new(second.name, stays=True)
-            self._declare(first.slot, Expression(key, "string"))
-            self._declare(second.slot, Expression(item))
             self._expressions.dot = Expression(item)
-            return [Code("block", f"for {key}, {item} in {value.tight} | dictsort(true)")]
+            return [
+                Code("block", f"for {key}, {item} in {value.tight} | dictsort(true)"),
+                *self._loop_variable(first, Expression(key, "string")),
+                *self._loop_variable(second, Expression(item)),
+            ]
         target, dot = self._target(branch, value, second.name)
-        self._declare(second.slot, dot)
         self._expressions.dot = dot
         made = [Code("block", f"for {target} in {_ordered(value)}")]
+        made += self._loop_variable(second, dot)
+        if first.slot in self._tree.assigned:
+            return made + self._loop_variable(first, Expression("loop.index0", "int"))
         if _used_in_loops(branch.body, first.slot):
             name = self._names.new(first.name)
             self._declare(first.slot, Expression(name, "int"))
