@@ -27,7 +27,7 @@ def test_a_broken_template_keeps_the_running_set(world: World) -> None:
     world.resource("other", "/other")
     with world.running():
         world.settle()
-        world.template("app", "{% if %}\n")
+        world.template("app", "{% if %}{% endif %}\n")
         world.template("other", "edited {{ getv('/other/b') }}\n")
         world.hup()
         world.source.put("/app/a", "2")
@@ -52,7 +52,7 @@ def test_every_fault_is_told_those_of_conf_d_and_of_templates(world: World) -> N
     world.resource("other", "/other")
     with world.running():
         world.settle()
-        world.template("app", "{% if %}\n")
+        world.template("app", "{% if %}{% endif %}\n")
         world.template("other", "\n{{ nope() }}\n")
         world.left_out = (ConfigError("unknown key 'dst'", where="new.toml:3"),)
         world.hup()
