@@ -1,8 +1,8 @@
 """
 The configuration in force: conf.d and the templates, as they were read.
 
-Both are read as one set, at the start and on SIGHUP, and stay as they were read until then: what
-goes live is never made from half of an edit, and an edit with a fault changes nothing.
+Both are read as one set, at the start and on SIGHUP, and kept in between. So no file is made from
+half of an edit, and an edit with a fault changes nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ class ActiveConfig:
     """
     The set in force. Main thread only.
 
-    load: reads conf.d; raises ConfigError when there is nothing in it that could be done.
-    found: what it gave at the start, where faulty tables are left out and the others are used.
+    load: reads conf.d; raises ConfigError when it has no usable resource.
+    found: what it returned at the start; faulty tables are left out and the others are used.
     renderer: its templates.
-    at: when that was, in seconds since 1970.
+    at: when they were read, in seconds since 1970.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ActiveConfig:
         self.edited: tuple[str, ...] = ()
 
     def reload(self, at: float) -> tuple[PyconfdError, ...]:
-        """Use what is declared now if all of it is right; else returns every fault of it."""
+        """Use what is declared now if it has no fault; otherwise return every fault."""
         faults: tuple[PyconfdError, ...]
         try:
             found = self._load()
@@ -50,7 +50,7 @@ class ActiveConfig:
         return faults
 
     def newly_edited(self) -> tuple[str, ...]:
-        """The templates that were edited since they were read, if there are more than before."""
+        """The templates edited since they were read, if there are more than at the last call."""
         before, self.edited = self.edited, self.renderer.edited()
         return self.edited if set(self.edited) - set(before) else ()
 
@@ -61,6 +61,6 @@ def _faulty(faults: Iterable[PyconfdError], at: float, *, taken: bool) -> Config
 
 
 def _uncompilable(renderer: Renderer, resources: Iterable[Resource]) -> Iterator[RenderError]:
-    """The faults of templates that need no key to be found."""
+    """The faults of templates that can be found without keys."""
     for resource in {(one.src, one.format): one for one in resources}.values():
         yield from renderer.faults(resource)

@@ -1,8 +1,8 @@
 """
 Answers to the requests of the commands: the status, why a destination is as it is, a release.
 
-Only the loop calls it, between two messages, so it computes from what is in memory and touches no
-file. A request that cannot be answered gets {"error": ..., "hint": ...}. Pure.
+Only the loop calls it, between two messages, so it works on what is in memory and touches no file.
+A request that cannot be answered gets {"error": ..., "hint": ...}. Pure.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ MOST_DESTINATIONS = 20
 
 class Access(NamedTuple):
     """
-    What answers need beside the facts.
+    What the answers need beside the facts.
 
     reads: what a declared resource has read.
     snapshot: the store as it is now.
-    release: lets the held change of these declared resources through, ordered by a user; the names
-        of those that were held.
+    release: lets the held changes of these declared resources through for a user; returns the
+    names of those that were held.
     counts: what has happened; None when it is not counted.
     give_up: forgets the pending reloads of services that are no longer declared, by name or by a
-        destination; the services.
-    reload: reads conf.d and the templates again; every fault of the new ones, which are then not
-        used.
-    log_level: sets the level of the log, where one is named; the level before.
-    pin: keeps a service at a revision, ordered by a user; what speaks against it, or "".
-    unpin: lets it go on; whether it was pinned.
+    destination; returns the services.
+    reload: reads conf.d and the templates again; returns every fault, and with any the old set
+    stays in use.
+    log_level: sets the level of the log, if one is named; returns the level before.
+    pin: keeps a service at a revision for a user; returns why it cannot, or "".
+    unpin: ends that; returns whether it was pinned.
     view: what a service's files are made from, given the store as it is now; None for nothing yet.
     """
 
@@ -77,7 +77,7 @@ class ControlAnswer(NamedTuple):
     The answer, and what follows from it.
 
     answer: plain data.
-    dirty: the resources to process again because of the question.
+    dirty: the resources to process again because of the request.
     """
 
     answer: Plain
@@ -85,7 +85,7 @@ class ControlAnswer(NamedTuple):
 
 
 def answer(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> ControlAnswer:
-    """The answer to one question; never raises, whatever it holds."""
+    """The answer to one request; never raises, whatever the request contains."""
     match question.get("do"):
         case "status":
             return ControlAnswer(picture(facts))
@@ -126,7 +126,7 @@ def _log_level(level: str, access: Access) -> ControlAnswer:
 
 
 def _pin(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> Plain:
-    """Of the service that is meant: by its name, or by a resource, a group or a destination."""
+    """Pin the service that is meant: by its name, or by a resource, a group or a destination."""
     words = _words(question)
     services = [name for name in facts.services if name in words]
     services = services or sorted({one.service_name for one in _named(question, facts)})
@@ -148,9 +148,9 @@ def _pin(question: Mapping[str, Any], facts: StatusFacts, access: Access) -> Pla
 
 def _named(question: Mapping[str, Any], facts: StatusFacts) -> list[Resource]:
     """
-    What is meant by "name": a resource, a destination of it, a group, or the name below `each` of
-    one that a pattern has made; "path" is the same word as an absolute path. Declared resources,
-    except for those.
+    What "name" means: a resource, its destination, a group, or a name below `each` of a pattern;
+    "path" is the same word as an absolute path. Returns declared resources, and for a name below
+    `each` the resource made for it.
     """
     words = _words(question)
     declared = facts.resources.values()
@@ -179,7 +179,7 @@ def _unknown(question: Mapping[str, Any], facts: StatusFacts) -> Plain:
 def _release(
     found: Sequence[Resource], facts: StatusFacts, access: Access, by: str
 ) -> ControlAnswer:
-    """Held changes of the resources and of their groups are let through."""
+    """Let the held changes of the resources and of their groups through."""
     meant = {one.declared for one in found}
     groups = {one.group for one in found if one.group}
     declared = facts.resources.values()
@@ -197,7 +197,9 @@ def _release(
 
 
 def _explain(found: Sequence[Resource], facts: StatusFacts, access: Access) -> Plain:
-    """Each destination that is meant; of many the first ones, after those in trouble."""
+    """
+    Explain each destination that is meant; of many only the first, those in trouble before others.
+    """
     snapshot = access.snapshot()
     services: dict[str, Plain | None] = {}
     explained = []
@@ -271,7 +273,7 @@ def _last_check(facts: StatusFacts, resource: Resource) -> Plain | None:
 
 
 def _orders(reads: Reads, snapshot: Snapshot) -> list[Plain]:
-    """What operators have ordered last for members that were read; of many the newest."""
+    """The last orders of operators for members that were read; of many the newest."""
     single = (item for key in reads.keys if (item := snapshot.get(f"{key}/{ORDER}")))
     below = (item for path in reads.trees for item in snapshot.subtree(path))
     found = dict(there for item in chain(single, below) if (there := order_at(item)))
@@ -280,7 +282,7 @@ def _orders(reads: Reads, snapshot: Snapshot) -> list[Plain]:
 
 
 def _keys(reads: Reads, snapshot: Snapshot) -> Plain:
-    """What was read: single keys and the revision of each, trees and how many keys they hold."""
+    """What was read: single keys with their revisions, and trees with their numbers of keys."""
     single = sorted(reads.keys)
     keys = {}
     for key in single[:MOST_KEYS]:

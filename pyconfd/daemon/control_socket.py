@@ -1,9 +1,9 @@
 """
 The control socket of a running daemon: a Unix socket in its state folder, one request, one answer.
 
-A request is a line of JSON such as {"do": "status"}, the answer another one. The socket belongs to
-the user of the daemon alone (mode 0600). The server knows no answers: it puts each request on the
-daemon's inbox and sends what comes back. Shell.
+A request is a line of JSON such as {"do": "status"}, and so is the answer. Only the user of the
+daemon may use the socket (mode 0600). The server does not know any answer: it puts each request on
+the daemon's inbox and sends back the reply. Shell.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ControlRequest:
     A request from outside the process.
 
     question: what was sent.
-    reply: takes the answer, plain data; from any thread, never blocks.
+    reply: takes the answer, plain data; may be called from any thread, never blocks.
     """
 
     question: Mapping[str, Any]
@@ -54,8 +54,8 @@ class ControlRequest:
 
 class ControlServer:
     """
-    The server, on threads of its own. put: takes the requests. answer_s: how long a client is
-    served at most, seconds.
+    The server, on threads of its own. put: takes the requests. answer_s: most seconds for which a
+    client is served.
     """
 
     def __init__(
@@ -71,9 +71,10 @@ class ControlServer:
 
     def start(self) -> None:
         """
-        Listen. A daemon that cannot be reached still does its work, so that is only logged.
+        Listen. A failure is only logged, because the daemon can do its work without the socket.
 
-        The caller holds the lock of the state folder: a socket that exists was left by a dead one.
+        The caller has the lock of the state folder, so an existing socket was left by a dead
+        daemon.
         """
         import socket
 
@@ -169,7 +170,7 @@ def ask(folder: str, question: Mapping[str, Any], timeout_s: float = ANSWER_S + 
     """
     The answer of the daemon of this state folder.
 
-    Raises StateError: no daemon runs there, it may not be reached, or its answer is an error.
+    Raises StateError when no daemon runs there, it cannot be reached, or it answers with an error.
     """
     import socket
 
@@ -198,7 +199,10 @@ def ask(folder: str, question: Mapping[str, Any], timeout_s: float = ANSWER_S + 
 
 
 def _absent(path: str) -> StateError:
-    """No daemon answers there; for a user who is not root that may be a matter of permission."""
+    """
+    The error when no daemon answers; for a user other than root the cause may be a missing
+    permission.
+    """
     if os.geteuid() and os.path.isdir(SYSTEM_STATE) and not path.startswith(f"{SYSTEM_STATE}/"):
         return StateError(
             "no pyconfd of this user runs here, and there is no permission to ask one of root",
@@ -228,7 +232,7 @@ def _understood(line: bytes, path: str) -> Answer:
 @contextmanager
 def _address(path: str) -> Iterator[str]:
     """
-    A name for the socket at `path` that fits into an address; a long one is reached through an
+    A name for the socket at `path` that fits into an address; a long path is reached through an
     open descriptor of its folder.
     """
     if len(os.fsencode(path)) < _SUN_PATH:
@@ -242,7 +246,7 @@ def _address(path: str) -> Iterator[str]:
 
 
 def _read_line(client: socket.socket, limit: int | None, deadline: float) -> bytes:
-    """Up to and with the newline; without one when the other side ended or sent too much."""
+    """A line with its newline; without newline when the other side ended or sent too much."""
     chunks: list[bytes] = []
     size = 0
     while not (chunks and chunks[-1].endswith(b"\n")) and (limit is None or size <= limit):

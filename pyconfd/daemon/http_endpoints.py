@@ -1,9 +1,9 @@
 """
-What is answered over HTTP: the daemon's own page, metrics for Prometheus, health for load balancers
-and orchestrators.
+The daemon's HTTP pages: its own page, metrics for Prometheus, health for load balancers and
+orchestrators.
 
-Each page asks the loop, through the inbox like everything else; a loop that does not answer is the
-answer.
+Each page asks the loop through the inbox, like everything else. If the loop does not answer, the
+page says so.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def listener(
 
 
 def own_page(picture: Mapping[str, Any] | None, folder: str) -> HttpResponse:
-    """For people: the state, what is held, what was refused, the last versions."""
+    """The page for people: the state, what is held, what was refused, the last versions."""
     if picture is None:
         return _silent()
     from pyconfd.daemon.version_log import VersionLog
@@ -82,7 +82,7 @@ def ready(measures: Mapping[str, Any] | None) -> HttpResponse:
 
 
 def metrics(measures: Mapping[str, Any] | None) -> HttpResponse:
-    """The page that Prometheus reads."""
+    """The metrics for Prometheus."""
     if measures is None:
         return _silent()
     services = [{**row, "old_workers": _old_workers(row["master"])} for row in measures["services"]]

@@ -1,8 +1,8 @@
 """
-Passes on worker threads: in order for one service, in parallel for all.
+Passes on worker threads: in order for one service, in parallel for different services.
 
-The order comes from the state machine (at most one job of a service runs at a time); this file only
-has threads.
+The state machine keeps the order (at most one job of a service runs at a time); this file only
+has the threads.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Lanes:
         self._pool.submit(self._run, tools, job, resources, spec, snapshot, due)
 
     def stop(self) -> None:
-        """Wait for the threads; jobs are over by now or their commands have been ended."""
+        """Wait for the threads; their jobs are over, or their commands have been ended."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(
@@ -79,6 +79,6 @@ class Lanes:
                 self._changed.notify()
 
     def _pause_s(self, now: float) -> float:
-        """Seconds until the next job counts as long; 0 when there is room."""
+        """Seconds until the next job counts as long; 0 when another job may start now."""
         short = [begun for begun in self._begun_s.values() if now - begun < LONG_S]
         return min(short) + LONG_S - now if len(short) >= MOST_LANES else 0.0

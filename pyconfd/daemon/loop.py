@@ -1,9 +1,9 @@
 """
-The daemon: one inbox, one thread that decides, lanes that do.
+The daemon: one inbox, one thread that decides, and lanes that do the work.
 
 Everything that happens (a message of the source, a lane's report, a signal) is put on the inbox.
-The loop takes all that is there, lets the services decide what is due, hands the jobs to the lanes
-and sleeps until the next message or the next deadline. Nothing else changes the state.
+The loop takes all messages, lets the services decide what is due, hands the jobs to the lanes and
+sleeps until the next message or the next deadline. Nothing else changes the state.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class LoopTimes:
     """
     The daemon's own times, in seconds.
 
-    resync_s: between two comparisons of all live files with what was written, 0 for never.
+    resync_s: from one comparison of all live files to the next, 0 for never.
     shutdown_s: how long a running reload may go on after SIGTERM.
     """
 
@@ -98,7 +98,7 @@ class LoopTimes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopDependencies:
     """
-    What the loop joins.
+    What the loop works with.
 
     source: the store.
     follow: starts a watch of these prefixes.
@@ -106,21 +106,21 @@ class LoopDependencies:
     tools: what a pass works with; its renderer is that of `active_config`.
     lanes: where jobs run.
     inbox: where everything that happens is put.
-    commands: those that run.
+    commands: the running ones.
     notify: systemd.
     pace: the daemon's own times.
     pending: services with a pending reload of an earlier run.
-    orphaned_debts: those of them that conf.d no longer has.
-    versions: those that went live.
+    orphaned_debts: those of services that conf.d no longer has.
+    versions: the log of versions that went live.
     about: what the status shows of this daemon beside its state.
     child: the command after `--`, None for none.
-    counts: what happens is counted there; None without metrics.
+    counts: the counters; None without metrics.
     node: this daemon in its fleet; None without one.
-    pins: makes what keeps services at an earlier revision; None where there is a fleet, or where
-        the store keeps no earlier revisions.
-    pinned: something is pinned since an earlier run.
-    listing_limit: bytes of all keys and values that are held; 0 for a source with a bound of its
-        own.
+    pins: makes the keeper of pinned services; None in a fleet, or when the store keeps no earlier
+    revisions.
+    pinned: whether an earlier run has left a pin.
+    listing_limit: bytes of all keys and values that may be held; 0 for a source with a bound of
+    its own.
     """
 
     source: Source
@@ -145,7 +145,7 @@ class LoopDependencies:
 
 
 class Loop:
-    """The one mutable thing in the program. All methods are the main thread's."""
+    """The state of the daemon and what changes it. All methods belong to the main thread."""
 
     def __init__(self, deps: LoopDependencies) -> None:
         self._deps = deps
@@ -181,7 +181,7 @@ class Loop:
     def run(self) -> int:
         """
         Follow the store until a signal to stop, or until the supervised command ends; then end what
-        runs, within its bound. Returns the exit status.
+        is running, within the time for it. Returns the exit status.
         """
         self._adopt(self._deps.active_config.resources)
         for service in self._deps.pending:
@@ -206,7 +206,7 @@ class Loop:
             self._stop()
 
     def _wait(self) -> list[Message]:
-        """Everything on the inbox, waiting for the first until the next deadline."""
+        """All messages of the inbox; waits for the first one until the next deadline."""
         inbox = self._deps.inbox
         found: list[Message] = []
         try:
@@ -271,7 +271,7 @@ class Loop:
             report.lost(message)
 
     def _apply(self, message: Listed | Changed) -> None:
-        """Move the mirror on, and mark what reads the keys that really changed."""
+        """Apply a message to the mirror, and mark what reads the keys that really changed."""
         if isinstance(message, Changed) and self._outgrown(message):
             return
         self._found()
@@ -296,8 +296,8 @@ class Loop:
 
     def _outgrown(self, message: Changed) -> bool:
         """
-        Whether a change would make the mirror larger than it may be. It is not taken then: the
-        store is listed, again and again, until it holds less.
+        Whether a change would make the mirror too large. Then it is not applied, and the store is
+        listed again and again until it has fewer keys.
         """
         limit = self._deps.listing_limit
         key = self._store.outgrown_by(message, limit) if limit else ""
@@ -309,7 +309,7 @@ class Loop:
         return True
 
     def _gated_changes(self, delta: Delta) -> None:
-        """Which services' gated keys have changed, and what follows."""
+        """Handle changes of services' gated keys."""
         if self._rollouts is None:
             return
         if delta.relisted:
@@ -318,7 +318,7 @@ class Loop:
             self._redo(self._rollouts.changed(delta.changed, self._store.snapshot))
 
     def _redo(self, services: Iterable[str]) -> None:
-        """These services are made from other keys now."""
+        """Make the files of these services again: they now use other keys."""
         now = time.monotonic()
         for service in services:
             if self._rollouts:
@@ -355,7 +355,7 @@ class Loop:
                 self._keep()
 
     def _note_versions(self, message: LaneReport) -> None:
-        """Keep which versions went live, and which keys made them."""
+        """Record the versions that went live, and the keys that made them."""
         live = [one for one in message.outcomes if went_live(one)]
         if live:
             gated = self._rollouts.revision(message.service) if self._rollouts else 0
@@ -365,7 +365,9 @@ class Loop:
             )
 
     def _keys_of(self, outcome: Outcome, reads: Reads) -> Sequence[str]:
-        """Which keys made a version; of the first one since the start, those since the last run."""
+        """
+        The keys that made a version; for the first one since the start, those since the last run.
+        """
         name, service = outcome.resource.name, outcome.resource.service_name
         gated = self._rollouts.gated(service) if self._rollouts else ()
         live = went_live(outcome)
@@ -376,7 +378,7 @@ class Loop:
         return found
 
     def _note_reads(self, message: LaneReport) -> None:
-        """What makes each resource dirty from now on."""
+        """Note what each resource has read, which makes it dirty from now on."""
         for name, reads in message.reads.items():
             if name in self._resources:
                 self._index.set(name, reads)
@@ -392,9 +394,8 @@ class Loop:
 
     def _overtaken(self, message: LaneReport, now: float) -> None:
         """
-        A job of the former set has ended. Another service may have the same files by now, and may
-        have been quicker with them: they are compared again, and what was swapped is reloaded by
-        it.
+        A job of the former set has ended. Another service may own its files by now, and may already
+        have handled them. So that service compares them again, and reloads for what was swapped.
         """
         dests = {outcome.resource.dest for outcome in message.outcomes}
         same = (one.name for one in self._resources.values() if one.dest in dests)
@@ -402,7 +403,7 @@ class Loop:
         self._reassign()
 
     def _act(self) -> None:
-        """Hand out what is due, and keep the slow clocks."""
+        """Hand out what is due, and do the periodic work."""
         now = time.monotonic()
         pace = self._deps.pace
         if self._deps.notify.watchdog_s:
@@ -430,7 +431,7 @@ class Loop:
                 self._deps.node.publish(lambda: node_record(self._facts(now)), now)
 
     def _keep(self) -> None:
-        """Write down, now and then, what the guards compare with after a restart."""
+        """Store, from time to time, what the guards compare with after a restart."""
         try:
             self._tools.guards.keep()
         except OSError as error:
@@ -464,7 +465,9 @@ class Loop:
             self._deps.lanes.submit(self._tools, job, members, spec, view, due)
 
     def _view(self, job: Job, snapshot: Snapshot) -> Snapshot | None:
-        """What a job works on: of a service with a rollout its gated keys, and all else live."""
+        """
+        The snapshot for a job: for a service with a rollout its own gated keys, and the rest live.
+        """
         if self._rollouts is None:
             return snapshot
         self._rollouts.handed_out(job)
@@ -476,7 +479,7 @@ class Loop:
         return self._services.running > 0
 
     def _answer(self, request: ControlRequest) -> None:
-        """Answer a question of the control socket, or let a held change through."""
+        """Answer a request of the control socket, or carry it out."""
         now = time.monotonic()
         access = Access(
             self._reads,
@@ -495,7 +498,9 @@ class Loop:
         request.reply(reply.answer)
 
     def _reads(self, resource: Resource) -> Reads:
-        """What a resource has read, or one name of a pattern; of a pattern the folder of names."""
+        """
+        What a resource, or one name of a pattern, has read; for a pattern, the folder of names.
+        """
         if resource.item:
             found = self._items.reads(resource.declared).get(resource.item)
             return found or self._index.reads(resource.declared)
@@ -504,7 +509,7 @@ class Loop:
         return self._index.reads(resource.name)
 
     def _release(self, names: Sequence[str], by: str) -> Sequence[str]:
-        """What is held back by a guard or in quarantine may go live; the names of those."""
+        """Let what a guard holds back, or what is in quarantine, go live. Returns the names."""
         tools = self._tools
         released = {*tools.guards.release(names), *tools.quarantine.release(names)}
         for name in released:
@@ -516,7 +521,7 @@ class Loop:
         return [name for name in names if name in released]
 
     def _pin(self, service: str, revision: int, by: str) -> str:
-        """Keep a service at an earlier revision; what speaks against it, "" for nothing."""
+        """Keep a service at an earlier revision. Returns why that is not possible, "" if it is."""
         if self._rollouts is None:
             if self._deps.pins is None:
                 return f"{self._deps.source.name} keeps no earlier revisions"
@@ -525,7 +530,7 @@ class Loop:
         return self._rollouts.pin(service, revision, by)
 
     def _unpin(self, service: str) -> bool:
-        """Let it go on; whether it was pinned."""
+        """Unpin a service. Returns whether it was pinned."""
         services = self._rollouts.unpin(service) if self._rollouts else set()
         self._redo(services)
         return bool(services)
@@ -577,7 +582,8 @@ class Loop:
 
     def _reload(self) -> Sequence[str]:
         """
-        Take the new conf.d and templates if all of it is right, else keep the old; the faults.
+        Use the new conf.d and templates if they have no fault, else keep the old ones. Returns the
+        faults.
         """
         if self._ready:
             self._deps.notify.reloading()
@@ -625,7 +631,7 @@ class Loop:
             self._redo(self._rollouts.listed(self._store.snapshot()))
 
     def _reassign(self) -> None:
-        """Pending reloads follow their files to the services that these belong to now."""
+        """Move pending reloads to the services that their files belong to now."""
         journal = self._tools.journal
         reassigned: frozenset[str] = frozenset()
         if journal.services:
@@ -634,13 +640,13 @@ class Loop:
             self._services.pending(service, time.monotonic())
 
     def _rewatch(self, wanted: tuple[str, ...]) -> None:
-        """Watch other prefixes; until they are listed the mirror is not whole and is not used."""
+        """Watch other prefixes; the mirror is incomplete and not used until they are listed."""
         self._watched = wanted
         self._listed = False
         self._follow()
 
     def _follow(self) -> None:
-        """A new watch, whose first message is a listing, in the place of the one before."""
+        """Start a new watch instead of the old one; its first message is a listing."""
         if self._watch:
             self._watch.stop()
         self._watches += 1

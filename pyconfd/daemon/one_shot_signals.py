@@ -1,8 +1,8 @@
 """
-Ctrl-C, SIGTERM and the end of the terminal during a one-shot run: commands that run may finish,
-nothing new is begun, nothing is left behind.
+Ctrl-C, SIGTERM and the end of the terminal during a one-shot run: running commands may finish,
+nothing new is begun, and nothing is left behind.
 
-The main thread does the work, so a second thread stops the commands. A second signal stops them at
+The main thread does the work, so another thread stops the commands. A second signal stops them at
 once.
 """
 
@@ -33,12 +33,12 @@ class Interrupt:
         self._thread = threading.Thread(target=self._serve, name="interrupt", daemon=True)
 
     def asked(self) -> bool:
-        """Whether a signal came; then no further resource is begun."""
+        """Whether a signal has come; if so, no further resource is begun."""
         return self._number != 0
 
     @property
     def status(self) -> int:
-        """The exit status of a run that was ended by the signal, as a shell has it; 0 for none."""
+        """The exit status of a run that the signal has ended, as in a shell; 0 for none."""
         return 128 + self._number if self._number else 0
 
     def _arrived(self, number: int) -> None:
@@ -65,7 +65,7 @@ class Interrupt:
 
 
 def _ending() -> list[signal.Signals]:
-    """What ends the run. SIGHUP does not under nohup, which lets it be ignored."""
+    """The signals that end the run; not SIGHUP under nohup, which has it ignored."""
     ending = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         ending.append(signal.SIGHUP)

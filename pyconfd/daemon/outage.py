@@ -1,4 +1,4 @@
-"""The store is unavailable: since when, why, and whether that was reported already. Pure."""
+"""An outage of the store: since when, why, and whether it was already reported. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pyconfd.errors import SourceError, SourceUnavailable
 
 class OutageTracker:
     """
-    One outage after the other.
+    Tracks one outage after the other.
 
     cause: the newest one in words; empty while there is no outage.
     since_s: of the first sign of this outage, monotonic.
@@ -20,12 +20,12 @@ class OutageTracker:
 
     def heard(self, cause: SourceError, now: float) -> bool:
         """
-        Note a sign of it; whether it is worth a report.
+        Note a failure of the store. Returns whether to report it.
 
         While a store does not answer, the reasons of its nodes change with every attempt (refused,
-        no answer in time); that is no news. A refusal needs an operator, so each new one is
-        reported: after the unknown authority was fixed comes the wrong password. Where the nodes
-        refuse and fall silent in turns, each is reported once.
+        no answer in time); these changes are not reported. A refusal needs an operator, so each new
+        one is reported: the unknown authority, and when that is fixed, the wrong password. If nodes
+        alternate between refusal and silence, each is reported once.
         """
         if not self._reported:
             self.since_s = now
@@ -36,7 +36,7 @@ class OutageTracker:
         return news
 
     def ended(self) -> bool:
-        """The store has answered; whether that ends an outage."""
+        """Note that the store has answered. Returns whether that ends an outage."""
         ends = bool(self._reported)
         self._reported.clear()
         self.cause = ""

@@ -1,5 +1,5 @@
 """
-The two ways to run: once, for CI and for boot; and as a daemon that follows the store.
+The two ways to run: once, for CI and at boot; and as a daemon that follows the store.
 
 Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
 configuration, nothing was done (cli/main.py turns ConfigError into it); 3 `--noop
@@ -53,7 +53,7 @@ DONE, FAILED, WRONG_USAGE, WOULD_CHANGE = 0, 1, 2, 3
 
 
 def run(settings: Settings) -> int:
-    """Do what the settings ask for; the exit status. May raise ConfigError for status 2."""
+    """Do what the settings ask for. Returns the exit status; may raise ConfigError for status 2."""
     _check_command(settings)
     if not (settings.noop or settings.sync_only):
         settings.state_folder  # noqa: B018 - raises where there is none
@@ -92,7 +92,7 @@ def _warn_of_clash() -> None:
 
 
 def _check_command(settings: Settings) -> None:
-    """Raises SettingsError for what does not go with a command after `--`, or without one."""
+    """Raises SettingsError for options that contradict a command after `--`, or require one."""
     if settings.revision and not settings.noop:
         hint = "pyconfd pin NAME --revision N keeps a service there"
         raise SettingsError("works with --noop only", where="--revision", hint=hint)
@@ -108,7 +108,7 @@ def _check_command(settings: Settings) -> None:
 
 
 def once(settings: Settings, found: ResourceSet) -> int:
-    """Read the store once and bring every destination up to date; the exit status."""
+    """Read the store once and bring every destination up to date. Returns the exit status."""
     try:
         snapshot = read(settings, found)
         if settings.noop:
@@ -137,7 +137,7 @@ def read(settings: Settings, found: ResourceSet) -> Snapshot:
 
 
 def _listed(settings: Settings, source: Source, wanted: Sequence[str]) -> Listed:
-    """A listing; a store that does not answer yet is tried again for as long as is allowed."""
+    """A listing; if the store does not answer yet, it is tried again for the allowed time."""
     if settings.revision:
         if not isinstance(source, SourceWithPast):
             what = f"{source.name} keeps no earlier revisions"
@@ -194,7 +194,9 @@ def _version_log(folder: str) -> VersionLog:
 
 
 def _with_keys(done: LaneReport, snapshot: Snapshot, versions: VersionLog) -> LaneReport:
-    """With the keys that made each version, where an earlier run noted the one before."""
+    """
+    The reports with the keys that made each version, if an earlier run noted the version before.
+    """
     from pyconfd.status.versions import keys_since, with_keys
 
     def keys_of(outcome: Outcome, reads: Reads) -> Sequence[str]:
@@ -217,7 +219,7 @@ def _note_versions(done: LaneReport, versions: VersionLog) -> None:
 def passes(
     found: ResourceSet, snapshot: Snapshot, state: wiring.StateFolder, tools: PassContext
 ) -> Iterator[LaneReport]:
-    """One pass over every service, each done when its report is taken."""
+    """One pass over every service; each is done when its report is taken from the iterator."""
     services = ServiceSet()
     services.adopt(found.resources)
     tools.ownership.adopt(found.resources)
@@ -235,7 +237,7 @@ def passes(
 
 
 def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
-    """What `_apply` would do, with nothing written."""
+    """What `_apply` would do; nothing is written."""
     context = wiring.dry_run(settings)
     context.ownership.adopt(found.resources)
     outcomes = list(_would_be(settings, found, snapshot, context))
@@ -252,7 +254,7 @@ def _preview(settings: Settings, found: ResourceSet, snapshot: Snapshot) -> int:
 def _would_be(
     settings: Settings, found: ResourceSet, snapshot: Snapshot, context: PassContext
 ) -> Iterator[Outcome]:
-    """The outcomes, service by service where one is kept at other keys than those of now."""
+    """The outcomes; separately for services that are kept at other keys than the present ones."""
     kept = wiring.kept_views(settings.state_folder) if settings.state_dir else None
     if settings.revision or not kept:
         yield from apply_groups(context, found.resources, snapshot)[0]
@@ -265,7 +267,7 @@ def _would_be(
 
 
 def _summary(outcomes: Iterable[Outcome], found: ResourceSet) -> int:
-    """Log the closing line; the number of what failed, broken resource files included."""
+    """Log the closing line. Returns the number of failures, faulty resource files included."""
     results = [outcome.result for outcome in outcomes]
     failed = sum(result.failed for result in results) + len(found.faults)
     log.info(

@@ -1,5 +1,5 @@
 """
-Sends the status line to systemd when it changes, and logs it when the states in it do.
+Sends the status line to systemd when it changes, and logs it when its states change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STARTING = (DaemonState.STARTING,)
 
 
 class StatusNotifier:
-    """What was shown last. Main thread only."""
+    """Remembers what was shown last. Main thread only."""
 
     def __init__(self, notify: Notifier) -> None:
         self._notify = notify
@@ -28,11 +28,11 @@ class StatusNotifier:
 
     @property
     def due_s(self) -> float | None:
-        """When a line that was held back is due, monotonic; None: none was."""
+        """When a postponed line is due, monotonic; None when there is none."""
         return self._due_s
 
     def show(self, summary: Summary, now: float) -> None:
-        """Show what is new. now: monotonic seconds."""
+        """Send and log what has changed. now: monotonic seconds."""
         new = states(summary)
         if new == _STARTING:  # SIGHUP starts everything over; that alone is no news
             new = self._states

@@ -1,9 +1,10 @@
 """
 The command after `--`: started once its files are there, signalled, and followed to its end. Shell.
 
-It is started when the first pass over all resources is done and every destination exists; a file
-that was refused or could not be rendered and was never there holds it back, and the next good
-version lets it start. The daemon ends with it, with its exit status; the platform restarts both.
+It is started when the first pass over all resources is done and every destination exists. A file
+that does not exist because its first version was refused or could not be rendered delays the start
+until the next good version. The daemon ends with the command and its exit status; the platform
+restarts both.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Supervised:
     """
     One command. All methods are the main thread's.
 
-    put: takes the message that it has ended, from any thread.
+    put: takes the message that the command has ended; called from any thread.
     """
 
     def __init__(self, argv: Sequence[str], put: Callable[[ChildExited], object]) -> None:
@@ -80,7 +81,7 @@ class Supervised:
         log.info("the command has ended", command=self._argv[0], exit_status=message.status)
 
     def stop(self, timeout_s: float) -> None:
-        """End it and what it has started, for a daemon that leaves by a fault."""
+        """End the command and what it has started, when the daemon ends because of a fault."""
         if not self.runs:
             return
         self._child.send(signal.SIGTERM)
@@ -91,7 +92,10 @@ class Supervised:
 
 
 def signal_command(name: str) -> str:
-    """The reload command that signals the command after `--`. name: with or without SIG."""
+    """
+    The reload command that signals the command after `--`. name: of the signal, with or without
+    SIG.
+    """
     short = name.upper().removeprefix("SIG")
     # One that does not run yet reads the new files when it starts.
     return f'[ -z "${{{PID_VARIABLE}:-}}" ] || kill -{short} "${PID_VARIABLE}"'

@@ -1,4 +1,4 @@
-"""The versions that went live, one line of JSON for each, kept over restarts. Shell."""
+"""The log of versions that went live: one line of JSON for each, stored over restarts. Shell."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _fields(entry: VersionEntry) -> Mapping[str, Any]:
-    """As `asdict`, which takes four times as long: a start may have ten thousand of them."""
+    """Like `asdict`, which takes four times as long: a start may write ten thousand entries."""
     return {name: getattr(entry, name) for name in _NAMES}
 
 
@@ -36,7 +36,7 @@ class VersionLog:
         self._revisions: dict[str, int] | None = None
 
     def note(self, entries: Iterable[VersionEntry]) -> None:
-        """Add them; what cannot be written is missing from the history."""
+        """Add entries; those that cannot be written are missing from the history."""
         text = "".join(f"{_ENCODE(_fields(entry))}\n" for entry in entries)
         if not text:
             return
@@ -54,7 +54,7 @@ class VersionLog:
             log.warn(f"the history cannot be written: {error}")
 
     def last(self, count: int) -> list[Mapping[str, Any]]:
-        """So many of the newest, the newest first; read from the end of the file."""
+        """This many of the newest entries, newest first, read from the end of the file."""
         with contextlib.suppress(OSError), open(self._path, "rb") as stream:
             stream.seek(max(0, stream.seek(0, os.SEEK_END) - count * _LONGEST_BYTES))
             lines = stream.read().decode(errors="replace").splitlines()
@@ -63,7 +63,7 @@ class VersionLog:
         return []
 
     def revision(self, name: str) -> int:
-        """Of the newest version of a resource when this run began, 0 where there was none."""
+        """The revision of a resource's newest version when this run began; 0 if there was none."""
         if self._revisions is None:
             self._revisions = {
                 str(one.get("name")): revision
@@ -73,7 +73,7 @@ class VersionLog:
         return self._revisions.get(name, 0)
 
     def read(self) -> Iterator[Mapping[str, Any]]:
-        """All of them, the oldest first; a line that was cut short is left out."""
+        """All entries, oldest first, without lines that were cut short."""
         with contextlib.suppress(OSError), open(self._path, encoding="utf-8") as stream:
             for line in stream:
                 if found := _entry(line):

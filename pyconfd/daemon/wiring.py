@@ -1,4 +1,4 @@
-"""The one place where things are made from the settings and joined."""
+"""The one place where the parts are made from the settings and connected."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ WORK_DIR = "check"
 @dataclass(frozen=True, slots=True)
 class StateFolder:
     """
-    The state folder of this confdir, locked by us.
+    The state folder of this confdir, locked by this process.
 
     folder: its path.
     journal: swaps whose reload is not settled.
@@ -59,7 +59,7 @@ class StateFolder:
     made: the files of each pattern.
     quarantine: versions that their service has refused.
     pending: services with a pending reload.
-    orphaned_debts: those of them that conf.d no longer has.
+    orphaned_debts: those of services that conf.d no longer has.
     """
 
     folder: str
@@ -72,7 +72,10 @@ class StateFolder:
 
 
 def configure_log(settings: Settings) -> None:
-    """Lines for a daemon carry the time; those of a one-shot run do not, so that they compare."""
+    """
+    Log lines of a daemon have the time; those of a one-shot run do not, so that runs can be
+    compared.
+    """
     log.configure(
         level=settings.log_level,
         style=settings.log_format,
@@ -100,7 +103,9 @@ def load(settings: Settings) -> ResourceSet:
 
 
 def _without_ungated(found: ResourceSet, settings: Settings) -> ResourceSet:
-    """Without the resources whose rollout cannot be kept: all nodes would change at once."""
+    """
+    The set without resources whose rollout is not possible here: all nodes would change at once.
+    """
     gated = [one for one in found.resources if one.service.rollout]
     if not gated or (settings.fleet and settings.backend in ("etcd", "etcdv3")):
         return found
@@ -127,8 +132,8 @@ def renderer(
     stopping: Callable[[], bool] = lambda: False,
 ) -> Renderer:
     """
-    Templates of this confdir. cache_dir: keeps them compiled between runs. stopping: renders are
-    ended soon once it says yes.
+    The templates of this confdir. cache_dir: stores them compiled between runs. stopping: once it
+    returns True, renders are ended soon.
     """
     return Renderer(
         os.path.join(settings.confdir, "templates"),
@@ -145,7 +150,7 @@ def renderer(
 
 
 def _signalling(found: ResourceSet, settings: Settings) -> ResourceSet:
-    """Resources without a reload command signal the command after `--`."""
+    """The set, in which resources without a reload command signal the command after `--`."""
     from pyconfd.daemon.supervised import signal_command
 
     text = signal_command(settings.reload_signal)
@@ -159,20 +164,22 @@ def _signalling(found: ResourceSet, settings: Settings) -> ResourceSet:
 
 
 def facts(settings: Settings) -> NodeFacts:
-    """What templates know of this node."""
+    """The facts about this node for templates."""
     return NodeFacts(settings.node_name, settings.vars, settings.config_file)
 
 
 def kept_file(folder: str) -> str:
-    """Where the daemon keeps which gated keys it uses; there is none where nothing is gated."""
+    """
+    The file in which the daemon stores which gated keys it uses; absent when nothing is gated.
+    """
     return os.path.join(folder, "rollouts.json")
 
 
 def kept_views(folder: str) -> Callable[[str, Snapshot], Snapshot] | None:
     """
-    What a one-shot run makes a service from: with a rollout, or a pin, the keys that the daemon
-    keeps it at, because only the daemon takes turns; the store as it is for any other service.
-    Given a service's name and what the store has; None where nothing is kept.
+    What a one-shot run makes a service's files from. With a rollout or a pin these are the keys at
+    which the daemon keeps the service, because only the daemon takes turns; otherwise the store as
+    it is. Called with a service's name and the snapshot of the store; None when nothing is kept.
     """
     if not os.path.exists(kept_file(folder)):
         return None
@@ -224,8 +231,8 @@ def tools(
 
 def dry_run(settings: Settings) -> PassContext:
     """
-    What a pass works with that writes nothing; the state is as the last real run left it. Raises
-    StateError where a newer pyconfd has left it.
+    What a dry run's pass works with: it writes nothing, and has the state of the last real run.
+    Raises StateError if a newer pyconfd has written that.
     """
     folder = settings.state_folder if settings.state_dir else _NOWHERE
     state_format.check_folder(folder)
@@ -246,8 +253,8 @@ def dry_run(settings: Settings) -> PassContext:
 @contextmanager
 def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
     """
-    The state folder, locked: one pyconfd for each confdir at a time. What a killed run left
-    behind is put in order here, before anything new is staged.
+    The state folder, locked: one pyconfd for each confdir at a time. What a killed run left behind
+    is cleaned up here, before anything new is staged.
     """
     with _usable_folder(settings) as folder, InstanceLock(folder):
         _claim(folder)
@@ -283,7 +290,9 @@ def state(settings: Settings, found: ResourceSet) -> Iterator[StateFolder]:
 
 
 def _claim(folder: str) -> None:
-    """A folder that a newer pyconfd has written is left alone: StateError."""
+    """
+    Note the state format in the folder. Raises StateError if a newer pyconfd has written there.
+    """
     try:
         state_format.claim_folder(folder)
     except OSError as error:  # a full disk, which the files that matter more will meet too
@@ -292,7 +301,7 @@ def _claim(folder: str) -> None:
 
 @contextmanager
 def _usable_folder(settings: Settings) -> Iterator[str]:
-    """The state folder; --sync-only, which reloads nothing, goes without where there is none."""
+    """The state folder; --sync-only, which reloads nothing, works without one."""
     if not settings.sync_only or _is_usable(settings):
         yield settings.state_folder
         return
@@ -321,7 +330,7 @@ def _is_usable(settings: Settings) -> bool:
 
 
 def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[str]) -> None:
-    """Remove the staged files and shadow trees of runs that were killed, but for these paths."""
+    """Remove the staged files and shadow trees of killed runs, except these paths."""
     dests = [one.dest for resource in found.resources for one in made.known(resource)]
     work_dir = os.path.join(folder, WORK_DIR)
     elsewhere = [os.path.join(work_dir, os.path.basename(dest)) for dest in dests]
@@ -339,9 +348,9 @@ def _sweep(found: ResourceSet, made: MadeFiles, folder: str, kept: Collection[st
 @contextmanager
 def daemon(settings: Settings, state: StateFolder, found: ResourceSet) -> Iterator[Loop]:
     """
-    The loop with everything it joins; signals and questions go to its inbox while it exists.
+    The loop with all its parts; signals and requests go to its inbox while it exists.
 
-    What only a daemon has is imported here: a one-shot run is to start quickly.
+    Parts of a daemon only are imported here, so that a one-shot run starts quickly.
     """
     import queue
     import time
@@ -415,7 +424,7 @@ def _fleet_node(
     commands: Commands,
     put: Callable[[FleetMessage], None],
 ) -> FleetNode | None:
-    """This daemon in its fleet, where one is named."""
+    """This daemon in its fleet, if one is named."""
     if not settings.fleet:
         return None
     from pyconfd.fleet.node import FleetNode
@@ -429,7 +438,7 @@ def _fleet_node(
 def _pins(
     state: StateFolder, store: Source, commands: Commands, put: Callable[[FleetMessage], None]
 ) -> Callable[[], Rollouts] | None:
-    """Makes what keeps services at an earlier revision, where no fleet is named."""
+    """Makes the keeper of pinned services, unless a fleet is named."""
     if not isinstance(store, SourceWithPast):
         return None
 
@@ -444,7 +453,7 @@ def _pins(
 def _pages(
     settings: Settings, put: Callable[[ControlRequest], None], folder: str
 ) -> AbstractContextManager[object]:
-    """Metrics and health over HTTP, where that is asked for."""
+    """Metrics and health over HTTP, if requested."""
     if not settings.metrics_listen:
         return nullcontext()
     from pyconfd.config.address import split_listen
@@ -466,7 +475,7 @@ def _fleet_facts(settings: Settings) -> dict[str, object]:
 
 
 def _about(settings: Settings) -> dict[str, object]:
-    """What the status shows of this daemon beside its state; no secrets."""
+    """What the status shows of this daemon beside its state; contains no secrets."""
     import time
 
     from pyconfd import __version__

@@ -1,8 +1,8 @@
 """
-What has happened since the start, in numbers: for metrics, and counted only when they are on. Pure.
+What has happened since the start, in numbers: for metrics, counted only when they are on. Pure.
 
-Fed by the loop with what passes through it anyway. Labels are names that the operator has given;
-keys and values never come here.
+The loop feeds it with what it handles anyway. Labels are names that the operator has given; keys
+and values never come here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Histogram:
         self.sum_s = 0.0
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Add one duration."""
         self.counts[bisect_left(BOUNDS_S, seconds)] += 1
         self.sum_s += seconds
 
@@ -42,8 +42,8 @@ class Counters:
     reloads: (service, whether it succeeded) -> how often.
     run_time: service -> how often it was changed without a reload.
     masters: service -> name of its daemon, pid and start time, as its last reload has found them.
-    good_at: service -> when a pass over it last ended well, seconds since 1970.
-    message_s: when the last message but Lost came, monotonic; None: never.
+    good_at: service -> when a pass over it last succeeded, seconds since 1970.
+    message_s: when the last message other than Lost came, monotonic; None: never.
     pass_s, reload_s, live_s: service -> how long passes, reloads, and changes until live took.
     """
 
@@ -62,14 +62,14 @@ class Counters:
         self._begun: dict[int, tuple[float, float | None]] = {}
 
     def heard(self, message: SourceMessage, now_s: float) -> None:
-        """A message of the source."""
+        """Count a message of the source."""
         kind = type(message).__name__.lower()
         self.messages[kind] += 1
         if kind != "lost":
             self.message_s = now_s
 
     def began(self, jobs: Iterable[Job], now_s: float) -> None:
-        """Jobs were handed out."""
+        """Count jobs that were handed out."""
         for job in jobs:
             self._begun[job.generation] = (now_s, job.changed_s)
 

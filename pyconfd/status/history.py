@@ -1,8 +1,8 @@
 """
-What became of each destination and each service, as far as it is worth remembering. Pure.
+The last results of each destination and each service. Pure.
 
-Fed with the reports of the lanes; the status is made of it. Moments are seconds since 1970, UTC:
-they are shown and never decide anything. The words of checkers and services are kept, values of
+Made from the reports of the lanes, and the source of the status. Times are seconds since 1970, UTC:
+they are shown, but never decide anything. The output of checkers and services is kept; values of
 keys never come here.
 """
 
@@ -51,14 +51,14 @@ _STATES = {
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """
-    Why a version did not become live.
+    Why a version did not go live.
 
     state: of summary.TROUBLES.
     what: one line.
     words: all output of the checker, bounded.
     revision: of the version, 0 where it is not known.
     at: seconds since 1970, UTC.
-    guard: which one holds it back, by its key in a resource file; "" for none.
+    guard: the guard that holds it back, by its key in a resource file; "" for none.
     changed: what differs from the live version.
     """
 
@@ -74,12 +74,12 @@ class Trouble:
 @dataclass(frozen=True, slots=True)
 class LiveVersion:
     """
-    The version that is live, as far as we know.
+    The version that is live, as far as known.
 
     digest: sha-256 in hex.
     revision: of the store that it was rendered from.
-    verified_at: when it was last found to be what the keys ask for.
-    written_at: None when it was found as it should be.
+    verified_at: when it was last found to match the keys.
+    written_at: None when the file already matched.
     changed: what made it, when it was written.
     """
 
@@ -93,7 +93,7 @@ class LiveVersion:
 @dataclass(frozen=True, slots=True)
 class CheckState:
     """
-    The last check of a destination that came to a verdict.
+    The last check of a destination that gave a verdict.
 
     at: seconds since 1970, UTC.
     ok: whether it passed.
@@ -108,7 +108,7 @@ class CheckState:
 @dataclass(frozen=True, slots=True)
 class ReleaseState:
     """
-    That an operator has let a held change through.
+    A release of a held change by an operator.
 
     by: the user.
     at: seconds since 1970, UTC.
@@ -128,9 +128,9 @@ class ResourceState:
 
     resource: a declared one, or one made by a pattern.
     result: of the last pass.
-    since_at: of the state it is in now.
-    trouble: why it is not well; None when it is.
-    last_trouble: the newest there was, over or not.
+    since_at: of its present state.
+    trouble: the present one; None when there is none.
+    last_trouble: the newest one, over or not.
     live: None while no good version is known.
     check: the last one; None where nothing was checked yet.
     released: the last release.
@@ -185,12 +185,12 @@ class History:
 
     @property
     def states(self) -> Mapping[str, ResourceState]:
-        """By name of the resource; those made by a pattern have names of their own."""
+        """The states by name of the resource; those made by a pattern have names of their own."""
         return self._states
 
     @property
     def more(self) -> int:
-        """How many destinations there are beyond one for each declared resource."""
+        """How many more destinations than declared resources there are."""
         if self._more is None:
             made = self._items.items()
             self._more = sum(len(names) - (name not in self._states) for name, names in made)
@@ -219,7 +219,9 @@ class History:
             self.reloads[report.service] = _reload_state(report.reload, at)
 
     def release(self, name: str, by: str, at: float) -> list[tuple[str, ReleaseState]]:
-        """What is held of a declared resource has been let through: what that was, by name."""
+        """
+        Note that the held changes of a declared resource were let through. Returns them by name.
+        """
         found = []
         for each in (name, *self.made_by(name)):
             state = self._states.get(each)
@@ -231,7 +233,7 @@ class History:
         return found
 
     def keep(self, resources: Iterable[Resource]) -> None:
-        """Forget what is no longer declared."""
+        """Forget resources that are no longer declared."""
         declared: set[str] = set()
         services: set[str] = set()
         for resource in resources:
@@ -260,7 +262,7 @@ class History:
     def _forget_vanished(
         self, declared: str, report: LaneReport, outcomes: Iterable[Outcome]
     ) -> None:
-        """Names of a pass in part without an outcome are gone, and so is whatever they were in."""
+        """Names of a partial pass without an outcome are gone; forget their states."""
         if declared in report.partly and (looked_at := report.items.get(declared)):
             self._more = None
             for name in looked_at.keys() - {outcome.resource.item for outcome in outcomes}:
@@ -292,7 +294,7 @@ class History:
 
 
 def _state(before: ResourceState | None, outcome: Outcome, at: float) -> ResourceState:
-    """The state after one more outcome; one that goes on keeps its beginning."""
+    """The state after one more outcome; an unchanged state keeps its beginning."""
     trouble = _trouble(outcome, at) if outcome.result.failed else None
     live = before.live if before else None
     if trouble is None:
@@ -369,14 +371,14 @@ def _bounded(report: CommandReport | None) -> str:
 
 
 def _why(error: PyconfdError | None, report: CommandReport | None) -> str:
-    """An error's own words without what was kept and what to do; else how a command ended."""
+    """An error's message without what was kept and what to do next; else how a command ended."""
     if error is not None:
         return f"{error.where}: {error.what}" if error.where else error.what
     return report.reason if report else ""
 
 
 def gist(output: str) -> str:
-    """The line of a program's output that says most; "" when there is none."""
+    """The most informative line of a program's output; "" when there is none."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     telling = (line for line in lines if _TELLING.search(line))
     return _without_head(next(telling, lines[0] if lines else ""))

@@ -1,7 +1,8 @@
 """
 The daemon's own page: its state for a browser, without scripts, images or external resources. Pure.
 
-Names and words only; everything is escaped. It is made from the same picture as `pyconfd status`.
+It shows names and messages, no values; everything is escaped. It is made from the same data as
+`pyconfd status`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ pre, code { font-family: ui-monospace, monospace; white-space: pre-wrap; }
 
 
 def headers() -> Mapping[str, str]:
-    """What a browser may do with the page: nothing but show it."""
+    """Headers that allow a browser to show the page, and nothing else."""
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
@@ -54,7 +55,9 @@ def headers() -> Mapping[str, str]:
 
 
 def html_page(picture: Plain, versions: Sequence[Plain] = ()) -> str:
-    """picture: as made by status/report.py. versions: the last that went live, the newest first."""
+    """
+    picture: as made by status/report.py. versions: the last ones that went live, newest first.
+    """
     about = [picture.get("node") or picture["confdir"], picture.get("fleet")]
     title = f"pyconfd {' in '.join(str(each) for each in about if each)}"
     body = [
@@ -151,7 +154,7 @@ def _resources(rows: Sequence[Plain]) -> list[str]:
 
 
 def _held(picture: Plain) -> list[str]:
-    """Changes that are held, each with the command that lets it go."""
+    """The held changes, each with the command that releases it."""
     lines = []
     for one in picture["services"]:
         rollout = one.get("rollout") or {}

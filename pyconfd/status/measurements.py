@@ -1,7 +1,8 @@
 """
-The daemon in numbers: plain data for metrics, made when it is asked for. Pure.
+The daemon in numbers: plain data for metrics, made on request. Pure.
 
-Destinations made by a pattern count under the name of the pattern: names below a key are no labels.
+Destinations made by a pattern count under the name of the pattern: names from keys must not become
+labels.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _RENDERED = frozenset(
 
 
 def measures(facts: StatusFacts, counts: Counters, keys: int) -> Plain:
-    """All of it. keys: how many the mirror of the store has."""
+    """All numbers. keys: how many the mirror of the store has."""
     heard_s = counts.message_s
     return {
         "version": facts.about.get("version", ""),
@@ -110,7 +111,7 @@ def _service(facts: StatusFacts, counts: Counters, name: str) -> Plain:
 
 
 def _gated(facts: StatusFacts, name: str) -> Plain:
-    """Whether a change of its gated keys waits, or goes no further; not without a rollout."""
+    """Whether a change of its gated keys waits or is halted; False without a rollout."""
     found = facts.rollouts.get(name)
     if found is None:
         return {"held": False, "halted": False, "in_turn": False}

@@ -1,7 +1,7 @@
 """
-What `pyconfd status` shows of the daemon: plain data, made when it is asked for. Pure.
+What `pyconfd status` shows of the daemon: plain data, made on request. Pure.
 
-Moments are UTC text (`*_at`), spans are seconds (`*_s`). Names of keys are in it, values never.
+Times are UTC text (`*_at`), durations are seconds (`*_s`). It has names of keys, never values.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ _MOST_PREFIXES = 50
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusFacts:
     """
-    What the loop knows at one moment.
+    The state of the loop at one moment.
 
     now_s: monotonic seconds.
     now_at: the same moment in seconds since 1970.
-    about: what never changes (version, pid, ...).
+    about: facts that never change (version, pid, ...).
     source: name of the store.
     revision: of the store.
-    listed: whether the store was read as it is watched now.
-    lost: why the store is unavailable; "" while it is not.
+    listed: whether the prefixes watched now were read.
+    lost: why the store is unavailable; "" while it is available.
     lost_s: since when, monotonic.
     watched: the prefixes.
     resources: the declared ones by name.
-    unready: those that were not processed yet.
+    unready: resources that were not processed yet.
     services: all of them by name.
     failed: those with a pending reload that has failed.
-    history: what became of each destination and service.
+    history: the last results of each destination and service.
     stopping: whether the daemon is about to end.
-    quarantine: resource name -> the version of it that its service has refused.
+    quarantine: resource name -> its version that the service has refused.
     orphaned: service with a pending reload that conf.d no longer has -> the destinations that it
         was not reloaded for.
     faulty: what is wrong with conf.d or its templates.
@@ -115,7 +115,10 @@ def summary(facts: StatusFacts) -> Summary:
 
 
 class FailedReloads(Collection[FailedReload]):
-    """Those of some facts. Made when they are looked at: most of the time it is enough that any."""
+    """
+    The failed reloads of some facts, made only when they are read: most callers only need to know
+    whether there are any.
+    """
 
     def __init__(self, facts: StatusFacts) -> None:
         self._facts = facts
@@ -133,7 +136,7 @@ class FailedReloads(Collection[FailedReload]):
 
 
 def node_record(facts: StatusFacts) -> Plain:
-    """What the daemon says of itself to its fleet: short, and nothing in it moves by itself."""
+    """What the daemon publishes in its fleet: short, and unchanged as long as nothing happens."""
     short = summary(facts)
     about = facts.about
     return {
@@ -167,7 +170,7 @@ def is_ready(facts: StatusFacts) -> bool:
 
 
 def picture(facts: StatusFacts) -> Plain:
-    """All of it."""
+    """The whole report."""
     short = summary(facts)
     return {
         **facts.about,
@@ -187,7 +190,7 @@ def picture(facts: StatusFacts) -> Plain:
 
 
 def _configuration(facts: StatusFacts) -> Plain:
-    """Of conf.d and its templates: what is wrong, and what is not in use yet."""
+    """Faults of conf.d and its templates, and edited templates that are not in use yet."""
     faulty = facts.faulty
     return {
         "faults": list(faulty.faults) if faulty else [],
@@ -275,7 +278,7 @@ def rollout_row(found: RolloutStatus | None) -> Plain | None:
 
 
 def _next_try_s(facts: StatusFacts, state: ServiceState) -> float | None:
-    """In how many seconds the reload is tried again; None while a job runs."""
+    """Seconds until the reload is tried again; None while a job runs."""
     if state.running or not state.debt:
         return None
     at_s = state.debt.not_before_s
@@ -285,7 +288,7 @@ def _next_try_s(facts: StatusFacts, state: ServiceState) -> float | None:
 
 
 def _shown(facts: StatusFacts) -> list[Resource]:
-    """Every destination: a pattern is shown as what it made, or as itself while it made none."""
+    """Every destination: the files of a pattern, or the pattern itself while it has made none."""
     shown: list[Resource] = []
     states = facts.history.states
     for resource in facts.resources.values():
@@ -331,7 +334,7 @@ def resource_row(facts: StatusFacts, resource: Resource) -> Plain:
 
 
 def state_of(facts: StatusFacts, resource: Resource, last: ResourceState | None) -> FileState:
-    """A pattern that has no files is fine once it was processed."""
+    """The state of a resource; a pattern without files is fine once it was processed."""
     if last:
         return last.state
     return FileState.WAITING if resource.declared in facts.unready else FileState.FINE

@@ -1,8 +1,8 @@
 """
 The state of the daemon in one line: what is wrong, what is still fine, what to type next. Pure.
 
-It is what an operator reads first, in `systemctl status`, in the log and at the top of `pyconfd
-status`; so trouble comes before what is well, and each trouble names its place and its reason.
+An operator reads it first, in `systemctl status`, in the log and at the top of `pyconfd status`. So
+trouble comes before what is fine, and each trouble has its place and its reason.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Unhealthy:
 
 
 class Troubles:
-    """Resources in trouble, of each state in the order in which they got into it."""
+    """The resources in trouble: of each state, in the order in which they got into it."""
 
     def __init__(self, found: Iterable[Unhealthy] = ()) -> None:
         self._states: dict[str, FileState] = {}
@@ -99,14 +99,14 @@ class Troubles:
         return self._of.get(state, {}).values()
 
     def put(self, unhealthy: Unhealthy) -> None:
-        """A resource is in this trouble now; one that was in it already keeps its place."""
+        """Note that a resource is in this trouble; if it was already, it keeps its place."""
         if self._states.get(unhealthy.name, unhealthy.state) is not unhealthy.state:
             self.drop(unhealthy.name)
         self._states[unhealthy.name] = unhealthy.state
         self._of.setdefault(unhealthy.state, {})[unhealthy.name] = unhealthy
 
     def drop(self, name: str) -> None:
-        """A resource is in none."""
+        """Note that a resource is in no trouble."""
         state = self._states.pop(name, None)
         if state is not None:
             del self._of[state][name]
@@ -147,7 +147,7 @@ class ConfigFaults:
 
     faults: each with file and line.
     since_at: when they were found, seconds since 1970, UTC.
-    taken: whether the rest of that set is in use (at the start); else the previous set is (SIGHUP).
+    taken: whether the rest of that set is in use (at the start), or the previous set (SIGHUP).
     """
 
     faults: tuple[str, ...]
@@ -161,7 +161,7 @@ class GatedChange:
     A change of a service's gated keys that this node does not use.
 
     why: in words.
-    halted: it goes no further until it is resumed or the keys change.
+    halted: it is stopped until an operator resumes it or the keys change.
     """
 
     service: str
@@ -174,16 +174,16 @@ class Summary:
     """
     What the line is made of.
 
-    resources: how many there are, all of those below included.
+    resources: the number of all resources.
     revision: of the store.
-    listed: whether the store was read as it is watched now.
+    listed: whether the prefixes watched now were read.
     waiting: how many were not processed yet.
-    bad: those in trouble.
+    bad: the resources in trouble.
     pending: reloads that failed.
     orphaned: services with a pending reload that conf.d no longer has.
     outage: None while the store answers.
     faulty: None while conf.d has no faults.
-    gated: changes that wait for this node's turn, or go no further.
+    gated: changes that wait for this node's turn, or are halted.
     pinned: services that an operator keeps at an earlier revision, in words.
     """
 
@@ -207,8 +207,8 @@ class Summary:
 
 def states(summary: Summary) -> tuple[enum.StrEnum, ...]:
     """
-    Which troubles there are; OK or STARTING alone when there is none. They change when an operator
-    should look, and not with every attempt or revision.
+    The kinds of trouble; only OK or STARTING when there is none. They change when an operator
+    should look, not with every attempt or revision.
     """
     others = (
         (DaemonState.PENDING, summary.pending),
@@ -231,8 +231,8 @@ def kind(summary: Summary) -> str:
 
 def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
     """
-    The line. now_at: seconds since 1970, UTC. ages: "for 12 s", for a reader who reads it now;
-    otherwise "since" and the time, for one who reads it later.
+    The line. now_at: seconds since 1970, UTC. ages: "for 12 s", for a line that is read now;
+    otherwise "since" and the time, for a line that is read later.
     """
 
     def time_of(since_at: float) -> str:
@@ -262,7 +262,10 @@ def line(summary: Summary, now_at: float, *, ages: bool = True) -> str:
 
 
 def _next_commands(summary: Summary) -> Iterator[str]:
-    """What to type about the worst trouble: to know more, and to end it where that is an order."""
+    """
+    The next commands for the worst trouble: one that shows more, and if there is one, the one that
+    ends it.
+    """
     for state in TROUBLES:
         for worst in summary.bad.of(state):
             name = shlex.quote(brief(worst.name))
@@ -275,7 +278,7 @@ def _next_commands(summary: Summary) -> Iterator[str]:
 
 
 def _overview(summary: Summary) -> str:
-    """What shows the trouble when no resource is in any."""
+    """The command that shows a trouble that is not of a resource."""
     if summary.faulty:
         return "pyconfd check"
     if summary.gated and not (summary.pending or summary.orphaned or summary.outage):
@@ -347,19 +350,19 @@ def _count(resources: int) -> str:
 
 
 def _listed(named: list[str], of: int | None = None) -> str:
-    """The first few. of: how many there are, if `named` is not all."""
+    """The first few names. of: how many there are, if `named` is not all."""
     more = (len(named) if of is None else of) - NAMED
     return "; ".join(named[:NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def brief(text: str) -> str:
-    """One line of printable text that is not too long."""
+    """One line of printable text of limited length."""
     words = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 3]}..."
 
 
 def span(seconds: float) -> str:
-    """A length of time for people: `12 s`, `3 min`, `2 h 5 min`, `3 d 4 h`."""
+    """A duration for people: `12 s`, `3 min`, `2 h 5 min`, `3 d 4 h`."""
     whole = max(0, int(seconds))
     for unit, size, part, part_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60)):
         if whole >= size:
@@ -381,7 +384,7 @@ def _utc(second: int) -> str:
 
 
 def tone_of(kind: str) -> str:
-    """Whether states, one or several with commas between, are "good", "waiting" or "bad"."""
+    """Whether states (one, or several separated by commas) are "good", "waiting" or "bad"."""
     states = set(kind.split(","))
     if states <= _GOOD:
         return "good"

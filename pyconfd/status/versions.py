@@ -1,7 +1,7 @@
 """
-The versions that went live, and which keys made each of them: for people who look back. Pure.
+The versions that went live, and the keys that made each of them: for people who look back. Pure.
 
-Nothing is decided by it. Names of keys are in it, values never.
+No decision depends on it. It has names of keys, never values.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class VersionEntry:
     """
     name, dest: of the resource.
     at: seconds since 1970.
-    revision: of the store. gated: the one of the gated keys, where it is another.
-    keys: that made the difference, as far as known; more: how many are not named.
+    revision: of the store. gated: that of the gated keys, if it is another one.
+    keys: those that differ from the version before, as far as known; more: how many are not named.
     result: what became of it.
     """
 
@@ -52,7 +52,7 @@ class _Change(NamedTuple):
 
 
 class RecentChanges:
-    """The keys that have changed last, in order, so that a version can name those that made it."""
+    """The last changed keys, in order, so that a version can name those that made it."""
 
     def __init__(self) -> None:
         self._changes: deque[_Change] = deque(maxlen=REMEMBERED)
@@ -61,8 +61,8 @@ class RecentChanges:
 
     def note(self, revision: int, keys: Sequence[str], service: str = "") -> None:
         """
-        These keys are others as of this revision. service: the one alone that uses others now,
-        of its gated keys.
+        Note that these keys changed at this revision. service: the only service concerned, when
+        these are its gated keys.
         """
         for key in keys[-REMEMBERED:]:
             self._count += 1
@@ -78,9 +78,9 @@ class RecentChanges:
         live: bool = True,
     ) -> list[str]:
         """
-        Those that a resource reads and that have changed since its last version, each once; to: the
-        revision of the new one. gated: paths that its service reads as of another revision. live:
-        whether that is the last one from now on.
+        The keys that a resource reads and that have changed since its last version, each once. to:
+        the revision of the new version. gated: paths that its service reads at another revision.
+        live: whether the new version is the last one from now on.
         """
         name, service = resource.name, resource.service_name
         seen = self._seen.get(name, 0)
@@ -113,7 +113,7 @@ def _reads(reads: Reads, key: str) -> bool:
 
 
 def keys_since(snapshot: Snapshot, reads: Reads, revision: int) -> list[str]:
-    """Those that are read and have been written after a revision; what is gone is not seen."""
+    """The keys that are read and were written after a revision; deleted keys are not found."""
     single = (item for key in sorted(reads.keys) if (item := snapshot.get(key)))
     below = (item for path in sorted(reads.trees) for item in snapshot.subtree(path))
     return list(
@@ -124,7 +124,7 @@ def keys_since(snapshot: Snapshot, reads: Reads, revision: int) -> list[str]:
 
 
 def with_keys(report: LaneReport, keys_of: Callable[[Outcome, Reads], Sequence[str]]) -> LaneReport:
-    """The report, in which outcomes of another version than before name the keys that made it."""
+    """The report, with the keys that made each new version in its outcome."""
     asked = 0
     outcomes = list(report.outcomes)
     for place, outcome in enumerate(outcomes):
@@ -140,7 +140,7 @@ def with_keys(report: LaneReport, keys_of: Callable[[Outcome, Reads], Sequence[s
 
 
 def went_live(outcome: Outcome) -> bool:
-    """Whether a pass has put a new version live, if only for a moment."""
+    """Whether a pass has put a new version live, even if only for a moment."""
     return outcome.result in (Result.UPDATED, Result.REMOVED, Result.REVERTED)
 
 
@@ -159,7 +159,7 @@ def version_entry(report: LaneReport, outcome: Outcome, *, gated: int, at: float
 
 
 def _result(report: LaneReport, outcome: Outcome) -> str:
-    """What became of it, in words."""
+    """The result in words."""
     if outcome.result is Result.REVERTED:
         words = outcome.report.output if outcome.report else ""
         return f"taken back: {gist(words) or (outcome.error.what if outcome.error else '')}"
