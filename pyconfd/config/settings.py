@@ -192,7 +192,9 @@ def settings_and_faults(
     values, faults = resolve_all((*OPTIONS, *TABLES), arguments, environ, known, tree)
     values["node_name"] = values["node_name"] or os.uname().nodename
     values["prefix"] = key_path(values["prefix"])
-    values["state_dir"] = values["state_dir"] or default_state_dir(environ, os.geteuid())
+    state_dir = values["state_dir"] or default_state_dir(environ, os.geteuid())
+    # To nginx, whose files of the check are there, a relative path is one below its prefix.
+    values["state_dir"] = state_dir and os.path.abspath(state_dir)
     command = tuple(arguments.rest or ())
     return Settings(**values, command=command, notes=tuple(tree.notes)), faults
 

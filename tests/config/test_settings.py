@@ -407,3 +407,10 @@ def test_an_address_to_listen_on_has_host_and_port(text: str) -> None:
     (said,) = faults_of(["--metrics-listen", text])
     assert said.startswith(f"--metrics-listen: no address to listen on: '{text}'")
     assert split_listen("[::1]:9414") == ("::1", 9414)
+
+
+@pytest.mark.parametrize(("given", "becomes"), [("state", "{}/state"), ("/a/../b", "/b")])
+def test_a_relative_state_folder_is_below_the_current_one(given: str, becomes: str) -> None:
+    """Programs that are given paths below it have folders of their own."""
+    settings = load_settings(["--state-dir", given], {})
+    assert settings.state_dir == becomes.format(os.getcwd())
