@@ -1,6 +1,6 @@
 """
-Logs, metrics and HTTP pages: what happens is reported, and never influenced.
+Logs, metrics and HTTP pages: they report what happens and never influence it.
 
-Read in this order: log (how a line looks), report (which lines there are); metrics (the numbers
-that Prometheus reads), http (who listens for it).
+Read in this order: log (the form of a line), report (which lines there are), metrics (the numbers
+for Prometheus), http (the listener).
 """

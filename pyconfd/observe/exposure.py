@@ -1,4 +1,4 @@
-"""Warns at the start about files of pyconfd that others on the machine can change or read."""
+"""Warns at the start about files of pyconfd that other users of the machine can change or read."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pyconfd.system import files
 
 def warn_of_exposed(trusted: Iterable[str], secret: Iterable[str] = ()) -> None:
     """
-    A warning for each that others may change, or read of a secret; one for a folder above several.
-    Empty paths are none.
+    A warning for each path that others may change, or read if it is a secret; only one for a folder
+    above several of them. Empty paths are ignored.
 
-    trusted: what names commands that are run, or is believed later. secret: passwords, private
+    trusted: files that name commands to run, or that are trusted later. secret: passwords, private
     keys.
     """
     known = set()

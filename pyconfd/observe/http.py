@@ -2,7 +2,8 @@
 A small HTTP listener for metrics and health, on threads of its own. Shell.
 
 It has no state and computes nothing: each page is a function that is called for each request. A
-daemon that cannot listen still does its work, so that is only logged, and tried again.
+daemon that cannot listen can still do its work, so that is only logged, and listening is tried
+again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ RETRY_S = 5.0
 
 class HttpResponse(NamedTuple):
     """
-    What is answered.
+    An answer.
 
     kind: the content type.
     headers: further ones.
@@ -43,7 +44,7 @@ class HttpResponse(NamedTuple):
 
 
 class Listener:
-    """pages: path -> what makes the page; called on any thread, may take a while."""
+    """pages: path -> the function that makes the page; called on any thread, may take a while."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """Where it listens; 0 when it does not."""
+        """The port on which it listens; 0 when it does not."""
         return int(self._server.server_address[1]) if self._server else 0
 
     def __enter__(self) -> Listener:
@@ -82,7 +83,7 @@ class Listener:
             self._server.server_close()
 
     def _listen(self) -> str:
-        """Why it cannot; "" once it does."""
+        """Try to listen. Returns why that failed; "" when it worked."""
         try:
             self._server = _Server(self._address, _handler(self._pages))
         except OSError as error:
@@ -91,7 +92,9 @@ class Listener:
         return ""
 
     def _serve(self) -> None:
-        """Not serve_forever, which wakes up twice a second to see whether it is to end."""
+        """
+        Serve requests. serve_forever is not used: it wakes up twice a second to see whether to end.
+        """
         while not self._server and not self._stopped.wait(self._retry_s):
             self._listen()
         while self._server and not self._stopped.is_set():
@@ -99,7 +102,7 @@ class Listener:
 
 
 class _UntilDeadline(io.RawIOBase):
-    """What a client sends, until its time is over, however few bytes come at a time."""
+    """Reads what a client sends until its deadline, however few bytes come at a time."""
 
     def __init__(self, client: socket.socket) -> None:
         self._client = client
@@ -133,14 +136,14 @@ class _Server(ThreadingMixIn, HTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without the base class's look-up of our own host name, which is never used."""
+        """Bind without the base class's look-up of the own host name, which is never used."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """On a thread of its own, of which there are not too many."""
+        """Handle a request on a thread of its own; their number is limited."""
         with self._lock:
             full = len(self._clients) >= 2 * MOST_CLIENTS  # they wait for pages, not for clients
             if not full:
@@ -163,7 +166,7 @@ class _Server(ThreadingMixIn, HTTPServer):
                 self._clients.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that went away is no news; anything else is a fault of ours."""
+        """Log errors, unless a client has just gone away."""
         import sys
 
         if not isinstance(sys.exception(), OSError):

@@ -1,8 +1,7 @@
 """
-How a log line looks: text for people, JSON for machines. Lines go to standard error.
+The form of log lines: text for people, JSON for machines. Lines go to standard error.
 
-An event is a short sentence and fields; the fields are for searching, the sentence is for reading.
-Values of keys are never logged.
+An event is a short sentence for reading and fields for searching. Values of keys are never logged.
 """
 
 from __future__ import annotations
@@ -43,22 +42,22 @@ def event(level: int, text: str, **fields: object) -> None:
 
 
 def debug(text: str, **fields: object) -> None:
-    """Something only a developer of templates or of pyconfd wants to see."""
+    """Log something for developers of templates or of pyconfd only."""
     event(logging.DEBUG, text, **fields)
 
 
 def info(text: str, **fields: object) -> None:
-    """Something happened as it should."""
+    """Log something that happened as expected."""
     event(logging.INFO, text, **fields)
 
 
 def warn(text: str, **fields: object) -> None:
-    """Something is not as it should be and is being dealt with."""
+    """Log something wrong that pyconfd handles by itself."""
     event(logging.WARNING, text, **fields)
 
 
 def error(text: str, **fields: object) -> None:
-    """Something failed; what runs was kept."""
+    """Log a failure; what runs was kept."""
     event(logging.ERROR, text, **fields)
 
 
@@ -75,8 +74,8 @@ def configure(
 
     level: a key of LEVELS. style: "text" or "json". stamped: whether text lines begin with the
     time and show durations; a one-shot run leaves both out so that the same input gives the same
-    output. Where systemd's journal reads the stream, it gets the priority of each line, and no
-    time, because it has its own.
+    output. If systemd's journal reads the stream, it gets the priority of each line and no time,
+    because it adds its own.
     """
     stream = stream or sys.stderr
     journal = to_journal(stream, os.environ)
@@ -96,7 +95,10 @@ def shows(level: str) -> bool:
 
 
 def set_level(level: str) -> str:
-    """Set the least level that is logged, a key of LEVELS or "" for none; the one before."""
+    """
+    Set the least level that is logged: a key of LEVELS, or "" for no change. Returns the one
+    before.
+    """
     before = _NAMES.get(LOG.level, "").lower()
     if level:
         LOG.setLevel(LEVELS[level])
@@ -141,7 +143,7 @@ class _Text(logging.Formatter):
 
 
 class _Journal(logging.Formatter):
-    """Each line with its priority before it, as journald takes it off a stream (sd-daemon(3))."""
+    """Each line with its priority in front, as journald expects on a stream (sd-daemon(3))."""
 
     def __init__(self, plain: logging.Formatter) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
 """
-Where log lines go: a stream whose reader may stall without holding up the program. Shell.
+The stream of log lines, whose reader may stall without delaying the program. Shell.
 
-Writing to a pipe that is full waits until it is read, and a daemon that logs would stand still
-so long. Here a line waits for a moment, then it is dropped and counted, and the count is logged as
-soon as there is room again.
+Writing to a full pipe waits until it is read, and the daemon would stand still meanwhile. Here a
+line waits for a moment, then it is dropped and counted; the count is logged as soon as there is
+room again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _AT_ONCE = 4096
 
 
 class LogStream(logging.Handler):
-    """Writes formatted lines to a stream; from any thread."""
+    """Writes formatted lines to a stream; may be called from any thread."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class LogStream(logging.Handler):
         self._torn = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, or drop it when the reader does not take it."""
+        """Write one line, or drop it if the reader does not read."""
         line = self.format(record) + "\n"
         with contextlib.suppress(OSError, ValueError):  # a closed stream does not end the daemon
             fd = _descriptor(self._stream)
@@ -41,7 +41,7 @@ class LogStream(logging.Handler):
                 self._dropped += 1
 
     def _caught_up(self, fd: int) -> bool:
-        """Whether nothing is missing any more; says how much was."""
+        """Log how many lines were dropped. Returns whether that is done."""
         if not self._dropped:
             return True
         note = f"WARN  {self._dropped} log lines were dropped, because nothing read them\n"

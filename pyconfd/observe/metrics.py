@@ -1,8 +1,8 @@
 """
-The daemon in numbers as Prometheus reads them. The only import of prometheus_client, made at the
-first request for metrics: it takes longer than all the rest of a start.
+The daemon in numbers, in the format of Prometheus. Only this module imports prometheus_client, at
+the first request for metrics: the import takes longer than all the rest of a start.
 
-Nothing is kept here: each answer is made of what the loop reports at that moment. Labels are names
+It keeps no state: each answer is made from what the loop reports at that moment. Labels are names
 of resources, groups, services and guards, which the operator has given; never keys or values.
 """
 
@@ -45,7 +45,7 @@ def members_exposition(
 
 
 class MemberMetrics(Collector):
-    """The members of one moment."""
+    """The members at one moment."""
 
     def __init__(
         self, members: Sequence[tuple[str, str, bool]], declared: int, connected: bool
@@ -68,7 +68,7 @@ class MemberMetrics(Collector):
 
 
 class DaemonMetrics(Collector):
-    """The measures of one moment."""
+    """The measures at one moment."""
 
     def __init__(self, measures: Plain) -> None:
         self._measures = measures
@@ -164,7 +164,9 @@ def _resources(rows: Sequence[Plain]) -> Iterator[Metric]:
 
 
 def _by_group(rows: Sequence[Plain]) -> dict[str, dict[str, int]]:
-    """Group -> guard -> held changes; a group is held as a whole, so one member stands for it."""
+    """
+    Group -> guard -> held changes. A group is held as a whole, so one of its members is enough.
+    """
     groups: dict[str, dict[str, int]] = {}
     for row in rows:
         guards = groups.setdefault(row["group"], {})

@@ -1,4 +1,4 @@
-"""Which lines are logged for what happened: one for each outcome and each change of state."""
+"""The log lines for what happens: one for each outcome and each change of state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _END_LINES = 50
 
 
 def lane(report: LaneReport) -> None:
-    """What happened in one pass over a service."""
+    """Log what happened in one pass over a service."""
     logged: set[int] = set()
     for outcome in report.outcomes:
         outcome_line(outcome)
@@ -87,7 +87,7 @@ def outcome_line(outcome: Outcome) -> None:
 
 
 def released(name: str, by: str, revision: int = 0, changed: ChangedKeys = NO_KEYS) -> None:
-    """An operator has let what is held of a resource through."""
+    """An operator has let a held change of a resource through."""
     log.info(
         "released", resource=name, by=by, revision=revision or None, keys=changed.line() or None
     )
@@ -143,8 +143,8 @@ def _output(report: CommandReport) -> None:
 
 def _output_lines(report: CommandReport) -> str:
     """
-    A command's output on lines of their own, or "". Of a long one both ends: the cause is in one of
-    them, and thousands of lines for one refusal would hide everything else.
+    A command's output on lines of their own, or "". A long output is cut to its two ends: the cause
+    is in one of them, and thousands of lines for one refusal would hide everything else.
     """
     lines = report.output.strip("\n").splitlines()
     if not any(line.strip() for line in lines):

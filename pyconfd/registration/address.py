@@ -1,7 +1,7 @@
 """
 From an address as written to the `host:port` that others can reach. Shell; psutil when needed.
 
-    host:port        as it is; 0.0.0.0 and other hosts that cannot be connected to are refused
+    host:port        unchanged; 0.0.0.0 and other hosts that cannot be connected to are refused
     :port            this machine's address on the route to the store, or of an interface; on the
                      default route when the store is on this machine
     unix:/path       as it is
@@ -24,7 +24,7 @@ _ANY = ("0.0.0.0", "::", "")  # noqa: S104 - recognised, never bound
 
 
 class NotYet(RegistrationError):
-    """The address cannot be known now but may be soon: no route yet, no listener yet."""
+    """The address is not known yet, but may be soon: no route or no listener so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Written:
 
 
 def parse_address(text: str) -> Written:
-    """Take an address apart. Raises RegistrationError that says how to write one."""
+    """Parse an address. Raises a RegistrationError that shows the valid forms."""
     if text.startswith("unix:"):
         if not text.startswith("unix:/"):
             raise _wrong(text, "a UNIX socket needs an absolute path")
@@ -88,7 +88,8 @@ _UNUSABLE = {
 
 def local_only(written: Written, nodes: Sequence[str]) -> RegistrationError | None:
     """
-    Why an address must not be published: others would connect to themselves. None when it may.
+    Why an address must not be published, because others would connect to themselves; None if it
+    may.
     nodes: of the store; when it is on this machine too, everything may be here.
     """
     if written.kind != "host" or reach(written.host) is not Reach.THIS_MACHINE or is_here(nodes):
@@ -101,7 +102,7 @@ def local_only(written: Written, nodes: Sequence[str]) -> RegistrationError | No
 
 
 def note(written: Written, published: str, nodes: Sequence[str], interface: str) -> str:
-    """What to say of the address that is published; "" for nothing."""
+    """A note about the published address for the log; "" for none."""
     if written.kind == "unix" or interface or not is_here(nodes):
         return ""
     if reach(published.rpartition(":")[0].strip("[]")) is Reach.THIS_MACHINE:
@@ -157,9 +158,10 @@ def resolve(written: Written, *, nodes: Sequence[str], interface: str = "", chil
 
 def taken_by(address: str) -> str:
     """
-    What listens on an address of this machine already, for people; "" for nothing or elsewhere.
+    The process that already listens on an address of this machine, in words; "" for none, or for an
+    address of another machine.
 
-    Another machine may answer at an address that is not ours: a shared one in front of several.
+    Another machine may answer at an address that this one does not have, such as a shared address.
     """
     host, _, port = address.rpartition(":")
     target = (host.strip("[]"), int(port))
@@ -192,7 +194,8 @@ def _own_host(nodes: Sequence[str], interface: str) -> str:
 
 def _route_host(nodes: Sequence[str]) -> str:
     """
-    Our address as the store would see it, or that on the default route when the store is here.
+    This machine's address as the store sees it; the one on the default route when the store is
+    here.
     """
     why = ""
     for node in nodes or ("127.0.0.1:2379",):
@@ -221,7 +224,10 @@ _FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
 
 
 def _source_address(host: str, port: int) -> str:
-    """Our address on the route to a host. Nothing is sent: the kernel only chooses the route."""
+    """
+    This machine's address on the route to a host. Nothing is sent: the kernel only chooses the
+    route.
+    """
     family, kind, protocol, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind, protocol) as probe:
         probe.connect(target)
@@ -253,7 +259,7 @@ def _interface_host(interface: str) -> str:
 
 
 def _listening(pid: int) -> tuple[str, int]:
-    """Where a process or one of its descendants listens; all must agree on one port."""
+    """The address at which a process or one of its descendants listens; all must use one port."""
     import psutil
 
     try:

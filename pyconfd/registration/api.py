@@ -1,9 +1,9 @@
 """
 Registration from within a Python program: `with pyconfd.register("www", ":8080"): serve()`.
 
-The work is done by `pyconfd register` in a process of its own, tied to this one by a pipe: this
-program gets no thread, no gRPC and no signal handler, may fork at any time, and when it ends in
-whatever way the pipe closes and the member is withdrawn. A fork's child holds no part of it.
+`pyconfd register` does the work in a process of its own, connected to this one by a pipe. This
+program gets no thread, no gRPC and no signal handler, and may fork at any time. However it ends,
+the pipe closes and the member is withdrawn. A forked child holds no part of the registration.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ CLOSE_TIMEOUT_S = 10.0
 
 class Registration:
     """
-    A member that is being kept registered. Made by `register`; safe to use from any thread.
+    A member that is kept registered. Made by `register`; may be used from any thread.
 
-    After a fork the child's copy has no effect: only the process that registered can close.
+    After a fork the child's copy has no effect: only the process that registered can close it.
     """
 
     def __init__(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
@@ -70,7 +70,7 @@ class Registration:
 
     @property
     def reason(self) -> str:
-        """Why it is not registered, for people; empty when it is."""
+        """Why the member is not registered, for people; empty when it is."""
         self._read()
         return self._last["why"]
 
@@ -81,7 +81,9 @@ class Registration:
         return self._last["key"]
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is registered; False when that takes more than `timeout` seconds."""
+        """
+        Wait until the member is registered; False when that takes more than `timeout` seconds.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.state not in ("registered", "closed"):
             left_s = None if deadline is None else deadline - time.monotonic()
@@ -92,7 +94,7 @@ class Registration:
         return self.state == "registered"
 
     def withdraw(self, reason: str = "maintenance") -> None:
-        """Take it out of rotation until `restore`, whatever its health."""
+        """Take the member out of rotation until `restore`, whatever its health."""
         self._order(f"exclude {' '.join(reason.split()) or 'maintenance'}\n")
 
     def restore(self) -> None:
@@ -101,7 +103,7 @@ class Registration:
 
     def close(self, timeout: float = CLOSE_TIMEOUT_S) -> None:
         """
-        Withdraw for good and wait for it. Twice is harmless; in a fork's child it does nothing.
+        Withdraw for good, and wait for that. May be called twice; does nothing in a forked child.
         """
         if self._pid != os.getpid() or self._orders < 0:
             return
@@ -140,7 +142,7 @@ class Registration:
             os.write(self._orders, line.encode())
 
     def _read(self) -> None:
-        """Read the statuses that have come since the last time."""
+        """Read the statuses that have arrived since the last call."""
         with self._reading:
             self._take_in()
 
@@ -164,7 +166,7 @@ class Registration:
             self._last.update(phase="closed", why=f"pyconfd register ended with status {code}")
 
     def _forsake(self) -> None:
-        """In a fork's child: let go of the pipes, so that only the parent's end counts."""
+        """In a forked child: close the pipes, so that only the parent's end counts."""
         for descriptor in (self._orders, self._statuses):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -213,13 +215,13 @@ def register(
     Publish this program, or another one, as a member of a service until `close`.
 
     address: `host:port`, `:port`, `unix:/path`; `port:auto` finds the port this program listens
-    on. check: one or several, as `--check` takes them; None asks whether the address accepts
-    connections, an empty sequence asks nothing. Times in seconds. weight: a number or "auto".
-    key: a pattern in place of the default. node: of the store; it and all other connection
-    options also come from PYCONFD_... variables. options: further ones for `pyconfd register`.
-    environ: in place of os.environ.
+    on. check: one or several, as for `--check`; None checks whether the address accepts
+    connections, an empty sequence checks nothing. Times in seconds. weight: a number or "auto".
+    key: a pattern instead of the default. node: of the store; this and all other connection options
+    also come from PYCONFD_... variables. options: further ones for `pyconfd register`. environ:
+    used instead of os.environ.
 
-    Returns at once; `wait` waits. Raises RegistrationError for what can be seen to be wrong now.
+    Returns at once; `wait` waits. Raises RegistrationError for faults that can be found at once.
     """
     from pyconfd.registration.address import parse_address
 
@@ -259,7 +261,7 @@ def _several(one_or_more: str | Sequence[str]) -> Sequence[str]:
 
 
 def _check_words(argv: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Have faults raised here, where the caller sees them."""
+    """Raise faults of the arguments here, in the caller's thread."""
     from pyconfd.errors import SettingsError
     from pyconfd.registration.agent.arguments import read_declarations, read_register_arguments
 
@@ -271,7 +273,7 @@ def _check_words(argv: Sequence[str], environ: Mapping[str, str]) -> None:
 
 
 def _python() -> str:
-    """The interpreter; under a server that embeds Python, sys.executable is that server."""
+    """The interpreter. In a server that embeds Python, sys.executable is that server."""
     if os.path.basename(sys.executable).startswith(("python", "pypy")):
         return sys.executable
     return os.path.join(sys.prefix, "bin", "python3")

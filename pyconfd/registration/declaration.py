@@ -2,7 +2,7 @@
 What is announced: a member of a service, its key and its value. Pure.
 
 The key is made from a pattern with `{service}` and `{id}`; the value is `host:port` alone, or a
-JSON object with `addr` and more. Where an address such as `:8080` comes from is in address.py.
+JSON object with `addr` and more. address.py resolves addresses such as `:8080`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Declaration:
     member_id: "" for one made from host and port
     key_pattern: with `{service}` and `{id}`, below `prefix`
     interface: with `:port`, the network interface whose address is published, "" for none
-    as_json: None for JSON only when there is more than the address to publish
+    as_json: None: JSON only if there is more than the address to publish
     weight: None for none
     auto_weight: the weight follows the load, from 1 to `weight` (100 when that is None)
     weight_interval_s: the shortest time between two changes of the weight by load
@@ -127,7 +127,7 @@ class Announcement:
     started: str = ""
 
     def value(self, weight: int | None = None) -> bytes:
-        """What is put under the key. weight: in place of the declared one."""
+        """The value of the key. weight: instead of the declared one."""
         if not self.declared.json_value:
             return self.address.encode()
         weight = self.declared.weight if weight is None else weight
@@ -145,9 +145,9 @@ class Announcement:
 
     def is_same_member(self, there: KeyValue) -> bool:
         """
-        Whether a key was left by an earlier run of this very member.
+        Whether a key was left by an earlier run of this same member.
 
-        One without a lease was put by a person or another program, whatever its value.
+        A key without a lease was put by a person or another program, whatever its value.
         """
         return bool(there.lease) and address_of(there.value) == self.address
 
@@ -187,7 +187,9 @@ def address_of(value: bytes) -> str:
 
 
 def check_pattern(pattern: str) -> None:
-    """Raise RegistrationError unless every key made from the pattern stays where it belongs."""
+    """
+    Raise RegistrationError unless every key made from the pattern stays below the pattern's folder.
+    """
     names = _PLACE.findall(pattern)
     problem = ""
     if not pattern.startswith("/"):
@@ -210,7 +212,7 @@ def check_pattern(pattern: str) -> None:
 
 def make_key(pattern: str, service: str, member_id: str, prefix: str = "/") -> str:
     """
-    The key path of a member. Raises RegistrationError when a name would change where it goes.
+    The key path of a member. Raises RegistrationError when a name would lead it to another folder.
     """
     check_pattern(pattern)
     _segment("service", service)
@@ -224,9 +226,9 @@ def make_key(pattern: str, service: str, member_id: str, prefix: str = "/") -> s
 
 def override_pattern(pattern: str) -> str:
     """
-    Where overrides of members are kept: beside the members, never in their own keys.
+    The pattern for keys of overrides: beside the members, never in their own keys.
 
-    It is everything up to and with the segment of `{service}`, then `override/{id}`; without a
+    It is the path up to the segment of `{service}` (included), then `override/{id}`; without
     `{service}` it is beside the folder of the members.
     """
     parts = pattern.split("/")

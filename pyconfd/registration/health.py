@@ -1,5 +1,5 @@
 """
-The counter of passes and failures that decides whether a member is healthy. Pure.
+Counts passes and failures of probes, and decides whether a member is healthy. Pure.
 
     verdict   probe    streak reached   next
     starting  passed   rise             healthy
@@ -28,7 +28,7 @@ PASSING = "passes, but not often enough yet"
 
 
 class HealthVerdict(enum.StrEnum):
-    """What the probes say so far."""
+    """The verdict so far."""
 
     STARTING = "starting"
     HEALTHY = "healthy"
@@ -38,7 +38,7 @@ class HealthVerdict(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class HealthRule:
     """
-    How often to probe and how many equal results are needed. Times in seconds.
+    How often to probe, and how many equal results give a verdict. Times in seconds.
 
     interval_s: from one probe to the next
     timeout_s: for one probe
@@ -57,7 +57,7 @@ class HealthRule:
 @dataclass(frozen=True, slots=True)
 class Health:
     """
-    One check's history.
+    The history of one check.
 
     started_at: seconds of the same clock as `now`
     verdict: so far
@@ -98,7 +98,7 @@ def next_probe_in(health: Health, rule: HealthRule) -> float:
 
 
 class RotationVerdict(NamedTuple):
-    """Whether a member should be in rotation, and if not why. why: for people."""
+    """Whether a member should be in rotation, and if not, why. why: for people."""
 
     wanted: bool
     reason: Reason = Reason.NONE
@@ -106,7 +106,7 @@ class RotationVerdict(NamedTuple):
 
 
 def all_healthy(checks: Iterable[Health]) -> RotationVerdict:
-    """Whether every check is healthy, and if not the reason of the first that is not."""
+    """Whether every check is healthy, and if not, the reason of the first that is not."""
     for health in checks:
         if health.verdict is HealthVerdict.HEALTHY:
             continue

@@ -1,11 +1,11 @@
 """
-What operators set for a member, for everyone: kept in the store beside the members. Pure.
+What operators set for a member, on all nodes: kept in the store beside the members. Pure.
 
 An override is a JSON object with `state` ("drain" or "down") and `weight`, each only when set. The
-member itself never touches it, so that a restart of the member does not undo it.
+member itself never changes it, so a restart of the member does not undo it.
 
-Who gave the last order is in a key of its own below it: templates refuse fields that they do not
-know, and see neither a change of that key nor the key, because they look for overrides by name.
+A separate key below it records who gave the last order: templates refuse unknown fields, and do not
+see that key or its changes, because they look for overrides by name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Override:
     """
     What is set for one member.
 
-    state: "drain" (no new sessions), "down" (nothing) or ""
+    state: "drain" (no new sessions), "down" (no requests) or ""
     weight: None for the member's own
     """
 
@@ -32,7 +32,7 @@ class Override:
     weight: int | None = None
 
     def value(self) -> bytes:
-        """What is put under its key; b"" when nothing is set and the key should go."""
+        """The value of its key; b"" when nothing is set and the key should be deleted."""
         fields: dict[str, object] = {}
         if self.state:
             fields["state"] = self.state
@@ -44,7 +44,7 @@ class Override:
 @dataclass(frozen=True, slots=True)
 class MemberOrder:
     """
-    What an operator has ordered for a member last.
+    The last order of an operator for a member.
 
     verb: drain, down, up or weight.
     by: the user of the store, or the one of the machine.
@@ -73,7 +73,7 @@ _LONGEST = 100
 
 
 def parse_order(value: bytes) -> MemberOrder | None:
-    """An order from its value; None when it is none."""
+    """An order from its value; None when the value is not an order."""
     found = _json(value)
     texts = [str(found.get(name) or "?")[:_LONGEST] for name in ("by", "host", "at")]
     verb = found.get("verb")
@@ -81,20 +81,22 @@ def parse_order(value: bytes) -> MemberOrder | None:
 
 
 def order_at(item: KeyValue) -> tuple[str, MemberOrder] | None:
-    """The key of an override and its last order, when this is the key of one."""
+    """The key of an override and its last order, if this is the key of an order."""
     override = _ordered(item.key)
     order = parse_order(item.value) if override else None
     return (override, order) if order else None
 
 
 def _ordered(key: str) -> str:
-    """The key of the override that an order's key belongs to; "" when it is the key of none."""
+    """
+    The key of the override that an order's key belongs to; "" when it is not the key of an order.
+    """
     override, _, last = key.rpartition("/")
     return override if last == ORDER and override.split("/")[-2:-1] == ["override"] else ""
 
 
 def parse_override(value: bytes) -> Override:
-    """An override from its value; what cannot be read sets nothing."""
+    """An override from its value; unreadable parts set nothing."""
     found = _json(value)
     state, weight = found.get("state", ""), found.get("weight")
     return Override(
@@ -119,12 +121,12 @@ class Row:
     """
     A member as operators see it.
 
-    address: "" for one that is not registered but has an override
-    own_weight: as it announces, None when it does not
+    address: "" for a member that is not registered but has an override
+    own_weight: as the member announces it, None if it does not
     lease: 0 for none
-    since: UTC in ISO 8601 as it announces, "" when it does not
-    own_state: as it announces, "" when it does not; that of a keepalived, for instance
-    revision: of the store, at which its key or its override was written last; 0 where unknown
+    since: UTC in ISO 8601 as the member announces it, "" if it does not
+    own_state: as the member announces it, "" if it does not; for instance keepalived's
+    revision: of the store, at which its key or its override was last written; 0 if unknown
     override: what operators have set
     order: the last one, None where it is not known
     """
@@ -149,7 +151,7 @@ class Row:
 
     @property
     def weight(self) -> int | None:
-        """What counts: the override's, else the member's own."""
+        """The weight in effect: the override's, else the member's own."""
         return self.override.weight if self.override.weight is not None else self.own_weight
 
 
@@ -172,12 +174,12 @@ class Places:
         return self._member_pattern.replace("{service}", service).replace("{id}", member_id)
 
     def member(self, key: str) -> tuple[str, str] | None:
-        """Service and id of a member's key; None for another key."""
+        """Service and id of a member's key; None for any other key."""
         match = self._member.fullmatch(key)
         return _names(match) if match else None
 
     def overridden(self, key: str) -> tuple[str, str] | None:
-        """Service and id of an override's key; None for another key."""
+        """Service and id of an override's key; None for any other key."""
         match = self._override.fullmatch(key)
         return _names(match) if match else None
 
@@ -186,11 +188,11 @@ class Places:
         return f"{self.override_key(service, member_id)}/{ORDER}"
 
     def ordered(self, key: str) -> tuple[str, str] | None:
-        """Service and id of an order's key; None for another key."""
+        """Service and id of an order's key; None for any other key."""
         return self.overridden(_ordered(key))
 
     def rows(self, keys: Iterable[KeyValue], service: str = "") -> tuple[Row, ...]:
-        """All members among the keys, of one service or of all, in order of service and id."""
+        """All members among the keys, of one service or of all, sorted by service and id."""
         book = MemberBook(self)
         book.apply(Listed("", 0, 0, tuple(keys)))
         return tuple(row for name, row in sorted(book.rows.items()) if service in ("", name[0]))
@@ -198,8 +200,8 @@ class Places:
 
 class MemberBook:
     """
-    The members of a key pattern, kept up to date with the messages of a watch. A key is read once,
-    when it changes. One thread owns it.
+    The members of a key pattern, updated by the messages of a watch. A key is parsed once, when it
+    changes. One thread owns it.
 
     rows: (service, id) -> the member.
     """
@@ -212,7 +214,7 @@ class MemberBook:
         self.rows: dict[tuple[str, str], Row] = {}
 
     def apply(self, message: Listed | Changed) -> bool:
-        """Whether a member may have changed."""
+        """Apply a message. Returns whether a member may have changed."""
         if isinstance(message, Changed):
             touched = [self._take(each) for each in message.changes]
             return any(touched)
@@ -258,7 +260,7 @@ def _names(match: re.Match[str]) -> tuple[str, str]:
 
 
 def _matcher(pattern: str) -> re.Pattern[str]:
-    """A pattern with places as a regular expression; a place is within one segment."""
+    """The regular expression of a pattern with places; a place is within one segment."""
     parts = re.split(r"(\{service\}|\{id\})", pattern)
     seen: set[str] = set()
     built = ""

@@ -1,5 +1,5 @@
 """
-From where an address can be reached: what must not be published for other machines. Pure.
+From where an address can be reached, and so which must not be published to other machines. Pure.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def reach(host: str) -> Reach:
 
 
 def is_here(nodes: Iterable[str]) -> bool:
-    """Whether the store is this machine, as far as its nodes tell: the default node is."""
+    """Whether the store runs on this machine, judging by its nodes; the default node does."""
     return all(reach(host_of(node)) is Reach.THIS_MACHINE for node in nodes)
 
 

@@ -1,4 +1,4 @@
-"""Why a member is where it is, as a value; the text for people goes beside it. Pure."""
+"""Why a member is in its phase, as an enumeration; the text for people is kept beside it. Pure."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ class Reason(enum.Enum):
 
     @property
     def intended(self) -> bool:
-        """Whether the operator wants it so."""
+        """Whether the operator intends it."""
         return self in (Reason.NONE, Reason.MAINTENANCE, Reason.REMOVED, Reason.STOPPING)

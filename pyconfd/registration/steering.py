@@ -1,4 +1,4 @@
-"""Carries an operator's order to a member out: writes its override. Shell."""
+"""Carries out an operator's order to a member: writes its override. Shell."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _UP_KEPT_S = 30 * 86400
 @dataclass(frozen=True, slots=True)
 class SteerRequest:
     """
-    What is to be set for a member.
+    What to set for a member.
 
     verb: of VERBS.
     service, member_id: the member.
-    weight: of the verb weight, 0 to MOST_WEIGHT; None otherwise.
+    weight: for the verb weight, 0 to MOST_WEIGHT; None otherwise.
     """
 
     verb: str
@@ -38,7 +38,7 @@ class SteerRequest:
 
 
 def order_now(verb: str, by: str, host: str) -> MemberOrder:
-    """The order that is kept with a request of this moment."""
+    """The order to record for a request made now."""
     return MemberOrder(verb, by, host, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 
@@ -51,10 +51,11 @@ def steer(
     force: bool = False,
 ) -> str:
     """
-    Write it; what has been done, in words. Raises RegistrationError where there is no such member.
+    Write the override. Returns what was done, in words. Raises RegistrationError if there is no
+    such member.
 
-    given: kept in the same transaction.
-    force: also for one that is not registered now.
+    given: the order, written in the same transaction.
+    force: also for a member that is not registered now.
     """
     name = (request.service, request.member_id)
     rows = places.rows(registry.list(places.root), request.service)

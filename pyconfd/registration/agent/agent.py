@@ -1,5 +1,5 @@
 """
-One run of `pyconfd register`: beside a backend, or around the command that is one. Shell.
+One run of `pyconfd register`: beside a backend, or around the command that starts it. Shell.
 
     start       the command (once the store answers, or at once with --start-anyway)
     then        find addresses, add members, pass signals on
@@ -92,11 +92,11 @@ class _Ordered:
 
 class Agent:
     """
-    Runs a plan in the main thread.
+    Carries out a plan in the main thread.
 
     make_registrar: as RegistrarSupervisor takes it
     report: called with every notice, from the registrar's thread
-    host: name of this machine
+    host: the name of this machine
     started: UTC in ISO 8601
     """
 
@@ -134,7 +134,7 @@ class Agent:
         return self._supervisor.registrar
 
     def run(self) -> int:
-        """Until it is stopped or the command ends; returns the exit status."""
+        """Run until a stop or the end of the command. Returns the exit status."""
         handled = Signals(self._inbox.put, STOP + PASSED_ON)
         handled.install()
         self._registrar.start()
@@ -167,7 +167,7 @@ class Agent:
         self._inbox.put(notice)
 
     def health(self) -> AgentHealth:
-        """How it is now; from any thread."""
+        """The present health; may be called from any thread."""
         return AgentHealth(
             self._registrar.statuses() if self._registrar.alive else (),
             len(self._supervisor.members) + len(self._pending),
@@ -177,7 +177,10 @@ class Agent:
     # Running
 
     def _refuse_taken_port(self) -> None:
-        """What listens there already would pass the checks in place of the command."""
+        """
+        Refuse an address where something listens already: it would pass the checks in place of the
+        command.
+        """
         (declared,) = self._plan.declarations
         written = addresses.parse_address(declared.address)
         if written.kind not in ("host", "port") or not declared.checks:
@@ -212,7 +215,7 @@ class Agent:
         return True
 
     def _take(self, wait_s: float) -> None:
-        """Everything that came, after waiting for the first."""
+        """All messages, after waiting for the first."""
         try:
             message = self._inbox.get(timeout=wait_s) if wait_s else self._inbox.get_nowait()
             while True:
@@ -222,7 +225,10 @@ class Agent:
             return
 
     def _listen(self) -> None:
-        """Orders until their file ends: the program that gives them has ended or closed it."""
+        """
+        Read orders until their file ends, because the program that gives them has ended or closed
+        it.
+        """
         assert self._plan.control_fd is not None  # noqa: S101 - for the type checker
         with open(self._plan.control_fd, encoding="utf-8", errors="replace") as orders:
             for line in orders:
@@ -275,7 +281,7 @@ class Agent:
         return min(pauses)
 
     def _resolve(self) -> set[str]:
-        """Add the members whose address is known by now; gives their keys."""
+        """Add the members whose address is known by now. Returns their keys."""
         added: set[str] = set()
         pending: list[Declaration] = []
         for declared in self._pending:
@@ -307,7 +313,9 @@ class Agent:
             log.warn(text, service=declared.service)
 
     def _signs_of_life(self) -> None:
-        """Notify systemd when all are registered for the first time, and that we turn."""
+        """
+        Notify systemd when all members are registered for the first time, and feed its watchdog.
+        """
         now = time.monotonic()
         if not self._notifier.wanted or now < self._status_at + STATUS_INTERVAL_S:
             return
@@ -345,7 +353,7 @@ class Agent:
     # Leaving
 
     def _leave(self) -> int:
-        """Withdraw, drain, stop the command; the exit status of everything."""
+        """Withdraw, drain, stop the command. Returns the exit status of the run."""
         if not self._child.pid:
             return 0
         if self._exit_status is None:
@@ -375,13 +383,16 @@ class Agent:
                     return
 
     def _stop_requested(self, number: int) -> None:
-        """Two signals at once count as one: some send to the process and to its group."""
+        """
+        Request a stop. Two signals at once count as one: some programs signal the process and its
+        group.
+        """
         now = time.monotonic()
         if now - self._stop_requested_at >= TWICE_S:
             self._stop_requested_at, self._stop_signal = now, number
 
     def _take_stop_signal(self) -> int:
-        """The signal of the last request to stop, 0 for none; it counts once."""
+        """The signal of the last request to stop, 0 for none; it is returned only once."""
         number, self._stop_signal = self._stop_signal, None
         return number or 0
 

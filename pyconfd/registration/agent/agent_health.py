@@ -1,4 +1,4 @@
-"""How a running `pyconfd register` is, in one line. Pure."""
+"""The health of a running `pyconfd register`, in one line. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AgentHealth:
     A running agent at one moment.
 
     members: those whose address is known.
-    declared: how many there should be.
+    declared: how many members there should be.
     store_problem: why the store does not answer; "" when it does.
     """
 

@@ -1,6 +1,6 @@
 """
-The command line of `pyconfd register`: its options, and what is declared with them. Reads the
-config file and the services file through the rooms that know them.
+The command line of `pyconfd register`: its options, and the members that they declare. The packages
+that know the config file and the services file read these.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def read_register_arguments(
 
 
 def read_declarations(values: Mapping[str, Any], arguments: Arguments) -> Sequence[Declaration]:
-    """What is to be registered: one member from the words, or those of a services file."""
+    """The members to register: one from the words, or those of a services file."""
     words = arguments.words
     file = str(values["services_file"])
     if file:

@@ -1,4 +1,4 @@
-"""What `pyconfd register --metrics-listen` serves: health, and metrics for Prometheus."""
+"""The pages of `pyconfd register --metrics-listen`: health, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def listener(address: str, look: Callable[[], AgentHealth]) -> Listener:
 
 
 def health(found: AgentHealth) -> HttpResponse:
-    """200 when all is as it should be; else 503 with what is wrong."""
+    """200 when nothing is wrong; else 503 with what is wrong."""
     registered = sum(one.registered for one in found.members)
     line = found.trouble or f"ok: {registered} of {found.declared} registered"
     return HttpResponse(503 if found.trouble else 200, _TEXT, f"{escaped(line)}\n".encode())

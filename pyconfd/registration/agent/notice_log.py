@@ -15,14 +15,14 @@ from pyconfd.registration.registrar.notices import (
 
 
 class NoticeLog:
-    """Logs what changed; remembers what it logged last of each member."""
+    """Logs changes; remembers what it last logged about each member."""
 
     def __init__(self) -> None:
         self._logged: dict[str, tuple[bool, str]] = {}
         self._away = False
 
     def __call__(self, notice: Notice) -> None:
-        """Log it. From the registrar's thread."""
+        """Log a notice. Called from the registrar's thread."""
         match notice:
             case MemberChanged(status, _):
                 self._changed(status)

@@ -1,7 +1,7 @@
 """
 The options of a member, the same on the command line and as keys of a services file.
 
-One table of rows; what a row's value means is checked when a Declaration is made of all of them.
+One table of rows. The values are checked when a Declaration is made of all of them.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def declaration(service: str, address: str, values: Mapping[str, Any], prefix: s
 
 
 def whole_seconds(ttl_s: float) -> int:
-    """A TTL as etcd takes it. Raises RegistrationError for parts of seconds."""
+    """A TTL in whole seconds, as etcd requires. Raises RegistrationError for fractions."""
     if ttl_s != int(ttl_s):
         raise RegistrationError(f"a TTL of {ttl_s:g} is not in whole seconds", where="ttl")
     return int(ttl_s)
@@ -164,7 +164,10 @@ def _pairs(name: str, texts: tuple[str, ...]) -> list[tuple[str, str]]:
 
 
 def _json(text: str) -> object:
-    """JSON where it is, else the text itself: `max_fails=2` is a number, `zone=a` is text."""
+    """
+    The text as JSON if it is valid, else the text itself: `max_fails=2` is a number, `zone=a` is
+    text.
+    """
     try:
         return json.loads(text)
     except ValueError:

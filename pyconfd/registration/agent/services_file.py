@@ -1,5 +1,5 @@
 """
-A file with many services: `[[service]]` tables, with defaults for all at the top.
+A file with many services: `[[service]]` tables, with common defaults at the top.
 
     ttl = 10
     [[service]]
@@ -41,7 +41,7 @@ class _File:
 
 def read_services(path: str, given: Mapping[str, Any]) -> tuple[Declaration, ...]:
     """
-    Every member of the file. given: values by field, for what the file does not set.
+    Every member of the file. given: values by field, used where the file has none.
 
     Raises SettingsError with every fault as `faults`.
     """
@@ -122,7 +122,7 @@ def _values(
 
 
 def _as_text(option: Option, raw: object) -> object:
-    """Numbers and tables in the way the command line has them: weight = 5, labels = {a = "b"}."""
+    """Numbers and tables in the form of the command line: weight = 5, labels = {a = "b"}."""
     if option.repeatable and isinstance(raw, dict):
         import json
 
@@ -141,7 +141,7 @@ def _enter(
     where: str,
     faults: list[SettingsError],
 ) -> None:
-    """Keep it, unless another has the same key already."""
+    """Add a member, unless another one has the same key."""
     member_id = declared.member_id or declared.address
     name = member_id.strip("/").replace("/", "-")
     key = make_key(declared.key_pattern, declared.service, name, declared.prefix)

@@ -1,9 +1,9 @@
 """
 How a command is stopped once its members are withdrawn. Pure; times are in seconds of one clock.
 
-    DRAINING    nginx may not know yet that the key has gone: the command serves on
-    STOPPING    it has its signal; a further request to stop is passed on and gives it more time
-    KILLED      it did not stop in time
+    DRAINING    nginx may not know yet that the key is gone: the command keeps serving
+    STOPPING    the signal was sent; a further request to stop is passed on and gives it more time
+    KILLED      the command did not stop in time
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KILL_S = 5.0
 
 
 class StopPhase(Enum):
-    """How far it is."""
+    """The phases of stopping."""
 
     DRAINING = "draining"
     STOPPING = "stopping"
@@ -26,7 +26,7 @@ class StopPhase(Enum):
 
 
 class StopAction(Enum):
-    """What is to be done now. WAIT: until `until_s`, the command's end or another request."""
+    """What to do now. WAIT: until `until_s`, the end of the command or another request."""
 
     WAIT = "wait"
     SEND = "send"
@@ -49,14 +49,14 @@ class Stopping:
 
 
 def begin(signal: int, now_s: float, *, drain_s: float, timeout_s: float) -> Stopping:
-    """drain_s: 0 when no key was there to be seen."""
+    """drain_s: 0 when no key was there, so that no client knew of the member."""
     return Stopping(StopPhase.DRAINING, signal, now_s + drain_s, timeout_s)
 
 
 def step(stop: Stopping, now_s: float, requested: int) -> tuple[Stopping, StopAction]:
     """
-    Once more, after a wait. requested: the signal of a request since the last step, 0 for none; it
-    ends the drain.
+    The next step after a wait. requested: the signal of a request since the last step, 0 for none;
+    a request ends the drain.
     """
     over = now_s >= stop.until_s
     if stop.phase is StopPhase.KILLED:

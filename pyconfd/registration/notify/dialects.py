@@ -16,7 +16,7 @@ def daemons() -> tuple[str, ...]:
 
 
 def load(name: str) -> Dialect:
-    """How this daemon reports its states. Raises SettingsError for one that is not known."""
+    """How this daemon reports its states. Raises SettingsError for an unknown daemon."""
     known = daemons()
     if name not in known:
         hint = did_you_mean(name, known) or f"there are {', '.join(known)}"

@@ -1,8 +1,8 @@
 """
 The operator's hooks: every executable file of a folder is run at each event. Shell.
 
-Each hook has a thread of its own, which runs it for one event after the other: the order of the
-events is kept, and a hook that fails or hangs holds up no other one.
+Each hook has a thread of its own, which runs it for one event after the other. So the order of
+events is kept, and a hook that fails or hangs does not delay the others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_WAITING = 100
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What hooks are called with. about: for the log."""
+    """The arguments and environment of hooks. about: for the log."""
 
     arguments: Sequence[str]
     environ: Mapping[str, str]
@@ -30,7 +30,7 @@ class Event:
 
 
 class Hooks:
-    """The hooks of a folder, "" for none. It is read again at each event."""
+    """The hooks of a folder, "" for none. The folder is read again at each event."""
 
     def __init__(self, folder: str, run: Runner, timeout_s: float) -> None:
         self._folder = folder
@@ -39,7 +39,7 @@ class Hooks:
         self._queues: dict[str, _HookQueue] = {}
 
     def run(self, event: Event) -> None:
-        """Have every hook run. Never blocks."""
+        """Queue an event for every hook. Never blocks."""
         for name in self._names():
             if name not in self._queues:
                 path = os.path.join(self._folder, name)
@@ -69,7 +69,7 @@ class Hooks:
 
 
 class _HookQueue:
-    """One hook and the events that wait for it."""
+    """One hook and its waiting events."""
 
     def __init__(self, path: str, run: Runner, timeout_s: float) -> None:
         self._path = path

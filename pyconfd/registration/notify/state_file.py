@@ -1,5 +1,5 @@
 """
-The last states, in a file beside the pipe, for a listener that is started again.
+The last states, in a file beside the pipe, for a listener that is restarted.
 
 Shell. A daemon reports a state once: keepalived does not repeat that it is master at a reload
 (vrrp_scheduler.c, vrrp_init_state, up to 2.4), although fifo_write_vrrp_states_on_reload says so.
@@ -18,15 +18,15 @@ from pyconfd.system.state_format import format_of, marked
 
 
 class StateFile:
-    """The file of one pipe: `FIFO.states`. Like the pipe, it is for the running system alone."""
+    """The file of one pipe: `FIFO.states`. Like the pipe, it need not survive a reboot."""
 
     def __init__(self, fifo: str) -> None:
         self._path = f"{fifo}.states"
 
     def read(self) -> dict[str, PublishedState]:
         """
-        The states by service; nothing when there is no file or it cannot be read. Raises StateError
-        for one of a newer pyconfd.
+        The states by service; none when there is no readable file. Raises StateError for a file of
+        a newer pyconfd.
         """
         try:
             with open(self._path, encoding="utf-8") as stream:
@@ -41,7 +41,7 @@ class StateFile:
             return {}
 
     def write(self, states: Mapping[str, PublishedState]) -> None:
-        """Replace the file at once."""
+        """Replace the file atomically."""
         try:
             write_json(self._path, marked({"states": [asdict(each) for each in states.values()]}))
         except OSError as error:

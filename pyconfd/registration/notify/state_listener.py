@@ -6,7 +6,7 @@ One run of `pyconfd notify`: reads a daemon's states, publishes them, runs the h
     writer gone    for longer than a reload takes: LOST, unless it has reported a regular stop
     stop           read what is left, let the hooks end, withdraw
 
-The registrar publishes: while the store is away the newest state waits there, and the daemon that
+The registrar publishes. While the store is away it keeps the newest state, so the daemon that
 writes to the pipe never waits.
 """
 
@@ -92,7 +92,7 @@ class StateListener:
         self._supervisor = RegistrarSupervisor(make_registrar, self._notify)
 
     def run(self) -> int:
-        """Until it is stopped; returns the exit status."""
+        """Run until a stop. Returns the exit status."""
         handled = Signals(self._stop, STOP)
         handled.install()
         self._supervisor.registrar.start()
@@ -118,7 +118,7 @@ class StateListener:
         os.write(self._wake[1], b"\0")
 
     def _notify(self, notice: Notice) -> None:
-        """From the registrar's thread."""
+        """Handle a notice. Called from the registrar's thread."""
         self._report(notice)
         self._died = self._died or isinstance(notice, RegistrarDied)
 

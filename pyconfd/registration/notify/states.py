@@ -1,9 +1,9 @@
 """
-The states of a daemon's parts as it reports them: what a line changes. Pure.
+The states of a daemon's parts, and how a reported line changes them. Pure.
 
     reported                     known state   becomes
     another state                any           that state, since now
-    the same state               the same      only the number may change: no transition
+    the same state               the same      at most the number changes: no transition
     a new number                 any           the number; the state where none was known
     ended                        any           forgotten
     (the daemon is gone)         stopped       unchanged
@@ -110,14 +110,14 @@ def after(
 
 
 def gone_since(before: float | None, has_writer: bool, now: float) -> float | None:
-    """When the daemon was seen to have closed its pipe; None while it has it open."""
+    """When the daemon was seen to have closed its pipe; None while the pipe is open."""
     if has_writer:
         return None
     return now if before is None else before
 
 
 def is_gone(since: float | None, now: float) -> bool:
-    """Whether that is longer than a reload takes. since: as `gone_since` gives it."""
+    """Whether that is longer ago than a reload takes. since: from `gone_since`."""
     return since is not None and now - since >= GONE_AFTER_S
 
 

@@ -1,4 +1,4 @@
-"""Starts probes when they are due, and gives members the verdicts of their monitors. Shell."""
+"""Starts probes when they are due, and passes the verdicts of monitors to their members. Shell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_PROBES = 32  # at a time; a probe waits on others, so more than there are pr
 
 class HealthDriver:
     """
-    The health of all members. Called from the registrar's thread alone.
+    The health of all members. Called only from the registrar's thread.
 
     run: for exec probes. notify_member: as in LeaseDriver.
     """
@@ -46,7 +46,7 @@ class HealthDriver:
         )
 
     def poll(self, entry: RosterEntry) -> None:
-        """Start the probes that are due and see what else may have changed."""
+        """Start the probes that are due, and check what else may have changed."""
         now, monitor = self._inbox.now(), entry.monitor
         for number, probe in monitor.due_probes(now):
             answer = partial(self._answered, entry.key, monitor, number)
@@ -60,7 +60,7 @@ class HealthDriver:
         self._plan(entry)
 
     def apply_verdict(self, entry: RosterEntry) -> None:
-        """Let the member know when it should enter or leave rotation."""
+        """Notify the member when it should enter or leave rotation."""
         verdict = entry.monitor.verdict()
         if verdict != entry.verdict:
             entry.verdict = verdict
@@ -83,7 +83,7 @@ class HealthDriver:
     def _answered(
         self, key: str, monitor: HealthMonitor, number: int, passed: bool, why: str
     ) -> None:
-        """From a thread of the workers."""
+        """Handle the answer to a probe. Called from a worker thread."""
         self._inbox.post(partial(self._probed, key, monitor, number, passed, why))
 
     def _probed(

@@ -1,8 +1,8 @@
 """
 Whether one member should be in rotation, and with what weight.
 
-Keeps the counts and the times; the probes themselves are in probes.py. The registrar's thread
-alone calls it.
+Keeps the counts and the times; the probes themselves are in probes.py. Only the registrar's thread
+calls it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def next_weight(current: int | None, load: float, top: int = TOP_WEIGHT) -> int:
     """
     The weight for a load: `top` when idle, falling evenly to 1 at one process per processor.
 
-    load: runnable processes per processor. current: what is published now, None for nothing; it
-    stays unless the new one differs by a tenth of `top`, or is an end of the range.
+    load: runnable processes per processor. current: the published weight, None for none; it stays
+    unless the new one differs by a tenth of `top`, or is an end of the range.
     """
     wanted = max(1, min(top, round(top * (1.0 - load))))
     if current is None or wanted == current:
@@ -62,8 +62,8 @@ class HealthMonitor:
     """
     One member's health, maintenance and weight.
 
-    excluded: why it is out of rotation whatever its health, None when it is not.
-    weight: to publish in place of the declared one, None for the declared one.
+    excluded: why it is out of rotation whatever its health, None if it is not.
+    weight: to publish instead of the declared one, None for the declared one.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class HealthMonitor:
         state.due_at = max(now, state.asked_at + next_probe_in(state.health, rule))
 
     def refresh(self, now: float) -> bool:
-        """Check the maintenance file and the load when that is due. True if something changed."""
+        """Check the maintenance file and the load if that is due. True if something changed."""
         before = (self._maintenance, self.weight)
         if self._file_due_at is not None and self._file_due_at <= now:
             self._maintenance = self._in_maintenance()
@@ -115,7 +115,7 @@ class HealthMonitor:
         return min((each for each in times if each is not None), default=None)
 
     def verdict(self) -> RotationVerdict:
-        """Whether it should be in rotation, and if not why."""
+        """Whether it should be in rotation, and if not, why."""
         if self.excluded:
             return self.excluded
         if self._maintenance:

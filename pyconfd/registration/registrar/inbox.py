@@ -13,7 +13,7 @@ Call = Callable[[], object]
 
 class Inbox:
     """
-    The queues of one thread. Only `post` may be called from others.
+    The queues of one thread. Other threads may only call `post`.
 
     clock: seconds. time_scale: seconds of the clock in a second of waiting.
     """
@@ -30,7 +30,7 @@ class Inbox:
         self._posted.put(call)
 
     def later(self, call: Call) -> None:
-        """Call this when the step under way is done."""
+        """Call this after the current step."""
         self._steps.append(call)
 
     def plan(self, due_at: float | None, key: Hashable, call: Call) -> None:
@@ -38,7 +38,7 @@ class Inbox:
         self._timers.plan(due_at, key, call)
 
     def take(self) -> None:
-        """Wait for a call or the next timer, and carry out every call that has come."""
+        """Wait for a call or the next timer, and carry out every call that has arrived."""
         wait_s = self._timers.wait_s(self.now())
         try:
             self._posted.get(timeout=None if wait_s is None else wait_s / self._time_scale)()
@@ -52,6 +52,6 @@ class Inbox:
         return self._timers.take_due(self.now())
 
     def run_steps(self) -> None:
-        """Carry out the steps, and those that they add."""
+        """Carry out all steps, including those that they add."""
         while self._steps:
             self._steps.popleft()()

@@ -1,4 +1,4 @@
-"""Carries out what the lease session machine commands, for each group of members. Shell."""
+"""Carries out the commands of the lease session machine for each group of members. Shell."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ASK_AGAIN_S = 0.3
 @dataclass(slots=True)
 class LeaseDriver:
     """
-    The leases of all groups. Called from the registrar's thread alone.
+    The leases of all groups. Called only from the registrar's thread.
 
-    _notify_member: takes a member's key and a message for its machine, and queues it
+    _notify_member: queues a message for the machine of the member with this key
     """
 
     _inbox: Inbox
@@ -34,11 +34,11 @@ class LeaseDriver:
     _reported_problem: str = ""
 
     def queue(self, group: LeaseGroup, message: session.Message) -> None:
-        """Give the group's machine a message when the step under way is done."""
+        """Queue a message for the group's machine, after the current step."""
         self._inbox.later(partial(self._step, group, message))
 
     def queue_release(self, group: LeaseGroup) -> None:
-        """End the lease, and with it every key under it, unless a member wants it by then."""
+        """End the lease, and with it every key under it, unless a member needs it by then."""
         self._inbox.later(partial(self._release, group))
 
     def await_store(self, key: str, answered: threading.Event) -> None:
@@ -94,7 +94,9 @@ class LeaseDriver:
             self._notify_member(entry.key, member.Withdrawn())
 
     def _verify(self, group: LeaseGroup, lease: int) -> None:
-        """Keys can be removed by hand, or put again by a newer process under its own lease."""
+        """
+        Verify the keys under the lease: they can be deleted by hand, or put by a newer process.
+        """
         present = self._client.keys_under(lease)
         if present is None:
             return

@@ -14,8 +14,9 @@ The state machine of one lease. Pure; the clock and the jitter are passed in.
     any        release                    revoking   Revoke, again until done or expired
     revoking   revoked, or TTL over       idle       LeaseDown
 
-The server counts from when it saw a heartbeat, so we count from when we sent it: our clock never
-believes in a lease longer than the server does. The clock must go on while the machine sleeps.
+The server counts the TTL from the arrival of a heartbeat; here it counts from its sending. So a
+lease is never assumed to live longer than on the server. The clock must go on while the machine
+sleeps.
 """
 
 from __future__ import annotations
@@ -44,16 +45,16 @@ class LeasePhase(enum.StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """
-    One lease and what we know of it.
+    One lease and what is known of it.
 
-    asked_ttl_s: the TTL we ask for
+    asked_ttl_s: the requested TTL
     wanted: whether a member needs it
     lease: its id, 0 when there is none
     ttl_s: the TTL the server gave
     renewed_at: when the last answered heartbeat was sent
     beat_sent_at: when the oldest unanswered heartbeat was sent
     due_at: when to act next (beat, grant or revoke again), None when there is nothing to do
-    failures: so many in a row
+    failures: how many in a row
     beats: heartbeats sent so far
     problem: what failed last, for people; "" when nothing did
     """
@@ -72,7 +73,7 @@ class Lease:
 
     @property
     def expires_at(self) -> float:
-        """When it must be assumed gone."""
+        """When the lease must be assumed gone."""
         return self.renewed_at + self.ttl_s
 
     @property
@@ -102,7 +103,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A grant or a revocation was not answered, or refused."""
+    """A grant or a revocation was refused or not answered."""
 
     problem: str
 
@@ -124,14 +125,16 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """The server ended the lease at our request."""
+    """The server ended the lease on request."""
 
     lease: int
 
 
 @dataclass(frozen=True, slots=True)
 class StreamBroken:
-    """The heartbeat stream broke: ask again at once, the store may come back with other leases."""
+    """
+    The heartbeat stream broke: ask at once, because the store may come back with other leases.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """Send one heartbeat; verify: also compare the keys under the lease with ours."""
+    """Send one heartbeat; verify: also compare the keys under the lease with the members' keys."""
 
     lease: int
     verify: bool = False
@@ -164,14 +167,14 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class LeaseUp:
-    """Keys can be put under this lease; the members are to know."""
+    """Keys can be put under this lease. The members are notified."""
 
     lease: int
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseDown:
-    """The lease and every key under it are gone; the members are to know."""
+    """The lease and every key under it are gone. The members are notified."""
 
     lease: int
     why: str
@@ -182,7 +185,7 @@ Step = tuple[Lease, tuple[Command, ...]]
 
 
 def step(lease: Lease, message: Message, now: float, jitter: float) -> Step:
-    """What the lease becomes and what is to be done. jitter: 0 to 1, spreads many processes."""
+    """The next state of the lease, and the commands. jitter: 0 to 1, spreads many processes."""
     match message:
         case Acquire():
             return _acquire(lease, now)
@@ -205,7 +208,7 @@ def step(lease: Lease, message: Message, now: float, jitter: float) -> Step:
 
 
 def next_due(lease: Lease) -> float | None:
-    """When the machine wants its next Tick; None when only a message can move it."""
+    """When the next Tick is due; None when only a message can change the state."""
     if not lease.lease:
         return lease.due_at
     turns = [lease.expires_at]
@@ -224,7 +227,7 @@ def _beat_in(lease: Lease, jitter: float) -> float:
     """
     Seconds to the next heartbeat: a third of the TTL, a tenth more or less.
 
-    While an answer is missing it asks four times as often, but never in a tight loop.
+    While an answer is missing, heartbeats are four times as frequent, but never a tight loop.
     """
     if lease.beat_sent_at is None:
         return lease.ttl_s / 3 * (0.9 + 0.2 * jitter)
@@ -236,7 +239,7 @@ def _retry_in(failures: int, jitter: float) -> float:
 
 
 def _empty(lease: Lease, problem: str) -> Lease:
-    """Without a lease, wanted or not as before."""
+    """The state without a lease; `wanted` is unchanged."""
     return Lease(asked_ttl_s=lease.asked_ttl_s, wanted=lease.wanted, problem=problem)
 
 

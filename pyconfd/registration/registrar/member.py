@@ -9,14 +9,14 @@ The state machine of one member's key. Pure.
     claiming     claimed                registered   -
     claiming     refused, unreachable   waiting      again soon
     claiming     taken                  taken        again later: the other may go away
-    registered   value changed          claiming     Claim (the key never disappears)
+    registered   value changed          claiming     Claim (the key is never deleted in between)
     registered   key gone or taken      waiting      Claim again
     registered   lease down             waiting      -
     any          unwanted               withdrawing  Withdraw, when a key may be there
     withdrawing  withdrawn, lease down  cleaning     Clean (only with an `after_withdraw` command)
 
-A command that has been given is always waited for: whatever happens meanwhile is decided on when
-its outcome comes, so that a claim under way is never overtaken by a withdrawal.
+The outcome of a command is always awaited, and whatever happens meanwhile is decided then. So a
+withdrawal never overtakes a claim that is under way.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ class MemberPhase(enum.StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """
-    One member and what we know of its key.
+    One member and what is known of its key.
 
     before: whether it has a `before` command
     after: whether it has an `after_withdraw` command
     wanted: healthy and not in maintenance
     lease: the lease that keys can be put under now, 0 for none
-    held: the lease under which our key is or may be, 0 for none
+    held: the lease under which its key is or may be, 0 for none
     prepared: `before` has succeeded since the key was last there
-    seen: our key has been there since the start
+    seen: its key has existed since the start
     stale: the value has changed since it was put
     dirty: `after_withdraw` is pending
     due_at: when to try again, None for at once
-    failures: so many in a row
+    failures: how many in a row
     reason: why it is in this phase
     why: the same, for people
     """
@@ -84,7 +84,7 @@ class Member:
 
     @property
     def busy(self) -> bool:
-        """Whether the outcome of a command is still to come."""
+        """Whether the outcome of a command is still awaited."""
         return self.phase in BUSY
 
 
@@ -95,7 +95,7 @@ BUSY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """It is well and should be in rotation."""
+    """It is healthy and should be in rotation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Our key is under this lease."""
+    """The key is under this lease."""
 
     lease: int
 
@@ -123,10 +123,10 @@ class Claimed:
 @dataclass(frozen=True, slots=True)
 class ClaimFailed:
     """
-    The key was not put, or we do not know.
+    The key was not put, or that is not known.
 
     taken: another registration's key is there
-    refused: the store answered, and will hardly answer otherwise in a moment
+    refused: the store answered, and a quick retry would hardly change the answer
     """
 
     problem: str
@@ -136,26 +136,26 @@ class ClaimFailed:
 
 @dataclass(frozen=True, slots=True)
 class KeyGone:
-    """Our key is no longer under our lease."""
+    """The key is no longer under its lease."""
 
     lease: int
 
 
 @dataclass(frozen=True, slots=True)
 class ValueChanged:
-    """The value to publish is another one now."""
+    """The value to publish has changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """Our key is not there any more; problem is empty unless that failed."""
+    """The key is gone; problem is empty unless the withdrawal failed."""
 
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """`after_withdraw` ended, well or not."""
+    """`after_withdraw` ended, successfully or not."""
 
 
 Message = (
@@ -184,8 +184,8 @@ class Claim:
     """
     Put the key under the lease.
 
-    again: our key has stood here before, so that another process which has put the same address
-    since then is newer than we are and must be left alone.
+    again: the member's key was here before. So a process that has put the same address since then
+    is newer, and its key must be left alone.
     """
 
     lease: int
@@ -209,12 +209,12 @@ Step = tuple[Member, Command | None]
 
 
 def step(member: Member, message: Message, now: float, jitter: float) -> Step:
-    """What the member becomes and what is to be done. jitter: 0 to 1, spreads many at once."""
+    """The next state of the member, and the commands. jitter: 0 to 1, spreads many processes."""
     return _settle(_noted(member, message, now, jitter), now)
 
 
 def _noted(member: Member, message: Message, now: float, jitter: float) -> Member:
-    """The member with the message taken in; nothing is decided yet."""
+    """The member after noting the message, before any decision."""
     match message:
         case Wanted():
             return member if member.wanted else replace(member, wanted=True, due_at=None)
@@ -235,7 +235,7 @@ def _noted(member: Member, message: Message, now: float, jitter: float) -> Membe
 
 
 def _outcome(member: Member, message: Message, now: float, jitter: float) -> Member:
-    """The member with the outcome of its command; one that it does not wait for is ignored."""
+    """The member after the outcome of its command; an outcome that is not awaited is ignored."""
     match message, member.phase:
         case Prepared(problem), MemberPhase.PREPARING:
             return _prepared(member, problem, now, jitter)

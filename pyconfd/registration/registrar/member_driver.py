@@ -1,4 +1,4 @@
-"""Carries out what the members' machines command: claims, withdrawals, hooks, notices. Shell."""
+"""Carries out the commands of the members' machines: claims, withdrawals, hooks, notices. Shell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_HOOKS = 8
 @dataclass(slots=True)
 class MemberDriver:
     """
-    The keys of all members. Called from the registrar's thread alone.
+    The keys of all members. Called only from the registrar's thread.
 
     _run: for the operator's commands
     _gone: called with a removed member whose key is gone
@@ -41,13 +41,13 @@ class MemberDriver:
     _claims: list[tuple[RosterEntry, member.Claim]] = field(default_factory=list)
 
     def queue(self, key: str, message: member.Message) -> None:
-        """Give the member's machine a message when the step under way is done."""
+        """Queue a message for the member's machine, after the current step."""
         self._inbox.later(partial(self._take, key, message))
 
     def claim_pending(self) -> bool:
         """
-        Claim what is to be claimed now: together where none of the keys exists, else one by one.
-        False when there was nothing to claim.
+        Carry out all waiting claims: together if none of the keys exists, else one by one. False
+        when there was none.
         """
         claims, self._claims = self._claims, []
         by_lease: dict[int, list[tuple[RosterEntry, member.Claim]]] = {}
@@ -114,7 +114,9 @@ class MemberDriver:
             self.queue(entry.key, outcome)
 
     def _withdraw(self, entry: RosterEntry, lease: int) -> None:
-        """With the lease when no other member wants it, else the key alone."""
+        """
+        Withdraw the key by ending its lease if no other member needs that, else by deleting it.
+        """
         group = self._roster.group_of(entry)
         if group.wanting or group.lease.lease != lease:
             self.queue(entry.key, self._client.withdraw(entry.key))

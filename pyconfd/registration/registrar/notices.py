@@ -1,4 +1,4 @@
-"""What is reported about members: to the log, systemd and the Python interface. Pure."""
+"""The notices about members for the log, systemd and the Python interface. Pure."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class MemberStatus:
 
     @property
     def registered(self) -> bool:
-        """Whether the key is there, as far as we know."""
+        """Whether the key is there, as far as known."""
         return self.phase is MemberPhase.REGISTERED
 
 
 @dataclass(frozen=True, slots=True)
 class MemberChanged:
-    """A member's phase or its reason changed. before: None at the first time."""
+    """A member's phase or its reason has changed. before: None for the first notice."""
 
     status: MemberStatus
     before: MemberStatus | None
@@ -53,7 +53,7 @@ class StoreState:
 
 @dataclass(frozen=True, slots=True)
 class RegistrarDied:
-    """The registrar's thread ended by a fault of its own; leases end with their TTL."""
+    """The registrar's thread has ended because of a fault; leases end with their TTL."""
 
     problem: str
 

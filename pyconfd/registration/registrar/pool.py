@@ -1,8 +1,8 @@
 """
-A few threads for what may take time: probes and the operator's commands. Shell.
+A few threads for slow work: probes and the operator's commands. Shell.
 
-A thread is started when there is a task and none is idle. They are daemons that are never joined:
-every task has a deadline of its own.
+A thread is started when there is a task and no thread is idle. The threads are daemon threads and
+are never joined: every task has a deadline of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WorkerPool:
         self._idle = 0
 
     def submit(self, task: Callable[[], None], failed: Callable[[str], None]) -> None:
-        """Run the task. failed: called with what it raised, from the same thread."""
+        """Run the task. failed: called with its exception, from the same thread."""
         with self._lock:
             start = self._idle <= self._todo.qsize() and self._threads < self._limit
             if start:
@@ -36,7 +36,7 @@ class WorkerPool:
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
-        """Take nothing new; threads end after what they do now."""
+        """Accept no new task; threads end after their present one."""
         for _ in range(self._limit):
             self._todo.put(None)
 

@@ -1,7 +1,7 @@
 """
 Probes of a member: http, https, tcp, grpc, exec, pid, and the machine's load and memory. Shell.
 
-A probe passes or fails with a reason within its timeout; the counting is in health.py.
+A probe passes, or fails with a reason, within its timeout; health.py counts the results.
 Certificates are not verified: a probe finds out whether the member answers, not who it is.
 """
 
@@ -45,7 +45,7 @@ class Machine:
         return float(psutil.virtual_memory().percent) / 100
 
     def exists(self, path: str) -> bool:
-        """Whether the path is there, whatever it is."""
+        """Whether the path exists, as a file or anything else."""
         return os.path.lexists(path)
 
 
@@ -53,8 +53,8 @@ def parse_check(text: str) -> Check:
     """
     A check as an operator writes it: `http://host/path`, `http:/path`, `tcp`, `exec:COMMAND`, ...
 
-    Without a host it is the member's own address; ` host=NAME` after a URL is the Host that is
-    requested there. Raises RegistrationError.
+    Without a host the member's own address is used; ` host=NAME` after a URL sets the Host header.
+    Raises RegistrationError.
     """
     kind, _, rest = text.strip().partition(":")
     if kind not in KINDS:
@@ -96,14 +96,14 @@ def _limit(text: str, number: str) -> None:
 
 
 class Prober:
-    """Runs one check; safe to call from any thread."""
+    """Runs one check; may be called from any thread."""
 
     def __init__(self, run: Runner, machine: Machine) -> None:
         self._run = run
         self._machine = machine
 
     def ask(self, check: Check, address: str, timeout_s: float) -> Answer:
-        """Whether the member passes, and what was seen. Takes hardly longer than `timeout_s`."""
+        """Whether the member passes, and what was seen. Takes little longer than `timeout_s`."""
         target = check.target.replace(ADDRESS, _host_port(address))
         unix = address[5:] if address.startswith("unix:") and ADDRESS in check.target else ""
         name = _name(check.kind, target, unix)
@@ -120,7 +120,7 @@ class Prober:
         return passed, f"{name}: {why}"
 
     def _ask_command(self, text: str, address: str, timeout_s: float) -> Answer:
-        """The address reaches it as a variable, so that no shell parses it."""
+        """Run a command. It gets the address as a variable, so that no shell parses it."""
         line = CommandLine(text.replace(ADDRESS, _PLACEHOLDER), {"dest": _VARIABLE})
         report = self._run(line.text, timeout_s=timeout_s, env={_VARIABLE: _host_port(address)})
         return report.ok, report.reason
@@ -168,8 +168,8 @@ def _split(target: str, default_port: int) -> tuple[str, int]:
 
 def _ask_http(url: str, unix: str, deadline: float) -> Answer:
     """
-    Only the status line is read: a slow or endless body is no sign of illness. url: followed by
-    ` host=NAME` where the Host header is to differ from its host.
+    Read only the status line, because a slow or endless body does not mean that the member is
+    unhealthy. url: followed by ` host=NAME` if the Host header differs from its host.
     """
     url, _, site = url.partition(" host=")
     parts = urlsplit(url)

@@ -1,5 +1,5 @@
 """
-Keeps members registered: one thread, and what others may ask of it. Shell.
+Keeps members registered: one thread, and its interface for other threads. Shell.
 
     add -> health_driver (probes, verdict) -> member_driver (wanted) -> lease_driver (grant)
         -> member_driver (lease up, claim) -> the key
@@ -40,7 +40,7 @@ from pyconfd.system.proc import Runner
 
 
 def awake_clock() -> float:
-    """Seconds that also pass while the machine is suspended, when leases expire all the same."""
+    """Seconds that also count while the machine is suspended, because leases expire then too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -48,8 +48,8 @@ class Registrar:
     """
     Keeps members registered while they are healthy. Members are known by key.
 
-    open_registry: makes the store's client, given what to call with keep-alive answers and at the
-    end of their stream; called from the registrar's own thread.
+    open_registry: makes the store's client; its arguments are called with keep-alive answers and at
+    the end of their stream. Called from the registrar's own thread.
     run: for exec probes and hooks.
     notify: called from the registrar's thread with every Notice; it must not block.
     time_scale: seconds of the clock in a second of waiting, other than 1 for tests.
@@ -94,12 +94,12 @@ class Registrar:
     # From any thread
 
     def start(self) -> None:
-        """Begin; once."""
+        """Start the thread; may be called once."""
         self._thread = threading.Thread(target=self._live, name="registrar", daemon=True)
         self._thread.start()
 
     def add(self, announced: Announcement) -> None:
-        """Keep this member registered. One with the same key replaces its declaration."""
+        """Keep this member registered. It replaces a declaration with the same key."""
         self._inbox.post(partial(self._add, announced))
 
     def remove(self, key: str) -> None:
@@ -124,7 +124,7 @@ class Registrar:
         return done.wait(timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """Withdraw everything, end the lease and the thread. False when it takes too long."""
+        """Withdraw all members, end the leases and the thread. False when it takes too long."""
         if self._thread is None:
             return True
         self._inbox.post(partial(self._begin_stop, timeout_s))
@@ -137,11 +137,11 @@ class Registrar:
         return self._thread is not None and self._thread.is_alive()
 
     def idle_s(self) -> float:
-        """Seconds since the thread last got to a `turn`."""
+        """Seconds since the thread last answered a `turn`."""
         return self._clock() - self._turned_at
 
     def turn(self) -> None:
-        """Have the thread show a sign of life."""
+        """Ask the thread for a sign of life."""
         self._inbox.post(self._turned)
 
     def _turned(self) -> None:
@@ -244,7 +244,7 @@ class Registrar:
             self._health.apply_verdict(entry)
 
     def _exclude_all(self, why: str, done: threading.Event) -> None:
-        """Exclude all before any is withdrawn, so that one revocation does for all."""
+        """Exclude all members before any is withdrawn, so that one revocation withdraws all."""
         self._withdrawals.append(done)
         for entry in self._roster.entries.values():
             entry.monitor.excluded = RotationVerdict(False, Reason.STOPPING, why)

@@ -1,5 +1,5 @@
 """
-Which members there are and which share a lease. Pure; the registrar's thread alone changes it.
+The members, and which of them share a lease. Pure; only the registrar's thread changes it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class RosterEntry:
     """
     A member as the registrar knows it.
 
-    announced: what is to be registered
+    announced: what to register
     state: its machine
     monitor: its health, maintenance and weight
-    status: as it was last reported
-    value: to be put under its key
-    verdict: the last one that its machine was given, None before the first
-    removed: it is to be forgotten once its key is gone
-    successor: takes its place then, None for none
+    status: as last reported
+    value: to put under its key
+    verdict: the last one that its machine got, None before the first
+    removed: whether to forget it once its key is gone
+    successor: the member that then takes its place, None for none
     """
 
     announced: Announcement
@@ -51,7 +51,7 @@ class RosterEntry:
 
     @property
     def holds(self) -> bool:
-        """Whether its key may be there, or the clean-up after it is not done."""
+        """Whether its key may be in the store, or the clean-up after it is not done."""
         leaving = (member.MemberPhase.WITHDRAWING, member.MemberPhase.CLEANING)
         return bool(self.state.held) or self.state.dirty or self.state.phase in leaving
 
@@ -62,8 +62,8 @@ class LeaseGroup:
     All members with one TTL: they share a lease.
 
     members: their keys
-    wanting: of those that should be in rotation
-    holding: of those whose key may be there
+    wanting: keys of members that should be in rotation
+    holding: keys that may be in the store
     """
 
     ttl_s: int
@@ -74,7 +74,7 @@ class LeaseGroup:
 
 
 class LeaseNeed(enum.Enum):
-    """What a member's change means for the lease of its group."""
+    """The effect of a member's change on the lease of its group."""
 
     UNCHANGED = enum.auto()
     ACQUIRE = enum.auto()
@@ -89,7 +89,7 @@ class Roster:
         self.groups: dict[int, LeaseGroup] = {}
 
     def enter(self, entry: RosterEntry) -> LeaseGroup:
-        """Add a member; gives its group."""
+        """Add a member. Returns its group."""
         self.entries[entry.key] = entry
         ttl_s = entry.ttl_s
         if ttl_s not in self.groups:
@@ -124,7 +124,7 @@ class Roster:
 
     @property
     def any_held(self) -> bool:
-        """Whether a key of ours may still be there, or a clean-up is not done."""
+        """Whether any member's key may still be in the store, or a clean-up is not done."""
         return any(entry.holds for entry in self.entries.values())
 
     @property

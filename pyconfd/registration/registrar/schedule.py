@@ -1,7 +1,7 @@
 """
-The timers of the registrar: at most one for each thing, the earliest that was set.
+The timers of the registrar: for each key the earliest timer that was set.
 
-A timer that goes off too early does no harm: its call sets the next one. Pure.
+A timer that fires too early does no harm: its call sets the next one. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Timer(NamedTuple):
 
 
 class TimerQueue:
-    """Timers in order of time, and of setting where times are equal."""
+    """Timers in order of time; equal times in the order in which they were set."""
 
     def __init__(self) -> None:
         self._heap: list[Timer] = []
@@ -29,11 +29,11 @@ class TimerQueue:
         self._order = 0
 
     def __len__(self) -> int:
-        """How many entries it keeps, those that were replaced by earlier ones included."""
+        """The number of entries, including those replaced by earlier timers."""
         return len(self._heap)
 
     def plan(self, due_at: float | None, key: Hashable, call: Callable[[], object]) -> None:
-        """Set the timer of `key`, unless it goes off earlier already; None sets nothing."""
+        """Set the timer of `key`, unless it has an earlier one; None sets nothing."""
         if due_at is None:
             return
         existing = self._set.get(key)
@@ -48,7 +48,7 @@ class TimerQueue:
         return max(0.0, self._heap[0].due_at - now) if self._heap else None
 
     def take_due(self, now: float) -> list[Timer]:
-        """Remove and give the timers that are due now."""
+        """Remove and return the timers that are due."""
         due = []
         while self._heap and self._heap[0].due_at <= now:
             timer = heapq.heappop(self._heap)

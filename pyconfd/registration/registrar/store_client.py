@@ -1,8 +1,9 @@
 """
-Carries out the machines' commands at the store, and answers with their messages. Shell.
+Carries out the machines' commands in the store, and returns the messages for them. Shell.
 
-A store that does not answer is left alone for a moment, so that a thousand members do not wait for
-a thousand timeouts. So is one that refuses leases; a refusal of one key concerns that member alone.
+A store that does not answer is not asked again for a moment, so that a thousand members do not wait
+for a thousand timeouts; nor is one that refuses leases. A refusal of one key concerns only its
+member.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ REFUSED_PAUSE_S = 5.0
 
 class LeaseClient:
     """
-    The store as the machines need it. For one thread.
+    The operations of the store that the machines need. For one thread.
 
     open_registry: called at the first command, not before.
     """
@@ -74,8 +75,8 @@ class LeaseClient:
 
     def keep_alive(self, lease: int) -> None:
         """
-        Send a heartbeat; the answer comes through the callback of the registry. It does not wait,
-        so an earlier failure does not hold it back.
+        Send a heartbeat; the answer comes through the callback of the registry. The call does not
+        wait, so it is made even after an earlier failure.
         """
         if self._registry is None:
             return
@@ -123,8 +124,8 @@ class LeaseClient:
 
     def claim_absent(self, several: Sequence[tuple[Announcement, bytes]], lease: int) -> bool:
         """
-        Put all the keys at once if none of them is there. False when they have to be claimed one
-        by one, which also finds the reason.
+        Put all keys at once if none of them exists. False when they have to be claimed one by one,
+        which also finds the reason.
         """
         pairs = [(announced.key, value) for announced, value in several]
         try:
@@ -138,7 +139,7 @@ class LeaseClient:
         return done
 
     def withdraw(self, key: str) -> member.Message:
-        """Remove the key if it is still under a lease of ours."""
+        """Delete the key if it is still under one of this process's leases."""
         try:
             there = self._store().get(key)
             if there is not None and there.lease in self._own_leases:
@@ -149,7 +150,7 @@ class LeaseClient:
         return member.Withdrawn()
 
     def keys_under(self, lease: int) -> frozenset[str] | None:
-        """The keys that go with a lease; None when that is not known or the lease is gone."""
+        """The keys under a lease; None when they are not known or the lease is gone."""
         try:
             life = self._store().life(lease)
         except (SourceError, LeaseLost):
@@ -178,7 +179,7 @@ class LeaseClient:
         return self._registry
 
     def _failed(self, error: SourceError, refused_pause_s: float = 0.0) -> str:
-        """The text of the error. refused_pause_s: how long to leave a store alone that refused."""
+        """The text of the error. refused_pause_s: how long not to ask a store that has refused."""
         if isinstance(error, _StillAway):
             return self.problem
         refused = isinstance(error, SourceRefused)

@@ -1,4 +1,4 @@
-"""A registrar that is replaced, with all its members, when its thread fails. Shell."""
+"""Replaces the registrar, with all its members, when its thread fails. Shell."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ TURN_LIMIT_S = 30.0  # a call on a hung store takes seconds; a stuck thread take
 
 class RegistrarSupervisor:
     """
-    The registrar of a main thread, and the members it has been given, by key.
+    The registrar of a main thread, and its members by key.
 
-    make_registrar: given the handler of notices, which is called from the registrar's thread.
+    make_registrar: gets the handler of notices, which is called from the registrar's thread.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class RegistrarSupervisor:
         self.registrar = make_registrar(notify)
 
     def add(self, announced: Announcement) -> None:
-        """Keep this member registered, also by a registrar that takes over later."""
+        """Keep this member registered, also by a later registrar."""
         self.members[announced.key] = announced
         self.registrar.add(announced)
 
@@ -40,7 +40,7 @@ class RegistrarSupervisor:
             self.registrar.remove(key)
 
     def restart(self) -> None:
-        """After RegistrarDied: a fault of ours must not take the members out for good."""
+        """Restart after RegistrarDied: a fault of pyconfd must not remove the members for good."""
         time.sleep(RESTART_PAUSE_S)
         self.registrar = self._make_registrar(self._notify)
         self.registrar.start()
@@ -48,7 +48,7 @@ class RegistrarSupervisor:
             self.registrar.add(announced)
 
     def feed_watchdog(self, notifier: Notifier) -> None:
-        """Show systemd that the registrar's thread turns, where systemd wants to know."""
+        """Feed systemd's watchdog, if there is one, while the registrar's thread is alive."""
         if not notifier.watchdog_s:
             return
         if self.registrar.alive and self.registrar.idle_s() < TURN_LIMIT_S:
