@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
@@ -40,9 +38,9 @@ class Terminal:
         column, one for each row below the heading; none are needed.
         """
         rows = [[escaped(cell) for cell in row] for row in rows]
-        widths = [max(len(row[number]) for row in rows) for number in range(len(rows[0]))]
+        widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
         cells = [
-            [cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows
+            [_padded(cell, width) for cell, width in zip(row, widths, strict=True)] for row in rows
         ]
         for row, tone in zip(cells[1:], tones, strict=False):
             row[column] = self(row[column], tone)
@@ -50,9 +48,23 @@ class Terminal:
         return [self(heading, Tone.HEADING), *lines]
 
 
-def print_json(value: object) -> None:
-    """On standard output, for --json; all but ASCII is escaped, so no key moves a cursor."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - columns_of(text))
+
+
+def columns_of(text: str) -> int:
+    """
+    How many columns of a terminal a printable text takes. unicodedata is enough: what else wcwidth
+    knows is about joiners and controls, which are written out before.
+    """
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width, normalize
+
+    return sum(
+        0 if category(char) in ("Mn", "Me") else 2 if east_asian_width(char) in ("F", "W") else 1
+        for char in normalize("NFC", text)
+    )
 
 
 def printable(text: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pyconfd.cli import main as cli
 from tests.support.recipes import keys_of, laid_out
@@ -101,6 +102,11 @@ def test_recipes_are_listed(run: Run) -> None:
     (record,) = json.loads(run("recipes", "--json")[1])
     assert (record["name"], record["page"]) == ("speaker", "speaker")
     assert [one["by"] for one in record["broken"]] == ["daemon", "pyconfd"]
+    assert yaml.safe_load(run("recipes", "-o", "yaml")[1]) == [record]
+    head, row = run("recipes", "-o", "tsv")[1].splitlines()
+    assert dict(zip(head.split("\t"), row.split("\t"), strict=True))["system"] == "Speaker"
+    assert run("recipes", "-o", "xml")[0] == 2
+    assert run("recipes", "-o", "tsv", "--json")[0] == 2
 
 
 def test_a_recipe_is_shown_whole(run: Run) -> None:

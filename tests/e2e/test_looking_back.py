@@ -93,6 +93,12 @@ def test_history_names_what_made_each_version(etcd: PrivateEtcd, tmp_path: Path)
         "live, reload failed",
     ]
     assert [one["keys"] for one in shown] == [[], ["/past/a"], ["/past/b"]]
+    head, *rows = run(confdir, "history", "app", "-o", "tsv").stdout.splitlines()
+    assert [dict(zip(head.split("\t"), row.split("\t"), strict=True))["keys"] for row in rows] == [
+        "",
+        "/past/a",
+        "/past/b",
+    ]
     assert shown[1]["revision"] == second
     table = run(confdir, "history", str(dest)).stdout
     assert "/past/b" in table

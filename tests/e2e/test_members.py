@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.daemons.etcd import PrivateEtcd
 
@@ -66,6 +67,11 @@ def test_as_json(etcd: PrivateEtcd) -> None:
     assert [(each["id"], each["state"], each["lease_ttl_s"]) for each in found] == [
         ("c", "up", None)
     ]
+    assert yaml.safe_load(members(etcd, "api", "-o", "yaml")) == found
+    assert members(etcd, "api", "-o", "tsv") == (
+        "service\tid\taddress\tweight\tstate\tlease_ttl_s\tsince\torder.verb\torder.by\torder.host"
+        f"\torder.at\napi\tc\t{found[0]['address']}\t{found[0]['weight'] or ''}\tup\t\t\t\t\t\t\n"
+    )
 
 
 def test_steering_is_kept_beside_the_member_and_ended_by_up(etcd: PrivateEtcd) -> None:

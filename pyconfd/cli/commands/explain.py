@@ -12,19 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyconfd.cli.daemon_query import read_query
+from pyconfd.cli.listing import Form, Printout, form_of, form_options, show
 from pyconfd.cli.main import DONE
 from pyconfd.cli.status_page import file_tone, last_reload, service_state
-from pyconfd.cli.terminal import Terminal, Tone, print_json, printable
-from pyconfd.config.options import Option
+from pyconfd.cli.terminal import Terminal, Tone, printable
 from pyconfd.model.reads import ChangedKeys
 from pyconfd.model.safe_text import escaped
 from pyconfd.status.summary import FileState, span
 
 EXPLAIN = "Explain"
-EXPLAIN_OPTIONS = (Option("json", "flag", False, "as JSON", EXPLAIN, in_file=False),)
+EXPLAIN_OPTIONS = form_options(EXPLAIN, (Form.TABLE, Form.JSON, Form.YAML))
 
 _HELP = """\
-usage: pyconfd explain RESOURCE|GROUP|DESTINATION [--json] [OPTIONS]
+usage: pyconfd explain RESOURCE|GROUP|DESTINATION [-o FORM] [OPTIONS]
 
 Shows why a destination is as it is: the live version and whether it was changed by hand since, the
 newest version and the output of its check, the keys that were read and their revisions, the guard,
@@ -44,15 +44,17 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     word = query.words[0]
     question = {"do": "explain", "name": word, "path": os.path.abspath(word)}
     answer = ask(query.settings.state_folder, question)
-    if query.flags["json"]:
-        print_json(answer)
-        return DONE
     paint = Terminal(sys.stdout, environ)
+    show(form_of(query.flags), Printout(answer), lambda: _pages(answer, paint))
+    return DONE
+
+
+def _pages(answer: Plain, paint: Terminal) -> list[str]:
+    """What is known of each destination, with a line between two of them."""
     pages = ["\n".join(page(one, answer["source"], paint)) for one in answer["explained"]]
     if more := answer.get("left_out"):
         pages.append(f"and {more} more; pyconfd explain DESTINATION shows one of them")
-    sys.stdout.write("\n\n".join(pages) + "\n")
-    return DONE
+    return ["\n\n".join(pages)]
 
 
 def page(one: Plain, source: Plain, paint: Terminal) -> list[str]:

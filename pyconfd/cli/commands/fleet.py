@@ -10,12 +10,14 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.command import read_command
+from pyconfd.cli.listing import Printout, form_of, form_options, show
 from pyconfd.cli.main import DONE
 from pyconfd.cli.operator import user
-from pyconfd.cli.terminal import Terminal, print_json
+from pyconfd.cli.terminal import Terminal
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option
@@ -36,7 +38,7 @@ SERVICE = Option("service", "text", (), "only of this service; may be repeated",
                  repeatable=True, in_file=False)  # fmt: skip
 FLEET_OPTIONS = (
     SERVICE,
-    Option("json", "flag", False, "show it as JSON", FLEET, in_file=False),
+    *form_options(FLEET),
 )
 #: Read apart: the daemon's option of this name may stand in the config file and the environment.
 _WATCH = Option("watch", "flag", False, "show it again whenever it has changed", FLEET)
@@ -45,9 +47,10 @@ STORE_OPTIONS = (
     *CONNECTION,
 )
 _WATCH_S = 0.5
+_COLUMNS = ("node", "kind", "revision", "version", "since", "page")
 
 _HELP = """\
-usage: pyconfd fleet [NAME] [--watch] [--json] [OPTIONS]
+usage: pyconfd fleet [NAME] [--watch] [-o FORM] [OPTIONS]
        pyconfd fleet halt|resume|promote [OPTIONS]
        pyconfd fleet skip NODE [OPTIONS]
 
@@ -141,7 +144,7 @@ def _show(
 ) -> None:
     from pyconfd.cli.fleet_page import fleet_page
 
-    paint = Terminal(sys.stdout, environ)
+    paint, form = Terminal(sys.stdout, environ), form_of(values)
     last = None
     while True:
         found = overview(paths.fleet, book_of(paths, registry.list(paths.root)))
@@ -151,11 +154,7 @@ def _show(
         if found != last:
             if values["watch"] and sys.stdout.isatty():
                 sys.stdout.write("\x1b[H\x1b[2J")
-            if values["json"]:
-                print_json(found)
-            else:
-                sys.stdout.write("\n".join(fleet_page(found, paint)) + "\n")
-            sys.stdout.flush()
+            show(form, Printout(found, found["nodes"], _COLUMNS), partial(fleet_page, found, paint))
         last = found
         if not values["watch"]:
             return

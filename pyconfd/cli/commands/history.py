@@ -12,20 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyconfd.cli.daemon_query import read_query
+from pyconfd.cli.listing import Printout, form_of, form_options, show
 from pyconfd.cli.main import DONE
-from pyconfd.cli.terminal import Terminal, print_json
-from pyconfd.config.options import Option
+from pyconfd.cli.terminal import Terminal
 from pyconfd.errors import StateError
 
 HISTORY = "History"
-HISTORY_OPTIONS = (
-    Option("json", "flag", False, "as JSON", HISTORY, in_file=False),
-)  # fmt: skip
-#: So many are shown; --json shows all.
+HISTORY_OPTIONS = form_options(HISTORY)
+#: So many are in the table; the other forms have all.
 SHOWN = 20
+_COLUMNS = ("at", "revision", "gated", "result", "name", "dest", "keys", "more")
 
 _HELP = """\
-usage: pyconfd history RESOURCE|DESTINATION [--json] [OPTIONS]
+usage: pyconfd history RESOURCE|DESTINATION [-o FORM] [OPTIONS]
 
 Shows the versions that went live on this node: when, at which revision of the store, which keys
 made the difference, and what became of them. pyconfd diff RESOURCE --from N --to M shows the
@@ -38,6 +37,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     query = read_query(argv, environ, _HELP, HISTORY_OPTIONS, words=1)
     if query is None:
         return DONE
+    form = form_of(query.flags)
     from pyconfd.daemon.version_log import VersionLog
     from pyconfd.system.state_format import check_folder
 
@@ -55,12 +55,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     if not found:
         hint = "pyconfd status lists resources; versions of before this release are not known"
         raise StateError("no version went live here", where=word, hint=hint)
-    if query.flags["json"]:
-        print_json(found)
-    else:
-        paint = Terminal(sys.stdout, environ)
-        rows = [("WHEN", "REVISION", "RESULT", "KEYS"), *map(_row, found[-SHOWN:])]
-        sys.stdout.write("\n".join(paint.table(rows)) + "\n")
+    paint = Terminal(sys.stdout, environ)
+    head = ("WHEN", "REVISION", "RESULT", "KEYS")
+    printout = Printout(found, found, _COLUMNS)
+    show(form, printout, lambda: paint.table([head, *map(_row, found[-SHOWN:])]))
     return DONE
 
 

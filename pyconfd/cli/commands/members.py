@@ -14,9 +14,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli.command import read_command
+from pyconfd.cli.listing import Form, Printout, form_of, form_options, show
 from pyconfd.cli.main import DONE
 from pyconfd.cli.operator import user
-from pyconfd.cli.terminal import Terminal, print_json
+from pyconfd.cli.terminal import Terminal
 from pyconfd.config.layers import resolve
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, did_you_mean
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
     from pyconfd.backends.base import LeaseRegistry
 
 MEMBERS = "Members"
+_COLUMNS = (
+    "service", "id", "address", "weight", "state", "lease_ttl_s", "since", "order.verb", "order.by",
+    "order.host", "order.at",
+)  # fmt: skip
 
 MEMBERS_OPTIONS = (
     Option("key-pattern", "text", KEY_PATTERN, "where the keys of members are, below --prefix",
            MEMBERS, "PATTERN", in_file=False, aliases=("key",)),
-    Option("json", "flag", False, "list as JSON", MEMBERS, in_file=False),
+    *form_options(MEMBERS),
     Option("force", "flag", False, "steer a member that is not registered now", MEMBERS,
            in_file=False),
 )  # fmt: skip
@@ -46,7 +51,7 @@ ALL_OPTIONS = (
 )
 
 _HELP = """\
-usage: pyconfd members [SERVICE] [OPTIONS]
+usage: pyconfd members [SERVICE] [-o FORM] [OPTIONS]
        pyconfd members drain|down|up SERVICE ID [OPTIONS]
        pyconfd members weight SERVICE ID NUMBER [OPTIONS]
 
@@ -69,14 +74,14 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except RegistrationError as error:
         raise SettingsError(error.what, where=error.where, hint=error.hint) from error
     places = Places(values["key_pattern"], values["prefix"])
-    order = _order(arguments.words)
+    order, form = _order(arguments.words), form_of(values)
     from pyconfd.backends.registry import open_leases
 
     registry = open_leases("etcd", source_options(values, environ), lambda *_: None)
     try:
         if order is None:
-            terminal = None if values["json"] else Terminal(sys.stdout, environ)
-            _list(registry, places, arguments.words, terminal)
+            terminal = Terminal(sys.stdout, environ)
+            _list(registry, places, arguments.words, form, terminal)
         else:
             given = order_now(order.verb, values["username"] or user(), os.uname().nodename)
             done = steer(registry, places, order, given, force=values["force"])
@@ -107,24 +112,26 @@ def _order(words: Sequence[str]) -> SteerRequest | None:
 
 
 def _list(
-    registry: LeaseRegistry, places: Places, words: Sequence[str], terminal: Terminal | None
+    registry: LeaseRegistry, places: Places, words: Sequence[str], form: Form, terminal: Terminal
 ) -> None:
-    """As a table on a terminal; without one as JSON."""
     every = places.rows(registry.list(places.root), "")
     rows = [row for row in every if not words or row.service == words[0]]
     left = {lease: registry.life(lease).ttl_s for lease in {row.lease for row in rows} if lease}
-    if terminal is None:
-        print_json([_record(row, left) for row in rows])
+    if rows or not words or form is not Form.TABLE:
+        records = [_record(row, left) for row in rows]
+        printout = Printout(records, records, _COLUMNS)
+        show(form, printout, lambda: terminal.table(_table(rows, left)))
     if words and not rows:
         _no_service(words[0], {row.service for row in every}, places)
-    if terminal is None:
-        return
+
+
+def _table(rows: Sequence[Row], left: Mapping[int, int]) -> list[tuple[str, ...]]:
     head = ("SERVICE", "ID", "ADDRESS", "WEIGHT", "STATE", "LEASE", "SINCE")
     table: list[tuple[str, ...]] = [head, *(_line(row, left) for row in rows)]
     if any(row.order for row in rows):
         lasts = ["ORDER", *(row.order.line() if row.order else "-" for row in rows)]
         table = [(*line, last) for line, last in zip(table, lasts, strict=True)]
-    sys.stdout.write("\n".join(terminal.table(table)) + "\n")
+    return table
 
 
 def _no_service(service: str, known: Collection[str], places: Places) -> None:

@@ -11,25 +11,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyconfd.cli.command import expect_words, read_command
+from pyconfd.cli.listing import Printout, form_of, form_options, show
 from pyconfd.cli.main import DONE
 from pyconfd.cli.recipe_options import FROM, GROUP
-from pyconfd.cli.terminal import Terminal, print_json
+from pyconfd.cli.terminal import Terminal
 from pyconfd.config.arguments import Arguments
 from pyconfd.config.layers import resolve
-from pyconfd.config.options import Option, did_you_mean
+from pyconfd.config.options import did_you_mean
 from pyconfd.config.recipes import Recipe, load_recipe, recipe_names
 from pyconfd.config.shipped import page_path
 from pyconfd.errors import SettingsError
 
 RECIPES_OPTIONS = (
     FROM,
-    Option("json", "flag", False, "as JSON", GROUP, in_file=False),
+    *form_options(GROUP),
 )
 
 _FIELDS = ("name", "title", "summary", "system", "packages", "programs", "page")
 _HELP = """\
-usage: pyconfd recipes [--json]
-       pyconfd recipes show NAME [--json]
+usage: pyconfd recipes [-o FORM]
+       pyconfd recipes show NAME [-o FORM]
        pyconfd recipes test [NAME ...]
 
 Recipes are ready configurations for whole systems: conf.d, templates, example keys and scripts,
@@ -48,25 +49,22 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     _expect_words(arguments)
     values = resolve(RECIPES_OPTIONS, arguments, environ)
     verb, *names = arguments.words or ["list"]
-    root, as_json = values["from"], values["json"]
+    root, form = values["from"], form_of(values)
     if verb == "test":
         from pyconfd.cli.recipe_proof import test_all
 
         return test_all(names, root, environ, Terminal(sys.stdout, environ))
     if verb == "show":
         recipe = load_recipe(names[0], root)
-        if as_json:
-            print_json(_record(recipe, whole=True))
-        else:
-            sys.stdout.write(_page(recipe))
+        record = _record(recipe, whole=True)
+        show(form, Printout(record, [record], _FIELDS), lambda: [_page(recipe)])
         return DONE
     recipes = [load_recipe(name, root) for name in recipe_names(root)]
-    if as_json:
-        print_json([_record(one) for one in recipes])
-        return DONE
     rows = [("NAME", "SYSTEM", "SUMMARY")]
     rows += [(one.name, one.system, one.summary) for one in recipes]
-    sys.stdout.write("\n".join(Terminal(sys.stdout, environ).table(rows)) + "\n")
+    records = list(map(_record, recipes))
+    table = Terminal(sys.stdout, environ).table
+    show(form, Printout(records, records, _FIELDS), lambda: table(rows))
     return DONE
 
 
@@ -81,7 +79,7 @@ def _expect_words(arguments: Arguments) -> None:
 
 
 def _record(recipe: Recipe, whole: bool = False) -> dict[str, Any]:
-    """For --json. whole: with the contents of its files."""
+    """For machines. whole: with the contents of its files."""
     record: dict[str, Any] = {field: getattr(recipe, field) for field in _FIELDS}
     record["broken"] = [{"why": one.why, "by": one.by} for one in recipe.broken]
     if whole:
@@ -110,7 +108,7 @@ def _page(recipe: Recipe) -> str:
     for path in recipe.files:
         if path not in ("recipe.toml", "keys.json"):
             lines += [f"\n--- {path}", _text(recipe, path).rstrip("\n")]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _text(recipe: Recipe, path: str) -> str:

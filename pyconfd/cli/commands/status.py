@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyconfd.cli import nagios
 from pyconfd.cli.daemon_query import DaemonQuery, read_query
+from pyconfd.cli.listing import Form, Printout, form_of, form_options, show
 from pyconfd.cli.main import DONE, FAILED
 from pyconfd.cli.status_page import member_lines, page
-from pyconfd.cli.terminal import Terminal, print_json
+from pyconfd.cli.terminal import Terminal
 from pyconfd.config.option_table import CONNECTION, OPTIONS
 from pyconfd.config.options import Option, from_environment
 from pyconfd.config.settings import Settings
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 STATUS = "Status"
 STATUS_OPTIONS = (
-    Option("json", "flag", False, "as JSON", STATUS, in_file=False),
+    *form_options(STATUS),
     Option("store", "flag", False, "only the members of etcd; no daemon is needed", STATUS,
            in_file=False),
     Option("nagios", "flag", False, "one line for monitoring, with its exit statuses", STATUS,
@@ -49,9 +50,9 @@ WATCH_S = 1.0
 _CLEAR = "\x1b[H\x1b[2J"
 
 _HELP = """\
-usage: pyconfd status [--json] [OPTIONS]
-       pyconfd status --watch [--json] [OPTIONS]
-       pyconfd status --store [--json] [OPTIONS]
+usage: pyconfd status [-o FORM] [OPTIONS]
+       pyconfd status --watch [-o FORM] [OPTIONS]
+       pyconfd status --store [-o FORM] [OPTIONS]
        pyconfd status --nagios [OPTIONS]
 
 Shows the state of the daemon of this confdir: first in one line what is wrong and what is still
@@ -63,6 +64,10 @@ plugins print it, with their exit statuses: 0 OK, 1 WARNING (held back, or a rel
 """
 
 Plain = Mapping[str, Any]
+_COLUMNS = ("name", "group", "state", "since_at", "live.revision", "dest", "service")
+_STORE_COLUMNS = (
+    "endpoint", "error", "member", "version", "leader", "revision", "db_size", "alarms",
+)  # fmt: skip
 #: Something waits in these states; in all others but OK something is wrong.
 _WAITING = frozenset(
     (FileState.HELD, FileState.LEFT_OUT, DaemonState.PENDING, DaemonState.STARTING,
@@ -127,13 +132,13 @@ def _show(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     query = _query(argv, environ)
     if query is None:
         return DONE
-    as_json = query.flags["json"]
+    form = form_of(query.flags)
     paint = Terminal(sys.stdout, environ)
     if query.flags["store"]:
-        return _store_alone(query.settings, environ, as_json, paint)
+        return _store_alone(query.settings, environ, form, paint)
     if not {"--watch", "-watch"}.isdisjoint(argv):  # not what a config file says of the daemon
-        return _follow(query.settings, environ, as_json, paint)
-    _print(_picture(query.settings), query.settings, environ, as_json, paint)
+        return _follow(query.settings, environ, form, paint)
+    _print(_picture(query.settings), query.settings, environ, form, paint)
     return DONE
 
 
@@ -144,21 +149,19 @@ def _picture(settings: Settings) -> Plain:
 
 
 def _print(
-    picture: Plain, settings: Settings, environ: Mapping[str, str], as_json: bool, paint: Terminal
+    picture: Plain, settings: Settings, environ: Mapping[str, str], form: Form, paint: Terminal
 ) -> None:
     members = _members_of(picture, settings, environ)
-    if as_json:
-        print_json({**picture, "members": [asdict(member) for member in members]})
-    else:
-        sys.stdout.write("\n".join([*page(picture, paint), *member_lines(members, paint)]) + "\n")
-    sys.stdout.flush()
+    value = {**picture, "members": [asdict(member) for member in members]}
+    printout = Printout(value, picture["resources"], _COLUMNS)
+    show(form, printout, lambda: [*page(picture, paint), *member_lines(members, paint)])
 
 
-def _follow(settings: Settings, environ: Mapping[str, str], as_json: bool, paint: Terminal) -> int:
+def _follow(settings: Settings, environ: Mapping[str, str], form: Form, paint: Terminal) -> int:
     """Until Ctrl-C. The daemon has to answer the first time; later it is waited for."""
     import time
 
-    live = sys.stdout.isatty() and not as_json
+    live = sys.stdout.isatty() and form is Form.TABLE
     picture: Plain | None = _picture(settings)
     trouble = shown = ""
     try:
@@ -167,8 +170,8 @@ def _follow(settings: Settings, environ: Mapping[str, str], as_json: bool, paint
             if live:
                 sys.stdout.write(_CLEAR)
             if picture and (live or line != shown):
-                _print(picture, settings, environ, as_json, paint)
-            elif not as_json and (live or line != shown):
+                _print(picture, settings, environ, form, paint)
+            elif form is Form.TABLE and (live or line != shown):
                 sys.stdout.write(f"{line}\n")
                 sys.stdout.flush()
             shown = line
@@ -182,18 +185,17 @@ def _follow(settings: Settings, environ: Mapping[str, str], as_json: bool, paint
 
 
 def _store_alone(
-    settings: Settings, environ: Mapping[str, str], as_json: bool, paint: Terminal
+    settings: Settings, environ: Mapping[str, str], form: Form, paint: Terminal
 ) -> int:
     if not settings.backend.startswith("etcd"):
         raise SettingsError(f"the backend {settings.backend!r} has no members", where="--store")
     members = _members(settings, environ)
-    if as_json:
-        print_json({"members": [asdict(member) for member in members]})
-    else:
-        sys.stdout.write("\n".join(member_lines(members, paint)[1:]) + "\n")
+    records = [asdict(member) for member in members]
+    printout = Printout({"members": records}, records, _STORE_COLUMNS)
+    show(form, printout, lambda: member_lines(members, paint)[1:])
     if any(not member.error for member in members):
         return DONE
-    if not as_json:
+    if form is Form.TABLE:
         raise SourceUnavailable("no member of etcd answers", hint="see --node")
     return FAILED
 
