@@ -25,6 +25,7 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 PAGE = (ROOT / "docs" / "recipes" / "monitoring.md").read_text()
+RULES = ROOT / "packaging" / "prometheus" / "pyconfd.rules.yml"
 RELOAD = "true"
 
 
@@ -151,7 +152,9 @@ def test_the_examples_for_prometheus_are_sound(quiet: Watched) -> None:
     (job,) = scrape["scrape_configs"]
     assert job["static_configs"][0]["targets"]
     assert scrape["rule_files"] == ["pyconfd.rules.yml"]
-    (group,) = yaml.safe_load(block("yaml rules"))["groups"]
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    table = dict(re.findall(r"^\| `(Pyconfd\w+)` \| (\w+) \|", PAGE, re.MULTILINE))
+    assert table == {rule["alert"]: rule["labels"]["severity"] for rule in group["rules"]}
     names = {one.name for family in text_string_to_metric_families(quiet.get("/metrics")[1])
              for one in family.samples}  # fmt: skip
     for rule in group["rules"]:
