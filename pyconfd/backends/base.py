@@ -1,7 +1,7 @@
 """
-What the program sees of a backend: sources that list and watch, and registries that keep leases.
+The interface of backends: sources that list and watch, and registries that keep leases.
 
-Pure: protocols and values only. How a store is spoken to is in the module of that store.
+Pure: protocols and values only. The module of each store knows its protocol.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Watch(Protocol):
 
     def stop(self) -> None:
         """
-        End the watch: prompt (below a second even when the server hangs), joined, silent.
+        End the watch within a second, even when the server hangs, and wait for its threads.
 
         Nothing is put after it returns. Calling it twice is harmless.
         """
@@ -53,7 +53,7 @@ class Source(Protocol):
         prefixes: key paths; a prefix means the key itself and everything below it on a path
         boundary (/app is not /apple), and "/" the whole store.
         Raises SourceUnavailable after `timeout_s`, naming every endpoint and its error, and
-        SourceRefused at once for what no retry can help (credentials, permission, TLS).
+        SourceRefused at once for errors that a retry cannot change (credentials, permission, TLS).
         """
 
     def watch(self, prefixes: Sequence[str], put: Put) -> Watch:
@@ -74,18 +74,18 @@ class SourceWithPast(Source, Protocol):
 
     def list_at(self, prefixes: Sequence[str], revision: int, *, timeout_s: float) -> Listed:
         """
-        As `list`, at an earlier revision. Raises RevisionCompacted when it is no longer there, or
-        not yet.
+        Like `list`, at an earlier revision. Raises RevisionCompacted when the revision no longer
+        exists, or not yet.
         """
 
     def list_oldest(self, prefixes: Sequence[str], *, timeout_s: float) -> Listed:
-        """As `list`, at the oldest revision that is still there."""
+        """Like `list`, at the oldest revision that still exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseLife:
     """
-    What is left of a lease.
+    The remaining life of a lease.
 
     lease: its id.
     ttl_s: seconds left, 0 when it is gone.
@@ -102,7 +102,7 @@ class LeaseLife:
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
     """
-    One member of a store as it describes itself.
+    The status of one member of a store, as it reports it.
 
     endpoint: as the operator wrote it.
     version: the server's.
@@ -137,8 +137,8 @@ class LeaseRegistry(Protocol):
     """
     A store that keeps keys alive under leases. Every call is bounded by the options' timeouts.
 
-    Errors are SourceUnavailable and SourceRefused as for a source; a lease that is not there any
-    more is LeaseLost, a key of another registration is KeyTaken. Safe to call from any thread.
+    Errors are SourceUnavailable and SourceRefused as for a source, LeaseLost when the lease no
+    longer exists, and KeyTaken for a key of another registration. May be called from any thread.
     """
 
     def grant(self, ttl_s: int) -> int:
@@ -149,14 +149,14 @@ class LeaseRegistry(Protocol):
 
     def claim(self, key: str, value: bytes, lease: int, mine: Mine) -> None:
         """
-        Put the key if it is absent or `mine` says so of what is there, in one transaction.
+        Put the key if it is absent, or if `mine` accepts the existing one, in one transaction.
 
         Raises KeyTaken when it belongs to another registration, LeaseLost when the lease is gone.
         """
 
     def claim_absent(self, pairs: Sequence[tuple[str, bytes]], lease: int) -> bool:
         """
-        Put all the keys if none of them exists; False, with nothing put, when one does.
+        Put all keys if none of them exists; False, and nothing is put, when one does.
 
         At most MAX_TOGETHER at once. Raises LeaseLost when the lease is gone.
         """
@@ -168,21 +168,21 @@ class LeaseRegistry(Protocol):
         deletes: Sequence[str] = (),
     ) -> bool:
         """
-        Several writes as one, if the expected keys were last changed at these revisions, 0 for one
-        that is absent; False, with nothing done, when one was not. An answer that is lost may hide
+        Several writes in one transaction, if the expected keys were last changed at these revisions
+        (0 for an absent key). False, and nothing is done, when one was not. A lost answer may hide
         a success.
 
         puts: key, value and lease, 0 for none. Raises LeaseLost when the lease is gone.
         """
 
     def put(self, key: str, value: bytes, lease: int = 0) -> None:
-        """Put the key whatever stands there."""
+        """Put the key, whatever its value was."""
 
     def delete(self, key: str) -> bool:
         """Remove the key; False when there was none."""
 
     def revoke(self, lease: int) -> None:
-        """End the lease and all its keys; one that is gone already is no error."""
+        """End the lease and all its keys; it is no error if the lease is already gone."""
 
     def get(self, key: str) -> KeyValue | None:
         """One key with its lease, None when there is none."""

@@ -2,10 +2,10 @@
 The environment as a source, with confd's mapping: DATABASE_HOST is /database/host.
 
 confd's rule (backends/env/client.go): a variable is taken when its name starts with the wanted
-prefix in upper case with "/" as "_"; its key is the name in lower case with "_" as "/". Here a
-prefix ends on a boundary: /app takes APP and APP_..., not APPLE, which confd takes too. And what a
-prefix names with "_" is there under that name as well: XMPP_DOMAIN is /xmpp/domain, and for the
-prefix /xmpp_domain also /xmpp_domain, which confd finds and then cannot give to a template.
+prefix in upper case with "_" for "/"; its key is the name in lower case with "/" for "_". Here a
+prefix ends on a boundary: /app takes APP and APP_..., not APPLE, which confd takes too. A prefix
+with "_" is also available under that name: XMPP_DOMAIN is /xmpp/domain, and for the prefix
+/xmpp_domain also /xmpp_domain, which confd finds but cannot give to a template.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyconfd.model.keys import Listed, key_path
 
 
 class EnvSource:
-    """Listed once: the variables of a running program do not change."""
+    """The environment is listed once: the variables of a running program do not change."""
 
     def __init__(self, options: SourceOptions, name: str = "env") -> None:
         self.name = name
@@ -42,9 +42,9 @@ class EnvSource:
 
 def keys_of(environ: Mapping[str, str], prefixes: Sequence[str] = ()) -> dict[str, bytes]:
     """
-    Every variable as a key path with its value; of two names for one key the later wins.
+    Every variable as a key path with its value; of two names for one key the later one wins.
 
-    prefixes: what they name with "_" is there under that name, too.
+    prefixes: those with "_" are also available under that name.
     """
     found: dict[str, bytes] = {}
     for name, value in sorted(environ.items()):

@@ -1,8 +1,8 @@
 """
 Files and folders as a source: trees of JSON, TOML and YAML, or a folder of plain files.
 
-Followed by polling: size, time and inode of every file, then the contents. That sees the atomic
-saves of editors and the symlink swaps of mounted config maps, which watches on inodes miss.
+They are polled: size, time and inode of every file, then the contents. This finds the atomic saves
+of editors and the symlink swaps of mounted config maps, which watches on inodes miss.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class FileSource:
     """
     The files of the options; a later file's key wins over an earlier one's.
 
-    In a folder, names must match `filter` (a glob) and must not start with a dot; what is not a
-    tree by its suffix is one key, its path below the folder.
+    In a folder, names must match `filter` (a glob) and must not start with a dot. A file whose
+    suffix is not that of a tree is one key, named by its path below the folder.
     """
 
     def __init__(self, options: SourceOptions, name: str = "file") -> None:
@@ -45,7 +45,7 @@ class FileSource:
         self._ledger = Ledger()
 
     def list(self, prefixes: Sequence[str], *, timeout_s: float) -> Listed:  # noqa: ARG002
-        """Files are there or not: nothing is waited for."""
+        """List the files; nothing is waited for."""
         return list_once(self._listable, self._ledger, prefixes)
 
     def watch(self, prefixes: Sequence[str], put: Put) -> PollingWatch:
@@ -67,7 +67,7 @@ class FileSource:
         return keys
 
     def _fingerprint(self) -> Hashable:
-        """What changes when a file may have; a missing file has a fingerprint too."""
+        """A value that changes when a file may have changed; a missing file has one too."""
         found: list[Hashable] = []
         for path in self._paths:
             each_of = _files_below(path, self._filter) if os.path.isdir(path) else [path]
@@ -131,7 +131,7 @@ def _files_below(folder: str, pattern: str, depth: int = 0) -> Iterator[str]:
 
 
 def _is_special(path: str) -> bool:
-    """A pipe, socket or device, which holds no keys and may block for ever."""
+    """Whether it is a pipe, socket or device, which has no keys and may block for ever."""
     try:
         mode = os.stat(path).st_mode
     except OSError:

@@ -1,9 +1,9 @@
 """
 Files as keys: a JSON, TOML or YAML tree becomes paths, a plain file becomes one key.
 
-The forms are those of confd's file backend (backends/file/client.go, nodeWalk): maps become path
-parts, lists are numbered from 0, strings stay, whole numbers and true/false are written out,
-other numbers without exponent, null is left out. Pure over bytes.
+The rules are those of confd's file backend (backends/file/client.go, nodeWalk): maps become path
+parts, lists are numbered from 0, strings stay, whole numbers and true/false are written out, other
+numbers have no exponent, null is left out. Pure over bytes.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ _BROKEN_HINT = "the last good contents stay in force until it can be read again"
 
 def read_tree(path: str, raw: bytes) -> dict[str, bytes]:
     """
-    The keys of a tree file, by its suffix; what is neither .json nor .toml is YAML, as in confd.
+    The keys of a tree file, by its suffix: neither .json nor .toml means YAML, as in confd.
 
-    Raises SourceRefused with file and line for what does not parse, and for a file that holds no
-    tree at all.
+    Raises SourceRefused with file and line for a file that does not parse or is not a tree.
     """
     suffix = path.rpartition(".")[2].lower()
     parse: Callable[[str, str], Any] = {"json": _json, "toml": _toml}.get(suffix, _yaml)
@@ -59,7 +58,7 @@ def is_tree(path: str) -> bool:
 
 
 def plain_value(raw: bytes) -> bytes:
-    """The value in a plain file: its bytes, without the newline that editors put at the end."""
+    """The value in a plain file: its bytes, without the final newline of editors."""
     return raw.removesuffix(b"\n")
 
 
@@ -68,7 +67,7 @@ def broken(path: str, line: int, what: str) -> SourceRefused:
 
 
 def _bounded(path: str, pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
-    """The keys; a long name is part of the path of all that is below it."""
+    """The keys, within limits: a long name is part of every path below it."""
     keys: dict[str, bytes] = {}
     size = 0
     for key, value in pairs:
@@ -81,9 +80,9 @@ def _bounded(path: str, pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
 
 def tree_keys(node: Any, path: str = "") -> Iterator[tuple[str, bytes]]:
     """
-    The keys of a tree of Python values and their bytes. path: above all of them.
+    The keys of a tree of Python values, with their bytes. path: the common path above them.
 
-    Raises TypeError with the type of what is no value, ValueError for what is not text.
+    Raises TypeError naming the type of an unsuitable value, ValueError for one that is not text.
     """
     if isinstance(node, dict):
         for name, child in node.items():
@@ -99,8 +98,8 @@ def tree_keys(node: Any, path: str = "") -> Iterator[tuple[str, bytes]]:
 
 def scalar(value: Any) -> str:
     """
-    A value as confd prints it. Raises TypeError for what holds other values, such as a set: as one
-    text it would be no data, and grow with each level that quotes the one below.
+    A value as confd prints it. Raises TypeError for containers such as a set: as a text they would
+    not be data, and would grow with each level of nesting.
     """
     if isinstance(value, dict | list | tuple | set):
         raise TypeError(type(value).__name__)
@@ -158,8 +157,8 @@ def _yaml(path: str, text: str) -> Any:
 
 def _bound_yaml(path: str, events: Iterable[Any]) -> None:
     """
-    Refuse what is nested too deeply, which ends the process while it is read, and aliases that
-    stand for too much. It reads the text once more, and makes nothing of it.
+    Refuse nesting so deep that parsing would end the process, and aliases that expand to too much.
+    It scans the text once more, and builds nothing.
     """
     import yaml
 
@@ -188,8 +187,8 @@ def _bound_yaml(path: str, events: Iterable[Any]) -> None:
 @cache
 def _yaml_loader() -> Any:
     """
-    YAML as Go's reader takes it: dates stay text, 22:22 is no number of base 60, and the keys 1 and
-    true are two, though Python takes them for one.
+    YAML as Go's reader reads it: dates stay text, 22:22 is not a number of base 60, and the keys 1
+    and true are different, although they are equal in Python.
     """
     import re
 

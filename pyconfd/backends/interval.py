@@ -1,4 +1,4 @@
-"""Reading the store every interval instead of watching it (confd's default mode)."""
+"""Reads the store at an interval instead of watching it (confd's default mode)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pyconfd.model.keys import Listed, ListOccasion, Lost
 
 class Poll:
     """
-    A watch made of listings. Each one replaces what was held, so nothing can be missed for longer
-    than `interval_s`; an outage is reported as a watch does.
+    A watch made of listings. Each replaces the former contents, so a change is missed for at most
+    `interval_s`; an outage is reported as by a watch.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Poll:
         return self
 
     def stop(self) -> None:
-        """End it. A listing under way is not waited for; its answer is thrown away."""
+        """End it. It does not wait for a listing under way, whose answer is dropped."""
         self._stopping.set()
         self._thread.join(0.5)
 

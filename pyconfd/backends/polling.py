@@ -1,8 +1,8 @@
 """
-Watching what can only be listed: polled, and compared with what was held.
+Watches a source that can only be listed: polls it and compares the contents.
 
-A poll is cheap (a fingerprint); the contents are read only when it differs. What cannot be read
-is Lost, and the last good contents stay in force. Shell.
+A poll is cheap (a fingerprint); the contents are read only when it differs. If they cannot be read,
+Lost is reported, and the last good contents stay in use. Shell.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ JOIN_S = 5.0
 @dataclass(frozen=True, slots=True)
 class Listable:
     """
-    Something that can be read whole.
+    A source that can be read as a whole.
 
     name: of the source, for messages.
     read: every key path with its value; raises SourceError.
@@ -51,9 +51,9 @@ class Listable:
 
 class Ledger:
     """
-    The contents last seen, with a revision counted by us: it grows with every difference.
+    The contents last seen, with a revision of its own that grows with every difference.
 
-    Safe from any thread. `keys` gives what is under the prefixes.
+    May be used from any thread. `keys` returns the keys under the prefixes.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Ledger:
         self.revision = 0
 
     def take(self, contents: Mapping[str, bytes]) -> tuple[int, tuple[KeyChange, ...]]:
-        """Replace what is held; the revision and what differs, in order of key."""
+        """Replace the contents. Returns the revision and the differences, in order of key."""
         with self._lock:
             changes = [
                 KeyChange(key, contents.get(key), self.revision + 1)
@@ -82,14 +82,14 @@ class Ledger:
             return self.revision, tuple(changes)
 
     def keys(self, wanted: PrefixFilter) -> tuple[KeyValue, ...]:
-        """What is held of these."""
+        """The keys under these prefixes."""
         with self._lock:
             held = tuple(self._held.values())
         return tuple(each for each in held if wanted.admits(each.key))
 
 
 class PollingWatch:
-    """A watch over a Listable. Its ledger is its own, so its revisions are too."""
+    """A watch over a Listable, with a ledger and revisions of its own."""
 
     def __init__(self, listable: Listable, prefixes: Sequence[str], put: Put) -> None:
         self._listable = listable
@@ -126,13 +126,13 @@ class PollingWatch:
             self._put(Lost(name, SourceUnavailable(f"the watch ended: {error!r}")))
 
     def _pause_s(self) -> float | None:
-        """Until the next poll. None: for ever, because the contents never change."""
+        """Seconds until the next poll; None: for ever, because the contents never change."""
         if self._listable.interval_s is None and self._lost:
             return RETRY_S
         return self._listable.interval_s
 
     def _poll(self) -> None:
-        """Once: find out whether there may be something new, and report it."""
+        """Poll once, and report changes."""
         found = self._listable.fingerprint()
         if self._listed and not self._lost and found == self._fingerprint:
             self._send(Progressed(self._listable.name, self._ledger.revision))
@@ -148,7 +148,7 @@ class PollingWatch:
         self._report(contents)
 
     def _read_settled(self, found: Hashable) -> tuple[Hashable, Mapping[str, bytes]]:
-        """Contents that did not change while they were read."""
+        """Read contents that do not change meanwhile."""
         if self._fingerprint is not None:  # not at start: nothing is known to be in motion then
             found = self._settle(found)
         for _ in range(SETTLE_TRIES):
@@ -188,6 +188,6 @@ class PollingWatch:
 
 
 def list_once(listable: Listable, ledger: Ledger, prefixes: Sequence[str]) -> Listed:
-    """A listing now, counted in the ledger. Raises what reading raises."""
+    """A listing now, noted in the ledger. Raises the errors of reading."""
     revision, _ = ledger.take(listable.read())
     return Listed(listable.name, 0, revision, ledger.keys(PrefixFilter(prefixes)))

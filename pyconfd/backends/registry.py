@@ -1,8 +1,8 @@
 """
 From the name of a backend to an open source.
 
-The table holds import strings, so that a backend costs nothing until it is asked for. Others add
-theirs through the entry-point group `pyconfd.backends`: a callable taking SourceOptions.
+The table has import strings, so that a backend costs nothing until it is used. Packages add theirs
+through the entry-point group `pyconfd.backends`: a callable taking SourceOptions.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def known_backends() -> tuple[str, ...]:
 
 def open_source(name: str, options: SourceOptions) -> Source:
     """
-    The source `name`; nothing is connected or read yet.
+    Open the source of this name; nothing is connected or read yet.
 
     Raises SettingsError with the nearest known name when there is no such backend.
     """
@@ -54,12 +54,12 @@ def open_leases(
     broken: Callable[[], None] = lambda: None,
 ) -> LeaseRegistry:
     """
-    The registry of the backend `name`; nothing is connected yet.
+    Open the registry of this backend; nothing is connected yet.
 
     kept_alive: called with every answer to a heartbeat, from a thread of the registry.
     broken: called at every loss of the connection, from the same thread.
 
-    Raises SettingsError for backends that keep no leases.
+    Raises SettingsError for backends without leases.
     """
     if name not in ("etcd", "etcdv3"):
         raise SettingsError(
@@ -71,7 +71,7 @@ def open_leases(
 
 
 def _added() -> dict[str, str]:
-    """What installed packages add: name to `module:attribute`."""
+    """The backends of installed packages: name to `module:attribute`."""
     from importlib.metadata import entry_points
 
     return {each.name: each.value for each in entry_points(group=ENTRY_POINTS)}

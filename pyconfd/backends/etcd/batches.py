@@ -1,9 +1,9 @@
 """
-From watch responses to whole revisions: other keys dropped, partial revisions held.
+Turns watch responses into whole revisions: drops other keys, and holds back partial revisions.
 
-Pure over messages. A transaction that touches two ranges reaches a stream with two watches as
-two responses. Therefore one watch over everything is used where that is allowed (Single); where
-it is not, events are held until the server has answered that all watches are that far (Fenced).
+Pure over messages. A transaction that touches two ranges reaches a stream with two watches as two
+responses. So one watch over everything is used where the user may read it (Single). Otherwise
+events are held until the server answers that all watches have reached their revision (Fenced).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _DELETE = 1
 @dataclass(frozen=True, slots=True)
 class LastEvent:
     """
-    The newest event that is known, of any key.
+    The newest known event, of any key.
 
     key: as the store has it.
-    mod_revision: when.
+    mod_revision: its revision.
     value: None when the key was deleted.
     """
 
@@ -36,13 +36,13 @@ class LastEvent:
 @dataclass(frozen=True, slots=True)
 class RevisionBatch:
     """
-    All that changed up to `revision`, in one or more whole revisions.
+    All changes up to `revision`, in one or more whole revisions.
 
     revision: the last of them.
     revisions: how many.
-    changes: those of our prefixes, in the store's order.
+    changes: those of the watched prefixes, in the store's order.
     last_event: of any key.
-    foreign_events: how many events were of no prefix of ours.
+    foreign_events: how many events were of other keys.
     """
 
     revision: int
@@ -60,13 +60,13 @@ class Assembler(Protocol):
         """The newest revision that is held back, 0 when none is."""
 
     def take(self, response: Any) -> RevisionBatch | None:
-        """A response with events."""
+        """Take a response with events."""
 
     def fenced(self, revision: int) -> RevisionBatch | None:
         """The server has answered that every watch is at `revision`."""
 
     def release(self) -> RevisionBatch | None:
-        """Give out what is held: the server does not answer."""
+        """Return what is held, because the server does not answer."""
 
 
 class Single:
@@ -116,7 +116,7 @@ class Fenced:
 
 
 def revision_batch(events: Sequence[Any], wanted: PrefixFilter) -> RevisionBatch:
-    """The changes of our keys among the events, which are whole revisions in order."""
+    """The changes of the watched keys among the events, which are whole revisions in order."""
     changes = []
     revision = revisions = 0
     for event in events:

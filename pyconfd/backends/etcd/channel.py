@@ -1,11 +1,11 @@
 """
-The connection to an etcd cluster: one endpoint at a time, left for the next when it fails.
+The connection to an etcd cluster: one endpoint at a time; when it fails, the next one is used.
 
 A connection (link) that failed is dropped and opened again, because grpc's own reconnecting is
-slow and on some versions gets stuck. Retries and deadlines of single calls are here; what to do
-about a store that does not answer is the caller's.
+slow and on some versions gets stuck. Retries and deadlines of single calls are here; the caller
+decides what to do about a store that does not answer.
 
-Shell. Safe for calls from any thread; no thread of its own besides grpc's.
+Shell. May be called from any thread; has no thread of its own besides grpc's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pyconfd.errors import (
 
 class EtcdChannel:
     """
-    The cluster as one thing to call. Nothing is opened before the first call.
+    Calls to a cluster. Nothing is opened before the first call.
 
     login: whose token the calls carry.
     """
@@ -58,9 +58,9 @@ class EtcdChannel:
         """
         Call `name`, such as "KV/Range", on whichever endpoint answers within `timeout_s`.
 
-        what: key path for messages. A call that failed without an answer is made again, so a
-        write must be harmless when done twice. Raises SourceUnavailable naming every endpoint
-        that was tried, SourceRefused, RevisionCompacted, LeaseLost.
+        what: key path for messages. A call that failed without an answer is repeated, so a write
+        must be harmless when done twice. Raises SourceUnavailable naming every endpoint that was
+        tried, SourceRefused, RevisionCompacted, LeaseLost.
         """
         deadline = time.monotonic() + timeout_s
         failures: dict[str, SourceError] = {}
@@ -86,13 +86,13 @@ class EtcdChannel:
         """
         A stream over this link: iterate for answers (raises grpc.RpcError), `cancel()` to end.
 
-        Carries the token and asks the member to end it when it has lost its leader.
+        It carries the token, and asks the member to end it if it loses its leader.
         """
         metadata = (*self.login.metadata(link), ("hasleader", "true"))
         return link.stream(name)(iter(requests), metadata=metadata)
 
     def _try(self, link: Link, name: str, request: Any, left_s: float, what: str) -> Any:
-        """The answer, or a FailedCall. A token that was refused is renewed once on the way."""
+        """The answer, or a FailedCall. A refused token is renewed once."""
         grpc = load_grpc()
         limit_s = self._options.request_timeout_s
         if not link.proven:
@@ -121,7 +121,7 @@ class EtcdChannel:
         return failed
 
     def _leave(self, link: Link, failed: FailedCall) -> SourceError:
-        """Drop the link and give the reason; raise it when no other endpoint can help."""
+        """Drop the link. Returns the reason, or raises it when no other endpoint can help."""
         error = failed.error
         if failed.remedy is not Remedy.ELSEWHERE or not isinstance(error, SourceError):
             raise error
@@ -134,7 +134,7 @@ class EtcdChannel:
         return explained
 
     def _explain(self, link: Link, error: SourceError) -> SourceError:
-        """A better reason for a connection that was never made."""
+        """A better reason for a connection that could not be made."""
         if link.proven or self._closed.is_set():
             return error
         if proxy := proxy_to(link.endpoint):
@@ -148,7 +148,7 @@ class EtcdChannel:
     def _after_failure(
         self, failures: dict[str, SourceError], backoff: Backoff, deadline: float
     ) -> None:
-        """Nothing while endpoints are untried, then a pause; raise when no retry can help."""
+        """Pause when all endpoints were tried; raise when a retry cannot help."""
         ring = self._ring
         if ring is None or len(failures) < len(ring):
             return
@@ -161,7 +161,9 @@ class EtcdChannel:
         self._refresh_endpoints()
 
     def _refresh_endpoints(self) -> None:
-        """When no member answers, the domain's records may name others by now."""
+        """
+        Look up the domain's records again: when no member answers, they may name others by now.
+        """
         if not self._options.srv_domain or self._closed.is_set():
             return
         try:
@@ -204,7 +206,7 @@ class EtcdChannel:
         link.close()
 
     def learn_members(self, urls: Iterable[str]) -> None:
-        """Use the client URLs of the cluster's members too; those that are not valid are not."""
+        """Use the client URLs of the cluster's members too, except invalid ones."""
         endpoints = []
         for url in urls:
             with contextlib.suppress(SourceRefused):
@@ -214,7 +216,7 @@ class EtcdChannel:
                 self._ring.learn(endpoints)
 
     def close(self) -> None:
-        """End all calls. Prompt, from any thread."""
+        """End all calls at once; may be called from any thread."""
         self._closed.set()
         with self._lock:
             link, self._link = self._link, None

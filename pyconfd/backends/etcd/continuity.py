@@ -1,10 +1,10 @@
 """
-What is known of the store at the cursor's revision, to be compared with it after a break.
+What is known of the store at the cursor's revision, to compare with the store after a break.
 
 A store that was wiped or restored from a backup may have the same cluster id, and its revision may
-have passed ours: only what it held at our revision tells it apart. Of a large store the last change
-is compared. Of a small one everything is, because a store that is filled again by the same script
-has the same last change, and other values before it. Pure over messages.
+have passed the cursor's: only its contents at that revision show the difference. For a large store
+the last change is compared. For a small one everything is, because a store that the same script
+fills again may have the same last change but other values before it. Pure over messages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Question = tuple[Any, Callable[[Any], bool]]
 
 
 class Continuity:
-    """last_event: the newest one that is known, None when there was none."""
+    """last_event: the newest known one, None when there was none."""
 
     def __init__(self) -> None:
         self.last_event: LastEvent | None = None
@@ -66,9 +66,9 @@ class Continuity:
 
     def questions(self, spans: Sequence[Span], revision: int, *, full: bool) -> Iterator[Question]:
         """
-        What to ask as of `revision`; the store is another one when an answer differs.
+        What to ask the store as of `revision`; if an answer differs, it is another store.
 
-        full: compare everything, if it is little; else the last change alone.
+        full: compare everything if the store is small; otherwise only the last change.
         """
         held = self._held if full and len(spans) <= FEW_SPANS else None
         if held is not None and sum(len(value) for _, value in held.values()) > SMALL_BYTES:

@@ -1,5 +1,5 @@
 """
-Where a watch stands in a store's history, and when to resume and when to list again.
+The position of a watch in a store's history, and when to resume or to list again.
 
 Pure: `step(cursor, message)` gives the next cursor and what to do. No clock is read; messages
 that depend on time carry it (seconds monotonic).
@@ -32,7 +32,7 @@ LONGEST_GRACE_S = 300.0
 
 
 class CursorPhase(Enum):
-    """What is known of the position."""
+    """The states of the position."""
 
     UNSYNCED = "unsynced"
     SYNCED = "synced"
@@ -44,9 +44,9 @@ class Cursor:
     """
     revision: everything up to it was delivered. cluster_id: of the store it counts in.
 
-    shown: the newest revision the stream has spoken of, >= revision.
-    behind_since, behind_at: since when a probe knows of a revision that the stream did not
-    show, and which; None and 0 when it is not behind. strikes: how often that was so in a row.
+    shown: the newest revision that the stream has mentioned, >= revision.
+    behind_since, behind_at: when a probe found a revision that the stream did not show, and which;
+    None and 0 when the stream is not behind. strikes: how often that happened in a row.
     """
 
     phase: CursorPhase = CursorPhase.UNSYNCED
@@ -79,7 +79,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The stream spoke without events: created, or a progress notice."""
+    """The stream sent a response without events: created, or a progress notice."""
 
     cluster_id: int
     revision: int
@@ -92,15 +92,15 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The stream is over, whatever the cause."""
+    """The stream has ended, for any reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """
-    Whether the store, asked as of our revision, is the one whose history we hold.
+    Whether the store, asked as of the cursor's revision, still has the known history.
 
-    reason: for the log when it is not.
+    reason: for the log when it has not.
     """
 
     same: bool
@@ -153,26 +153,26 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Drop the stream, and ask the store whether it still has our history at `revision`."""
+    """Drop the stream, and ask the store whether it still has the known history at `revision`."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Open a stream that starts with `start`."""
+    """Open a stream that starts at revision `start`."""
 
     start: int
 
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """The batch is new: hand it on."""
+    """Deliver the batch: it is new."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskProgress:
-    """Ask the stream how far it is."""
+    """Ask the stream for its progress."""
 
 
 Command = List | Verify | Follow | Deliver | AskProgress
@@ -252,7 +252,7 @@ def _probed(cursor: Cursor, probed: Probed) -> tuple[Cursor, Command | None]:
 
 
 def _silent(cursor: Cursor) -> tuple[Cursor, Command | None]:
-    """The store moves and the stream does not show it."""
+    """The step when the store has changes that the stream does not show."""
     strikes = cursor.strikes + 1
     if cursor.strikes % 2:
         return Cursor(strikes=strikes), List("the stream stayed silent while the store moved on")

@@ -1,5 +1,5 @@
 """
-Why a connection to an etcd node fails, found by connecting once with the standard library.
+Finds out why a connection to an etcd node fails, by connecting once with the standard library.
 
 grpc's texts change with its version and often hide the reason ("Socket closed"). This runs only
 after a failure, is bounded in time, and gives a message that an operator can act upon.
@@ -35,7 +35,7 @@ _GET_VERSION = b"GET /version HTTP/1.0\r\n\r\n"
 
 def diagnose(endpoint: Endpoint, options: SourceOptions, reason: str) -> SourceError:
     """
-    The error to report: SourceRefused when no retry can help, else SourceUnavailable.
+    The error to report: SourceRefused when a retry cannot help, else SourceUnavailable.
 
     reason: grpc's, kept when nothing better is found.
     """
@@ -74,7 +74,7 @@ def _inspect_plain(plain: socket.socket, reason: str) -> SourceError | None:
 
 
 def _server_of(answer: bytes) -> str:
-    """What a server says of itself, as far as that is plain text."""
+    """What a server says about itself, if it is plain text."""
     status = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
     if status is None:
         return "it does not speak etcd's protocol (gRPC)"
@@ -158,7 +158,7 @@ def _tls_failed(error: ssl.SSLError, options: SourceOptions) -> SourceError:
 
 
 def _speaks_plain(endpoint: Endpoint) -> SourceRefused | None:
-    """The refusal if a question in plain HTTP gets a plain answer."""
+    """The refusal if a request in plain HTTP gets a plain answer."""
     try:
         with _connected(endpoint) as plain:
             plain.sendall(_GET_VERSION)
@@ -201,7 +201,7 @@ def _connected(endpoint: Endpoint) -> Any:
 
 
 def _read(stream: socket.socket) -> bytes:
-    """What comes until the end, for a time, and 4 kB at most."""
+    """Read until the end, for a limited time, and at most 4 kB."""
     found = bytearray()
 
     def enough(read: bytearray) -> bool:

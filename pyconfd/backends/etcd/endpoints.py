@@ -1,5 +1,5 @@
 """
-Where the members of an etcd cluster are: what the operator wrote, in the order of use.
+The addresses of an etcd cluster's members, from what the operator wrote, in the order of use.
 
 Pure, except for the shuffle, the look-up of SRV records when a domain was given, and the variables
 that name proxies.
@@ -30,7 +30,7 @@ class Endpoint:
 
     address: host:port, IPv6 hosts in brackets.
     tls: whether TLS is spoken there.
-    priority: those with the lowest are used first. It does not tell members apart.
+    priority: the lowest is used first. It is not part of a member's identity.
     """
 
     address: str
@@ -59,7 +59,7 @@ def parse_endpoint(text: str, scheme: str = "http") -> Endpoint:
     """
     `host`, `host:port`, `[v6]:port` or a URL of these as an endpoint.
 
-    scheme: for nodes that name none. Raises SourceRefused for what is not an address.
+    scheme: for nodes without one. Raises SourceRefused for a text that is not an address.
     """
     try:
         return Endpoint(*split_node(text, scheme))
@@ -68,7 +68,7 @@ def parse_endpoint(text: str, scheme: str = "http") -> Endpoint:
 
 
 def proxy_to(endpoint: Endpoint) -> str:
-    """The variable that names the proxy which grpc goes through to the endpoint, or ""."""
+    """The variable that names grpc's proxy for this endpoint, or ""."""
     names = [name for name in ("grpc_proxy", "https_proxy", "http_proxy") if os.environ.get(name)]
     if not names or endpoint.loopback:
         return ""
@@ -95,7 +95,7 @@ def _from_srv(domain: str, scheme: str, timeout_s: float) -> list[Endpoint]:
     """
     etcd's own names: _etcd-client-ssl._tcp and _etcd-client._tcp below the domain.
 
-    With scheme https only the first is asked, so that TLS cannot be lost on the way.
+    With scheme https only the first is looked up, so that TLS cannot be dropped.
     """
     kinds = [("_etcd-client-ssl._tcp", True), ("_etcd-client._tcp", False)]
     found: list[Endpoint] = []
@@ -114,7 +114,7 @@ def _from_srv(domain: str, scheme: str, timeout_s: float) -> list[Endpoint]:
 
 
 def lookup_srv(name: str, servers: tuple[str, ...] = (), timeout_s: float = 5.0) -> list[SrvRecord]:
-    """As system.dns.srv; raises SourceUnavailable when no name server answers."""
+    """Like system.dns.srv, but raises SourceUnavailable when no name server answers."""
     from pyconfd.system import dns
 
     try:
@@ -127,7 +127,7 @@ class EndpointRing:
     """
     The endpoints in the order of use, shuffled so that many programs spread over the members.
 
-    Those of one priority are shuffled; the next ones come when these have failed.
+    Those of one priority are shuffled; the next priority is used when all of them have failed.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
@@ -150,16 +150,16 @@ class EndpointRing:
         return endpoint in self._all
 
     def turn(self, failed: Endpoint) -> None:
-        """Move on, unless another thread has moved on from `failed` already."""
+        """Use the next endpoint, unless another thread has already left `failed`."""
         if self._all[0] == failed:
             self._all.append(self._all.pop(0))
 
     def learn(self, members: Iterable[Endpoint]) -> None:
         """
-        Replace the members that the cluster named earlier: new ones come last, shuffled.
+        Replace the members that the cluster named before; new ones come last, shuffled.
 
-        What the operator named stays. Where that is https alone, a member that advertises http
-        is not used: passwords and keys would go there in the clear.
+        Those that the operator named stay. If they all use https, a member that advertises http is
+        not used: passwords and keys would be sent unencrypted.
         """
         secure = all(each.tls for each in self._named)
         members = [each for each in members if each.tls or not secure]

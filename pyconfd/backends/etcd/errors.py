@@ -1,5 +1,5 @@
 """
-From the status codes and texts of etcd and grpc to the errors of our tree.
+Translates the status codes and texts of etcd and grpc into pyconfd's errors.
 
 The one place where their texts are matched. Those of etcd are in its api/v3rpc/rpctypes/error.go
 (3.4 to 3.6). Pure over text.
@@ -32,7 +32,7 @@ _TEXTS = {
 
 
 class Remedy(Enum):
-    """What the channel does about a failed call."""
+    """What the channel has to do about a failed call."""
 
     ELSEWHERE = auto()  # another endpoint, after a pause when all have failed
     LOG_IN = auto()  # a new token, then the same call
@@ -49,7 +49,7 @@ class FailedCall:
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """For the message: who asked which member for what (a key path, or several)."""
+    """For the message: which user asked which member for which key paths."""
 
     endpoint: str
     user: str = ""
@@ -62,9 +62,9 @@ _TOKEN = ("invalid auth token", "revision of auth store is old", "user name is e
 
 def translate(code: str, details: str, asked: CallContext) -> FailedCall:
     """
-    code: name of the grpc status code. details: its text, never empty of meaning for etcd.
+    code: name of the grpc status code. details: its text, which etcd always fills in.
 
-    An unknown code is treated as trouble of that one endpoint.
+    An unknown code counts as a fault of that one endpoint.
     """
     if answered := _HTTP_STATUS.search(details):
         return FailedCall(Remedy.ELSEWHERE, _by_http(answered[1], asked))
@@ -106,13 +106,13 @@ def _refused(code: str, text: str, asked: CallContext) -> SourceRefused:
 
 
 def _by_http(status: str, asked: CallContext) -> SourceError:
-    """The error when a web server or a proxy has answered."""
+    """The error when a web server or a proxy answered instead."""
     what = f"a web server or a proxy answers with HTTP status {status}"
     return SourceUnavailable(what, where=asked.endpoint) if status >= "500" else not_etcd(what)
 
 
 def not_etcd(what: str, *, where: str = "") -> SourceRefused:
-    """Something else listens where etcd was expected."""
+    """The error when another program listens where etcd was expected."""
     return SourceRefused(
         f"the server there is not etcd: {what}",
         where=where,
@@ -122,7 +122,7 @@ def not_etcd(what: str, *, where: str = "") -> SourceRefused:
 
 
 def speaks_no_grpc(reason: str) -> bool:
-    """Whether grpc's words mean that the server speaks another protocol."""
+    """Whether grpc's text means that the server speaks another protocol."""
     return bool(_NO_GRPC.search(reason))
 
 
@@ -149,7 +149,7 @@ def _cause(code: str, details: str) -> SourceCause:
 
 
 def unavailable(cause: SourceCause, what: str = "", *, where: str = "") -> SourceUnavailable:
-    """The error for a member that cannot be reached. what: for causes without a text of ours."""
+    """The error for a member that cannot be reached. what: for causes without a text here."""
     return SourceUnavailable(_TEXTS.get(cause, what), where=where, cause=cause)
 
 
@@ -174,7 +174,9 @@ def is_etcd2(answer: bytes) -> bool:
 
 
 def _full(text: str, asked: CallContext) -> StoreFull:
-    """The alarm is the whole cluster's, so another member says the same."""
+    """
+    The error of a full store. The alarm holds for the whole cluster, so no other member is asked.
+    """
     return StoreFull(
         f"etcd takes no writes: {text}",
         where=f"etcd {asked.endpoint}",
@@ -224,7 +226,7 @@ def shorten(details: str) -> str:
 
 def summary(failures: Mapping[str, SourceError]) -> SourceError:
     """
-    One error for a round in which every endpoint failed, naming each; in order of address.
+    One error for a round in which every endpoint failed; names each, in order of address.
 
     SourceRefused when all refused, otherwise SourceUnavailable: a retry may help.
     """

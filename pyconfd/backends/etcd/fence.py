@@ -1,8 +1,9 @@
 """
-Asks the server until the events of several watches are known to be complete up to a revision.
+Asks the server until the events of several watches are complete up to a revision.
 
 One transaction reaches a stream with several watches as several responses. The server answers a
-progress request once all watches are as far as its answer says. Pure; seconds are monotonic.
+progress request once all watches have reached the revision of its answer. Pure; seconds are
+monotonic.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Fence:
     """
     target: the revision that the answers count for.
 
-    Only what is held when a fence begins is fenced: an answer counts for nothing that came after
-    the question, whatever revision it names.
+    A fence covers only what is held when it begins: an answer does not count for events that came
+    after the question, whatever revision it names.
     """
 
     def __init__(self, watches: int) -> None:
@@ -58,7 +59,7 @@ class Fence:
         return True
 
     def begin(self, newest: int, now_s: float) -> bool:
-        """Whether to ask for progress. newest: the newest revision that is held, or 0."""
+        """Whether to ask for progress. newest: the newest held revision, or 0."""
         if self._settled_at or self._until or not newest:
             return False
         self.target = newest
@@ -67,7 +68,7 @@ class Fence:
         return True
 
     def passed(self, revision: int) -> bool:
-        """The server has answered; False: ask again."""
+        """Note an answer of the server. False: ask again."""
         if revision >= self.target:
             self._answers_left -= 1
         if self._answers_left:

@@ -1,9 +1,9 @@
 """
-One stream being followed, until the cursor wants something else.
+Follows one stream, until the cursor needs something else.
 
 Turns responses and probes into messages for the cursor, and delivers whole revisions. Runs in the
-watch's thread, except that events are delivered in the stream's, where they arrive: each further
-thread on their way costs a tenth of a millisecond. Shell without policy.
+watch's thread; only events are delivered in the stream's thread, where they arrive, because each
+further thread costs a tenth of a millisecond. Shell without policy.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ EARLY_S = 1.0
 
 class Follower:
     """
-    keep_link: the stream was left for a reason that says nothing against its connection.
+    keep_link: the stream was left for a reason other than its connection.
     resting: it was left for a moment only, because it brings too many messages.
     broken: why the stream broke within EARLY_S of its opening, None when it did not.
     """
@@ -66,7 +66,7 @@ class Follower:
             self._probe.start(now)
 
     def run(self, start: int) -> at.Command | None:
-        """Follow from revision `start` on; what to do next, None when stopped."""
+        """Follow from revision `start` on. Returns what to do next, None when stopped."""
         session = self._session
         self.stream.open(self._ranges, start)
         try:
@@ -89,7 +89,7 @@ class Follower:
         return min(self._fence.deadline_s, self._session.probe_at_s)
 
     def _step(self, message: at.Message) -> at.Command | None:
-        """Step the cursor; a command that ends this stream does so."""
+        """Step the cursor, and carry out its command unless that ends this stream."""
         command = self._session.step(message)
         if isinstance(command, at.AskProgress):
             self.stream.ask_progress()
@@ -101,13 +101,16 @@ class Follower:
         self._done, self._next, self.keep_link = True, command, keep_link
 
     def _end(self, *, keep_link: bool) -> None:
-        """Leave the stream to open another one where it stands."""
+        """Leave the stream, to open another one at the same position."""
         self._leave(self._session.step(at.Ended()), keep_link=keep_link)
 
     # The stream
 
     def _on_item(self, item: Item | None) -> None:
-        """What comes of an earlier stream is passed over, and so are wake-ups. None: time is up."""
+        """
+        Handle an item of the inbox; None: time is up. Items of an earlier stream and wake-ups are
+        ignored.
+        """
         match item:
             case None:
                 self._on_time()
@@ -120,7 +123,9 @@ class Follower:
                 self._on_probed(answer, error)
 
     def _on_stream(self, item: StreamResponse | StreamEnded) -> None:
-        """In the stream's thread: events at once, everything else in the watch's thread."""
+        """
+        Called in the stream's thread: delivers events at once, and leaves the rest to the watch's.
+        """
         if isinstance(item, StreamEnded) or not item.response.events:
             self._session.inbox.put(item)
             return
@@ -144,7 +149,7 @@ class Follower:
         self._step(at.Notice(response.header.cluster_id, response.header.revision))
 
     def _on_opened(self) -> None:
-        """All watches are confirmed."""
+        """Note that the server has confirmed all watches."""
         self._fence.opened(time.monotonic())
         self.stream.link.proven = True
         self._session.refusals = 0
@@ -176,7 +181,9 @@ class Follower:
         return SourceUnavailable(f"no watch stays open: {reason}", where=where, kept=KEPT)
 
     def _failed_call(self, error: Any, what: str = "") -> FailedCall:
-        """What a grpc error means; a refused token is forgotten on the way. Raises all others."""
+        """
+        The failed call that a grpc error means; a refused token is forgotten. Raises other errors.
+        """
         if not isinstance(error, load_grpc().RpcError):
             raise error
         failed = self.stream.link.translate(error, what)
@@ -221,13 +228,13 @@ class Follower:
             self._end(keep_link=True)
 
     def _begin_fence(self) -> None:
-        """Ask whether all watches are as far as what is held, unless that was asked already."""
+        """Ask whether all watches have reached what is held, unless that was already asked."""
         if self._fence.begin(self._assembler.newest, time.monotonic()):
             self.stream.ask_progress()
             self._session.inbox.put(Wake())  # its end may be before what the thread waits for
 
     def _on_fence(self, revision: int) -> None:
-        """The server has answered for all watches."""
+        """Handle the server's answer for all watches."""
         if not self._fence.passed(revision):
             self.stream.ask_progress()
             return
@@ -251,7 +258,9 @@ class Follower:
             self._ask_revision(now)
 
     def _ask_revision(self, now: float) -> None:
-        """Ask the member for the store's revision beside the stream; a ProbeResult will come."""
+        """
+        Ask the member for the store's revision beside the stream; the answer is a ProbeResult.
+        """
         if self._probe.wants_separate():
             self._end(keep_link=True)
         elif not self._probe.ask_revision(now):

@@ -1,11 +1,10 @@
 """
 Keys kept alive under etcd leases: granted, refreshed over one stream, claimed, revoked.
 
-Shell over the channel; when to grant, put and give up is decided in registration. Every
-call is bounded by CALL_S, or the options' request timeout if that is less, however many
-endpoints there are. A call that was not answered is made again, which is safe here: granting
-twice leaves a lease that runs out, the other writes are guarded by a compare or do the same
-thing twice.
+Shell over the channel; `registration` decides when to grant, put and give up. Every call is
+bounded by CALL_S, or the options' request timeout if that is less, however many endpoints there
+are. A call without an answer is repeated, which is safe here: granting twice leaves a lease that
+runs out; the other writes are guarded by a compare, or have the same effect twice.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class EtcdLeases:
     A LeaseRegistry over etcd. Both callbacks come from the stream's thread and must not block.
 
     kept_alive: an answer to a heartbeat.
-    broken: the heartbeat stream ended by itself: the store may come back without the leases.
+    broken: called when the heartbeat stream ends by itself: the store may come back without leases.
     """
 
     def __init__(
@@ -59,8 +58,8 @@ class EtcdLeases:
 
     def keep_alive(self, leases: Sequence[int]) -> None:
         """
-        One heartbeat for each. A stream that is broken, or on which heartbeats stay without an
-        answer, is given up first and another member is asked.
+        Send one heartbeat for each lease. A broken stream, or one without answers, is first given
+        up, and another member is used.
         """
         with self._lock:
             heartbeats = self._heartbeats
@@ -170,7 +169,9 @@ class EtcdLeases:
             heartbeats.close()
 
     def _put_if(self, put: Any, there: KeyValue | None) -> tuple[bool, KeyValue | None]:
-        """Put if the key is still as in `there`; whether that was so, and if not, what is there."""
+        """
+        Put the key if it is still as in `there`. Returns whether it was, and if not, what is there.
+        """
         compare, operation = message("Compare"), message("RequestOp")
         if there is None:
             guard = compare(key=put.key, result=_EQUAL, target=_CREATE, create_revision=0)
@@ -218,7 +219,7 @@ class _Heartbeats:
 
     @property
     def healthy(self) -> bool:
-        """Neither ended nor without an answer for too long."""
+        """Whether the stream has not ended and answers in time."""
         since = self._waiting_since
         return not self._ended and not (since and time.monotonic() - since > CALL_S)
 

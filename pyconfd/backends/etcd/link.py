@@ -1,4 +1,4 @@
-"""One connection to one member of etcd: opened, its calls made once. Shell over grpc."""
+"""One connection to one member of etcd; each call is made once. Shell over grpc."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Link:
     """
     An open connection.
 
-    proven: an answer has come over it.
+    proven: whether an answer has come over it.
     """
 
     def __init__(self, endpoint: Endpoint, options: SourceOptions) -> None:
@@ -66,7 +66,7 @@ class Link:
         )
 
     def translate(self, error: Any, what: str = "") -> FailedCall:
-        """What a grpc.RpcError of this connection means. what: the key path that was asked for."""
+        """The meaning of a grpc.RpcError of this connection. what: the requested key path."""
         context = CallContext(str(self.endpoint), self._user, what)
         return translate(error.code().name, error.details() or "", context)
 

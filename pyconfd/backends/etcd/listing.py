@@ -1,7 +1,7 @@
 """
 Reading etcd: key paths as ranges, and many ranges at one revision, in pages.
 
-Shell over the channel; which ranges and when is the caller's.
+Shell over the channel; the caller decides which ranges are read, and when.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Span:
     """
     One etcd range [start, end) for a prefix.
 
-    It also holds siblings such as /app-x beside /app; they are dropped when they are read.
+    It also covers siblings such as /app-x beside /app, which are dropped after reading.
 
     prefix: a key path.
-    below: only what is below the prefix, for users who may not read its own key.
+    below: only the keys below the prefix, for users who may not read its own key.
     """
 
     prefix: str
@@ -67,7 +67,7 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class _Page:
     """
-    A page to be asked for.
+    A page to request.
 
     span: of which span.
     start: from which key on.
@@ -87,7 +87,7 @@ class Listing:
     cluster_id: of the store.
     keys: with their values, in order of key within each span.
     empty: prefixes without keys.
-    slashless: those of them of which there are keys without the leading slash.
+    slashless: those of them that have keys without the leading slash.
     """
 
     cluster_id: int
@@ -98,7 +98,7 @@ class Listing:
 
 
 def encode(key: str) -> bytes:
-    """A key as etcd holds it; bytes that are not UTF-8 come back as they were."""
+    """The bytes of a key in etcd; bytes that are not UTF-8 are restored as they were."""
     return key.encode("utf-8", "surrogateescape")
 
 
@@ -123,7 +123,7 @@ def list_spans(
     """
     Every key of the spans at one revision.
 
-    revision: an earlier one, 0 for the newest. Raises RevisionCompacted when it is not there.
+    revision: an earlier one, 0 for the newest. Raises RevisionCompacted when it does not exist.
     limit: bytes of all answers, with KEY_BYTES for each key.
     progress: called with the number of keys so far, about once a second, when it takes longer.
     Raises SourceRefused naming prefix and user when one may not be read, SourceUnavailable.
@@ -142,8 +142,8 @@ def list_spans(
 
 def slashless(channel: EtcdChannel, empty: Sequence[str]) -> tuple[str, ...]:
     """
-    The prefixes below which there are keys that do not begin with a slash. One small question for
-    all of them, and only for the first TXN_RANGES; none where it is not answered.
+    The prefixes with keys that do not begin with a slash. One small request asks for the first
+    TXN_RANGES of them; none when it is not answered.
     """
     ranges = [_slashless_range(one) for one in empty[:TXN_RANGES]]
     operation = message("RequestOp")
@@ -166,7 +166,7 @@ def _slashless_range(prefix: str) -> Any:
 
 
 class _Reader:
-    """One listing: the revision that all pages share, and what was read so far."""
+    """One listing: the revision shared by all pages, and what was read so far."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class _Reader:
         self.start_over()
 
     def start_at(self, revision: int) -> None:
-        """Read that revision and no other."""
+        """Read at this revision only."""
         self._revision = revision
 
     def start_over(self) -> None:
@@ -213,13 +213,16 @@ class _Reader:
         return Listing(self._cluster, self._revision, tuple(self._keys), empty)
 
     def _bound(self, page: _Page, answer: Any) -> None:
-        """Raises SourceRefused for more than a listing may have, before more of it is asked for."""
+        """
+        Raises SourceRefused as soon as a listing has more than it may, before the next page is
+        requested.
+        """
         self._bytes += answer.ByteSize() + KEY_BYTES * len(answer.kvs)
         if self._bytes > self._limit:
             raise too_much(page.span.prefix, self._limit)
 
     def _read_pages(self, pages: Sequence[_Page]) -> Sequence[tuple[_Page, Any]]:
-        """A page of each, in one call and so at one revision from the first call on."""
+        """Read a page of each span in one call, and so at one revision."""
         if len(pages) == 1:
             return [self._read_page(pages[0])]
         operation = message("RequestOp")
@@ -236,7 +239,7 @@ class _Reader:
         return list(zip(pages, answers, strict=True))
 
     def _read_page(self, page: _Page) -> tuple[_Page, Any]:
-        """One page, at the revision of the first call, with fewer keys where they are large."""
+        """Read one page, at the revision of the first call, with fewer keys if they are large."""
         while True:
             try:
                 return page, self._call("KV/Range", self._request(page), page.span.prefix)
@@ -275,7 +278,9 @@ class _Reader:
 
 
 def _next_pages(found: Sequence[tuple[_Page, Any]]) -> list[_Page]:
-    """What is left of each: pages that share PAGE_BYTES, by the size of the keys so far."""
+    """
+    The next page of each span; together they have about PAGE_BYTES, by the size of the keys so far.
+    """
     left = [pair for pair in found if pair[1].more and len(pair[1].kvs)]
     return [
         _Page(
@@ -320,7 +325,7 @@ class _Plain:
 
 def _made(kvs: Any) -> list[KeyValue]:
     """
-    One KeyValue for each of etcd's.
+    One KeyValue for each key of etcd.
 
     The hot loop of a large listing. A frozen class sets its fields through object.__setattr__,
     which is most of the time; so plain objects of the same layout are filled and become
@@ -345,7 +350,7 @@ def _made(kvs: Any) -> list[KeyValue]:
 
 
 def _clean(made: list[_Plain]) -> None:
-    """Make key paths of the keys, unless all are already."""
+    """Make key paths of the keys, unless all of them are."""
     joined = "\n".join([each.key for each in made]) + "\n"
     if "//" in joined or "/\n" in joined:
         for each in made:

@@ -1,4 +1,4 @@
-"""The token that calls to etcd carry: fetched once, forgotten when it is refused. Shell."""
+"""The token of calls to etcd: fetched once, and forgotten when it is refused. Shell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_AUTH = "-"
 
 class Login:
     """
-    One user's token. Safe from any thread.
+    One user's token. May be used from any thread.
 
     token: empty before the first login and after a refusal.
     """
@@ -30,9 +30,9 @@ class Login:
 
     def metadata(self, link: Link, timeout_s: float = math.inf) -> Metadata:
         """
-        The token for a call, from a login if there is none, which has at most `timeout_s`.
+        The token for a call. If there is none, logs in within `timeout_s`.
 
-        In plain metadata and not in grpc's call credentials, which it refuses without TLS.
+        It is plain metadata, not grpc's call credentials, which grpc refuses without TLS.
         """
         if not self._options.username:
             return ()

@@ -1,8 +1,8 @@
 """
-Asking a member beside its stream: for the store's revision, because silence on the stream does not
+Asks a member beside its stream: for the store's revision, because silence on the stream does not
 prove health, and for the other members.
 
-What an answer means is in cursor.py. Shell.
+cursor.py decides what an answer means. Shell.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ FOREIGN_PER_PROBE = 5_000
 
 class StreamProbe:
     """
-    The probes beside one stream; their results come to the session's inbox.
+    The probes beside one stream; their results go to the session's inbox.
 
-    prefix: the one whose right the probe needs.
+    prefix: the one that the probe needs the right to read.
     asked_at: the cursor's revision when it was sent.
     """
 
@@ -48,7 +48,9 @@ class StreamProbe:
         self._session.foreign_events = 0
 
     def wants_separate(self) -> bool:
-        """Whether most of what the one watch over everything brings is not ours. Starts a count."""
+        """
+        Whether most events of the one watch over everything are of other keys. Starts a count.
+        """
         session = self._session
         foreign_events, session.foreign_events = session.foreign_events, 0
         if foreign_events < FOREIGN_PER_PROBE or session.separate or len(session.spans) == 1:
@@ -58,9 +60,9 @@ class StreamProbe:
 
     def ask_revision(self, now_s: float) -> bool:
         """
-        Read a key over the stream's connection, unless an answer is awaited already.
+        Read a key over the stream's connection, unless an answer is already awaited.
 
-        False when not even the question can be sent.
+        False when the request cannot even be sent.
         """
         session, stream = self._session, self._stream
         session.probe_at_s = now_s + session.options.probe_interval_s
@@ -103,7 +105,10 @@ class StreamProbe:
         return False
 
     def refresh_members(self, now_s: float) -> None:
-        """Now and then: members are replaced one by one, and at last no known one would be left."""
+        """
+        Ask for the members from time to time: if all are replaced one by one, no known one would be
+        left.
+        """
         session = self._session
         if not session.options.refresh_members or now_s < session.members_at_s:
             return
@@ -120,7 +125,9 @@ class StreamProbe:
             future.add_done_callback(done)
 
     def _call(self, name: str, request: Any) -> Any:
-        """A call over the stream's connection, as grpc's future. Its callbacks have own threads."""
+        """
+        A call over the stream's connection, as grpc's future. Its callbacks run on other threads.
+        """
         link = self._stream.link
         metadata = self._session.channel.login.metadata(link)
         return link.unary(name).future(request, timeout=ANSWER_S, metadata=metadata)

@@ -1,12 +1,12 @@
 """
-The only import of grpc and protobuf: message classes and method descriptions, made of etcd3's.
+The only import of grpc and protobuf: message classes and method descriptions, made from etcd3's.
 
 The generated code inside etcd3 0.12.0 refuses every protobuf above 3.20. The descriptors in it
 are sound, so they are read from the installed package as text, without importing it, and made
 into classes in a pool of their own: no generated code is vendored, nothing is pinned, another
 package's `rpc.proto` in the process does not clash. This takes some milliseconds.
 
-Shell, without state but for what is imported once. No behaviour of a client lives here.
+Shell; its only state is what was imported. It has no behaviour of a client.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ _ADDED = (
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One call of etcd's API: its path and how requests become bytes and bytes responses."""
+    """
+    One call of etcd's API: its path, and how requests and responses are converted to and from
+    bytes.
+    """
 
     path: str
     request: Any
@@ -48,9 +51,9 @@ def load_grpc() -> Any:
     """
     The grpc module, imported with the settings this program needs.
 
-    Fork support off: with it, children started while calls are running fail now and then.
-    Verbosity none: grpc writes to stderr on every failed handshake; we report these ourselves.
-    Both are read by grpc once, at import; what the operator has set is kept.
+    Fork support is off: with it, children started while calls are running sometimes fail.
+    Verbosity is none: grpc writes to stderr on every failed handshake, and pyconfd reports these
+    itself. grpc reads both once, at import; settings of the operator are kept.
     """
     with _importing:  # a module that another thread is importing is there and not complete
         grpc = sys.modules.get("grpc")
@@ -94,7 +97,7 @@ def _import_without_asyncio() -> Any:
 
 
 class _NoAsyncio(types.ModuleType):
-    """Has whatever class the import of grpc asks of asyncio."""
+    """Stands for asyncio, and has any class that the import of grpc needs from it."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -116,7 +119,7 @@ def _grpc_version() -> tuple[int, ...]:
 
 
 def message(name: str) -> Any:
-    """The message class `name`, such as "RangeRequest" or "mvccpb.KeyValue"."""
+    """The message class with this name, such as "RangeRequest" or "mvccpb.KeyValue"."""
     with _making:  # two threads must not get two classes of one name
         return _message(name)
 

@@ -69,8 +69,8 @@ class EtcdSource:
 
     def _oldest(self, prefix: str, newest: int, deadline: float) -> int:
         """
-        The oldest revision of the store, by halving: etcd names it to those alone who watch from a
-        compacted one.
+        The oldest revision of the store, found by halving: etcd only names it to a watch that
+        starts from a compacted revision.
         """
         span = Span(prefix, prefix in self._narrowed)
         gone, there = 0, newest
@@ -138,9 +138,9 @@ class EtcdSource:
 
     def _narrow(self, channel: EtcdChannel, spans: Sequence[Span]) -> bool:
         """
-        Find prefixes of which only the keys below may be read; whether there are any new ones.
+        Find prefixes whose own key may not be read. Returns whether there are new ones.
 
-        Permissions are often given for "/app/", which does not hold the key "/app".
+        Permissions are often given for "/app/", which does not include the key "/app".
         """
         found = False
         for span in spans:
@@ -153,7 +153,7 @@ class EtcdSource:
         return found
 
     def _refresh_members(self, channel: EtcdChannel) -> None:
-        """Use the members that the cluster names, too; if it refuses, only those known so far."""
+        """Also use the members that the cluster names; if it refuses, only the known ones."""
         if not self._options.refresh_members:
             return
         try:

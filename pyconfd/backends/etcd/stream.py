@@ -1,7 +1,8 @@
 """
-One watch stream to one member: opened, read by a thread, ended. It knows no position.
+One watch stream to one member, read by a thread. It does not know the position of the watch.
 
-Every response is put as a StreamResponse, and at last one StreamEnded, all in that thread. Shell.
+Every response is put as a StreamResponse, and at the end one StreamEnded, all in that thread.
+Shell.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class StreamEnded:
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
     """
-    A question that was asked beside the stream has ended.
+    A request made beside the stream has ended.
 
     answer: the response, None after an error.
     error: grpc's, or None.
@@ -70,11 +71,12 @@ class Stream:
         """
         Ask for every range from revision `start` on. Watches are numbered from 1.
 
-        Not in fragments: to cut a message of many small events takes etcd time that grows with
-        their square (30 s for 100,000 deletions; v3rpc/watch.go, sendFragments). What is too
-        large for one message ends the stream with ResponseTooLarge.
+        Fragments are not requested: cutting up a message of many small events takes etcd time that
+        grows with the square of their number (30 s for 100,000 deletions; v3rpc/watch.go,
+        sendFragments). Changes that are too large for one message end the stream with
+        ResponseTooLarge.
 
-        Raises grpc.RpcError or an error of our tree when not even a token can be had.
+        Raises grpc.RpcError, or one of pyconfd's errors when there is no token.
         """
         request, create = message("WatchRequest"), message("WatchCreateRequest")
         for number, (key, end) in enumerate(ranges, 1):
@@ -90,7 +92,9 @@ class Stream:
         self._thread.start()
 
     def ask_progress(self) -> None:
-        """The server answers with its revision, once all watches of the stream are that far."""
+        """
+        Ask the server for its revision; it answers once all watches of the stream have reached it.
+        """
         self._requests.put(message("WatchRequest")(progress_request={}))
 
     def close(self) -> None:

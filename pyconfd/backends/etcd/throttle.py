@@ -2,10 +2,10 @@
 Decides when a stream is closed and resumed, so that a storm of changes arrives in batches.
 
 etcd sends one message per revision to a watch that is up to date, and each costs the receiver
-some 65 us of CPU, whatever is in it. A watch that is behind gets up to 1,000 revisions in one
-message, at the next of the rounds that the server makes every 100 ms (server/mvcc, from 3.4 to
-3.6: syncWatchersLoop, watchBatchMaxRevs). So in a storm the stream is left for a moment and
-resumed where it was: the server then gathers what happened meanwhile. That costs nothing but a
+about 65 us of CPU, whatever is in it. A watch that is behind gets up to 1,000 revisions in one
+message, at the server's next round, which it makes every 100 ms (server/mvcc, from 3.4 to 3.6:
+syncWatchersLoop, watchBatchMaxRevs). So in a storm the stream is left for a moment and resumed at
+the same position, and the server gathers the changes in between. This only delays changes by a
 tenth of a second, and only while the storm lasts.
 
 Pure: `on_message(state, ...)` gives the next state and what to do. No clock is read.
@@ -41,7 +41,7 @@ FAR = 50_000
 
 
 class Advice(Enum):
-    """What to do after a message was delivered."""
+    """What to do after delivering a message."""
 
     STAY = "stay"
     REST = "rest"
@@ -51,7 +51,7 @@ class Advice(Enum):
 @dataclass(frozen=True, slots=True)
 class ThrottleState:
     """
-    resting: what comes next may have been gathered by the server.
+    resting: the server may have gathered the next messages.
     since_s: when the rest or the count began, seconds monotonic.
     messages: counted while not resting.
     """
@@ -65,7 +65,7 @@ def on_message(
     state: ThrottleState, now_s: float, revisions: int, behind: int
 ) -> tuple[ThrottleState, Advice]:
     """
-    A message with events was delivered.
+    The next state and the advice after a message with events.
 
     revisions: how many are in it. behind: by how many the store was ahead when it was sent.
     """

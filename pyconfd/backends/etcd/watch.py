@@ -1,9 +1,9 @@
 """
 Following etcd: carries out what the cursor decides, and reports the results.
 
-One thread owns the session. While a stream is open, its reader delivers events, in turn with that
-thread; everything else comes to the inbox. All waits are for the inbox or for calls that closing
-the channel ends, so stopping is prompt.
+One thread owns the session. While a stream is open, its reader delivers events, alternating with
+that thread; everything else goes to the inbox. All waits are for the inbox, or for calls that end
+when the channel is closed, so stopping is prompt.
 
 Shell; decisions are in cursor.py and throttle.py, the open stream in follower.py.
 """
@@ -45,9 +45,9 @@ Lister = Callable[[EtcdChannel, float], tuple[Listing, Sequence[Span]]]
 
 class EtcdWatch:
     """
-    A watch over prefixes. The channel is its own: `stop` closes it.
+    A watch over prefixes. It owns the channel: `stop` closes it.
 
-    Started by `start`. A failure is reported once and the same command tried again.
+    Started by `start`. A failure is reported once, and the same command is tried again.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class EtcdWatch:
             session.send(Lost(session.name, SourceUnavailable(f"the watch ended: {error!r}")))
 
     def _carry_out(self, command: at.Command) -> at.Command | None:
-        """One command; gives the next one, None when stopped."""
+        """Carry out one command. Returns the next one, None when stopped."""
         session = self._session
         try:
             match command:
@@ -131,7 +131,9 @@ class EtcdWatch:
         return session.step(at.ListedAt(page.cluster_id, page.revision))
 
     def _find_member(self) -> None:
-        """Find out within seconds whether any member answers, before the long time of a list."""
+        """
+        Find out within seconds whether any member answers, before a listing with its long timeout.
+        """
         session = self._session
         try:
             self._ask(
@@ -150,9 +152,9 @@ class EtcdWatch:
 
     def _verify(self, revision: int) -> at.Message:
         """
-        Whether the store, as of `revision`, is the one that we know (continuity.py).
+        Whether the store, as of `revision`, is the known one (continuity.py).
 
-        After a rest in a storm, over the connection of before, only the last change is asked for.
+        After a rest in a storm, over the same connection, only the last change is compared.
         """
         link, self._resting_link = self._resting_link, None
         try:
@@ -169,7 +171,7 @@ class EtcdWatch:
         return at.Verified(same=not reason, reason=reason)
 
     def _differs(self, revision: int, *, full: bool) -> str:
-        """In what it differs from the store that we know, or ""."""
+        """How it differs from the known store, or ""."""
         session = self._session
         for request, is_as_known in session.history.questions(session.spans, revision, full=full):
             answer = self._ask(request)

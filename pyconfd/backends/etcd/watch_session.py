@@ -1,8 +1,8 @@
 """
-What a watch of etcd remembers, and how it reports: shared by its commands and its stream.
+The state of a watch of etcd and its reports, shared by its commands and its stream.
 
-Used by the watch's thread and, in turn with it, the stream's (follower.py), but for the inbox and
-`stop`, which are for any thread.
+Used by the watch's thread and, alternating with it, the stream's (follower.py). Only the inbox and
+`stop` may be used from any thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_PATIENCE = 4
 
 
 class Wake:
-    """The watch's thread is to look at what has changed: it was stopped, or the stream ended."""
+    """Wakes the watch's thread: it was stopped, or the stream has ended."""
 
 
 Item = StreamResponse | StreamEnded | ProbeResult | Wake
@@ -40,7 +40,7 @@ Item = StreamResponse | StreamEnded | ProbeResult | Wake
 
 class WatchSession:
     """
-    cursor: where the watch stands.
+    cursor: the position of the watch.
     history: what is known of the store there.
     throttle: whether the stream was left for a moment, and how much it brings.
     separate: one watch for each span, because one over everything is refused or too expensive.
@@ -49,7 +49,7 @@ class WatchSession:
     broken_streams: how many in a row broke as soon as they were opened.
     probe_at_s: when the store is to be asked beside the stream.
     members_at_s: when it is to be asked for its members.
-    foreign_events: so many events of keys that are not ours since the last probe.
+    foreign_events: how many events of other keys came since the last probe.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class WatchSession:
         return command
 
     def probe_key(self) -> tuple[bytes, str]:
-        """A key of ours to ask for beside the stream, and the prefix whose right that needs."""
+        """A watched key to read beside the stream, and the prefix that must be readable for it."""
         last = self.history.last_event
         if last:
             key = decode(last.key)
@@ -113,30 +113,30 @@ class WatchSession:
             self._put(message)
 
     def report_alive(self) -> None:
-        """Everything up to the cursor was delivered, and the store answers."""
+        """Report that everything up to the cursor was delivered, and the store answers."""
         self.recovered()
         self.send(Progressed(self.name, self.cursor.revision))
 
     def report_lost(self, error: SourceError) -> None:
-        """The store cannot be read: once for each cause."""
+        """Report that the store cannot be read; once for each cause."""
         if str(error) != self._lost:
             self._lost = str(error)
             self.send(Lost(self.name, error))
 
     def recovered(self) -> None:
-        """An answer came: the outage, if there was one, is over."""
+        """Note an answer: the outage, if there was one, is over."""
         self._lost = ""
         self._backoff.reset()
         self._refused_backoff.reset()
 
     def watch_canceled(self, link: Link, reason: str) -> bool:
         """
-        The server ended a watch that it had taken. Whether everything is to be listed.
+        Note that the server ended a watch that it had accepted. Returns whether to list everything.
 
-        etcd 3.4 says "permission denied" also when the token is too old, so the first time is
-        answered with a new login, the second with one watch for each prefix (one over
-        everything may be more than this user may see), the third with a listing, which names what
-        may not be read, and the fourth is reported.
+        etcd 3.4 says "permission denied" also when the token has expired. So the first time leads
+        to a new login, the second to one watch for each prefix (this user may not be allowed to see
+        everything), the third to a listing, which names what may not be read, and the fourth is
+        reported.
         """
         self.channel.login.forget()
         self.refusals += 1
@@ -164,11 +164,11 @@ class WatchSession:
 
     def stream_ended(self, error: SourceError | None) -> None:
         """
-        A stream is over. error: why, if it broke as soon as it was opened, else None.
+        Note the end of a stream. error: why, if it broke as soon as it was opened, else None.
 
-        Where that goes on, such as behind a proxy that lets calls through and no streams, reads
-        are answered and yet no change arrives: that is reported when every endpoint has been
-        tried, and tried again with a back-off of its own, which an answer to a read does not reset.
+        If that repeats, for instance behind a proxy that passes calls but no streams, reads are
+        answered but no change arrives. This is reported when every endpoint has been tried, and
+        tried again with a back-off of its own, which an answer to a read does not reset.
         """
         if error is None:
             self.broken_streams = 0
@@ -182,9 +182,9 @@ class WatchSession:
     @property
     def patience(self) -> int:
         """
-        How many times the usual time to wait for an answer: a store that did not answer may be far.
+        The factor for the time to wait for an answer: a store that did not answer may be distant.
 
-        Grows slowly and not far, because while a dead member is waited for, no other is asked.
+        It grows slowly and has a low limit, because no other member is asked during the wait.
         """
         return min(MOST_PATIENCE, 1 << self._backoff.failures // 2)
 
@@ -197,7 +197,9 @@ class WatchSession:
         self.pause((self._refused_backoff if refused else self._backoff).next_s())
 
     def pause(self, seconds: float) -> None:
-        """So long, unless it is stopped. What arrives meanwhile is of no stream any more."""
+        """
+        Wait this long, unless stopped. Messages that arrive meanwhile belong to no open stream.
+        """
         until = time.monotonic() + seconds
         while not self.stopping:
             left_s = until - time.monotonic()
