@@ -15,7 +15,8 @@ class Debt:
 
     since_s: monotonic time of the first swap.
     before: resource name -> digest that the service still runs with; None for no file.
-    attempts: reloads that have failed since.
+    attempts: reloads of these very files that have failed.
+    failed: whether any has failed since the first swap.
     not_before_s: monotonic time of the next attempt.
     certain: putting the old content back does not cancel it, because what the service runs with is
         not known: a reload was tried, or the debt comes from a run that was killed.
@@ -24,5 +25,6 @@ class Debt:
     since_s: float
     before: Mapping[str, str | None] = field(default_factory=dict)
     attempts: int = 0
+    failed: bool = False
     not_before_s: float = 0.0
     certain: bool = False

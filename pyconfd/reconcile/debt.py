@@ -46,9 +46,10 @@ def after_failure(debt: Debt | None, now: float) -> Debt:
     """The debt after a failed reload: it is tried again after growing pauses, and never dropped."""
     base = debt or Debt(since_s=now)
     attempts = base.attempts + 1
-    return replace(base, attempts=attempts, certain=True, not_before_s=now + backoff_s(attempts))
+    at_s = now + backoff_s(attempts)
+    return replace(base, attempts=attempts, failed=True, certain=True, not_before_s=at_s)
 
 
 def after_correction(debt: Debt) -> Debt:
-    """The same debt when its cause may be gone: earlier failures no longer count."""
+    """The same debt when its cause may be gone: earlier failures no longer delay it."""
     return replace(debt, attempts=0, not_before_s=0.0)

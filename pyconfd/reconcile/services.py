@@ -207,7 +207,7 @@ class ServiceSet:
         elif state.name not in self._active:
             self._arrivals += 1
             self._active[state.name] = self._arrivals
-        if state.debt and state.debt.attempts:
+        if state.debt and state.debt.failed:
             self._failed[state.name] = state
         else:
             self._failed.pop(state.name, None)

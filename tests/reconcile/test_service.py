@@ -234,6 +234,18 @@ def test_a_corrected_file_does_not_wait_for_the_back_off_of_the_one_before() -> 
     assert next_step(job, debt) is NextStep.RELOAD
 
 
+def test_a_reload_that_failed_is_not_fine_until_one_has_worked() -> None:
+    """Also between another swap and the reload that follows it: the status said ok for a moment."""
+    state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
+    state = finish(0.0, state, outcome("a", Result.UPDATED), reload=BAD)
+    assert state.debt and state.debt.failed
+    state, job = must_start(dirtied(state, ["b"], 0.5), 0.5)
+    debt = pending_after(job, [outcome("b", Result.UPDATED)], 0.5)
+    assert debt and debt.failed and not debt.attempts
+    state = finish(0.5, state, outcome("b", Result.UPDATED), reload=GOOD)
+    assert state.debt is None
+
+
 def test_a_service_that_does_not_run_has_no_pending_reload() -> None:
     """It reads its files when it starts."""
     state, _ = must_start(dirtied(fresh(), ["a"], 0.0), 0.0)
