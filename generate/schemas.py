@@ -241,7 +241,8 @@ def recipe_schema() -> Schema:
     tests = _table({key: edit[key] for key in _TEST_KEYS})
     kinds: dict[str, Schema] = {
         **dict.fromkeys(("title", "summary", "system", "page"), NAMED),
-        **dict.fromkeys(("packages", "programs"), TEXTS),
+        **dict.fromkeys(("packages", "programs", "writes"), TEXTS),
+        "root": FLAG,
         "broken": {"oneOf": [broken, {"type": "array", "items": broken}]},
         "test": tests,
         "shared": {"type": "object", "additionalProperties": TEXTS},

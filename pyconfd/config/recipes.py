@@ -23,7 +23,10 @@ from pyconfd.errors import ConfigError, RecipeError
 USUAL = "/etc/pyconfd"
 
 _FILE = "recipe.toml"
-_KEYS = ("title", "summary", "system", "packages", "programs", "page", "broken", "test", "shared")
+_KEYS = (
+    "title", "summary", "system", "packages", "programs", "page", "writes", "root", "broken",
+    "test", "shared",
+)  # fmt: skip
 _BROKEN_KEYS = ("why", "set", "unset", "says", "by")
 _TEST_KEYS = ("set", "unset", "environ")
 _PARTS = frozenset((_FILE, "conf.d", "templates", "scripts", "test", "keys.json", "vars.toml"))
@@ -77,6 +80,8 @@ class Recipe:
     packages: of Debian.
     programs: that must be found to test it.
     page: docs/recipes/PAGE.md.
+    writes: what a unit that runs it has to be able to write, as in ReadWritePaths=.
+    root: whether it signals a daemon of root, or writes files of several owners.
     keys: the example, key path -> value.
     broken: examples that must be refused.
     test: what a test of it changes in the keys.
@@ -91,6 +96,8 @@ class Recipe:
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     page: str
+    writes: tuple[str, ...]
+    root: bool
     keys: Mapping[str, str]
     broken: tuple[BrokenExample, ...]
     test: Edit = field(default_factory=Edit)
@@ -143,6 +150,8 @@ def load_recipe(name: str, root: str = RECIPES) -> Recipe:
         packages=table.texts("packages"),
         programs=table.texts("programs"),
         page=table.required_text("page"),
+        writes=table.texts("writes"),
+        root=table.flag("root"),
         keys=keys,
         broken=tuple(_broken(each, faults) for each in _tables(table, "broken", file)),
         test=_edit(tests[0], _TEST_KEYS) if tests else Edit(),
@@ -155,13 +164,16 @@ def load_recipe(name: str, root: str = RECIPES) -> Recipe:
     return recipe
 
 
-def confdir_files(recipe: Recipe, confdir: str) -> tuple[ConfdirFile, ...]:
+def confdir_files(
+    recipe: Recipe, confdir: str, place: Mapping[str, str] | None = None
+) -> tuple[ConfdirFile, ...]:
     """
     The files of a confdir that runs this recipe; scripts are executable.
 
-    confdir: absolute; it replaces /etc/pyconfd in the files.
+    confdir: absolute; it replaces /etc/pyconfd in the files. place: what else is replaced, where
+    the daemon is installed otherwise than Debian has it (recipes/places).
     """
-    files = []
+    files = [_drop_in(recipe, confdir, place or {})]
     for path, source in recipe.files.items():
         top = path.split("/")[0]
         if top in ("test", _FILE):
@@ -169,7 +181,7 @@ def confdir_files(recipe: Recipe, confdir: str) -> tuple[ConfdirFile, ...]:
         with open(source, "rb") as stream:
             content = stream.read()
         if top in ("conf.d", "scripts", "vars.toml"):
-            content = _at(content, confdir)
+            content = _at(_placed(content, place or {}), confdir)
         if path == "vars.toml":
             head = f"# Made from the recipe {recipe.name}; read with --config-file.\n"
             path, content = "pyconfd.toml", head.encode() + content
@@ -204,6 +216,28 @@ def _shared_files(shared: Table, root: str, own: Mapping[str, str]) -> dict[str,
                 shared.fault(name, f"{each} is there twice: here, and in recipe {name}")
             found |= chosen
     return found
+
+
+def _drop_in(recipe: Recipe, confdir: str, place: Mapping[str, str]) -> ConfdirFile:
+    """For the shipped unit, whose sandbox lets it write below /etc/nginx."""
+    lines = [
+        f"# /etc/systemd/system/pyconfd.service.d/{recipe.name}.conf",
+        f"# What the recipe {recipe.name} writes, for the sandbox of the shipped unit.",
+    ]
+    if recipe.root:
+        lines.append("# It needs root as well: pyconfd-root.conf, another drop-in that is shipped.")
+    lines += ["", "[Service]", f"ReadWritePaths={' '.join(recipe.writes)}", ""]
+    content = _at(_placed("\n".join(lines).encode(), place), confdir)
+    return ConfdirFile(f"systemd/{recipe.name}.conf", content)
+
+
+def _placed(content: bytes, place: Mapping[str, str]) -> bytes:
+    """Longest first, and nothing that was put in is replaced again."""
+    if not place:
+        return content
+    words = "|".join(re.escape(word) for word in sorted(place, key=len, reverse=True))
+    text = re.sub(words, lambda found: place[found[0]].strip(), content.decode())
+    return text.encode()
 
 
 def _at(content: bytes, confdir: str) -> bytes:

@@ -1,8 +1,8 @@
 """
 The data that comes with the package, below `pyconfd/recipes`. Shell: reads those files.
 
-Each kind is a folder of TOML files: `formats`, `daemons`, `notices`. The caller knows the meaning
-of their tables.
+Each kind is a folder of TOML files: `formats`, `daemons`, `notices`, `places`. The caller knows the
+meaning of their tables.
 """
 
 from __future__ import annotations

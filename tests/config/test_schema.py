@@ -56,7 +56,7 @@ def toml_files() -> dict[str, str]:
         str(path.relative_to(ROOT)): path.read_text()
         for folder in ("conf.d", "pyconfd/recipes")
         for path in (ROOT / folder).rglob("*.toml")
-        if path.parent.name not in ("formats", "daemons", "notices")
+        if path.parent.name not in ("formats", "daemons", "notices", "places")
     }
     pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     for page in pages:

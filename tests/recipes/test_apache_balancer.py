@@ -449,7 +449,12 @@ def test_apache_takes_every_setting(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("running", "more", "says", "stays"),
     [
-        (True, {"apache2 -d": "no-such-apache2 -d"}, "no verdict: command not found", False),
+        (
+            True,
+            {"program=apache2": "program=no-such-apache2"},
+            "no verdict: command not found",
+            False,
+        ),
         (False, {}, "apache does not run", True),
         (
             True,

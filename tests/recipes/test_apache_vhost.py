@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pyconfd.config.shipped import RECIPES
-from tests.support.daemons.apache import INCLUDES, PrivateApache
+from tests.support.daemons.apache import INCLUDES, PrivateApache, apache_program
 from tests.support.daemons.etcd import PrivateEtcd, free_ports
 from tests.support.http import ask
 from tests.support.pyconfd import Confdir, Daemon
@@ -277,7 +278,7 @@ def test_apache_that_is_down_has_the_change_when_it_is_back(world: World) -> Non
 def test_without_apache_there_is_no_verdict(tmp_path: Path) -> None:
     """Its program is not there: said so, and nothing is written."""
     apache = PrivateApache(tmp_path / "apache2", INCLUDES, modules=["remoteip"])
-    absent = {"apache2 -d": "no-such-apache2 -d"}
+    absent = {"program=apache2": "program=no-such-apache2"}
     confdir = lay_out(apache, free_ports(1)[0], tmp_path, **absent)
     done = confdir.once(*from_file(apache, confdir))
     assert done.returncode == 1
@@ -378,6 +379,25 @@ def test_debians_own_layout_is_judged(tmp_path: Path) -> None:
     done = subprocess.run([CHECK, staged, dest], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"line 1 of {staged}: Cannot define multiple Listeners" in done.stderr
+
+
+def test_the_layout_of_httpd_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Red Hat has it: conf/httpd.conf, sites in conf.d, and the program's other name."""
+    apache, conf = PrivateApache(tmp_path / "debian", ""), tmp_path / "httpd"
+    for name in ("conf", "conf.d", "bin"):
+        (conf / name).mkdir(parents=True)
+    text = apache.conf.read_text().replace(f'ServerRoot "{apache.folder}"', f'ServerRoot "{conf}"')
+    (conf / "conf" / "httpd.conf").write_text(f"{text}IncludeOptional conf.d/*.conf\n")
+    (conf / "bin" / "httpd").symlink_to(apache_program())
+    monkeypatch.setenv("PATH", f"{conf}/bin:{os.environ['PATH']}")
+    staged, dest = tmp_path / "staged", conf / "conf.d" / "a.conf"
+    for line, says in (
+        ("ServerAdmin a@b.c", ""),
+        ("Bogus", f"line 1 of {staged}: Invalid command"),
+    ):
+        staged.write_text(f"{line}\n")
+        done = subprocess.run([CHECK, staged, dest], capture_output=True, text=True, check=False)
+        assert (done.returncode == 0, says in done.stderr) == (not says, True), done.stderr
 
 
 def test_what_nothing_includes_is_not_accepted(tree: PrivateApache) -> None:

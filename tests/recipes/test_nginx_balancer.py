@@ -220,7 +220,7 @@ def _live(edge: Edge) -> dict[Path, bytes]:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"apache2 -d": "no-such-apache2 -d"}, "no verdict: command not found"),
+        ({"program=apache2": "program=no-such-apache2"}, "no verdict: command not found"),
         (
             {"apachectl graceful": "true", "on_reload": 'confirm_timeout = "500ms"\non_reload'},
             "no new configuration generation at",

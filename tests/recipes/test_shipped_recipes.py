@@ -16,6 +16,7 @@ from pyconfd.cli.recipe_proof import missing_programs, prove
 from pyconfd.config.recipes import confdir_files, load_recipe, recipe_names
 from pyconfd.config.resources import load_resources
 from pyconfd.config.settings import load_settings
+from pyconfd.config.shipped import names, table
 from tests.support.recipes import keys_of, laid_out
 from tests.support.repository import ROOT
 
@@ -102,14 +103,40 @@ def test_destinations_that_meet(one: str, other: str, same: bool) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_page_names_what_the_unit_has_to_be_able_to_write(name: str) -> None:
-    """Every folder of a destination: the sandbox of the shipped unit lets it write /etc/nginx."""
-    page = (PAGES / f"{load_recipe(name).page}.md").read_text()
-    named = " ".join(re.findall(r"ReadWritePaths=([^`\n]*)", page)).split()
-    allowed = ["/etc/nginx", *(path.removeprefix("-") for path in named)]
+def test_the_drop_in_lets_the_unit_write_what_the_recipe_writes(name: str) -> None:
+    """Every folder of a destination, and the page names the same paths."""
+    recipe = load_recipe(name)
+    files = {file.path: file.content.decode() for file in confdir_files(recipe, "/etc/pyconfd")}
+    drop_in = files[f"systemd/{name}.conf"]
+    written = set(re.findall(r"ReadWritePaths=(.*)", drop_in)[0].replace("-/", "/").split())
+    assert ("pyconfd-root.conf" in drop_in) is recipe.root
     for dest in destinations(name):
         folders = {str(parent) for parent in Path(dest).parents}
-        assert folders & set(allowed), f"{dest} is below none of {allowed}"
+        assert folders & written, f"{dest} is below none of {written}"
+    page = (PAGES / f"{recipe.page}.md").read_text()
+    named = " ".join(re.findall(r"ReadWritePaths=([^`\n]*)", page)).replace("-/", "/").split()
+    assert written <= {*named, "/etc/nginx", "/var/log/nginx", "/var/lib/nginx"}
+
+
+@pytest.mark.parametrize("place", names("places"))
+def test_a_place_replaces_every_path_of_the_daemon(place: str) -> None:
+    """In each recipe that has one; a word that is in none is a slip."""
+    replaced = table("places", place)["replace"]
+    debian = "/etc/apache2" if place == "httpd" else "/etc/nginx"
+    before = after = ""
+    for name in set(NAMES) - {"httpd-cluster"}:
+        for made, words in ((True, replaced), (False, {})):
+            files = confdir_files(load_recipe(name), "/etc/pyconfd", words)
+            text = "".join(
+                file.content.decode()
+                for file in files
+                if file.path.startswith(("conf.d/", "scripts/", "systemd/", "pyconfd.toml"))
+            )
+            before, after = (before, after + text) if made else (before + text, after)
+    assert debian in before
+    assert debian not in after
+    for word in replaced:
+        assert word in before, word
 
 
 @pytest.mark.parametrize("name", ["haproxy", "csync2", "rtmp-hls"])

@@ -19,9 +19,19 @@ from pyconfd.cli.recipe_options import FROM, GROUP
 from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option
 from pyconfd.config.recipes import ConfdirFile, Recipe, confdir_files, load_recipe
-from pyconfd.config.shipped import page_path
+from pyconfd.config.shipped import names, page_path, table
 
 INIT_OPTIONS = (
+    Option(
+        "place",
+        "text",
+        "debian",
+        "where the daemon is installed",
+        GROUP,
+        "NAME",
+        choices=("debian", *names("places")),
+        in_file=False,
+    ),
     Option("force", "flag", False, "overwrite files that differ", GROUP, in_file=False),
     FROM,
 )
@@ -30,7 +40,8 @@ _HELP = """\
 usage: pyconfd init NAME [FOLDER] [OPTIONS]
 
 Writes the recipe NAME (see pyconfd recipes) as a confdir: conf.d, templates, scripts, example
-keys (keys.json), and settings (pyconfd.toml) where it has some. FOLDER is ./NAME unless given.
+keys (keys.json), settings (pyconfd.toml) where it has some, and a drop-in for the shipped unit
+(systemd). FOLDER is ./NAME unless given.
 A file that exists and differs is overwritten with --force only; without it nothing is written.
 """
 
@@ -46,13 +57,17 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     words = arguments.words
     recipe = load_recipe(words[0], values["from"])
     folder = words[1] if len(words) > 1 else os.path.join(".", recipe.name)
-    files = confdir_files(recipe, os.path.abspath(folder))
+    name = values["place"]
+    place = table("places", name)["replace"] if name in names("places") else {}
+    files = confdir_files(recipe, os.path.abspath(folder), place)
     write_files(files, folder, force=values["force"])
-    sys.stdout.write("\n".join(_next(recipe, folder, files)) + "\n")
+    sys.stdout.write("\n".join(_next(recipe, folder, files, debian=not place)) + "\n")
     return DONE
 
 
-def _next(recipe: Recipe, folder: str, files: Sequence[ConfdirFile]) -> Iterator[str]:
+def _next(
+    recipe: Recipe, folder: str, files: Sequence[ConfdirFile], *, debian: bool
+) -> Iterator[str]:
     """What was written and what to do with it."""
     place = shlex.quote(folder)
     has_settings = any(file.path == "pyconfd.toml" for file in files)
@@ -70,6 +85,9 @@ def _next(recipe: Recipe, folder: str, files: Sequence[ConfdirFile]) -> Iterator
     yield f"  pyconfd --noop --diff {confdir} --node 127.0.0.1:2379"
     yield f"  pyconfd --onetime {confdir} --node 127.0.0.1:2379"
     yield f"  pyconfd --watch {confdir} --node 127.0.0.1:2379"
-    if recipe.packages:
+    unit = f"{recipe.name}.conf"
+    yield "Under the shipped unit, let its sandbox write there:"
+    yield f"  install -D -m 644 {place}/systemd/{unit} /etc/systemd/system/pyconfd.service.d/{unit}"
+    if recipe.packages and debian:
         yield f"It needs: apt-get install {' '.join(recipe.packages)}"
     yield f"Keys, checks and pitfalls: {page_path(recipe.page)}"
