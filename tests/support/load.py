@@ -27,8 +27,16 @@ class Seen:
 class SteadyLoad:
     """Requests from a few threads, a connection for each, without a pause, until it is ended."""
 
-    def __init__(self, port: int, host: str, path: str = "/", threads: int = 3) -> None:
+    def __init__(
+        self,
+        port: int,
+        host: str,
+        path: str = "/",
+        threads: int = 3,
+        place: str = "127.0.0.1",
+    ) -> None:
         self._where = (port, path, host)
+        self._place = place
         self.seen: list[Seen] = []
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(threads)]
@@ -46,10 +54,14 @@ class SteadyLoad:
     def _send(self) -> None:
         while not self._over.is_set():
             at = time.monotonic()
-            answer = ask(*self._where)
+            answer = ask(*self._where, place=self._place)
             took_s = time.monotonic() - at
             self.seen.append(Seen(at, answer.status, answer.body.strip(), took_s))
             time.sleep(0.006)  # leaves room for what is tested
+
+    def answers(self) -> bool:
+        """Whether one request is answered now."""
+        return ask(*self._where, place=self._place).status == 200
 
     @property
     def failed(self) -> list[Seen]:

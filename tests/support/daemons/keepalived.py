@@ -86,6 +86,11 @@ class Lan:
             holder.wait()
 
     @property
+    def hub(self) -> int:
+        """A process in the namespace of the bridge; the cable of a node NUMBER is vNUMBER there."""
+        return self._hub
+
+    @property
     def us(self) -> str:
         """The address of this process."""
         return f"{self.subnet}.254"
