@@ -28,6 +28,8 @@ from pyconfd.pipeline.store import Snapshot, Store
 
 #: The name of a template that is given as text.
 _TEXT = "<template>"
+#: Where a text without a confdir finds no templates to include.
+_NOWHERE = "(no confdir)"
 
 
 def render(
@@ -127,11 +129,11 @@ def _undeclared(
     template: str | os.PathLike[str], confdir: str, settings: Settings, name: str, form: str
 ) -> tuple[Resource, str]:
     """A resource for a text or a file, and the folder of its templates."""
-    folder, src = os.path.join(confdir or os.devnull, "templates"), _TEXT
+    folder, src = os.path.join(confdir, "templates") if confdir else _NOWHERE, _TEXT
     if not isinstance(template, str):
         path = os.path.abspath(template)
         src = os.path.relpath(path, folder)
-        if src.startswith(".."):
+        if not confdir or src.startswith(".."):
             folder, src = os.path.split(path)
     resource = Resource(
         name="template",

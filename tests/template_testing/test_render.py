@@ -168,6 +168,7 @@ def test_what_is_wrong_with_the_confdir_is_one_error(site: Path, add: Add) -> No
         (lambda: pyconfd.render("{{ 1 }}", {"/a": {1, 2}}), "cannot be read: set"),
         (lambda: pyconfd.render("{{ 1 }}", {}, options=["--prefixx=/a"]), "unknown option"),
         (lambda: pyconfd.render("{{ 1 }}", {}, format="nginxx"), "nginxx"),
+        (lambda: pyconfd.render("{% include 'a' %}", {}), r"does not exist: \(no confdir\)/a"),
         (lambda: pyconfd.render(Path("/nope/a.j2"), {}), "/nope/a.j2"),
         (lambda: pyconfd.render("{{ 1 }}", Path("/nope/keys.yaml")), "/nope/keys.yaml"),
         (lambda: pyconfd.render("www", {}, confdir="/nope"), "/nope"),

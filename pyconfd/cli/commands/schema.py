@@ -12,8 +12,10 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from pyconfd.cli.command import expect_words, read_command
+from pyconfd.cli.listing import Printout, form_of, form_options, show
 from pyconfd.cli.main import DONE
-from pyconfd.config.layers import raise_faults
+from pyconfd.cli.terminal import Terminal
+from pyconfd.config.layers import resolve
 from pyconfd.config.options import Option, did_you_mean
 from pyconfd.errors import SettingsError
 
@@ -28,10 +30,13 @@ SCHEMAS: Mapping[str, str] = {
 
 SCHEMA_OPTIONS = (
     Option("path", "flag", False, "print where the file is", "Schema", in_file=False),
-)  # fmt: skip
+    *form_options("Schema"),
+)
+_COLUMNS = ("name", "files", "path")
 
 _HELP = """\
-usage: pyconfd schema [NAME] [--path]
+usage: pyconfd schema [-o FORM]
+       pyconfd schema NAME [--path]
 
 Prints a JSON Schema, by which an editor completes and checks the keys of a TOML file. NAME: pyconfd
 (pyconfd.toml), resource (conf.d/*.toml), services (services.toml) or recipe (recipe.toml). Without
@@ -39,7 +44,7 @@ NAME, lists them.
 """
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every command
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Print; returns the exit status. Raises SettingsError."""
     arguments = read_command(argv, _HELP, SCHEMA_OPTIONS)
     if arguments is None:
@@ -50,12 +55,15 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG00
         if name not in SCHEMAS:
             hint = did_you_mean(name, SCHEMAS) or f"there are {', '.join(SCHEMAS)}"
             arguments.faults.append(SettingsError("no such schema", where=name, hint=hint))
-    raise_faults(arguments.faults)
+    values = resolve(SCHEMA_OPTIONS, arguments, environ, known=SCHEMA_OPTIONS)
     if not names:
-        sys.stdout.write(
-            "".join(f"{name:<10}{SCHEMAS[name]:<16}{_path(name)}\n" for name in SCHEMAS)
-        )
-    elif "path" in arguments.given and arguments.given["path"].value:
+        rows = [(name, files, _path(name)) for name, files in SCHEMAS.items()]
+        records = [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+        table = Terminal(sys.stdout, environ).table
+        head = ("NAME", "FILES", "PATH")
+        printout = Printout(records, records, _COLUMNS)
+        show(form_of(values), printout, lambda: table([head, *rows]))
+    elif values["path"]:
         sys.stdout.write(f"{_path(names[0])}\n")
     else:
         with open(_path(names[0]), encoding="utf-8") as stream:
