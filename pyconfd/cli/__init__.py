@@ -1,5 +1,5 @@
 """
-What people type: the commands, their options, and what is printed.
+The command line: the commands, their options, and what they print.
 
 Read in this order: main (which command, exit status), command (options, arguments and --help),
 commands/ (one file each), usage_errors (what is printed when they are wrong), daemon_query (finds

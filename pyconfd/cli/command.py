@@ -1,4 +1,4 @@
-"""What every command does first: read its options and words, and answer --help."""
+"""What every command does first: reads its options and words, and answers --help."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def read_command(
     foreign: bool = False,
 ) -> Arguments | None:
     """
-    The command line with its faults; what follows `--` counts as words. None when it asked for
-    help, which has been printed: the usage, and the options, or those `listed`.
+    The command line with its faults; what follows `--` counts as words. None when help was
+    requested
+    and printed: the usage, and the options (or those `listed`).
 
     foreign: as in config/arguments.py.
     """
@@ -36,7 +37,7 @@ def read_command(
 def expect_words(
     arguments: Arguments, most: int, *, least: int = 0, missing: str = "", hint: str = "see --help"
 ) -> None:
-    """Note a fault where there are fewer words than `least`, or more than `most`."""
+    """Note a fault if there are fewer words than `least`, or more than `most`."""
     if len(arguments.words) < least:
         arguments.faults.append(SettingsError(missing, hint=hint))
     for word in arguments.words[most:]:

@@ -1,4 +1,4 @@
-"""What each command says of itself, for completion and manual: the parts of its --help."""
+"""The parts of each command's --help, for completion and the manual."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pyconfd.config.option_table import OPTIONS
 
 
 def page_of(command: str) -> HelpPage:
-    """What `pyconfd COMMAND --help` is made from; "" for pyconfd itself."""
+    """The parts of `pyconfd COMMAND --help`; "" for pyconfd itself."""
     if not command:
         return HelpPage(USAGE, OPTIONS)
     pages: list[HelpPage] = []

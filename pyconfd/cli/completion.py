@@ -1,8 +1,8 @@
 """
-What can stand in the place of the last word of a command line.
+The completions of the last word of a command line.
 
 A candidate is a word, or a word, a tab and its description. `:files` and `:folders` leave it to the
-shell. What cannot be known (a store that does not answer, a faulty conf.d) is left out silently.
+shell. What is not known (a store that does not answer, a faulty conf.d) is left out silently.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Names = Callable[[Sequence[str], Mapping[str, str]], Iterator[str]]
 
 
 def typed_words(line: str) -> list[str]:
-    """The words behind the name of the program; the last is "" behind a space."""
+    """The words after the name of the program; the last one is "" after a space."""
     import shlex
 
     for closing in ("", "'", '"'):
@@ -100,7 +100,7 @@ def _values(
 def _arguments(
     command: str, done: Sequence[str], typed: Sequence[str], environ: Mapping[str, str]
 ) -> Iterator[str]:
-    """What can be the next word that is no option. done: those before it."""
+    """The candidates for the next argument. done: the arguments before it."""
     if command == "members":
         yield from _members_words(done, typed, environ)
         return

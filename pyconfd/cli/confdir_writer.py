@@ -13,9 +13,9 @@ from pyconfd.system import files
 
 def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = False) -> None:
     """
-    Write what is not there yet, and with `force` what differs. Raises RecipeError with every file
-    that differs or is in the way before anything is written, StageError when the folder takes no
-    file.
+    Write missing files, and with `force` those that differ. Before anything is written, raises
+    RecipeError with every file that differs or is in the way. Raises StageError when no file can be
+    written in the folder.
     """
     faults: list[ConfigError] = [] if force else [*collisions(files, folder)]
     wanted = []
@@ -39,7 +39,10 @@ def write_files(files: Sequence[ConfdirFile], folder: str, *, force: bool = Fals
 
 
 def _content(path: str) -> bytes | None:
-    """What is there; None when nothing is; b"" for what is not a file: no file of ours is empty."""
+    """
+    The content of a file; None if there is none; b"" for anything that is not a file, since no
+    recipe file is empty.
+    """
     try:
         with open(path, "rb") as stream:
             return stream.read()

@@ -1,7 +1,7 @@
 """
-What `pyconfd check` has found, for machines: GitHub's annotations, SARIF 2.1.0, JSON. Pure.
+The findings of `pyconfd check` for machines: GitHub's annotations, SARIF 2.1.0, JSON. Pure.
 
-Paths below the folder that the check was started in are relative to it, as CI services expect.
+Paths below the folder in which the check was started are relative to it, as CI services expect.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _MEANINGS = {
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
     """
-    One of them.
+    One finding.
 
     text: what is wrong and where, in one sentence, without the place in a file.
     file, line: "" and 0 where there is none.
@@ -67,7 +67,7 @@ class CheckFinding:
 
 
 def finding(level: Severity, error: PyconfdError, rule: Rule | None = None) -> CheckFinding:
-    """An error as a finding. rule: where the kind of error does not say it."""
+    """An error as a finding. rule: if the kind of error does not determine it."""
     file, line = error.place
     text = error.what if file or not error.where else f"{error.where}: {error.what}"
     if isinstance(error, RenderError):
@@ -92,7 +92,7 @@ def _rule_of(error: PyconfdError) -> Rule:
 
 
 def as_github(findings: Iterable[CheckFinding], _: int, folder: str) -> str:
-    """Workflow commands, one a line, which GitHub shows at the lines of a pull request."""
+    """Workflow commands, one per line, which GitHub shows at the lines of a pull request."""
     return "".join(f"{line}\n" for line in _github(findings, folder))
 
 
@@ -110,13 +110,13 @@ def _github(findings: Iterable[CheckFinding], folder: str) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """As GitHub wants it; what a terminal would act upon is written out."""
+    """A text escaped for GitHub; control characters for terminals are written out."""
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return escaped(text)
 
 
 def as_json(findings: Sequence[CheckFinding], good: int, folder: str) -> str:
-    """All of it in one object."""
+    """All findings in one object."""
     found = [
         {
             "level": one.level.value,
@@ -172,7 +172,7 @@ def _uri(path: str) -> str:
 
 
 def _path(file: str, folder: str) -> str:
-    """Relative to the folder where it lies below it."""
+    """The path, relative to the folder if it is below it."""
     path = posixpath.normpath(posixpath.join(folder, file)) if file else ""
     below = f"{folder.rstrip('/')}/"
     return path.removeprefix(below) if path.startswith(below) else path

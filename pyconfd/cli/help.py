@@ -44,7 +44,7 @@ Exit status
 
 
 class HelpPage(NamedTuple):
-    """What a command says of itself: its usage in words, and the options that it lists."""
+    """The help of a command: its usage in words, and the options that it lists."""
 
     usage: str
     options: Sequence[Option]

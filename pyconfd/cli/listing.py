@@ -1,8 +1,8 @@
 """
-`-o table|json|yaml|tsv` of the commands that list: one answer in the form that was asked for.
+`-o table|json|yaml|tsv` of the commands that list: one answer in the requested form.
 
 A table is for people and may change. The others have the same data: JSON and YAML all of it, TSV
-some columns of its records.
+some columns of the records.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WIDE = 1 << 30
 
 
 class Form(Enum):
-    """What -o calls them."""
+    """The forms, by their names for -o."""
 
     TABLE = "table"
     JSON = "json"
@@ -34,9 +34,9 @@ class Form(Enum):
 @dataclass(frozen=True, slots=True)
 class Printout:
     """
-    What a command answers.
+    The answer of a command.
 
-    value: all of it, of what JSON has.
+    value: all of it, of JSON types.
     records: the rows of TSV.
     columns: their members; `live.revision` is one of a member.
     """
@@ -58,7 +58,7 @@ def form_options(group: str, forms: Iterable[Form] = Form) -> tuple[Option, Opti
 
 
 def form_of(values: Mapping[str, Any]) -> Form:
-    """The form that was asked for. values: of the options, by field. Raises SettingsError."""
+    """The requested form. values: of the options, by field. Raises SettingsError."""
     form = Form(values["output"])
     if not values["json"]:
         return form
@@ -68,14 +68,16 @@ def form_of(values: Mapping[str, Any]) -> Form:
 
 
 def show(form: Form, printout: Printout, table: Callable[[], Iterable[str]]) -> None:
-    """Print it. table: makes the lines for people."""
+    """Print the answer. table: makes the lines for people."""
     lines = table() if form is Form.TABLE else _lines(form, printout)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 
 def _lines(form: Form, printout: Printout) -> Iterable[str]:
-    """All but ASCII is escaped in JSON and YAML, so that no key moves a cursor."""
+    """
+    The lines of a form. JSON and YAML escape all but ASCII, so that no key can move the cursor.
+    """
     if form is Form.TSV:
         return _tsv(printout)
     text = json.dumps(printout.value, indent=2)
@@ -94,7 +96,7 @@ def _lines(form: Form, printout: Printout) -> Iterable[str]:
 
 
 def _tsv(printout: Printout) -> Iterator[str]:
-    """A heading, then a line for each record; nothing for what is not there."""
+    """A heading, then a line for each record; missing members are empty."""
     yield "\t".join(printout.columns)
     for record in printout.records:
         yield "\t".join(_cell(_member(record, column)) for column in printout.columns)

@@ -1,5 +1,5 @@
 """
-The command line: which command is meant, how errors are printed, the exit status.
+The command line: finds the command, prints errors, and sets the exit status.
 
 Exit status: 0 done; 1 at least one resource failed, the others were done; 2 wrong usage or
 configuration, nothing was done; 3 `--noop --detailed-exitcode` and something would change;
@@ -30,7 +30,7 @@ DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 class SubCommand(NamedTuple):
     """
-    module: has `main(argv, environ) -> int`, which may raise errors of our tree. help: one line.
+    module: has `main(argv, environ) -> int`, which may raise pyconfd's errors. help: one line.
     """
 
     module: str
@@ -66,7 +66,7 @@ COMMANDS: Mapping[str, SubCommand] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the arguments (default: the process's own) ask for; returns the exit status."""
+    """Run the command of the arguments (default: the process's own); returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     style = style_asked(arguments, os.environ)
     try:
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _stdout_fails() -> bool:
-    """Whether nothing can be written there: to a full disk, for one."""
+    """Whether standard output cannot be written, for instance to a full disk."""
     try:
         sys.stdout.flush()
         os.write(sys.stdout.fileno(), b"\n")
@@ -134,7 +134,9 @@ def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _refuse_words(arguments: Arguments) -> None:
-    """A word that is no option is a command in the wrong place, or one that does not exist."""
+    """
+    Refuse a word that is not an option: a command in the wrong place, or one that does not exist.
+    """
     if arguments.rest == []:
         what, hint = "names no command", "pyconfd --watch -- COMMAND ..."
         arguments.faults.append(SettingsError(what, where="--", hint=hint))
@@ -162,7 +164,7 @@ def _hint(word: str) -> str:
 
 
 def version() -> str:
-    """What --version prints."""
+    """The output of --version."""
     from pyconfd import __version__
 
     return f"pyconfd {__version__}\n"
@@ -182,5 +184,5 @@ def _help() -> str:
 
 
 def _forget_stdout() -> None:
-    """The reader of standard output has gone; keep the exit from failing on it again."""
+    """The reader of standard output is gone; prevent a second failure at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

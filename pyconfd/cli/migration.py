@@ -1,5 +1,5 @@
 """
-A tree of confd as one of pyconfd: which files it has, and what a person still has to do.
+Converts a tree of confd to one of pyconfd: its new files, and what must be done by hand.
 
 Shell: reads the old tree. Nothing is written here.
 """
@@ -23,10 +23,10 @@ from pyconfd.model.resources import Expansion, Resource, ResourceSet
 @dataclass(frozen=True, slots=True)
 class MigrationRow:
     """
-    What became of one file.
+    The result for one file.
 
     file: below the old tree.
-    why: what a person has to do; "" when it is done.
+    why: what must be done by hand; "" when it is done.
     line: of the file, 0 for unknown.
     """
 
@@ -45,8 +45,8 @@ class Migrated:
     """
     The new tree.
 
-    files: what it consists of.
-    rows: what became of each old file, in order.
+    files: its files.
+    rows: the result for each old file, in order.
     left_out: resource files that would run another command.
     """
 
@@ -88,7 +88,7 @@ class Migration:
         return made
 
     def _resource_files(self) -> list[str]:
-        """Those that confd reads, but for hidden ones, as in config/resources.py."""
+        """The files that confd reads, without hidden ones, as in config/resources.py."""
         found: list[str] = []
         for at, folders, names in os.walk(os.path.join(self._confdir, "conf.d")):
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -145,7 +145,7 @@ class Migration:
     def _other_commands(
         self, taken: ConfdFile, resources: list[Resource]
     ) -> Iterator[tuple[str, int]]:
-        """The commands that mean something else in a tree of ours."""
+        """The commands that have another meaning in a tree of pyconfd."""
         lines = taken.lines()
         for nth, resource in enumerate(resources):
             own = lines.get(("template", nth), {})
@@ -228,7 +228,7 @@ class Migration:
 
 
 def renamed(name: str) -> str:
-    """What a template is called in the new tree."""
+    """The name of a template in the new tree."""
     stem, ending = os.path.splitext(name)
     if ending in (".j2", ".jinja2"):
         return name

@@ -1,4 +1,4 @@
-"""What the settings and resources name and this machine does not have. Shell: looks for files."""
+"""Finds files and programs that are named but missing on this machine. Shell: looks for files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def missing_files(settings: Settings) -> Iterator[ResourceError]:
 def missing_programs(
     resources: Iterable[Resource], environ: Mapping[str, str]
 ) -> list[ResourceError]:
-    """One warning for each key and program that is not there, at the first resource that has it."""
+    """One warning for each key and missing program, at the first resource that names it."""
     found: dict[tuple[str, str, str], list[Origin]] = {}
     path = environ.get("PATH") or os.defpath
     for resource in resources:
@@ -47,7 +47,7 @@ def missing_programs(
 
 
 def _programs(resource: Resource) -> Iterator[tuple[str, Sequence[str]]]:
-    """Keys with the programs that they run."""
+    """The keys with the programs that they run."""
     confirm, rollout = resource.service.confirm, resource.service.rollout
     commands = {
         "check_cmd": _text(resource.check),

@@ -26,7 +26,7 @@ def figure(
     critical: float | None = None,
     most: float | None = None,
 ) -> str:
-    """`name=value[unit];warning;critical;least;most`, without what is not known at the end."""
+    """`name=value[unit];warning;critical;least;most`, without unknown parts at the end."""
     numbers = ["" if limit is None else f"{limit:g}" for limit in (warning, critical, 0, most)]
     tail = ";".join(("", *numbers)).rstrip(";")
     if warning is None and critical is None and most is None:

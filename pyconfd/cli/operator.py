@@ -6,7 +6,7 @@ import os
 
 
 def user() -> str:
-    """Who runs this; behind sudo, who called it."""
+    """The user who runs this; under sudo, the user who called it."""
     import pwd
 
     try:

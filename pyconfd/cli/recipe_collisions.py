@@ -1,9 +1,9 @@
 """
-What is in a confdir already and would take the names of a recipe that is written beside it. Shell:
+Finds resources of a confdir that would claim the same names as a recipe written beside them. Shell:
 reads conf.d.
 
-Two resources that make a block of each name below the same keys, for the same service, both pass
-`pyconfd check`; the service then refuses the second of each pair ("duplicate upstream").
+Two resources that make a block for each name below the same keys, for the same service, both pass
+`pyconfd check`; but the service refuses the second block of each pair ("duplicate upstream").
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _NGINX_CONF = "/etc/nginx/nginx.conf"
 @dataclass(frozen=True, slots=True)
 class _Use:
     """
-    What a resource does, as far as it can be in another's way.
+    What a resource uses that another one could claim too.
 
-    names: key paths of which the names become parts of its file.
+    names: key paths whose names become parts of its file.
     readers: what reads the file: a main file of nginx, a reload command.
     """
 
@@ -37,7 +37,10 @@ class _Use:
 
 
 def collisions(files: Sequence[ConfdirFile], folder: str) -> list[RecipeError]:
-    """One for each file of conf.d in `folder` that is in the way of these files of a recipe."""
+    """
+    One collision for each file of conf.d in `folder` that claims the same names as the recipe's
+    files.
+    """
     ours = {os.path.join(folder, file.path) for file in files}
     wanted = [
         use for file in files if file.path.startswith("conf.d/") for use in _uses(file.content)
@@ -61,7 +64,7 @@ def _clashes(there: Sequence[_Use], wanted: Sequence[_Use]) -> Iterator[str]:
 
 
 def _common(some: frozenset[str], others: frozenset[str]) -> str:
-    """The narrower of two paths of which one leads to the other."""
+    """The longer of two paths if one is below the other."""
     pairs = ((a, b) for a in sorted(some) for b in sorted(others))
     return next((max(a, b, key=len) for a, b in pairs if is_under(a, b) or is_under(b, a)), "")
 
@@ -75,7 +78,7 @@ def _read(path: str) -> list[_Use]:
 
 
 def _uses(content: bytes) -> list[_Use]:
-    """Of the resources in a file; a file that cannot be read is for `pyconfd check` to report."""
+    """The uses of the resources in a file; `pyconfd check` reports unreadable files."""
     try:
         data = tomllib.loads(content.decode())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Options that the commands about recipes share."""
+"""The options shared by the commands about recipes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """
-`pyconfd recipes test`: the proof of a recipe on the daemon that is installed here.
+`pyconfd recipes test`: tests a recipe on the daemon that is installed here.
 
-The recipe is written below a temporary root, its example keys are read by the file source, and the
-real pipeline renders them, has the daemon check them and puts them live below that root. Then each
-broken set of keys must be refused and must leave the files as they are. No reload is run.
+The recipe is written below a temporary root, and the file source reads its example keys. The real
+pipeline renders the files, has the daemon check them and puts them live below that root. Then each
+broken set of keys must be refused and must leave the files unchanged. No reload is run.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ _DEST = re.compile(r"""^\s*dest\s*=\s*(["'])(/.+?)\1""", re.MULTILINE)
 @dataclass(frozen=True, slots=True)
 class Case:
     """
-    One thing that was tried.
+    One test case.
 
     what: in words.
-    wrong: why it failed; "" when it did not.
+    wrong: why it failed; "" if it passed.
     duration_s: how long it took.
     """
 
@@ -66,9 +66,9 @@ class Case:
 
 def test_all(names: Sequence[str], root: str, environ: Mapping[str, str], paint: Terminal) -> int:
     """
-    Test these recipes, or all of a folder, and print each case as it ends; the exit status.
+    Test these recipes, or all of a folder, and print each case as it ends. Returns the exit status.
 
-    What cannot be tested because a program is missing is a failure only when it was named.
+    A recipe whose programs are missing is a failure only if it was named.
     """
     failed = untested = cases = 0
     recipes = [load_recipe(name, root) for name in names or recipe_names(root)]
@@ -92,13 +92,13 @@ def test_all(names: Sequence[str], root: str, environ: Mapping[str, str], paint:
 
 
 def missing_programs(recipe: Recipe) -> list[str]:
-    """Those of its programs that are not installed."""
+    """The recipe's programs that are not installed."""
     path = f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM_PATH}"
     return [name for name in recipe.programs if not shutil.which(name, path=path)]
 
 
 def prove(recipe: Recipe, environ: Mapping[str, str]) -> Iterator[Case]:
-    """Every case of a recipe: the example first; without it the broken ones prove nothing."""
+    """All cases of a recipe, the example first: if it fails, the broken ones prove nothing."""
     with tempfile.TemporaryDirectory(prefix="pyconfd-recipe-") as folder, _environment():
         trial = Trial(recipe, os.path.realpath(folder), environ)
         os.environ.update(trial.environ)
@@ -114,8 +114,8 @@ def prove(recipe: Recipe, environ: Mapping[str, str]) -> Iterator[Case]:
 
 class Trial:
     """
-    A recipe laid out in a folder of its own: `root` stands for the node's, beside it are the
-    confdir, the state and the keys. folder: absolute, empty; the caller removes it.
+    A recipe laid out in a folder of its own: `root` stands for the node's root, and beside it are
+    the confdir, the state and the keys. folder: absolute, empty; the caller removes it.
     """
 
     def __init__(self, recipe: Recipe, folder: str, environ: Mapping[str, str]) -> None:
@@ -136,7 +136,7 @@ class Trial:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables that the recipe's test asks for."""
+        """The variables of the recipe's test."""
         return {name: self._rerooted(text) for name, text in self._recipe.environ.items()}
 
     def good(self) -> str:
@@ -151,7 +151,7 @@ class Trial:
         return self._plain("\n".join(_reason(one) for one in failed))
 
     def refused(self, broken: BrokenExample) -> str:
-        """Why these keys were not refused as they must be; "" when they were."""
+        """Why these keys were not refused as expected; "" if they were."""
         before = self._live()
         try:
             outcomes = self._pass(broken.edit)
@@ -169,7 +169,7 @@ class Trial:
         return "" if self._live() == before else "a live file has changed"
 
     def _pass(self, edit: Edit) -> list[Outcome]:
-        """One pass with the example keys after a change. Raises errors of our tree."""
+        """One pass with the example keys after a change. Raises pyconfd's errors."""
         keys = edit(self._recipe.test(self._recipe.keys))
         values = {key: self._rerooted(value) for key, value in keys.items()}
         path = os.path.join(self._folder, "values.json")
@@ -196,7 +196,7 @@ class Trial:
         return load_settings([*words, "--config-file", file], self._environ)
 
     def _harmless(self, resource: Resource) -> Resource:
-        """Without reload and owner, but still of one service with those it shared one with."""
+        """The resource without reload and owner, but still in the same service as before."""
         if not resource.dest.startswith((f"{self._root}/", f"{self._confdir}/")):
             raise RecipeError("dest could not be put below the root", where=str(resource.origin))
         os.makedirs(os.path.dirname(resource.dest), exist_ok=True)
@@ -218,7 +218,7 @@ class Trial:
         return found
 
     def _plain(self, text: str) -> str:
-        """Without the root, as it would read on a real node."""
+        """The text without the root, as on a real node."""
         return text.replace(self._root, "").replace(self._confdir, USUAL)
 
 
@@ -239,7 +239,7 @@ def lay_out(recipe: Recipe, root: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rerooting:
-    """Puts paths of a text below the root: destinations, and what test/ has laid out there."""
+    """Moves paths in a text below the root: destinations, and the files of test/."""
 
     root: str
     dests: frozenset[str]
@@ -258,7 +258,7 @@ class Rerooting:
 
 
 def rerooting(recipe: Recipe, root: str) -> Rerooting:
-    """For a recipe whose test/ is laid out."""
+    """The rerooting of a recipe whose test/ is laid out."""
     dests: set[str] = set()
     for file in confdir_files(recipe, USUAL):
         if file.path.startswith("conf.d/"):
@@ -269,7 +269,7 @@ def rerooting(recipe: Recipe, root: str) -> Rerooting:
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    """A PATH on which daemons are found; everything is as before afterwards."""
+    """Sets a PATH with the folders of daemons, and restores it afterwards."""
     before = dict(os.environ)
     os.environ["PATH"] = f"{before.get('PATH', os.defpath)}:{_SYSTEM_PATH}"
     try:
@@ -285,7 +285,7 @@ def _faults(error: PyconfdError) -> str:
 
 
 def _reason(outcome: Outcome) -> str:
-    """Why a destination is not live: the daemon's words, or ours."""
+    """Why a destination is not live: the daemon's message, or pyconfd's."""
     words = f"{outcome.result}: {outcome.error or ''}"
     report: CommandReport | None = outcome.report
     text = f"{words}\n{report.output.strip()}" if report else words

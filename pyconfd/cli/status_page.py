@@ -1,4 +1,4 @@
-"""What `pyconfd status` prints for people."""
+"""The output of `pyconfd status` for people."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def page(picture: Plain, paint: Terminal) -> list[str]:
 
 
 def _configuration(found: Plain) -> list[str]:
-    """Faults of conf.d and the templates, and what was edited and is not in use."""
+    """Faults of conf.d and the templates, and edited templates that are not in use yet."""
     lines: list[str] = []
     if faults := found.get("faults"):
         previous = "the previous configuration stays in use"
@@ -91,7 +91,7 @@ def _source_line(source: Plain, mode: str) -> str:
 
 
 def _reloading(services: Sequence[Plain]) -> list[Plain]:
-    """Those that reload, or have work."""
+    """The services that reload, or have work."""
     return [one for one in services if one["reloads"] or one["running"] or one["waiting"]]
 
 
@@ -104,7 +104,7 @@ def _service_rows(services: Sequence[Plain]) -> list[Sequence[str]]:
 
 
 def service_state(service: Plain) -> tuple[str, Tone]:
-    """What it does or waits for, and how good that is."""
+    """What the service does or waits for, and its tone."""
     pending = service["pending_reload"]
     if pending and pending["failed_attempts"]:
         next_try = pending["next_try_s"]
@@ -151,7 +151,7 @@ def _worst_first(resources: Sequence[Plain]) -> list[Plain]:
 
 
 def file_tone(state: str) -> Tone:
-    """How good the state of a destination is; one that is not known is bad."""
+    """The tone of a destination's state; an unknown state is bad."""
     return _TONES.get(state, Tone.BAD)
 
 
@@ -168,7 +168,7 @@ def _troubles(resources: Sequence[Plain]) -> list[str]:
 
 
 def _failed_reloads(services: Sequence[Plain]) -> list[str]:
-    """Why each failed, and where the output of its command is."""
+    """Why each reload failed, and where the output of its command is."""
     lines = []
     for one in services:
         last = one["last_reload"]

@@ -10,7 +10,7 @@ from pyconfd.model.safe_text import escaped
 
 
 class Tone(enum.Enum):
-    """What a text is about, as the code of a colour (ECMA-48, SGR)."""
+    """The tone of a text, as the code of a colour (ECMA-48, SGR)."""
 
     BAD = "31"
     WAITING = "33"
@@ -34,8 +34,8 @@ class Terminal:
         self, rows: Sequence[Sequence[str]], tones: Sequence[Tone] = (), column: int = 1
     ) -> list[str]:
         """
-        Lines with aligned columns; the first row is the heading. tones: of the cells of this
-        column, one for each row below the heading; none are needed.
+        Lines with aligned columns; the first row is the heading. tones: optional, of the cells of
+        this column, one for each row below the heading.
         """
         rows = [[escaped(cell) for cell in row] for row in rows]
         widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
@@ -54,8 +54,8 @@ def _padded(text: str, width: int) -> str:
 
 def columns_of(text: str) -> int:
     """
-    How many columns of a terminal a printable text takes. unicodedata is enough: what else wcwidth
-    knows is about joiners and controls, which are written out before.
+    The number of columns of a printable text. unicodedata is enough: wcwidth's other rules are
+    about joiners and controls, which are escaped before.
     """
     if text.isascii():
         return len(text)
@@ -68,5 +68,5 @@ def columns_of(text: str) -> int:
 
 
 def printable(text: str) -> str:
-    """Text of other programs, without what would move a terminal's cursor."""
+    """Text of other programs, without characters that would move the cursor."""
     return escaped(text, "\n")

@@ -1,8 +1,8 @@
 """
-What is wrong with the command line or the configuration, on standard error.
+Prints what is wrong with the command line or the configuration on standard error.
 
-Text for people; one JSON object for each fault where the command line or the environment asks for
-`--log-format json`, so that a log reader needs one format only.
+Text for people; one JSON object for each fault if the command line or the environment has
+`--log-format json`, so that a log reader needs only one format.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _OPTION, _VARIABLE = "log-format", "PYCONFD_LOG_FORMAT"
 
 def style_asked(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     """
-    "json" or "text", for errors that come before the settings are known or because of them.
+    "json" or "text", for errors before the settings are known, or about them.
 
-    As for every option the last on the command line counts, and that before the environment.
+    As for every option, the last one on the command line counts, and wins over the environment.
     """
     style = environ.get(_VARIABLE, "")
     for word, following in zip(argv, (*argv[1:], ""), strict=False):
@@ -31,17 +31,17 @@ def style_asked(argv: Sequence[str], environ: Mapping[str, str]) -> str:
 
 
 def say_error(text: str, style: str = "text", **fields: object) -> None:
-    """One line; lost silently when nothing reads it. fields: of a JSON line."""
+    """Print one line; it is dropped silently when nothing reads it. fields: of a JSON line."""
     _say("error", text, style, fields)
 
 
 def say_warning(text: str, style: str = "text", **fields: object) -> None:
-    """As `say_error`, for what may be right elsewhere."""
+    """Like `say_error`, for something that may be right elsewhere."""
     _say("warning", text, style, fields)
 
 
 def say_note(text: str, style: str = "text", **fields: object) -> None:
-    """As `say_error`, for what is right and perhaps not meant."""
+    """Like `say_error`, for something that is valid but perhaps not intended."""
     _say("note", text, style, fields)
 
 
@@ -57,18 +57,18 @@ def _say(level: str, text: str, style: str, fields: Mapping[str, object]) -> Non
 
 
 def place(error: PyconfdError) -> dict[str, object]:
-    """Where an error is, as fields: the file and the line in it, as far as it has them."""
+    """The place of an error as fields: file and line, if it has them."""
     file, line = error.place
     return {"file": file, "line": line or None} if file else {}
 
 
 def say_fault(error: PyconfdError, style: str = "text") -> None:
-    """An error with its place."""
+    """Print an error with its place."""
     say_error(str(error), style, **place(error))
 
 
 def say_faults(error: ConfigError, style: str = "text") -> None:
-    """Every fault on a line of its own, then the error itself when it adds something."""
+    """Print every fault on a line of its own, then the error itself if it adds something."""
     for fault in error.faults:
         say_fault(fault, style)
     if error.where and error not in error.faults:

@@ -1,4 +1,4 @@
 """
-The only room that touches the operating system in general: files, processes, time, signals,
-locks, systemd. It knows nothing about configuration, templates or services.
+Access to the operating system in general: files, processes, time, signals, locks, systemd. Knows
+nothing about configuration, templates or services.
 """

@@ -1,5 +1,5 @@
 """
-A command beside us: started, signalled, waited for; and the work of an init. Shell.
+A child command: starts it, signals it, waits for it; and the work of an init process. Shell.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class CannotStart(PyconfdError):
 
 class Child:
     """
-    A running command in a process group of its own, so that Ctrl-C reaches us first.
+    A running command in a process group of its own, so that Ctrl-C reaches pyconfd first.
 
-    exited: called once with its exit status, from a thread of its own; a signal N is 128 + N.
+    exited: called once with the exit status, from a thread of its own; signal N is 128 + N.
     """
 
     def __init__(self, argv: Sequence[str], exited: Callable[[int], object]) -> None:
@@ -73,7 +73,7 @@ class Child:
         threading.Thread(target=self._wait, name="child", daemon=True).start()
 
     def send(self, number: int) -> None:
-        """Signal the command itself; nothing when it is gone."""
+        """Signal the command itself, if it still exists."""
         if self._process is not None:
             self._process.send_signal(number)
 
@@ -95,7 +95,7 @@ def exit_status(code: int) -> int:
 
 def become_init() -> None:
     """
-    As process 1: fork, go on in the child, and let the parent reap orphans and pass signals on.
+    As process 1: fork, continue in the child, and let the parent reap orphans and pass signals on.
 
     Must be called before any thread is started. In the parent it does not return.
     """
@@ -108,7 +108,7 @@ def become_init() -> None:
 
 
 def _serve_as_init(child: int, everything: set[signal.Signals]) -> int:
-    """Until the child ends; returns its exit status."""
+    """Serve until the child ends. Returns its exit status."""
     while True:
         info = signal.sigwaitinfo(everything)
         if info.si_signo != signal.SIGCHLD:

@@ -1,4 +1,4 @@
-"""What commands see of the environment: nothing that could be a secret."""
+"""The environment of commands: nothing in it could be a secret."""
 
 from __future__ import annotations
 

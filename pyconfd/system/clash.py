@@ -2,8 +2,8 @@
 Whether another distribution has files in this package. Shell.
 
 The index has an older, unrelated program whose distribution, package and command are called
-pyconfd; ours is the distribution pyconfd-etcd. pip installs both into one folder without a word,
-and the one that is removed takes files of the other along.
+pyconfd; the distribution of this program is pyconfd-etcd. pip installs both into one folder without
+a warning, and removing one removes files of the other.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _ENDS = (".dist-info", ".egg-info")
 
 def clash(folder: str = "") -> str:
     """
-    What is wrong and what to do, in one line; "" where all is well. folder: the one that holds the
-    package. One listing of it, as the metadata of importlib take 20 ms to import.
+    What is wrong and what to do, in one line; "" if there is no clash. folder: the one with the
+    package. It is only listed, because importlib's metadata takes 20 ms to import.
     """
     folder = folder or os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     try:

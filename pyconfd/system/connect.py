@@ -1,9 +1,9 @@
 """
-A connection and one request on it, until a deadline: TCP, a unix socket, TLS, HTTP. Shell.
+One connection and one request, with a deadline: TCP, a unix socket, TLS, HTTP. Shell.
 
 For `pyconfd probe`, the checks of registered members and the daemons that confirm a reload.
-keepalived starts the first of them every second or two: little is imported, and `ssl` for TLS
-alone. A deadline is a time of time.monotonic(); after it TimeoutError is raised.
+keepalived starts `pyconfd probe` every second or two, so little is imported, and `ssl` only for
+TLS. A deadline is a time of time.monotonic(); after it TimeoutError is raised.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Response(NamedTuple):
     What a server answered.
 
     status: of HTTP.
-    reason: the words after it.
+    reason: the text after the status.
     head: the status line and the headers, as far as they were read.
-    body: its beginning; empty unless it was asked for.
+    body: its beginning; empty unless requested.
     """
 
     status: int
@@ -61,7 +61,7 @@ class Response(NamedTuple):
 
 
 def left_s(deadline: float) -> float:
-    """Seconds until the deadline. Raises TimeoutError when there are none."""
+    """Seconds until the deadline. Raises TimeoutError after it."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("timed out")
@@ -102,7 +102,7 @@ def _connected(family: int, at: Any, deadline: float) -> socket.socket:
 
 
 def _looked_up(host: str, port: int, deadline: float) -> list[tuple[int, Any]]:
-    """Family and address of each of a host's addresses. The C library knows no deadline."""
+    """Family and address of each of a host's addresses. The C library has no deadline."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)
@@ -146,7 +146,7 @@ def _encrypted(stream: socket.socket, address: Address, deadline: float) -> Any:
 def receive(
     stream: Any, deadline: float, enough: Callable[[bytearray], bool], begun: bytes = b""
 ) -> bytes:
-    """What the other side sends, after what it has begun with, until it is `enough` or closes."""
+    """Read from the other side, after what was already read, until it is `enough` or it closes."""
     read = bytearray(begun)
     while not enough(read):
         stream.settimeout(left_s(deadline))
@@ -169,7 +169,7 @@ def http_get(
     status_only: bool = False,
 ) -> Response:
     """
-    Ask for a page; redirects are not followed.
+    Request a page; redirects are not followed.
 
     host: the Host header. most_body: how many bytes of the body are of interest. status_only: wait
     for the status line and no more. Raises OSError, and ValueError when the answer is not HTTP.
@@ -183,7 +183,7 @@ def http_get(
 def http_post(
     stream: Any, path: str, host: str, deadline: float, *, form: str, referer: str
 ) -> Response:
-    """Send a form, encoded already; of the answer all but the body. Raises as `http_get`."""
+    """Send an encoded form. Returns the answer without its body. Raises like `http_get`."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pyconfd\r\nReferer: {referer}\r\n"
         "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -225,7 +225,7 @@ def _body(stream: Any, response: Response, begun: bytes, most: int, deadline: fl
 
 
 def _joined(chunks: bytes) -> bytes:
-    """A chunked body (RFC 9112, 7.1) without its sizes, as far as it is whole."""
+    """A chunked body (RFC 9112, 7.1) without the chunk sizes, as far as it is complete."""
     parts: list[bytes] = []
     at = 0
     while (end := chunks.find(b"\r\n", at, at + _LINE_BYTES)) >= 0:

@@ -1,5 +1,5 @@
 """
-SRV records, looked up at the system's name servers; Python's library has no such call.
+Looks up SRV records at the system's name servers; Python's library cannot.
 
 One query over UDP, and over TCP when the answer is too long (RFC 1035, 2782). Shell.
 """
@@ -26,10 +26,10 @@ class SrvRecord:
     """
     One server of a service.
 
-    target: host name with its final dot, as the DNS has it.
+    target: host name with its final dot, as in the DNS.
     port: of the service there.
     priority: the lowest is to be used first.
-    weight: the share of the load among those of one priority.
+    weight: the share of the load among records of one priority.
     """
 
     target: str
@@ -129,7 +129,9 @@ def _parse(answer: bytes, question: bytes) -> list[SrvRecord]:
 
 
 def _name(answer: bytes, offset: int) -> tuple[str, int]:
-    """The name at an offset and the offset after it; parts of it may be elsewhere (compression)."""
+    """
+    The name at an offset, and the offset after it; with compression, parts of it are elsewhere.
+    """
     labels: list[str] = []
     after = 0
     for _ in range(128):

@@ -1,9 +1,9 @@
 """
 The reading end of a named pipe that outlives its writers. Shell.
 
-A writer may end and come back, and may remove the pipe and make another one under the same path
-(keepalived does at each reload when it has made it itself). Nothing that was written while this
-end, or a writer, held the pipe is lost.
+A writer may end and come back, and may replace the pipe by another one under the same path
+(keepalived does so at each reload if it made the pipe). Nothing is lost that was written while this
+end, or a writer, had the pipe open.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _MODE = 0o600
 
 class Fifo:
     """
-    Lines from a named pipe, which is made with its folder when there is none. Raises StateError
-    when that cannot be, and when another process reads it (PATH.lock): each line would go to only
-    one of the two.
+    Lines from a named pipe, which is created with its folder if missing. Raises StateError when
+    that fails, and when another process reads it (PATH.lock), because each line would reach only
+    one.
 
-    has_writer: whether a process held the other end when it was last read.
+    has_writer: whether a process had the other end open at the last read.
     """
 
     def __init__(self, path: str) -> None:
@@ -38,7 +38,7 @@ class Fifo:
         self._fd = self._open()
 
     def lines(self, timeout_s: float, wake_fd: int) -> list[str]:
-        """What was written, after waiting for it, or for `wake_fd` to be readable."""
+        """The lines written, after waiting for them or for `wake_fd` to be readable."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         poll.register(wake_fd, select.POLLIN)
@@ -80,7 +80,7 @@ class Fifo:
         return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
     def _read(self) -> list[str]:
-        """Whole lines; what is left of one waits for the rest of it."""
+        """Whole lines; an incomplete one waits for its rest."""
         while True:
             try:
                 part = os.read(self._fd, 65536)
@@ -96,7 +96,7 @@ class Fifo:
 
 
 def _make_folder(folder: str) -> None:
-    """Everybody may look into it: the pipe itself is its owner's."""
+    """Make the folder, which all may list: only the pipe itself is private."""
     try:
         if folder:
             files.make_folders(folder, 0o755)
@@ -106,7 +106,9 @@ def _make_folder(folder: str) -> None:
 
 
 def _locked(path: str) -> int:
-    """The lock file, never removed: two processes could otherwise lock two files of one name."""
+    """
+    The lock file. It is never removed: otherwise two processes could lock two files of one name.
+    """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
     except OSError as error:

@@ -1,13 +1,12 @@
 """
-Files: what stands at a path, and new content that appears there whole or not at all. Shell.
+Files: reads what is at a path, and puts new content there completely or not at all. Shell.
 
 Nothing here decides whether a file should be written; journals and groups are elsewhere.
 
-A staged file stands in the folder of its destination, because a rename is atomic only within a
-file system. Its name is `.<base>.<owner>.pyconfd~`: the leading dot hides it from the globs of
-include statements, and the tilde ends every suffix that a pattern such as `*.conf` asks for.
-`<owner>` names the process that made it: so the leavings of a killed run are not confused with the
-files that a living one is working on.
+A staged file is in the folder of its destination, because a rename is atomic only within a file
+system. Its name is `.<base>.<owner>.pyconfd~`: the leading dot hides it from the globs of include
+statements, and the tilde from patterns with a suffix such as `*.conf`. `<owner>` names the process
+that made it, so files left by a killed run can be told from those of a running one.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ def follow(dest: str) -> str:
     """
     The path at the end of the chain of symlinks at `dest`, whether or not it exists.
 
-    Links among the folders on the way stay: only the last name matters to a rename.
+    Links among the folders of the path stay: a rename concerns only the last name.
     Raises OSError: ELOOP for links that lead nowhere but in circles, EINVAL for an open file of a
     process (`/dev/stdout`), whose link is no path, ForeignLink for a link in a folder in which
     others may write: it may be theirs, and lead wherever they like.
@@ -82,7 +81,7 @@ def _refuse_link(path: str) -> None:
 
 
 def _trusted() -> tuple[int, int]:
-    """The users whose word counts: root, and who runs this."""
+    """The trusted users: root and the user of this process."""
     return 0, os.geteuid()
 
 
@@ -96,8 +95,8 @@ class Exposure:
 
 def exposed(path: str, *, secret: bool = False) -> Exposure | None:
     """
-    How others could change the file or folder, or read it when it is a secret; None when they
-    cannot. A folder above it counts too when they could put something else in its place there.
+    How others could change the file or folder, or read it if it is a secret; None if they cannot. A
+    folder above it counts too, if they could replace it there.
     """
     return _exposed_itself(path, secret=secret) or next(_exposed_above(path), None)
 
@@ -119,8 +118,8 @@ def _exposed_itself(path: str, *, secret: bool = False) -> Exposure | None:
 
 def _exposed_above(path: str) -> Iterator[Exposure]:
     """
-    The folders above it, also those that its links lead through. With the sticky bit, only the
-    folder's owner can rename what others have put there.
+    Exposure by the folders above it, including those that links lead through. With the sticky bit,
+    only the owner of the folder can rename other users' files there.
     """
     for folder in dict.fromkeys((*_above(os.path.abspath(path)), *_above(os.path.realpath(path)))):
         try:
@@ -141,14 +140,15 @@ def _above(path: str) -> Iterator[str]:
 
 def _writers(group: int) -> int:
     """
-    The bits that let others write in a folder of this group. A user's own group counts as the user:
-    where each has one, home folders are open to it.
+    The mode bits that let others write in a folder of this group. The group of a single user counts
+    as
+    that user: on such systems home folders are writable by it.
     """
     return stat.S_IWOTH if os.geteuid() and group == os.getegid() else 0o022
 
 
 def _is_unmapped(uid: int) -> bool:
-    """Whether the number stands for all users of which a user namespace knows nothing."""
+    """Whether the number stands for all users that are not mapped into this user namespace."""
     if uid != _OVERFLOW_UID:
         return False
     try:
@@ -160,7 +160,7 @@ def _is_unmapped(uid: int) -> bool:
 
 def read(path: str) -> tuple[bytes, os.stat_result]:
     """
-    Content and facts of the regular file at `path`, which is not a symlink.
+    Content and facts of the regular file at `path`, which must not be a symlink.
 
     Raises OSError: FileNotFoundError, IsADirectoryError, EINVAL for a device, socket or FIFO,
     ELOOP for a symlink.
@@ -188,7 +188,9 @@ def _read_all(fd: int, size: int) -> bytes:
 
 
 def live(dest: str) -> LiveFile:
-    """What stands at `dest` now, links followed. Raises OSError as `read`, but for absence."""
+    """
+    The file at `dest` now, links followed. Raises OSError like `read`, except when it is absent.
+    """
     path = follow(dest)
     try:
         content, facts = read(path)
@@ -218,8 +220,8 @@ class CannotKeep(OSError):
 
 def attributes(path: str) -> dict[str, bytes]:
     """
-    The extended attributes of the file that belong to whoever replaces it, its access control list
-    among them. Not those that describe its content.
+    The extended attributes that a replacement of the file must keep, such as its access control
+    list; not those that describe its content.
     """
     try:
         names = os.listxattr(path, follow_symlinks=False)
@@ -244,12 +246,12 @@ def write_new(
     attributes: Mapping[str, bytes] | None = None,
 ) -> tuple[int, int]:
     """
-    Make the file at `path`, which must not exist, complete and synced to disk.
+    Create the file at `path`, which must not exist, complete and synced to disk.
 
-    Owner, attributes and mode are set before the content is written, so that no one can ever read
-    more than they allow. uid, gid: None takes what the file system gives. attributes: extended
-    ones; None takes what the folder gives, such as its default access control list.
-    Returns its (uid, gid). Raises OSError, CannotKeep for an attribute; then no file is left.
+    Owner, attributes and mode are set before the content is written, so that they protect it from
+    the start. uid, gid: None takes the default of the file system. attributes: extended ones; None
+    takes the folder's defaults, such as its default access control list. Returns its (uid, gid).
+    Raises OSError, and CannotKeep for an attribute; then no file is left.
     """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -270,7 +272,7 @@ def write_new(
 
 
 def _set_attributes(fd: int, wanted: Mapping[str, bytes]) -> None:
-    """These, and no access control list but one among them."""
+    """Set these attributes, and remove an inherited access control list that is not among them."""
     try:
         has = {name: os.getxattr(fd, name) for name in os.listxattr(fd)}
     except OSError:
@@ -302,9 +304,9 @@ def _write_all(fd: int, content: bytes) -> None:
 
 def overwrite(path: str, source: str) -> None:
     """
-    Give the file at `path` the content, owner and mode of `source`, in place and synced to disk:
-    for a file that cannot be replaced by a rename. A reader may see a part of it, and a kill leaves
-    a part; the order of the steps makes a full disk an error before anything has changed.
+    Write content, owner and mode of `source` into the file at `path`, synced to disk: for a file
+    that cannot be replaced by a rename. A reader may see, and a kill may leave, a part of it. The
+    order of the steps makes a full disk an error before anything has changed.
 
     Raises OSError; then the old content was written back if that was possible.
     """
@@ -327,7 +329,7 @@ def overwrite(path: str, source: str) -> None:
 
 
 def _reserve(fd: int, size: int) -> None:
-    """Raises OSError (ENOSPC) when there is no room for so many bytes."""
+    """Raises OSError (ENOSPC) when there is no room for this many bytes."""
     old_size = os.fstat(fd).st_size
     if size <= old_size:
         return
@@ -347,7 +349,7 @@ def _replace_content(fd: int, content: bytes) -> None:
 
 
 def kind(path: str) -> str:
-    """What stands there when it is no regular file: "a device", "a named pipe" ..."""
+    """The kind of a file that is not regular: "a device", "a named pipe" ..."""
     try:
         follow(path)
         mode = os.stat(path).st_mode
@@ -384,7 +386,7 @@ def _mount_id(path: str) -> int:
 
 def link_or_copy(path: str, new: str) -> None:
     """
-    Give the file a second name in its folder, or a copy where the file system has no hard links
+    Give the file a second name in its folder, or make a copy if the file system has no hard links
     or forbids them (protected_hardlinks: the file has another owner). Raises OSError.
     """
     try:
@@ -407,8 +409,8 @@ def copy(path: str, new: str) -> None:
 
 def append(fd: int, line: bytes) -> None:
     """
-    One write to a file opened for appending, which a kill does not tear; what fits only in part,
-    because the disk is full, is taken back. Raises OSError.
+    One write to a file opened for appending, which a kill does not tear; a partial write on a full
+    disk is undone. Raises OSError.
     """
     written = os.write(fd, line)
     if written < len(line):
@@ -429,8 +431,8 @@ def own_folder(path: str) -> None:
     """
     Make the folder, and those above it that are missing, with mode 0700 whatever the umask is.
 
-    Raises OSError; PermissionError also when another user owns it or may write in it: what is in
-    it would be that user's word.
+    Raises OSError; PermissionError also when another user owns it or may write in it, because its
+    contents could not be trusted.
     """
     make_folders(path, 0o700)
     if found := _exposed_itself(path):
@@ -476,7 +478,7 @@ def staged_name(path: str) -> str:
 
 
 def kept_name(path: str) -> str:
-    """The one name beside `path` for a refused file that the operator wants to look at."""
+    """The name beside `path` for a refused file that is kept for the operator."""
     folder, base = os.path.split(path)
     return os.path.join(folder, f"{_stem(base)}kept{SUFFIX}")
 
@@ -487,9 +489,9 @@ def _stem(base: str) -> str:
 
 def strays(dests: Iterable[str]) -> Iterator[str]:
     """
-    Staged files beside `dests` whose maker is dead. Folders that cannot be read have none.
+    Staged files beside `dests` whose process is dead. Unreadable folders have none.
 
-    The start time distinguishes a maker from a later process with the same id.
+    The start time distinguishes that process from a later one with the same id.
     """
     stems: dict[str, set[str]] = {}
     for dest in dests:
@@ -532,7 +534,7 @@ def _age_s(path: str) -> float:
 
 
 def _me() -> str:
-    """This process as the maker of staged files: pid namespace, pid and start time in one word."""
+    """This process as owner of staged files: pid namespace, pid and start time in one word."""
     pid = os.getpid()
     name = _owner_of.get(pid)
     if name is None:  # first use, or first after a fork

@@ -10,7 +10,7 @@ from pyconfd.system import files
 
 
 def read_json(path: str) -> Any:
-    """What the file holds; None when there is none, or none that is JSON."""
+    """The value in the file; None when there is no file, or it is not JSON."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as stream:
             return json.load(stream)
@@ -20,8 +20,8 @@ def read_json(path: str) -> Any:
 
 def write_json(path: str, value: Any, *, sync: bool = False) -> None:
     """
-    Replace the file by rename: a reader finds the old value or the new. sync: a power cut leaves
-    the new one too. Raises OSError.
+    Replace the file by a rename: a reader finds the old or the new value. sync: the new one also
+    survives a power cut. Raises OSError.
     """
     new = f"{path}.new"
     with open(new, "w", encoding="utf-8", errors="surrogateescape") as stream:

@@ -1,8 +1,8 @@
 """
-A JSON object that outlives a run and is changed in small parts. Shell.
+A JSON object that outlives a run and changes in small parts. Shell.
 
-Each line of the file is a merge patch (RFC 7396) on the lines before it, so a change costs what it
-changed. When the patches have become longer than the object, it is written again, as one line.
+Each line of the file is a merge patch (RFC 7396) for the lines before it, so the cost follows the
+change. When the patches are longer than the object, it is rewritten as one line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ _COMPACT_BYTES = 64 * 1024
 
 
 class JsonLog:
-    """One at a time may call it. Lines are not synced: a kill tears none, a power cut may."""
+    """
+    Only one caller at a time. Lines are not synced: a kill does not tear them, but a power cut may.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -30,8 +32,8 @@ class JsonLog:
 
     def read(self) -> Any:
         """
-        What the file holds; None when there is none, or none that is JSON. A line that cannot be
-        read is left out. Call it before `change`.
+        The value of the file; None when there is no file, or it is not JSON. Unreadable lines are
+        left out. Call it before `change`.
         """
         try:
             with open(self._path, "rb") as stream:
@@ -44,13 +46,13 @@ class JsonLog:
         return value
 
     def rewrite(self) -> None:
-        """Let the next change write the whole object: the file has another form."""
+        """Make the next change write the whole object, because the file has another form."""
         self._bytes = None
 
     def change(self, patches: Iterable[Any], now: Callable[[], Any]) -> None:
         """
-        Write these down. now: makes the object as it is with them. Raises OSError; the next change
-        then writes the whole object.
+        Store these changes. now: makes the whole object, including them. Raises OSError; the next
+        change then writes the whole object.
         """
         text = b"".join(json.dumps(patch).encode() + b"\n" for patch in patches)
         try:
@@ -62,7 +64,7 @@ class JsonLog:
             raise
 
     def _append(self, text: bytes) -> bool:
-        """False where the file is too long, or not as it was left."""
+        """Append a line. False when the file is too long, or another process has changed it."""
         if self._bytes is None:
             return False
         size_bytes = self._bytes + len(text)
@@ -83,7 +85,7 @@ class JsonLog:
 
 
 def _patched(text: str) -> tuple[bool, Any]:
-    """Whether all of it could be read, and the value."""
+    """Whether all lines could be read, and the value."""
     try:
         return True, json.loads(text)
     except ValueError:

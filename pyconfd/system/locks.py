@@ -1,4 +1,6 @@
-"""One pyconfd for each state folder. Shell; whether to wait for the lock is for the caller."""
+"""
+The lock of a state folder: one pyconfd at a time. Shell; the caller decides whether to wait for it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ class InstanceLock:
     """
     Held from `acquire` until `release` or the end of the process, however it ends.
 
-    It is a flock on `lock` in the state folder. The file holds the number of the process that
-    holds the lock, for people and for the message, and is never removed: two processes could
-    otherwise hold locks on two files of that name.
+    It is a flock on `lock` in the state folder. The file has the id of the process that holds the
+    lock, for people and for the message. It is never removed: otherwise two processes could hold
+    locks on two files of that name.
     """
 
     def __init__(self, state_dir: str) -> None:
@@ -24,7 +26,7 @@ class InstanceLock:
 
     def acquire(self) -> None:
         """
-        Take the lock; make the state folder (mode 0700) when it is missing.
+        Take the lock; create the state folder (mode 0700) if it is missing.
 
         Raises StateError: another process holds it, or the folder cannot be used.
         """

@@ -1,7 +1,7 @@
 """
-Probes: does it answer? http, https, tcp, a unix socket, the process of a pid file. Shell.
+Probes whether something answers: http, https, tcp, a unix socket, the process of a pid file. Shell.
 
-For `pyconfd probe`, which keepalived and Nagios start every second or two, so little is imported.
+For `pyconfd probe`, which keepalived and Nagios start every second or two; so little is imported.
 The checks of registered members are in registration/registrar/probes.py.
 """
 
@@ -126,8 +126,8 @@ def _host_port(authority: str, default_port: int) -> tuple[str, int]:
 
 def probe(target: Target, wanted: Expected, timeout_s: float) -> ProbeAnswer:
     """
-    Probe once. Looking up a name is not bounded by the timeout; a caller that needs a bound asks on
-    a thread. Does not raise.
+    Probe once; does not raise. The timeout does not bound the look-up of a name; a caller that
+    needs that uses a thread.
     """
     deadline = time.monotonic() + timeout_s
     try:
@@ -150,7 +150,7 @@ def _reason(error: Exception) -> str:
 
 
 def _ask_stream(target: Target, wanted: Expected, deadline: float) -> ProbeAnswer:
-    """Connecting is enough, unless a text is expected: then what the other side sends first."""
+    """Connect; if a text is expected, also read what the other side sends first."""
     unix = target.path if target.kind == "unix" else ""
     with connect(Address(target.host, target.port, unix), deadline) as stream:
         if not wanted.expect:
@@ -162,7 +162,7 @@ def _ask_stream(target: Target, wanted: Expected, deadline: float) -> ProbeAnswe
 
 
 def _ask_http(target: Target, wanted: Expected, deadline: float) -> ProbeAnswer:
-    """A redirect is an answer like any other, unless it is to be followed."""
+    """Request the page; a redirect is an answer like any other, unless `follow` is set."""
     for _ in range(_REDIRECTS):
         response = _get(target, wanted, deadline)
         status, place = response.status, response.header(b"location")
@@ -191,7 +191,7 @@ def _redirected(target: Target, place: str) -> Target:
 
 
 def _get(target: Target, wanted: Expected, deadline: float) -> Response:
-    """The body is read only where a text is expected in it."""
+    """Request a page; its body is read only when a text is expected in it."""
     name = f"[{target.host}]" if ":" in target.host else target.host
     usual = {"http": 80, "https": 443}[target.kind]
     host = wanted.host or (name if target.port == usual else f"{name}:{target.port}")
@@ -203,7 +203,10 @@ def _get(target: Target, wanted: Expected, deadline: float) -> Response:
 
 
 def _ask_pid(target: Target) -> ProbeAnswer:
-    """An empty file is bad; so is a process of another name: pids are used again."""
+    """
+    Check the process. An empty file is bad, and so is a process of another name, since pids are
+    reused.
+    """
     with open(target.path, encoding="ascii", errors="replace") as file:
         text = file.read(32).strip()
     if not text.isdigit():

@@ -1,8 +1,8 @@
 """
 Commands: run with a deadline, in a process group of their own, with bounded output. Shell.
 
-What an exit status means is for the caller. Children are started through `subprocess` in the way
-that uses vfork (no preexec_fn, no user=): a real fork beside gRPC's threads fails now and then.
+The caller interprets the exit status. Children are started through `subprocess` in the way that
+uses vfork (no preexec_fn, no user=), because a real fork beside gRPC's threads sometimes fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 class Runner(Protocol):
-    """What the steps need to run a command; `Commands.run` in the program, a fake in tests."""
+    """Runs a command for the steps: `Commands.run` in the program, a fake in tests."""
 
     def __call__(
         self,
@@ -45,7 +45,7 @@ class Runner(Protocol):
         env: Mapping[str, str] = _NO_VARIABLES,
     ) -> CommandReport:
         """
-        Run it to its end. A str is a shell command line, a sequence an argument list.
+        Run a command to its end. A str is a shell command line, a sequence an argument list.
         env: further variables of its environment.
         """
 
@@ -54,10 +54,10 @@ class Commands:
     """
     Runs commands, from any thread, until `stop`.
 
-    Standard input is empty; both outputs go into the report. A command is over when the process
-    that was started is: what it left running in the background on purpose (an init script that
-    starts a daemon) is neither waited for nor ended, even when it holds on to the output. At the
-    deadline the whole process group gets SIGTERM, and SIGKILL `kill_grace_s` later.
+    Standard input is empty; both outputs go into the report. A command is over when its own process
+    ends: what it leaves in the background on purpose (an init script that starts a daemon) is
+    neither waited for nor ended, even if it keeps the output open. At the deadline the whole
+    process group gets SIGTERM, and SIGKILL `kill_grace_s` later.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Commands:
     ) -> None:
         """
         pidfd: whether to use one; without, exits are polled for every 10 ms.
-        variables: names of our environment that commands get beside the harmless ones.
+        variables: names of this process's environment that commands get beside the harmless ones.
         """
         self._variables = frozenset(variables)
         self._kill_grace_s = kill_grace_s
@@ -89,8 +89,8 @@ class Commands:
         Run it to its end. A str is a shell command line for /bin/sh, a sequence an argument list.
         env: further variables of its environment, beside those of `child_environment`.
 
-        Returns a report also when the command could not be started, ran out of time, or was ended
-        by `stop`: `ending` says so. Does not raise.
+        Does not raise: a command that could not be started, ran out of time or was ended by `stop`
+        gives a report too, whose `ending` says so.
         """
         text = command if isinstance(command, str) else " ".join(command)
         argv = ["/bin/sh", "-c", command] if isinstance(command, str) else list(command)
@@ -112,7 +112,7 @@ class Commands:
 
     def stop(self, grace_s: float) -> None:
         """
-        Let running commands end within `grace_s`, then end them; start no new ones.
+        Let running commands finish within `grace_s`, then end them; start no new ones.
 
         Returns when none is running. A second call may shorten the grace.
         """
@@ -151,7 +151,9 @@ class Commands:
     def _watch(
         self, child: Popen[bytes], output: _Output, begun: float, timeout_s: float
     ) -> tuple[Ending, str]:
-        """Collect output until the child is over or out of time. Returns how it ended, in words."""
+        """
+        Collect output until the child ends or its time is over. Returns how it ended, in words.
+        """
         assert child.stdout is not None  # noqa: S101 - for the type checker: it is a pipe
         pipe = child.stdout.fileno()
         os.set_blocking(pipe, False)
@@ -175,7 +177,7 @@ class Commands:
         return max(0.0, min(_TICK_S, deadline - time.monotonic()))
 
     def _overdue(self, begun: float, timeout_s: float) -> tuple[Ending, str]:
-        """How it has to end now, in words; EXITED while it may run on."""
+        """How it has to be ended now, in words; EXITED while it may continue."""
         now = time.monotonic()
         if now >= begun + timeout_s:
             return Ending.TIMED_OUT, f"timed out after {timeout_s:g} s"
@@ -197,7 +199,7 @@ class _Output:
         return self._left_out > 0
 
     def drain(self, pipe: int) -> bool:
-        """Take what is there without waiting. True when the other end is closed."""
+        """Read what is there without waiting. True when the other end is closed."""
         # Bounded, so that a child that floods cannot keep us from looking at the clock.
         for _ in range(64):
             try:
@@ -228,7 +230,9 @@ class _Output:
 
 
 class _Exit:
-    """Waits for the end of a child without reaping it, so that the id of its group stays ours."""
+    """
+    Waits for the end of a child without reaping it, so that the id of its group is not reused.
+    """
 
     def __init__(self, child: Popen[bytes], pidfd: bool) -> None:
         self._child = child
@@ -245,7 +249,7 @@ class _Exit:
             os.close(self._fd)
 
     def wait(self, pipe: int, output: _Output, timeout_s: float) -> bool:
-        """Take output for up to `timeout_s`, or until the child is over. True when it is."""
+        """Read output for up to `timeout_s`, or until the child ends. True when it has ended."""
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
         if self._fd is not None:
@@ -302,7 +306,8 @@ def _end(child: Popen[bytes], over: _Exit, pipe: int, output: _Output, grace_s: 
 
 def _reap(child: Popen[bytes]) -> bool:
     """
-    False when even SIGKILL has not ended it: it runs as another user, or hangs in the kernel.
+    Reap the child. False when even SIGKILL has not ended it: it runs as another user, or hangs in
+    the kernel.
     """
     import subprocess
 
@@ -314,7 +319,7 @@ def _reap(child: Popen[bytes]) -> bool:
 
 
 def _descendants_elsewhere(pid: int) -> list[int]:
-    """Descendants that have made a group of their own but still hang below the command."""
+    """Descendants of the command that have a process group of their own."""
     import psutil  # only a command that has run out of time needs it
 
     try:
@@ -339,10 +344,10 @@ def _signal_all(group: int, others: list[int], number: signal.Signals) -> None:
 
 def _leave(child: Popen[bytes]) -> None:
     """
-    Let a background process of the command keep the pipe, for as long as it lives.
+    Leave the pipe to a background process of the command, for as long as that lives.
 
-    Closed, it would kill that process with SIGPIPE at its next write; unread, it would block it. So
-    it gets a reader that outlives us, as a one-shot run is about to end.
+    If it were closed, SIGPIPE would kill that process at its next write; unread, it would block. So
+    it gets a reader that outlives this process, since a one-shot run is about to end.
     """
     import subprocess
 

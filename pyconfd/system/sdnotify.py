@@ -14,7 +14,7 @@ from pyconfd.model.safe_text import escaped
 
 class Notifier:
     """
-    Sends states to systemd; does nothing when systemd does not want them or has gone.
+    Sends states to systemd; does nothing when systemd does not want them or is gone.
 
     environ: NOTIFY_SOCKET and WATCHDOG_USEC are read from it once.
     """
@@ -31,7 +31,7 @@ class Notifier:
         return bool(self._address)
 
     def ready(self, status: str = "") -> None:
-        """Started, or done with reloading."""
+        """Notify that it has started, or has finished reloading."""
         self._send("READY=1", status=status)
 
     def reloading(self, status: str = "") -> None:
@@ -67,7 +67,9 @@ class Notifier:
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float | None:
-    """How often systemd wants a sign of life at least, in seconds; None when it does not."""
+    """
+    The longest time in seconds between two signs of life for systemd; None when it wants none.
+    """
     import os
 
     usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")

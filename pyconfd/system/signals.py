@@ -1,6 +1,6 @@
 """
-Signals become numbers on a queue. Shell; the handler does nothing else, because it may interrupt
-any line of the program, also one that holds a lock. `queue.SimpleQueue.put` is made for that.
+Puts signals as numbers on a queue. Shell; the handler does nothing else, because it may interrupt
+any line of the program, even one that holds a lock. `queue.SimpleQueue.put` is made for that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Signals:
     """
     Puts the number of each arriving signal through `put` between `install` and `restore`.
 
-    Main thread only. Handlers set before come back with `restore`.
+    Main thread only. `restore` restores the former handlers.
     """
 
     def __init__(

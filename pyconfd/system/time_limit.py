@@ -1,8 +1,8 @@
 """
-A time limit for code of templates. Shell: one thread, which is there while something runs.
+A time limit for the code of templates. Shell: one thread, which exists while something runs.
 
-Python code is ended by an exception that is raised in its thread. Calls into C end when they
-return, so those that can take long have limits of their own (pipeline/render/functions/bounds.py).
+An exception raised in its thread ends Python code. A call into C only ends when it returns, so slow
+ones have limits of their own (pipeline/render/functions/bounds.py).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class _Running:
 @dataclass(slots=True)
 class TimeLimit:
     """
-    Runs code for a limited time. Any thread may call it, several at once.
+    Runs code for a limited time. Several threads may call it at once.
 
-    stopping: whether pyconfd is to end; what runs then is ended soon.
+    stopping: whether pyconfd is about to end; running code is then ended soon.
     """
 
     stopping: Callable[[], bool] = lambda: False
@@ -56,7 +56,7 @@ class TimeLimit:
     _watched: bool = False
 
     def run(self, work: Callable[[], _Result], limit_s: float) -> _Result:
-        """What `work` returns. Raises RenderTimeout when that takes too long."""
+        """Run `work` and return its result. Raises RenderTimeout when it takes too long."""
         running = _Running(threading.get_ident(), time.monotonic() + limit_s)
         self._begin(running)
         try:
@@ -97,7 +97,7 @@ class TimeLimit:
                     self._work.clear()
 
     def _is_over(self) -> bool:
-        """Whether the thread is to end."""
+        """Whether the thread should end."""
         with self._lock:
             self._watched = bool(self._running)
             return not self._watched
@@ -115,7 +115,7 @@ class TimeLimit:
 
 
 def _raise_in(thread: int, error: type[BaseException]) -> None:
-    """Raise in a thread as soon as that runs Python code, in place of what is pending there."""
+    """Raise an exception in a thread as soon as it runs Python code, in place of a pending one."""
     import ctypes  # only for what takes too long
 
     pending = ctypes.py_object(error)
@@ -124,9 +124,9 @@ def _raise_in(thread: int, error: type[BaseException]) -> None:
 
 def _absorb(thread: int) -> None:
     """
-    Take what may be pending in this thread, which is `thread`. Clearing it instead would leave the
-    interpreter of 3.11 looking for it before every step, in all threads, and for ever in a function
-    that is traced.
+    Receive an exception that may be pending in this thread, which is `thread`. If it were only
+    cleared, Python 3.11 would go on looking for it before every step, in all threads, and for ever
+    in a function that is traced.
     """
     try:
         _raise_in(thread, RenderTimeout)

@@ -1,10 +1,10 @@
 """
 How certificates of servers are verified. Shell.
 
-What ssl.create_default_context() accepts depends on the Python: from 3.13 on it refuses an
-authority without the key usage extension (VERIFY_X509_STRICT), which `openssl req -x509` makes, and
-takes an intermediate authority as an anchor (VERIFY_X509_PARTIAL_CHAIN); before, it was the other
-way round. Here every Python gives the same answer, which is also that of grpc and curl.
+What ssl.create_default_context() accepts depends on the version of Python: from 3.13 on it refuses
+an authority without the key usage extension (VERIFY_X509_STRICT), such as `openssl req -x509`
+makes, and accepts an intermediate authority as an anchor (VERIFY_X509_PARTIAL_CHAIN); before, it
+was the other way round. Here every version gives the same answer as grpc and curl.
 """
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
 """
-The commands, one file each: options, what is asked, what is printed. main.py names them.
+The commands, one file each: their options, requests and output. main.py names them.
 """

@@ -1,10 +1,11 @@
 """
-`pyconfd check`: settings, conf.d and templates are validated without a store.
+`pyconfd check`: validates settings, conf.d and templates without a store.
 
-With --values the templates are rendered by the real functions, with keys from a file. Nothing is
-written. Exit status: 0 no fault; 1 a template does not compile or render; 2 the settings or conf.d
-have faults. All faults are listed: those of the settings, of conf.d and of the templates. Programs
-that are not on this machine are warnings, which leave the exit status as it is: CI may lack them.
+With --values the templates are rendered with keys from a file. Nothing is written. Exit status: 0
+no fault; 1 a template does not compile or render; 2 the settings or conf.d have faults. All faults
+are
+listed: those of the settings, of conf.d and of the templates. Programs that this machine does not
+have are warnings, which do not change the exit status, because CI may lack them.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def _say(
 
 
 def _source(settings: Settings, environ: Mapping[str, str], wrong: list[PyconfdError]) -> None:
-    """Whether there is such a backend, and whether it takes its options; no etcd is asked."""
+    """Check that the backend exists and accepts its options; etcd is not contacted."""
     from pyconfd.backends.registry import known_backends, open_source
 
     try:
@@ -189,8 +190,8 @@ def _templates(
     unread: list[PyconfdError],
 ) -> list[list[PyconfdError]]:
     """
-    Compile each template, or render it when there is a snapshot; the errors of each resource.
-    unread: is given the declared keys that no template reads.
+    Compile each template, or render it if there is a snapshot. Returns the errors of each resource.
+    unread: gets the declared keys that no template reads.
     """
     if not resources:
         return []
@@ -242,8 +243,8 @@ def _render_all(
     renderer: Renderer, resource: Resource, snapshot: Snapshot, claims: Ownership, diff: bool
 ) -> list[PyconfdError]:
     """
-    Render a resource, or each one that a pattern stands for at this snapshot. claims: whose the
-    destinations are; one that several have is a fault, as in a pass.
+    Render a resource, or each resource of a pattern at this snapshot. claims: the owners of the
+    destinations; a shared destination is a fault, as in a pass.
     """
     failed: list[PyconfdError] = []
     todo: Sequence[Resource] = (resource,)

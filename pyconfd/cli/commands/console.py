@@ -1,5 +1,5 @@
 """
-`pyconfd console`: a fleet on a page, live, and orders by click.
+`pyconfd console`: shows a fleet live on a web page, and takes orders by click.
 
 Exit status: 0 ended by a signal; 1 it cannot listen; 2 wrong usage.
 """

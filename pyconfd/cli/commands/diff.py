@@ -1,5 +1,5 @@
 """
-`pyconfd diff`: the files of a resource at one revision of the store and at another.
+`pyconfd diff`: compares the files of a resource at two revisions of the store.
 
 Exit status: 0 shown; 1 the store does not have a revision, or a template fails; 2 wrong usage.
 """
@@ -34,7 +34,7 @@ revisions: those before the last compaction are gone. pyconfd history RESOURCE l
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Make both and compare; returns the exit status."""
+    """Make both versions and compare them; returns the exit status."""
     query = read_query(argv, environ, _HELP, DIFF_OPTIONS, words=1, listed=CONNECTION)
     if query is None:
         return DONE

@@ -1,7 +1,7 @@
 """
 `pyconfd explain`: why a destination is as it is.
 
-Exit status: 0 explained; 1 no daemon runs, or it has nothing of that name; 2 wrong usage.
+Exit status: 0 explained; 1 no daemon runs, or nothing has that name; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _pages(answer: Plain, paint: Terminal) -> list[str]:
-    """What is known of each destination, with a line between two of them."""
+    """The lines for all destinations, with an empty line between two of them."""
     pages = ["\n".join(page(one, answer["source"], paint)) for one in answer["explained"]]
     if more := answer.get("left_out"):
         pages.append(f"and {more} more; pyconfd explain DESTINATION shows one of them")
@@ -108,7 +108,7 @@ def _live(one: Plain) -> list[str]:
 
 
 def _changed(version: Plain) -> list[str]:
-    """The keys that made the difference."""
+    """The line of the changed keys."""
     keys = ChangedKeys(tuple(version.get("keys", ())), version.get("more_keys", 0))
     return [escaped(f"changed by {keys.line()}")] if keys.names else []
 
@@ -123,7 +123,7 @@ def _released(one: Plain) -> list[str]:
 
 
 def _by_hand(one: Plain, live: Plain) -> list[str]:
-    """Whether the file is still what was written; nothing where we may not look."""
+    """Whether the file was changed by hand; nothing if this user may not read it."""
     import hashlib
 
     try:
@@ -161,7 +161,7 @@ def _keys(keys: Plain, source: Plain, service: Plain | None) -> list[str]:
 
 
 def _other_revision(service: Plain | None) -> str:
-    """As of when the keys are that an operator or a rollout keeps from changing; "" for none."""
+    """The earlier revision at which an operator or a rollout keeps the keys; "" for none."""
     if service and service.get("pinned"):
         return str(service["pinned"])
     rollout = service.get("rollout") if service else None
@@ -173,7 +173,7 @@ def _other_revision(service: Plain | None) -> str:
 
 
 def _orders(one: Plain) -> list[str]:
-    """What operators have set for members, and who."""
+    """What operators have set for members, and who did."""
     return [
         escaped(f"{each['key']}  {each['verb']} by {each['by']}@{each['host']} {each['at']}")
         for each in one.get("orders", ())
@@ -224,7 +224,7 @@ def _reload(one: Plain) -> list[str]:
 
 
 def _at_run_time(one: Plain) -> list[str]:
-    """Whether the daemon can be changed while it runs, and what a human has changed there."""
+    """Whether the daemon can be changed while it runs, and what was changed there by hand."""
     from pyconfd.model.resources import Runtime
     from pyconfd.pipeline.runtime.base import runtime_daemon
 

@@ -1,5 +1,5 @@
 """
-`pyconfd fleet`: the nodes of a fleet and their turns, and orders to it.
+`pyconfd fleet`: shows the nodes of a fleet and their turns, and gives orders to it.
 
 Exit status: 0 done; 1 the store does not answer, or there was nothing to do; 2 wrong usage.
 """
@@ -103,7 +103,7 @@ class opened:  # noqa: N801 - used as a function
 
 
 def order(verb: Verb, *, node: str = "", revision: int = 0) -> FleetOrder:
-    """An order of whoever runs this."""
+    """An order of the user who runs this."""
     where = os.uname().nodename
     return FleetOrder(
         verb=verb, by=user(), where=where, at=time.time(), node=node, revision=revision

@@ -1,5 +1,5 @@
 """
-`pyconfd history`: the versions of a resource that went live.
+`pyconfd history`: lists the versions of a resource that went live.
 
 Exit status: 0 shown; 1 there is none; 2 wrong usage.
 """

@@ -1,8 +1,7 @@
 """
 `pyconfd init`: writes a recipe as a confdir, ready to be checked and run.
 
-Exit status: 0 written; 1 a file could not be written; 2 wrong usage, or files that differ stand
-in the way.
+Exit status: 0 written; 1 a file could not be written; 2 wrong usage, or existing files differ.
 """
 
 from __future__ import annotations

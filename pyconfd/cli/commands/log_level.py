@@ -1,5 +1,5 @@
 """
-`pyconfd log-level`: what the running daemon logs, until it is restarted.
+`pyconfd log-level`: sets what the running daemon logs, until it is restarted.
 
 Exit status: 0 done; 1 no daemon runs; 2 wrong usage.
 """

@@ -1,5 +1,5 @@
 """
-`pyconfd members`: list the registered members, and steer them for everyone through the store.
+`pyconfd members`: lists the registered members, and steers them on all nodes through the store.
 
 Exit status: 0 done; 1 the store does not answer, or there is no such member or service; 2 wrong
 usage.
@@ -92,7 +92,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _order(words: Sequence[str]) -> SteerRequest | None:
-    """None when the members are to be listed."""
+    """The order of the words; None when they ask for the list."""
     if not words or words[0] not in VERBS:
         if len(words) > 1:
             hint = did_you_mean(words[0], VERBS) or "see --help"
@@ -135,7 +135,7 @@ def _table(rows: Sequence[Row], left: Mapping[int, int]) -> list[tuple[str, ...]
 
 
 def _no_service(service: str, known: Collection[str], places: Places) -> None:
-    """A service without members: a typing error, or they are all gone."""
+    """The error for a service without members: a typing error, or all members are gone."""
     hint = did_you_mean(service, known)
     if not hint:
         some = ", ".join(sorted(known)[:10])

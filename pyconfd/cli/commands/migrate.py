@@ -1,9 +1,8 @@
 """
 `pyconfd migrate`: writes a tree of confd as pyconfd's own, with Jinja2 templates.
 
-Old and new are rendered with the same keys and compared byte by byte. Exit status: 0 all of it is
-done; 1 a person has something left to do; 2 wrong usage, or the old tree has nothing that could be
-migrated.
+Old and new are rendered with the same keys and compared byte by byte. Exit status: 0 all is done; 1
+something must be done by hand; 2 wrong usage, or the old tree has nothing to migrate.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def _read(
 
 
 def _load(settings: Settings) -> ResourceSet:
-    """The old tree's resources; what is wrong with them is in the table."""
+    """The old tree's resources; their faults are in the table."""
     found = load_resources(settings.confdir, settings)
     if not found.resources:
         raise ConfigError("nothing that could be migrated", where=settings.confdir)
@@ -130,7 +129,7 @@ def _differences(
     snapshot: Snapshot | None,
     environ: Mapping[str, str],
 ) -> dict[str, str]:
-    """Template of the old tree -> why the new one is of no use."""
+    """Template of the old tree -> why the new one cannot be used."""
     if not any(file.path.startswith("conf.d/") for file in tree.files):
         return {}
     with tempfile.TemporaryDirectory(prefix="pyconfd-migrate-") as folder:
@@ -162,7 +161,7 @@ def _difference(
     new: Renderer,
     snapshot: Snapshot | None,
 ) -> str:
-    """Why the new resource does not do what the old one does; "" when it does."""
+    """How the new resource differs from the old one; "" when it does not."""
     if other is None:
         return "its new resource file has a fault"
     for fault in new.faults(other):
@@ -179,7 +178,7 @@ def _difference(
 
 
 def _rendered(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> bytes | str:
-    """The bytes, or why there are none."""
+    """The rendered bytes, or why there are none."""
     try:
         return renderer.render(resource, snapshot).content
     except RenderError as error:

@@ -1,5 +1,5 @@
 """
-`pyconfd notify`: publish a daemon's states under a lease, and run the operator's hooks.
+`pyconfd notify`: publishes a daemon's states under a lease, and runs the operator's hooks.
 
 Exit status: 0 stopped by a signal; 1 the named pipe cannot be opened; 2 wrong usage.
 """

@@ -1,5 +1,5 @@
 """
-`pyconfd pin` and `pyconfd unpin`: keep a service's keys at an earlier revision of the store.
+`pyconfd pin` and `pyconfd unpin`: keeps a service's keys at an earlier revision of the store.
 
 Exit status: 0 done; 1 etcd does not have the revision, no daemon runs, or nothing is pinned; 2
 wrong usage.
@@ -64,7 +64,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def unpin(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """End it; returns the exit status."""
+    """Unpin; returns the exit status."""
     query = read_query(argv, environ, _UNPIN_HELP, (FLEET,), words=1, listed=CONNECTION)
     if query is None:
         return DONE
@@ -78,7 +78,7 @@ def unpin(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _fleet(argv: Sequence[str], query: DaemonQuery) -> str:
-    """The fleet that is meant: named on the command line; a node's own settings name one too."""
+    """The fleet named on the command line, else in the node's settings."""
     given = any(word.lstrip("-").partition("=")[0] == "fleet" for word in argv if word[:1] == "-")
     return query.settings.fleet if given else ""
 
@@ -93,7 +93,7 @@ def _ask(query: DaemonQuery, question: Mapping[str, object]) -> Mapping[str, Seq
 
 
 def _must_be_there(query: DaemonQuery, revision: int) -> None:
-    """Raises RevisionCompacted when etcd does not have the revision (any more)."""
+    """Raises RevisionCompacted when etcd does not have the revision, or no longer has it."""
     from pyconfd.backends.base import SourceWithPast
     from pyconfd.daemon import wiring
 
@@ -126,7 +126,7 @@ def _order(
 
 
 def _service(query: DaemonQuery) -> str:
-    """The service that is meant, as this node's conf.d has it."""
+    """The service that is meant, from this node's conf.d."""
     from pyconfd.daemon import wiring
 
     word = query.words[0]

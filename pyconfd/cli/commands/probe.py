@@ -1,10 +1,11 @@
 """
-`pyconfd probe`: does it answer? For keepalived's vrrp_script, confirm_cmd and monitoring.
+`pyconfd probe`: tests whether something answers, for keepalived's vrrp_script, confirm_cmd and
+monitoring.
 
 Exit status: 0 good, 1 bad, 2 wrong usage. With --nagios: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 
-It is started every second or two, so it reads neither environment nor config file and imports no
-more than the targets need.
+It is started every second or two, so it reads neither environment nor config file, and imports only
+what the targets need.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:  # noqa: ARG00
 
 def probe_all(targets: Sequence[Target], wanted: Expected, timeout_s: float) -> list[TargetAnswer]:
     """
-    The answers, in order. Each target is probed on a thread of its own: a name that does not exist
-    can take the resolver longer than any timeout; its thread is then left behind.
+    The answers, in order. Each target is probed on a thread of its own: the resolver can take
+    longer than any timeout for a name that does not exist, and its thread is then left behind.
     """
     answers: dict[Target, TargetAnswer] = {}
 
@@ -168,7 +169,7 @@ def _wanted(values: Mapping[str, Any], arguments: Arguments) -> Expected:
 
 
 def _together(values: Mapping[str, Any], arguments: Arguments) -> None:
-    """Faults of options that are each good but do not go together."""
+    """Faults of options that are valid alone but not together."""
     if values["all"] and values["any"]:
         arguments.faults.append(SettingsError("is given together with --all", where="--any"))
     for name in ("warning", "critical"):
@@ -188,7 +189,8 @@ def _line(probed: TargetAnswer) -> str:
 
 def _as_plugin(answers: Sequence[TargetAnswer], values: Mapping[str, Any]) -> int:
     """
-    Bad is CRITICAL. Of good answers the slowest counts, or with --any the fastest good one.
+    The plugin's state. Bad is CRITICAL. Of good answers the slowest counts, or with --any the
+    fastest.
     """
     warning, critical = values["warning"], values["critical"]
     good = [each.took_s for each in answers if each.answer.good]

@@ -79,7 +79,7 @@ def _expect_words(arguments: Arguments) -> None:
 
 
 def _record(recipe: Recipe, whole: bool = False) -> dict[str, Any]:
-    """For machines. whole: with the contents of its files."""
+    """A recipe for machines. whole: with the contents of its files."""
     record: dict[str, Any] = {field: getattr(recipe, field) for field in _FIELDS}
     record["broken"] = [{"why": one.why, "by": one.by} for one in recipe.broken]
     if whole:
@@ -89,7 +89,7 @@ def _record(recipe: Recipe, whole: bool = False) -> dict[str, Any]:
 
 
 def _page(recipe: Recipe) -> str:
-    """For people: what it is, its keys, then every file but those two."""
+    """A recipe for people: what it is, its keys, then every other file."""
     by = {"daemon": recipe.system, "pyconfd": "pyconfd"}
     lines = [
         f"{recipe.name}: {recipe.title}",

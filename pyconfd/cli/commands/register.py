@@ -1,8 +1,8 @@
 """
-`pyconfd register`: publish services in etcd under leases, beside a backend or around it.
+`pyconfd register`: publishes services in etcd under leases, beside a backend or around it.
 
-Exit status: that of the command when there is one; 0 stopped by a signal; 2 wrong usage; 127 and
-126 the command is not there or cannot be run.
+Exit status: that of the command, if there is one; 0 stopped by a signal; 2 wrong usage; 127 the
+command does not exist; 126 it cannot be run.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _descriptor(name: str, text: str) -> int | None:
 def opener(
     options: SourceOptions,
 ) -> Callable[[KeptAlive, Callable[[], None]], LeaseRegistry]:
-    """What a Registrar needs to reach the store."""
+    """The function with which a Registrar reaches the store."""
 
     def open_registry(answered: KeptAlive, broken: Callable[[], None]) -> LeaseRegistry:
         from pyconfd.backends.registry import open_leases
@@ -86,7 +86,7 @@ def opener(
 def store_options(
     values: Mapping[str, Any], environ: Mapping[str, str], ttl_s: float
 ) -> SourceOptions:
-    """How the store is reached. ttl_s: the shortest; a call that hangs must not outlast it."""
+    """How the store is reached. ttl_s: the shortest TTL, which a hanging call must not outlast."""
     limit_s = max(0.5, min(3.0, ttl_s / 3))
     dial_s = min(limit_s, values["dial_timeout_s"])
     return source_options({**values, "timeout_s": limit_s, "dial_timeout_s": dial_s}, environ)

@@ -1,6 +1,5 @@
 """
-`pyconfd release`: let a change through that a guard holds back, or retry a version that its service
-has refused.
+`pyconfd release`: lets a held change through, or retries a version that its service has refused.
 
 Exit status: 0 released; 1 nothing is held back, or no daemon runs to tell; 2 wrong usage.
 """

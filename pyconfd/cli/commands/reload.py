@@ -1,5 +1,5 @@
 """
-`pyconfd reload`: let the daemon read conf.d and the templates again, and wait for the verdict.
+`pyconfd reload`: makes the daemon read conf.d and the templates again, and waits for the verdict.
 
 Exit status: 0 they are in use; 1 they are not, or no daemon runs; 2 wrong usage.
 """

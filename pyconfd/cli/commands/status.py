@@ -1,7 +1,7 @@
 """
-`pyconfd status`: the state of a running daemon, and the members of its etcd.
+`pyconfd status`: shows the state of a running daemon, and the members of its etcd.
 
-With --watch the page is shown again and again, until Ctrl-C.
+With --watch the page is refreshed until Ctrl-C.
 
 Exit status: 0 the daemon answered (with --store: a member did); 1 it did not; 2 wrong usage. With
 --nagios those of monitoring plugins (cli/nagios.py).
@@ -81,7 +81,10 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _for_monitoring(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Known before the rest is read: wrong options, too, are a plugin's line then."""
+    """
+    Whether --nagios is given; known before the rest is read, so that wrong options also give a
+    plugin's line.
+    """
     if not {"--nagios", "-nagios"}.isdisjoint(argv):
         return True
     nagios = [option for option in STATUS_OPTIONS if option.name == "nagios"]
@@ -158,7 +161,9 @@ def _print(
 
 
 def _follow(settings: Settings, environ: Mapping[str, str], form: Form, paint: Terminal) -> int:
-    """Until Ctrl-C. The daemon has to answer the first time; later it is waited for."""
+    """
+    Show the page until Ctrl-C. The daemon has to answer the first time; later it is waited for.
+    """
     import time
 
     live = sys.stdout.isatty() and form is Form.TABLE
@@ -203,7 +208,7 @@ def _store_alone(
 def _members_of(
     picture: Plain, settings: Settings, environ: Mapping[str, str]
 ) -> Sequence[StoreStatus]:
-    """The members of the daemon's own store: its nodes count where the command names none."""
+    """The members of the daemon's own store, unless the command names other nodes."""
     if not str(picture.get("backend", "")).startswith("etcd"):
         return ()
     nodes = settings.node or tuple(picture.get("nodes", ()))

@@ -1,5 +1,5 @@
 """
-`pyconfd demo`: the main job for real, on a private etcd, a private nginx and small backends.
+`pyconfd demo`: shows pyconfd at work on a private etcd, a private nginx and small backends.
 
 Everything runs below a temporary folder on random free ports of 127.0.0.1 and is ended by its own
 process id, on success, failure, Ctrl-C and SIGTERM alike. The demo is a test: a step that does

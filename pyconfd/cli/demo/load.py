@@ -1,4 +1,4 @@
-"""Requests to nginx all the time, and which backend answered when."""
+"""Sends requests to nginx all the time, and notes which backend answered when."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Traffic(threading.Thread):
                 self.failures.append(f"{status} {body.splitlines()[0] if body else ''}")
 
     def well_for_s(self) -> float:
-        """How long ago the last failure was."""
+        """Seconds since the last failure."""
         return time.monotonic() - self._failed_s
 
     def reset_counts(self) -> None:

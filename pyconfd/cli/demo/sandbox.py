@@ -1,8 +1,7 @@
 """
-Where the demo happens: a folder, free ports, and processes that are ended by their own id.
+The place of the demo: a folder, free ports, and processes that are ended by their own id.
 
-Nothing outside the folder is written, nothing but 127.0.0.1 is connected to, no running server is
-used.
+It writes only in the folder, connects only to 127.0.0.1, and uses no running server.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class Sandbox:
         return f"/nginx/{self.site}/{name}"
 
     def put(self, name: str, value: str) -> float:
-        """Put a key of the site; when it was sent, monotonic."""
+        """Put a key of the site. Returns when it was sent, monotonic."""
         if self._registry is None:
             from pyconfd.backends.registry import open_leases
 
@@ -101,7 +100,7 @@ class Sandbox:
         return sent_s
 
     def listen(self) -> None:
-        """Watch every change, to know how long things took from there."""
+        """Watch every change, to measure times from it."""
         from pyconfd.backends.registry import open_source
 
         self._source = open_source("etcd", self.options)
@@ -115,7 +114,7 @@ class Sandbox:
     # Processes
 
     def start_etcd(self) -> None:
-        """A store of our own, on ports of its own."""
+        """Start a private store on free ports."""
         client = f"http://127.0.0.1:{self.etcd_port}"
         peer = f"http://127.0.0.1:{self._peer_port}"
         data = os.path.join(self.folder, "etcd")
@@ -179,7 +178,9 @@ class Sandbox:
             )
 
     def kill(self, name: str) -> float:
-        """SIGKILL to a backend and to what registered it, as when the machine dies; when."""
+        """
+        SIGKILL a backend and the process that registered it, as if the machine died. Returns when.
+        """
         process = self._processes.pop(name)
         killed_s = time.monotonic()
         process.kill()
@@ -293,7 +294,9 @@ def _program(name: str, package: str, environ: Mapping[str, str]) -> str:
 
 
 def _own_environ(folder: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without what would change pyconfd's settings, and with the package within reach."""
+    """
+    This process's environment, without settings of pyconfd, and with the package on Python's path.
+    """
     kept = {
         name: value
         for name, value in environ.items()

@@ -30,7 +30,7 @@ class NotInTime(Exception):
 
 
 def play(sandbox: Sandbox, timeline: Timeline) -> None:
-    """All of it."""
+    """Play the whole scenario."""
     _store_and_first_render(sandbox, timeline)
     traffic = _three_backends(sandbox, timeline)
     try:
@@ -178,7 +178,7 @@ def _answering(sandbox: Sandbox) -> str:
 
 
 def _key_s(sandbox: Sandbox, name: str, after_s: float = 0.0) -> float:
-    """When a member's key changed last, as a watch of our own saw it; not before `after_s`."""
+    """When a member's key last changed, as the demo's own watch saw it; not before `after_s`."""
     key = sandbox.key(f"upstream/{name}")
 
     def changed() -> bool:

@@ -1,4 +1,4 @@
-"""The timeline as people read it: when, what, and how long it took. Colour on a terminal only."""
+"""Prints the timeline for people: when, what, and how long it took. Colour on a terminal only."""
 
 from __future__ import annotations
 
