@@ -79,6 +79,7 @@ pyconfd ($version) stable; urgency=medium
  -- pyconfd maintainers <maintainers@pyconfd.invalid>  $(date -u -R -d "@$epoch")
 END
 "$python" packaging/debian/copyright.py "$site" >"$doc/copyright"
+find "$site" -path '*.dist-info/RECORD' -delete  # of pip: dpkg knows the files, as they are now
 
 # The package.
 for script in postinst prerm postrm; do put 0755 "packaging/debian/$script" "DEBIAN/$script"; done
