@@ -99,6 +99,13 @@ class World:
         words = {"b": balancer, "w": f"http://{self.nodes[name].address}", "nonce": nonce[1]}
         manager(urllib.parse.urlencode({**words, **fields}), "POST")
 
+    def explained(self, balancer: str) -> str:
+        """What `pyconfd explain` says of its file."""
+        first, more = self.confdir.argv()[:3], self.confdir.argv()[3:]
+        argv = [*first, "explain", f"apache-balancers[{balancer}]", *more]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+        return done.stdout + done.stderr
+
     def logged(self, balancer: str, path: str) -> str:
         """The line of the request for this path: Apache writes it after the client's answer."""
         log = self.front.folder / "log" / f"{balancer}-balancer.log"
@@ -323,6 +330,8 @@ def test_members_of_the_recipes_own_keys_are_steered_without_a_reload(world: Wor
         world.daemon.wait(lambda: set(fresh()) == {"node1"}, "no new session on node2")
         assert world.ask("mycluster", "/test/", Cookie="ROUTEID=.node2").body == "node2"
         world.manage("mycluster", "node1", w_lf="5")
+        named = f"by hand: member mycluster/http://{world.nodes['node1'].address} of"
+        world.daemon.wait(lambda: named in world.explained("mycluster"), named)
         members("up", "mycluster", "node2")
         world.daemon.wait(lambda: set(fresh()) == {"node1", "node2"}, "both again")
         members("weight", "mycluster", "node2", "3")

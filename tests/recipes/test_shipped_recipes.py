@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,9 @@ def test_a_place_replaces_every_path_of_the_daemon(place: str) -> None:
                 for file in files
                 if file.path.startswith(("conf.d/", "scripts/", "systemd/", "pyconfd.toml"))
             )
+            for file in files:
+                if file.path.endswith(".toml"):
+                    tomllib.loads(file.content.decode())
             before, after = (before, after + text) if made else (before + text, after)
     assert debian in before
     assert debian not in after

@@ -24,9 +24,9 @@ def for_nginx(nginx: LiveNginx) -> dict[str, str]:
         "/etc/nginx/conf.d/": f"{nginx.sites}/",
         'nginx_conf = "/etc/nginx/nginx.conf"': (
             f'nginx_conf = "{nginx.conf}"\nnginx_prefix = "{nginx.folder}"\n'
-            f'nginx_bin = "{nginx_binary()}"'
+            f'nginx_bin = "{nginx_binary()}"\nmin_reload_interval = "50ms"'
         ),
-        '"nginx -s reload"': f'"{nginx.reload_command}"\nmin_reload_interval = "50ms"',
+        '"nginx -s reload"': f'"{nginx.reload_command}"',
         'hold_min = "200ms"': 'hold_min = "20ms"',
     }
 
