@@ -83,7 +83,7 @@ def test_keys_can_be_in_a_file(tmp_path: Path) -> None:
 
 
 def test_one_file_of_a_pattern_is_rendered(site: Path, add: Add) -> None:
-    """Which one is said by its name, which has to be below the key."""
+    """Which one is given by its name, which has to be below the key."""
     add("sites", "server {{ name }}\n", 'each = "/web"\n', dest="/x/{name}.conf")
     keys = {"/web/a/port": "1", "/web/b/port": "2", "/web/..": "x"}
     assert pyconfd.render("sites", keys, confdir=site, name="b") == "server b\n"
