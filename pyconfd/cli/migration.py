@@ -68,7 +68,7 @@ class Migration:
 
     def tree(self, failed: dict[str, str]) -> Migrated:
         """
-        The new tree. failed: template -> why its translation is of no use, for those that were
+        The new tree. failed: template -> why its translation cannot be used, for those that were
         tried.
         """
         made = Migrated()

@@ -1,5 +1,5 @@
 """
-Check: run the operator's check on a staged file before anything live changes. Shell.
+Check: runs the operator's check on a staged file before anything live changes. Shell.
 
 The only place that makes a `Checked`, which is the permit to swap.
 """
@@ -54,10 +54,10 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
     """
     Run the resource's check command on the staged file; exit status 0 accepts it.
 
-    When it is refused the staged file is removed, unless it was staged to be kept; the output in
-    the report then names the destination in its place.
-    Raises CheckBroken when there was no verdict: the command is absent, timed out, was killed or
-    stopped, or met a limit of this host. The staged file is removed then too.
+    A refused staged file is removed, unless it was staged to be kept; the output in the report then
+    has the name of the destination instead. Raises CheckBroken when there was no verdict: the
+    command does not exist, timed out, was killed or stopped, or met a limit of this host. The
+    staged file is removed then too.
     """
     resource = staged.rendered.resource
     command = resource.check
@@ -87,7 +87,7 @@ def check(staged: Staged, run: Runner) -> Checked | Refused:
 
 
 def _line_named(output: str, path: str) -> int:
-    """The first line of the file that the output of a check names, 1-based; 0 for none."""
+    """The first line number that the output of a check names for this file, 1-based; 0 for none."""
     named = re.escape(path)
     found = re.search(_AFTER.format(named), output) or re.search(_BEFORE.format(named), output)
     return int(found[1]) if found else 0
@@ -104,15 +104,15 @@ def check_in_nginx(
     aside: Collection[str] = (),
 ) -> tuple[Checked, ...] | Refused:
     """
-    Let nginx check these files together, in the places where its configuration reads them, and
-    with the `removed` destinations left out, and those that are to be set `aside` because nginx
-    refuses them as they are. work_dir: for the shadow tree, below the state folder.
+    Let nginx check these files together, in the places where its configuration reads them. The
+    `removed` destinations are left out, and so are those to set `aside` because nginx refuses them
+    as they are. work_dir: for the shadow tree, below the state folder.
 
-    A refusal holds the staged file that nginx named, or the first (`named` is False then).
-    The staged files stay, so that the others can be checked without it: `discard_all`.
-    Raises CheckBroken when there was no verdict: nginx is absent, hangs or meets a limit of this
-    host, nothing leads to one of the files; LiveRefused when the live configuration is refused
-    already without them.
+    A refusal has the staged file that nginx named, or the first (`named` is False then). The staged
+    files stay, so that the others can be checked without it; see `discard_all`.
+    Raises CheckBroken when there was no verdict: nginx does not exist, hangs or meets a limit of
+    this host, or the configuration does not include one of the files. Raises LiveRefused when the
+    live configuration is refused even without them.
     """
     gone = (*removed, *aside)
     report, finding, _ = _run_nginx(staged, nginx, run, timeout_s, work_dir, gone)
@@ -134,7 +134,7 @@ def check_in_nginx(
 
 
 def _not_claimed(staged: Sequence[Staged], report: CommandReport) -> Refused | None:
-    """A refusal where one of the files takes the server name of another."""
+    """The refusal of a file that takes the server name of another one."""
     if "conflicting server name" not in report.output:
         return None
     from pyconfd.pipeline.nginx.server_names import claimed
@@ -157,9 +157,9 @@ def _run_nginx(
     removed: Collection[str],
 ) -> tuple[CommandReport, Finding | None, tuple[tuple[str, int], ...]]:
     """
-    The report, why it refuses, and where, of a run without new files.
+    A run without new files: the report, why nginx refuses, and where.
 
-    Raises CheckBroken when there was no verdict to rely on.
+    Raises CheckBroken when there was no reliable verdict.
     """
     from pyconfd.pipeline.nginx import (
         paths as nginx_live,  # only a check of nginx in context needs them
@@ -195,7 +195,7 @@ def _run_nginx(
 
 
 def _limit(report: CommandReport, refusal: Finding | None) -> Exhausted | None:
-    """The limit of this host that kept nginx, or its start, from a verdict."""
+    """The limit of this host that prevented a verdict of nginx, or its start."""
     if report.ok:
         return None
     if refusal is not None:
@@ -212,7 +212,7 @@ def _text(finding: Finding | None) -> str:
 
 
 def _named(staged: Sequence[Staged], finding: Finding | None) -> Staged | None:
-    """The staged file that the finding is about."""
+    """The staged file that the finding concerns."""
     if finding is None:
         return None
     for each in staged:
@@ -230,7 +230,7 @@ def _raise_if_live_is_refused(
     finding: Finding | None,
 ) -> None:
     """
-    Nginx may refuse for a reason that has nothing to do with the new files, and names none then.
+    nginx may refuse for a reason other than the new files; then it names none of them.
 
     Raises LiveRefused when the live configuration is refused for the same reason.
     """
@@ -253,13 +253,13 @@ def _raise_if_live_is_refused(
 
 
 def discard_all(staged: Iterable[Staged]) -> None:
-    """Remove the staged files of a set that is not swapped."""
+    """Remove the staged files of a set that will not be swapped."""
     for each in staged:
         stage.discard(each)
 
 
 def _no_verdict(report: CommandReport) -> str:
-    """Why the report is no verdict; "" when it is one."""
+    """Why the report is not a verdict; "" if it is."""
     if report.ending is not Ending.EXITED:
         return report.problem
     status = report.exit_status or 0

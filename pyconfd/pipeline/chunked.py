@@ -1,9 +1,9 @@
 """
-A large folder's children in chunks: the copy for the next snapshot copies one of them. Pure.
+The children of a large folder in chunks, so that the next snapshot copies only one chunk. Pure.
 
 A dictionary of 400,000 children takes 40 ms to copy; a list of 800 chunks and one chunk of 500
-take 0.02 ms. Chunks stand in the order of their names, so a walk over all sorts nothing, and a
-child is found by bisection. `immutables.Map` has the order of its hashes: each walk would sort.
+take 0.02 ms. Chunks are in the order of their names, so a walk needs no sorting, and bisection
+finds a child. `immutables.Map` has the order of its hashes: each walk would sort.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CHUNK = 512
 
 
 class _Chunk(dict[str, V]):
-    """Children whose names are next to each other. in_order: whether they stand sorted."""
+    """Children whose names are next to each other. in_order: whether they are sorted."""
 
     __slots__ = ("in_order",)
 
@@ -34,10 +34,10 @@ class _Chunk(dict[str, V]):
 
 class ChunkedMap(MutableMapping[str, V]):
     """
-    A mapping whose walk is sorted by name, bytewise, and whose `copy` costs little.
+    A mapping that iterates sorted by name, bytewise, and whose `copy` is cheap.
 
-    After `copy` the original must not be changed any more; any thread may read it, and two that
-    sort a chunk at once put the same one in its place.
+    After `copy` the original must not be changed. Any thread may read it; if two sort a chunk at
+    once, both store the same result.
     """
 
     __slots__ = ("_chunks", "_firsts", "_own", "_size")
@@ -53,7 +53,7 @@ class ChunkedMap(MutableMapping[str, V]):
         self._size = len(items)
 
     def copy(self) -> ChunkedMap[V]:
-        """The same children in a map of its own; chunks are copied when they are changed."""
+        """A map of the same children; chunks are copied when they are changed."""
         other: ChunkedMap[V] = object.__new__(ChunkedMap)
         other._chunks = self._chunks.copy()
         other._firsts = self._firsts.copy()
@@ -120,8 +120,8 @@ class ChunkedMap(MutableMapping[str, V]):
 
     def apart(self, other: ChunkedMap[V]) -> tuple[dict[str, V], dict[str, V]]:
         """
-        The children of both that do not stand in a chunk that both have. A chunk that both have
-        holds every name between two others, so what is left of both is compared with each other.
+        The children of both maps without the chunks that they share. A shared chunk has every name
+        between two others, so only the remaining children have to be compared.
         """
         mine, theirs = self._by_id(), other._by_id()
         return (
@@ -149,7 +149,7 @@ class ChunkedMap(MutableMapping[str, V]):
         return chunk
 
     def _split(self, at: int) -> None:
-        """One chunk becomes two of half its size."""
+        """Split a chunk into two of half its size."""
         chunk = self._chunks[at].sorted()
         items = list(chunk.items())
         halves = [dict(items[: len(items) // 2]), dict(items[len(items) // 2 :])]

@@ -1,7 +1,7 @@
 """
-Limits of this host in what a checker prints: open files, disk, memory. Pure.
+Recognises limits of this host in the output of a checker: open files, disk, memory. Pure.
 
-A checker that met one gave no verdict about the files it was run on.
+A checker that met a limit gave no verdict about its files.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Exhausted:
     """
     A limit that was met.
 
-    what: in the words of the system.
+    what: in the system's words.
     hint: how to raise it.
-    of_disk: it holds for one file system, and other files may be on another.
+    of_disk: it concerns one file system; other files may be on another.
     """
 
     what: str
@@ -58,7 +58,7 @@ class Exhausted:
 
 
 def in_message(message: str) -> Exhausted | None:
-    """The limit in one message of nginx, without the place that it names at the end."""
+    """The limit in one message of nginx, without the place at its end."""
     found = _NGINX.search(message)
     if found is None:
         return None

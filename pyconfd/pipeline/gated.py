@@ -1,8 +1,8 @@
 """
-A view of two revisions: some key paths as they were, everything else as it is. Pure.
+A view of two revisions: some key paths as they were earlier, everything else as it is now. Pure.
 
-Folders are shared and never changed, so a view costs the folders on the way to its paths, however
-much lies below them.
+Folders are shared and never changed, so a view only costs the folders on the way to its paths,
+however much is below them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pyconfd.pipeline.store import Child, Folder, Snapshot, Store, item_of
 @dataclass(frozen=True, slots=True)
 class GatedKeys:
     """
-    What lies below some key paths at one revision.
+    The keys below some key paths at one revision.
 
     paths: none below another.
-    snapshot: has at least these.
+    snapshot: has at least these keys.
     digest: of all keys below them and their values.
     """
 
@@ -32,13 +32,13 @@ class GatedKeys:
 
     @classmethod
     def of(cls, snapshot: Snapshot, paths: Iterable[str]) -> GatedKeys:
-        """Of a snapshot; reads every key below the paths."""
+        """From a snapshot; reads every key below the paths."""
         covered = covering(paths)
         return cls(covered, snapshot, _digest(snapshot, covered))
 
     @classmethod
     def holding(cls, revision: int, keys: Sequence[KeyValue], paths: Iterable[str]) -> GatedKeys:
-        """Of these keys, as of a revision of the store."""
+        """From these keys, at a revision of the store."""
         store = Store()
         store.apply(Listed("", 0, revision, tuple(keys)))
         return cls.of(store.snapshot(), paths)
@@ -48,12 +48,12 @@ class GatedKeys:
         return tuple(item for path in self.paths for item in self.snapshot.subtree(path))
 
     def differing(self, other: GatedKeys) -> tuple[str, ...]:
-        """Names of the keys that are not the same in another version."""
+        """Names of the keys that differ in another version."""
         mine, others = ({item.key: item.value for item in each.items()} for each in (self, other))
         return tuple(key for key in sorted({*mine, *others}) if mine.get(key) != others.get(key))
 
     def over(self, live: Snapshot) -> Snapshot:
-        """The live snapshot with these keys in place of its own."""
+        """The live snapshot with these keys instead of its own."""
         root = live.root
         for path in self.paths:
             names = path[1:].split("/") if path != "/" else []
@@ -65,7 +65,9 @@ class GatedKeys:
         return replace(live, root=root)
 
     def moved(self, paths: Iterable[str], live: Snapshot) -> GatedKeys:
-        """Other paths: those that were gated keep what they had, the others take what is live."""
+        """
+        The same for other paths: those gated before keep their keys, new ones take the live keys.
+        """
         wanted = covering(paths)
         if wanted == self.paths:
             return self
@@ -76,7 +78,10 @@ class GatedKeys:
 
 
 def _digest(snapshot: Snapshot, paths: Iterable[str]) -> str:
-    """Of the keys in order, each with the lengths of its parts, so that no two texts run on."""
+    """
+    The digest of the keys in order, each with the lengths of its parts, so that no two sets of keys
+    give the same bytes.
+    """
     found = hashlib.sha256()
     for path in paths:
         for item in snapshot.subtree(path):
@@ -88,7 +93,7 @@ def _digest(snapshot: Snapshot, paths: Iterable[str]) -> str:
 
 
 def _grafted(place: Child | None, names: Sequence[str], other: Child | None) -> Child | None:
-    """The place with `other` at the end of the names; None where nothing is left."""
+    """The place with `other` at the end of the names; None if nothing is left."""
     if not names:
         return other
     if type(place) is Folder:

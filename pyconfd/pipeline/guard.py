@@ -1,9 +1,9 @@
 """
-Guards: is it wise to act on this? Pure.
+Guards: whether a change is too suspicious to act on. Pure.
 
-A store that was wiped, restored empty or read through a broken prefix looks like an order to
-remove every backend. A guard compares the keys of a resource with those of its last good version
-and holds the change back when too much is gone at once.
+A store that was wiped, restored empty or read with a wrong prefix looks like an order to remove
+every backend. A guard compares the keys of a resource with those of its last good version, and
+holds the change back when too many are gone at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GuardKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """guard: which one objects. text: why, one line."""
+    """guard: the one that objects. text: why, one line."""
 
     guard: GuardKind
     text: str
@@ -45,9 +45,9 @@ class Objection:
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """
-    What the last good version was made of.
+    What the last good version was made from.
 
-    snapshot: None where only the number is known, which an earlier run of pyconfd wrote down.
+    snapshot: None when only the number of keys is known, which an earlier run has stored.
     count: how many keys it had; None: not counted yet.
     """
 
@@ -55,7 +55,7 @@ class Baseline:
     count: int | None = None
 
     def counted(self, resource: Resource) -> Baseline:
-        """The same with its number."""
+        """The same baseline with its number of keys."""
         if self.snapshot is None or self.count is not None:
             return self
         return Baseline(self.snapshot, _number(resource, self.snapshot))
@@ -65,14 +65,16 @@ class Baseline:
         return self.counted(resource).count or 0
 
     def followed_by(self, resource: Resource, snapshot: Snapshot) -> Baseline:
-        """This snapshot in its place; its number comes from what differs, where one is known."""
+        """
+        The baseline of this snapshot; its number follows from the difference, if one is known.
+        """
         if self.snapshot is None or self.count is None:
             return Baseline(snapshot)
         gone, new = _difference(resource, self.snapshot, snapshot)
         return Baseline(snapshot, self.count - gone + new)
 
     def any(self, resource: Resource) -> bool:
-        """Whether it had a key at all."""
+        """Whether it had any key."""
         return _any(resource, self.snapshot) if self.snapshot else bool(self.count)
 
 
@@ -99,8 +101,9 @@ def objection(resource: Resource, good: Baseline | None, snapshot: Snapshot) -> 
 
 def unknown_loss(resource: Resource, snapshot: Snapshot) -> Objection | None:
     """
-    For a change of a live file of which no good version is known, as after the state folder was
-    lost: that there is no key at all may be what emptied the store.
+    The objection to a change of a live file without a known good version, for instance after a loss
+    of
+    the state folder: if there is no key at all, the store may have been emptied.
     """
     if resource.guard.allow_empty or not resource.keys or _any(resource, snapshot):
         return None
@@ -109,8 +112,7 @@ def unknown_loss(resource: Resource, snapshot: Snapshot) -> Objection | None:
 
 def all_gone(resource: Resource, made: int, snapshot: Snapshot) -> Objection | None:
     """
-    For a pattern that has made files: that no name is left of which it makes them, whatever other
-    keys it reads.
+    The objection for a pattern that has made files: no name is left, whatever other keys it reads.
     """
     if resource.guard.allow_empty or not (resource.each and made):
         return None
@@ -124,7 +126,9 @@ def _empty(text: str) -> Objection:
 
 
 def _shrunk(resource: Resource, good: Baseline, snapshot: Snapshot) -> Objection | None:
-    """Too many of the keys gone at once; by number alone where their names are not known."""
+    """
+    The objection when too many keys are gone at once; by number alone if their names are not known.
+    """
     share = resource.guard.max_shrink
     if good.snapshot is None:
         count = good.number(resource)
@@ -151,8 +155,8 @@ def _folders(
     resource: Resource, before: Snapshot, now: Snapshot
 ) -> Iterator[tuple[str, Child, Child | None]]:
     """
-    The folders that `shrink_in` names and that have changed, as they were and as they are. What was
-    removed together with other keys beside it, such as its settings, was meant.
+    The changed folders of `shrink_in`, as they were and as they are. A folder that was removed
+    together with keys beside it, such as its settings, was removed on purpose.
     """
     for pattern in resource.guard.shrink_in:
         path = join_paths(resource.prefix, pattern)
@@ -163,7 +167,7 @@ def _folders(
 def _changed(
     path: str, before: Child, now: Child | None, names: Sequence[str]
 ) -> Iterator[tuple[str, Child, Child | None]]:
-    """A place that has not changed is the same object, so what is looked at is what changed."""
+    """The changed places. An unchanged place is the same object, so only changes are looked at."""
     if before is now:
         return
     if not names:
@@ -185,13 +189,13 @@ def _changed(
 
 
 def _difference(resource: Resource, before: Snapshot, now: Snapshot) -> tuple[int, int]:
-    """How many of its keys are gone, and how many are new."""
+    """How many of the keys are gone, and how many are new."""
     found = [gone_and_new(before.find(one), now.find(one)) for one in covering(resource.watched)]
     return sum(gone for gone, _ in found), sum(new for _, new in found)
 
 
 def _number(resource: Resource, snapshot: Snapshot, good: Baseline | None = None) -> int:
-    """How many keys it has; by what differs from a good version whose number is known."""
+    """How many keys a snapshot has, by the difference from a good version whose number is known."""
     if good and good.snapshot and good.count is not None:
         gone, new = _difference(resource, good.snapshot, snapshot)
         return good.count - gone + new
@@ -199,7 +203,7 @@ def _number(resource: Resource, snapshot: Snapshot, good: Baseline | None = None
 
 
 def _keys_in(place: Child | None, most: int | None = None) -> int:
-    """How many keys, counted up to `most`."""
+    """How many keys there are, counted up to `most`."""
     return sum(1 for _ in islice(keys_below(place), most))
 
 

@@ -1,15 +1,14 @@
 """
-Journal: what was about to be swapped, and which reloads are pending for it. Shell.
+Journal: the swaps that were begun, and the reloads that are pending for them. Shell.
 
 A swap writes its intent here before the first rename, and the intent stays until the service has
-confirmed the reload; so a pending reload survives the death of pyconfd at any instant. The swap
-itself is in swap.py, the form of a line in journal_entries.py, what the next start makes of them
-in recovery.py.
+confirmed the reload. So a pending reload survives a kill of pyconfd at any instant. swap.py does
+the swap, journal_entries.py has the form of a line, and recovery.py is what the next start does.
 
 A line is one `write` to a file opened for appending, which a kill does not tear; a power cut may
-lose lines that were not synced. For one file that is harmless (after a power cut the service
-starts afresh with whatever file is there), so its line is not synced; for a set it is, because
-only the journal tells how to make it whole again. When nothing is open the file is emptied.
+lose lines that were not synced. For a single file that is harmless (after a power cut the service
+starts with whatever file is there), so its line is not synced. The line of a set is, because only
+the journal knows how to complete it. When no intent is open, the file is emptied.
 """
 
 from __future__ import annotations
@@ -73,8 +72,8 @@ class Journal:
         keep: bool = False,
     ) -> int:
         """
-        Record that these files are about to be swapped. Returns the number to refer to it. keep:
-        the old versions stay until the service has confirmed.
+        Record that these files are about to be swapped. Returns the intent's number. keep: the old
+        versions stay until the service has confirmed.
         """
         with self._lock:
             intent = Intent(self._next, service, reload, tuple(entries), keep)
@@ -88,7 +87,9 @@ class Journal:
             return intent.id
 
     def swapped(self, number: int) -> None:
-        """Record that a set is live, whole. Its staged files and originals may go now."""
+        """
+        Record that a set is live as a whole. Its staged files and originals may be removed now.
+        """
         with self._lock:
             self._append(line(do="swapped", id=number))
             self._open.progress(number, Progress.WHOLE)
@@ -96,11 +97,11 @@ class Journal:
                 self._close([number])
 
     def reverting(self, number: int) -> None:
-        """Record that a swap is about to be taken back; from now on a recovery goes on with it."""
+        """Record that a swap is about to be rolled back; a recovery would continue that."""
         self._goes_back(number, Progress.REVERTING)
 
     def reverted(self, number: int) -> None:
-        """Record that the old versions are live again, whole; the reload is still pending."""
+        """Record that all old versions are live again; the reload is still pending."""
         self._goes_back(number, Progress.REVERTED)
 
     def _goes_back(self, number: int, progress: Progress) -> None:
@@ -109,15 +110,15 @@ class Journal:
             self._open.progress(number, progress)
 
     def undone(self, number: int) -> None:
-        """Record that a swap did not happen. Its staged files may go now."""
+        """Record that a swap did not happen. Its staged files may be removed now."""
         with self._lock:
             self._append(line(do="undone", id=number))
             self._close([number])
 
     def settle(self, service: str) -> None:
         """
-        Record that the service runs with what is live: no reload is pending any more. Old versions
-        that were kept for it are removed.
+        Record that the service runs with the live files: no reload is pending. Its kept old
+        versions are removed.
         """
         with self._lock:
             intents = self._open.of(service)
@@ -130,11 +131,11 @@ class Journal:
 
     def reassign(self, service_of: Mapping[str, str]) -> frozenset[str]:
         """
-        A pending reload goes to the service that its files belong to now: a service without a name
-        is another one when its command is corrected, and a resource may change its service.
+        Move pending reloads to the services that their files belong to now: a service without a
+        name is another one when its command is corrected, and a resource may change its service.
 
-        service_of: destination -> its service today, of those with a reload command. Returns the
-        services that something was reassigned to.
+        service_of: destination -> its present service, of those with a reload command. Returns the
+        services that took over a pending reload.
         """
         reassigned: dict[int, str] = {}
         with self._lock:
@@ -163,7 +164,7 @@ class Journal:
 
     @property
     def kept(self) -> frozenset[str]:
-        """Paths of old versions that stay beside the live files, to be put back if need be."""
+        """Paths of old versions that stay beside the live files, so that they can be put back."""
         with self._lock:
             return kept_for(self._open)
 
@@ -183,7 +184,7 @@ class Journal:
         return Recovery(pending, rolled_back, finished, removed, damaged)
 
     def close(self) -> None:
-        """Let go of the file; a later call opens it again."""
+        """Close the file; a later call opens it again."""
         with self._lock:
             if self._fd is not None:
                 os.close(self._fd)
@@ -191,8 +192,8 @@ class Journal:
 
     def _forget_before(self, new: Intent) -> None:
         """
-        Older swaps that `new` makes needless, also if it should not happen: a reload that fails for
-        days must not fill the journal. A service is swapped by one thread at a time.
+        Drop older swaps that `new` makes unnecessary even if it does not happen: a reload that
+        fails for days must not fill the journal. One thread at a time swaps for a service.
         """
         for each in self._open.needless(new.service):
             with suppress(StateError):  # then it stays
@@ -251,7 +252,7 @@ class Journal:
             raise self._unusable("read", error) from error
 
     def _rewrite(self, intents: Iterable[Intent]) -> None:
-        """Replace the file by one that holds only these, atomically."""
+        """Replace the file, atomically, by one with only these intents."""
         lines = {intent.id: b"".join(lines_of(intent)) for intent in intents}
         content = b"".join(lines.values())
         if self._fd is not None:

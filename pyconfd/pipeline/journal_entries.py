@@ -1,14 +1,14 @@
 """
-Intents: what a swap is about to do, as values and as lines of the journal. Pure.
+Intents: what a swap is going to do, as values and as lines of the journal. Pure.
 
 The file `journal` in the state folder has one JSON object on each line:
 
     {"do": "swap", "id": 7, "service": ..., "reload": ..., "files": [...], "keep": true}
                                     `keep`: the old versions stay until the service has confirmed
     {"do": "swapped", "id": 7}      it happened: the set is live, whole
-    {"do": "reverting", "id": 7}    it is being taken back, because the service refused it
+    {"do": "reverting", "id": 7}    it is being rolled back, because the service refused it
     {"do": "reverted", "id": 7}     the old versions are live, whole, and the reload is pending
-    {"do": "undone", "id": 7}       the swap did not happen, or does not matter any more
+    {"do": "undone", "id": 7}       the swap did not happen, or no longer matters
     {"do": "settled", "service": ...}    the service runs with what is live
 """
 
@@ -24,8 +24,7 @@ from pyconfd.model.values import dataclass
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """
-    One file of a swap. A file that is to disappear has no `staged` and no `digest`; it is moved to
-    `original`.
+    One file of a swap. A file to remove has no `staged` and no `digest`; it is moved to `original`.
 
     dest: as declared.
     path: the same with symlinks followed.
@@ -33,7 +32,7 @@ class JournalEntry:
     original: a hard link to the old version, "" when there is none (a single file, or a new one).
     was: digest of the old version, None when the file is new.
     digest: of the new version.
-    in_place: it is a mount point, so that it is written to and not renamed over.
+    in_place: it is a mount point, so it is written in place instead of replaced by a rename.
     """
 
     dest: str
@@ -45,7 +44,7 @@ class JournalEntry:
     in_place: bool = False
 
     def carry_out(self) -> tuple[str, str]:
-        """The rename that makes it so, as (from, to)."""
+        """The rename that carries it out, as (from, to)."""
         return (self.staged, self.path) if self.staged else (self.path, self.original)
 
 
@@ -68,7 +67,7 @@ class Intent:
     reload: the text of its reload command, "" for none.
     files: in the order of the swap.
     keep: the old versions stay until the service has confirmed.
-    progress: how far it has come; of one file it stays at BEGUN.
+    progress: how far it has come; for a single file it stays at BEGUN.
     """
 
     id: int
@@ -80,7 +79,7 @@ class Intent:
 
     @property
     def paths(self) -> frozenset[str]:
-        """Of the files, links followed."""
+        """The paths of the files, links followed."""
         return frozenset(each.path for each in self.files)
 
 
@@ -108,12 +107,12 @@ def swap_line(intent: Intent) -> bytes:
 
 
 def lines_of(intent: Intent) -> Iterator[bytes]:
-    """All that a journal must hold for it to be open."""
+    """All lines that a journal needs so that this intent is open."""
     yield swap_line(intent)
     if intent.progress is not Progress.BEGUN:
         yield line(do=intent.progress, id=intent.id)
 
 
 def at(progress: Progress, intent: Intent) -> Intent:
-    """The same when it has come so far."""
+    """The same intent with this progress."""
     return replace(intent, progress=progress)

@@ -2,7 +2,7 @@
 The open intents of a journal, by service and by path, and how its lines open and close them. Pure.
 
 Thousands of swaps of one service may be open, because its reload fails or comes at the end of a
-long pass: whatever is asked here costs what it finds, and not what is open.
+long pass. So the cost of each question follows the answer, not the number of open swaps.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ class OpenIntents:
         return tuple(self._all[number] for number in mine.numbers) if mine else ()
 
     def add(self, intent: Intent) -> None:
-        """A newer one than all that are here."""
+        """Add an intent newer than all others."""
         self.drop(intent.id)
         self._services.setdefault(intent.service, _OfService()).add(intent)
         self._all[intent.id] = intent
 
     def progress(self, number: int, progress: Progress) -> None:
-        """An intent has come so far. KeyError when it is not open."""
+        """Note the progress of an intent. KeyError if it is not open."""
         intent = self._all[number] = replace(self._all[number], progress=progress)
         self._services[intent.service].fresh.update(intent.paths)
 
     def drop(self, number: int) -> Intent | None:
-        """Forget one; None when it is not open."""
+        """Remove an intent; None if it is not open."""
         intent = self._all.pop(number, None)
         if intent is not None:
             mine = self._services[intent.service]
@@ -64,7 +64,7 @@ class OpenIntents:
         return intent
 
     def reassign(self, service_of: Mapping[int, str]) -> None:
-        """These intents belong to these services from now on."""
+        """Assign these intents to these services."""
         for number, service in service_of.items():
             self._all[number] = replace(self._all[number], service=service)
         self._services = {}
@@ -73,11 +73,11 @@ class OpenIntents:
 
     def needless(self, service: str) -> list[Intent]:
         """
-        Those of a service that may be forgotten; all of its swaps have happened. A swap is needed
-        for a path that no newer one names: its reload is pending. With its old versions kept, it is
-        needed for a path of which no older one has the version that runs.
+        The intents of a service that may be forgotten, when all of its swaps have happened. A swap
+        is needed for a path that no newer one names, because its reload is pending. One with kept
+        old versions is also needed for a path of which no older one has the running version.
 
-        Only what has changed since it was asked last is looked at: what follows has to be dropped.
+        Only changes since the last call are looked at, so the caller must drop the result.
         """
         mine = self._services.get(service)
         if mine is None:
@@ -89,7 +89,7 @@ class OpenIntents:
         return [each for each in known if each.id in kept] + plain[::-1]
 
     def _runs_on_older(self, intent: Intent) -> bool:
-        """Whether an older one has kept the version that runs, of every path."""
+        """Whether older intents have kept the running version of every path."""
         return all(self._older_keeps(path, intent) for path in intent.paths)
 
     def _older_keeps(self, path: str, intent: Intent) -> bool:
@@ -100,7 +100,7 @@ class OpenIntents:
         return False
 
     def _is_covered(self, intent: Intent, but: Collection[int]) -> bool:
-        """Whether a newer one, not among `but`, names every path."""
+        """Whether newer intents, other than those of `but`, name every path."""
         by_path = self._services[intent.service].by_path
         return all(
             any(number not in but for number in _after(by_path[path], intent.id))
@@ -113,7 +113,7 @@ class _OfService:
     """
     numbers: of its intents, oldest first (a dict is an ordered set).
     by_path: path -> the numbers of those that name it, oldest first.
-    fresh: paths of which intents came, went or moved on since `needless` was asked.
+    fresh: paths whose intents have changed since the last call of `needless`.
     reloads: how many of the intents have a reload.
     """
 
@@ -142,12 +142,12 @@ class _OfService:
                 self.fresh.discard(path)
 
     def neighbours(self) -> list[int]:
-        """The numbers of all that name a fresh path, oldest first."""
+        """The numbers of all intents that name a fresh path, oldest first."""
         return sorted({number for path in self.fresh for number in self.by_path[path]})
 
 
 def _keeps(intent: Intent) -> bool:
-    """Whether its old versions may still have to be put back."""
+    """Whether the old versions may still have to be put back."""
     return intent.keep and intent.progress is not Progress.REVERTED
 
 
@@ -160,7 +160,7 @@ def _after(numbers: dict[int, None], than: int) -> Iterator[int]:
 
 
 def parse(content: bytes) -> tuple[OpenIntents, int]:
-    """What the lines of a journal leave open, and the number of bad lines."""
+    """The intents that the lines of a journal leave open, and the number of bad lines."""
     import json
 
     intents = OpenIntents()

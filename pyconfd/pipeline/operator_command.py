@@ -20,8 +20,8 @@ from pyconfd.system.proc import Runner
 
 def run_on(run: Runner, command: Command, *, src: str, dest: str) -> CommandReport:
     """
-    Run the command line with `src` and `dest` for its placeholders. The report's command shows
-    the paths in place.
+    Run the command line with `src` and `dest` for its placeholders. The command in the report shows
+    the paths.
 
     Raises CannotExpand for a Go template that cannot be run with these paths, and ValueError for a
     text that `refusal` refuses.
@@ -47,7 +47,7 @@ def problem(command: Command, dest: str) -> str:
 
 
 def _line(command: Command, src: str, dest: str) -> str:
-    """What the shell gets."""
+    """The command line for the shell."""
     match command.expansion:
         case Expansion.NONE:
             return command.text

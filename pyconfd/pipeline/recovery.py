@@ -1,9 +1,9 @@
 """
-Recovery: what a killed run left half-done, put in order. Shell.
+Recovery: completes or undoes what a killed run left half-done. Shell.
 
-Whether a rename happened needs no record: the staged file is there before it and gone after it;
-a file that was to disappear is at its new place after it. A file that is written in place is whole
-once its staged file is gone; until then its content tells whether the writing had begun.
+Whether a rename happened needs no record: the staged file exists before it and not after it, and a
+file to remove is at its new place after it. A file that is written in place is complete once its
+staged file is gone; until then its content shows whether the writing had begun.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pyconfd.system import files
 @dataclass(frozen=True, slots=True)
 class Recovery:
     """
-    What a killed run left behind, after it was put in order.
+    What a killed run left behind, after the recovery.
 
     pending: services whose reload must still happen, oldest swap first.
-    rolled_back: destinations of which the old version was put back: their set was half swapped.
-    finished: destinations that were being written in place, and have been written again.
+    rolled_back: destinations whose old version was put back, because their set was half swapped.
+    finished: destinations that were being written in place, and were written again.
     removed: staged files and links that were removed.
     damaged: lines that could not be read; then the reload of any service may be pending.
     """
@@ -39,13 +39,14 @@ class Recovery:
 
 def sort(intents: list[Intent]) -> tuple[list[Intent], list[Intent], list[JournalEntry]]:
     """
-    Which swaps happened, which stopped half-way and have to be undone, and which files were being
-    written in place and have to be written again; the rest did not begin. What happened gets its
-    progress noted: the files that prove it are removed by the recovery.
+    Find the swaps that happened, those that stopped half-way and must be undone, and the files that
+    were being written in place and must be written again; the rest did not begin. The progress of
+    swaps that happened is noted, because the recovery removes the files that prove it.
 
-    A half-done set whose files a later swap has replaced is not undone any more; it counts as
-    happened. One that was being reverted, because the service refused it, is in both lists: it
-    counts as reverted, and its reload is pending.
+    A half-done set whose files a later swap has replaced is not undone; it counts as happened. A
+    set
+    that was being reverted, because the service refused it, is in both lists: it counts as
+    reverted, and its reload is pending.
     """
     happened: list[Intent] = []
     torn: list[Intent] = []
@@ -86,7 +87,9 @@ def _is_half(entry: JournalEntry) -> bool:
 
 
 def _is_torn(intent: Intent, waiting: Collection[JournalEntry]) -> bool:
-    """Whether some of a set is live; of one file that is half written, the rest can follow."""
+    """
+    Whether part of a set is live. A single half-written file is not torn: its rest can follow.
+    """
     return bool(waiting) or (len(intent.files) > 1 and any(map(_is_half, intent.files)))
 
 
@@ -108,8 +111,8 @@ def carry_out(entry: JournalEntry) -> None:
 
 def finish(entry: JournalEntry) -> str:
     """
-    Write a file again that was being written in place, and return its destination. May be cut short
-    and done again. Raises StateError.
+    Write a file again that was being written in place. Returns its destination. May be interrupted
+    and repeated. Raises StateError.
     """
     try:
         carry_out(entry)
@@ -126,10 +129,10 @@ def finish(entry: JournalEntry) -> str:
 
 def roll_back(intent: Intent) -> Iterator[str]:
     """
-    Put the old versions back where the new ones are live already, last first.
+    Put the old versions back where the new ones are already live, last first.
 
-    May itself be cut short and done again: a file that is back has neither a staged version nor
-    an original any more. Raises StateError when a file cannot be put back.
+    May itself be interrupted and repeated: a file that is back has no staged version and no
+    original. Raises StateError when a file cannot be put back.
     """
     begun = intent.progress is Progress.BEGUN
     for each in reversed(intent.files):
@@ -148,7 +151,7 @@ def roll_back(intent: Intent) -> Iterator[str]:
 
 
 def restore(entry: JournalEntry) -> None:
-    """Make the old version live again; harmless when it is already. Raises OSError."""
+    """Make the old version live again; harmless when it already is. Raises OSError."""
     if entry.was is None:
         files.remove(entry.path)
     elif entry.original and os.path.lexists(entry.original):
@@ -162,8 +165,8 @@ def restore(entry: JournalEntry) -> None:
 
 def clean(intents: Iterable[Intent], kept: Collection[str]) -> Iterator[str]:
     """
-    Remove staged files and links to old versions, but for the paths that are to be kept. Yields
-    the paths of those that were there.
+    Remove staged files and links to old versions, except the kept paths. Yields the paths of those
+    that existed.
     """
     for intent in intents:
         for each in intent.files:
@@ -173,7 +176,7 @@ def clean(intents: Iterable[Intent], kept: Collection[str]) -> Iterator[str]:
 
 
 def kept_for(intents: Iterable[Intent]) -> frozenset[str]:
-    """The old versions that stay, because the service may still refuse the new ones."""
+    """The old versions to keep, because the service may still refuse the new ones."""
     return frozenset(
         each.original
         for intent in intents

@@ -1,4 +1,4 @@
-"""Reload: make a service read its new files. Shell; when to do it is decided elsewhere."""
+"""Reload: makes a service read its new files. Shell; when to do so is decided elsewhere."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def reload(service: str, command: Command, *, dest: str, run: Runner) -> Reloade
     """
     Run the reload command. `{{ src }}` means `dest` here as well: the staged file is gone.
 
-    A ReloadFailed has an error when the command could not be started or was not let finish, and
-    the report in any case.
+    A ReloadFailed always has the report, and an error when the command could not be started or was
+    not allowed to finish.
     """
     try:
         report = run_on(run, command, src=dest, dest=dest)
@@ -62,14 +62,15 @@ def reload_confirmed(
     nginx: Nginx | None = None,
 ) -> ReloadResult:
     """
-    Run the reload command, and then confirm that it worked: by the daemon itself, by confirm_cmd,
-    or by one after the other.
+    Run the reload command, then confirm that it worked: by the daemon itself, by confirm_cmd, or by
+    both.
 
-    nginx: its configuration names the pid file and the log, where `confirm` does not.
+    nginx: its configuration names the pid file and the log if `confirm` does not.
 
     A daemon that cannot be asked is not reloaded: NotRunning, or a ReloadFailed without a report.
-    There is one exception: a command of the operator's, where only pyconfd wanted a confirmation.
-    It may reach a daemon in another container, so it is run, and its exit status counts.
+    With
+    one exception: if the operator wrote the command but not `confirm`, the command may reach a
+    daemon in another container. So it is run, and its exit status counts.
     """
     try:
         before = _inspect(confirm, nginx, run) if confirm.by else None
@@ -94,7 +95,9 @@ def reload_confirmed(
 def _unconfirmed(
     unasked: ReloadError, service: str, command: Command, dest: str, run: Runner
 ) -> ReloadResult:
-    """The reload command by its exit status. unasked: why its daemon cannot be asked."""
+    """
+    The result by the exit status of the command alone. unasked: why its daemon cannot be asked.
+    """
     outcome = reload(service, command, dest=dest, run=run)
     if isinstance(outcome, ReloadFailed):
         return NotRunning(service, unasked.what) if unasked.absent else _explained(outcome, unasked)
@@ -103,7 +106,10 @@ def _unconfirmed(
 
 
 def _explained(failed: ReloadFailed, unasked: ReloadError) -> ReloadFailed:
-    """With what was found when the daemon was to be asked: the command's own words may say less."""
+    """
+    The result with what was found when the daemon could not be asked: the command's own message may
+    say less.
+    """
     if failed.error or failed.report is None:
         return failed
     what = f"{failed.report.reason}; {unasked.what}"
@@ -162,8 +168,8 @@ def _by_command(
 
 def _repeat(text: str, dest: str, deadline: float, run: Runner) -> CommandReport:
     """
-    The report of the try that succeeded, or of the last one. A try that the deadline cut short
-    tells less than the one before it.
+    The report of the try that succeeded, or of the last complete one: a try that the deadline has
+    cut short is less informative.
     """
     pause = _FIRST_PAUSE_S
     before: CommandReport | None = None

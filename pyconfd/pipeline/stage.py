@@ -1,9 +1,9 @@
 """
-Stage: write the new version of a destination beside it, when it differs from what is live. Shell.
+Stage: writes the new version of a destination beside it, if it differs from the live file. Shell.
 
-Content, mode and owner are compared with the live file first; nothing is written when all three
-are as they should be. Extended attributes and the access control list are those of the live file.
-Whether the new version is any good is for check.py to find out.
+Content, mode and owner are first compared with the live file; if all three match, nothing is
+written. Extended attributes and the access control list are those of the live file. check.py finds
+out whether the new version is valid.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _UNTOUCHED = "the live file is unchanged"
 
 def compare(rendered: Rendered) -> tuple[LiveFile, tuple[str, ...]]:
     """
-    The destination as it is, and in what it differs from `rendered`: "missing", or any of
-    "content", "mode", "owner"; empty when it is as it should be. Nothing is written.
+    The destination as it is, and how it differs from `rendered`: "missing", or any of "content",
+    "mode", "owner"; empty when it does not. Nothing is written.
 
     Raises StageError when the destination cannot be read or is no regular file.
     """
@@ -57,10 +57,9 @@ def stage(rendered: Rendered, *, keep: bool = False, elsewhere: str = "") -> Sta
     """
     The new version, complete beside the live file; None when the live file needs no change.
 
-    keep: it stays for the operator to look at when it is refused, as `.<base>.kept.pyconfd~`.
-    elsewhere: folder for the new version of a file that is mounted by itself in a folder that
-    cannot be written; made if missing.
-    Raises StageError; then nothing live has changed and no staged file is left.
+    keep: if it is refused, it stays for the operator as `.<base>.kept.pyconfd~`. elsewhere: folder
+    for the new version of a file that is mounted by itself in a read-only folder; created if
+    missing. Raises StageError; then nothing live has changed and no staged file is left.
     """
     live, differs = compare(rendered)
     if not differs:
@@ -91,9 +90,9 @@ def _write(
     path: str, rendered: Rendered, live: LiveFile, mode: int, *, keep_attributes: bool = True
 ) -> tuple[int, int]:
     """
-    An owner that the operator configured must be set. One that is only inherited from the live
-    file is set if that is permitted: a pyconfd that is not root can still replace root's file in a
-    folder of its own, as rename allows.
+    A configured owner must be set. One that is only inherited from the live file is set if
+    permitted: a pyconfd that is not root can still replace root's file in a folder of its own, as
+    rename allows.
     """
     resource = rendered.resource
     uid, gid = _or(resource.uid, live.uid), _or(resource.gid, live.gid)
@@ -110,7 +109,7 @@ def _write(
 
 def discard(staged: Staged) -> None:
     """
-    Remove the staged file; one that is to be kept moves to its one name beside the destination.
+    Remove the staged file; one to be kept is moved to its name beside the destination.
     """
     if staged.keep:
         with contextlib.suppress(OSError):
@@ -123,7 +122,7 @@ def diff(rendered: Rendered, live: LiveFile) -> str:
     What `stage` would change, as a unified diff that ends in a newline; "" for nothing.
 
     Mode changes are shown as git shows them. Content that is not UTF-8 text is not shown.
-    Raises StageError when the live file cannot be read any more.
+    Raises StageError when the live file can no longer be read.
     """
     dest = rendered.resource.dest
     try:
@@ -147,7 +146,7 @@ def _mode_diff(resource: Resource, live: LiveFile) -> str:
 
 
 def content_diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:
-    """Two contents as a unified diff that ends in a newline; "" where they are the same."""
+    """A unified diff of two contents, which ends in a newline; "" if they are equal."""
     if old == new and old_name == new_name:
         return ""
     try:
@@ -179,7 +178,7 @@ def _or(value: T | None, otherwise: T) -> T:
 
 
 def _stage_error(error: OSError, resource: Resource, *, reading: bool = False) -> StageError:
-    """What the operating system's answer means, in words about this destination."""
+    """The error for an answer of the operating system, with this destination."""
     if isinstance(error, files.CannotKeep):
         what = f"its extended attribute {error.name} cannot be kept: {error.strerror}"
         hint = f"run as a user who may set it, or remove it: setfattr -x {error.name}"

@@ -1,10 +1,10 @@
 """
-Holds the keys of the source, and hands out snapshots that never change. Pure.
+Holds the keys of the source, and makes snapshots that never change. Pure.
 
-A path trie with transient ownership: a node belongs to the store until a snapshot is taken, and
-is changed in place until then; after that the next change copies the nodes on its way, once.
-So a snapshot costs nothing, and ten thousand changes between two snapshots copy a folder of
-ten thousand members once and not ten thousand times. A large folder is copied by chunks.
+A path trie with transient ownership: until a snapshot is taken, the store owns a node and changes
+it in place; afterwards the next change copies the nodes on its way, once. So a snapshot costs
+nothing, and ten thousand changes between two snapshots copy a folder of ten thousand members only
+once. A large folder is copied by chunks.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Folder:
     A place in the trie with at least one child; only the root may be empty.
 
     owner: whose edits may change it in place.
-    item: the key of this very path, None when there is none.
-    children: name -> Folder, or the KeyValue itself where nothing lies below it, which is most of
-    them. Read through `ordered` where order matters.
+    item: the key of this path itself, None when there is none.
+    children: name -> Folder, or, mostly, the KeyValue itself if nothing is below it. Read through
+    `ordered` if order matters.
     """
 
     __slots__ = ("_sorted", "children", "item", "owner")
@@ -41,7 +41,7 @@ class Folder:
         """
         The children sorted by name, bytewise (code points sort as their UTF-8 does).
 
-        Any thread may call it: two that sort at once put the same dictionary in its place.
+        Any thread may call it: if two sort at once, both store the same dictionary.
         """
         if not self._sorted:
             children = self.children
@@ -71,7 +71,7 @@ class Folder:
         children[name] = child
 
     def add(self, name: str, item: KeyValue) -> None:
-        """Put a new child, whatever its order: `ordered` sorts when it is next called."""
+        """Put a new child without keeping the order: the next call of `ordered` sorts."""
         self._sorted = type(self.children) is not dict
         self.children[name] = item
 
@@ -90,8 +90,8 @@ class Delta:
     What a message changed.
 
     revision: of the store after it.
-    changed: keys that are new, gone or have other bytes, in no particular order; a key written with
-    the value it had is not among them.
+    changed: keys that are new, gone or have other bytes, in no particular order; not keys that were
+    written with the same value.
     relisted: whether the message was a listing.
     """
 
@@ -155,13 +155,14 @@ class Snapshot:
 
 class Store:
     """
-    The newest state of one source, but for keys that are too deep. One thread owns it; its
-    snapshots go anywhere.
+    The newest state of one source, without keys that are too deep. One thread owns it; any thread
+    may use its snapshots.
 
-    fleets: whether the records of fleets are held, too. To others who read all keys they do not
-    exist: each node would render again whenever a node has written its state.
+    fleets: whether the records of fleets are held too. Otherwise they are hidden from templates
+    that
+    read all keys: each node would render again whenever a node writes its state.
 
-    size_bytes: of all keys and values that are held, with KEY_BYTES for each key.
+    size_bytes: of all held keys and values, with KEY_BYTES for each key.
     """
 
     def __init__(self, *, fleets: bool = False) -> None:
@@ -176,7 +177,7 @@ class Store:
         self._size = 0
 
     def snapshot(self) -> Snapshot:
-        """What is held now. Costs the same however much that is."""
+        """The present state. The cost does not depend on its size."""
         self._owner = object()
         return Snapshot(
             self.source, self.cluster_id, self.revision, self._root, self._size, self._slashless
@@ -184,7 +185,7 @@ class Store:
 
     def apply(self, message: Listed | Changed) -> Delta:
         """
-        Take a message in: a listing replaces everything, changes are added to it.
+        Apply a message: a listing replaces everything, changes are added.
 
         Changes at or below the held revision are replays and are dropped.
         """
@@ -192,8 +193,8 @@ class Store:
 
     def outgrown_by(self, message: Changed, limit: int) -> str:
         """
-        The key that would make this more than `limit` bytes, the last one where there are several;
-        "" where there is room. Costs as much as the message is long.
+        The key whose change would exceed `limit` bytes, the last one of several; "" if there is
+        room. The cost follows the size of the message.
         """
         puts = [change for change in message.changes if change.value is not None]
         if self.size_bytes + sum(map(_size, puts)) <= limit:
@@ -225,8 +226,8 @@ class Store:
 
     def _put_all(self, items: Iterable[KeyValue]) -> None:
         """
-        Set many keys: the way to a folder is walked once for all that stand in it one after the
-        other. A seventh of the time that one by one takes.
+        Set many keys: the path to a folder is walked once for all consecutive keys in it, which
+        takes a seventh of the time of setting them one by one.
         """
         parent, folder, size_bytes = "", self._root, 0
         for item in items:
@@ -252,7 +253,7 @@ class Store:
         return Delta(self.revision, changed, relisted=False)
 
     def _take(self, change: KeyChange) -> bool:
-        """Apply one change; whether the value differs from what was held."""
+        """Apply one change. Returns whether the value differs from the held one."""
         if self._passes_over(change.key):
             return False
         if change.value is None:
@@ -265,7 +266,7 @@ class Store:
         return too_deep(key) or (not self.fleets and key.startswith(_IN_FLEETS))
 
     def _put(self, item: KeyValue) -> KeyValue | None:
-        """Set a key; returns what stood there."""
+        """Set a key. Returns what was there before."""
         way, _, name = item.key.rpartition("/")
         if not name:
             return self._put_root(item)
@@ -284,7 +285,7 @@ class Store:
         self.size_bytes += _size(after) - _size(before)
 
     def _own_folder(self, path: str) -> Folder:
-        """The folder at a path without its last slash, ours to change."""
+        """The folder at a path without its last slash, owned by the store."""
         folder = self._own_root()
         for name in path.split("/")[1:]:
             folder = self._own_child(folder, name)
@@ -297,7 +298,7 @@ class Store:
         return before
 
     def _delete(self, key: str) -> bool:
-        """Remove a key and the folders that it leaves empty; False when it was not there."""
+        """Remove a key and the folders that become empty; False when it did not exist."""
         before = self._find(key)
         if before is None:
             return False
@@ -324,7 +325,10 @@ class Store:
         return self._root
 
     def _own_child(self, folder: Folder, name: str) -> Folder:
-        """The folder `name` in `folder`, ours to change; made where nothing or a bare key is."""
+        """
+        The folder `name` in `folder`, owned by the store; created if there is nothing, or only a
+        key.
+        """
         place = folder.children.get(name)
         if type(place) is Folder and place.owner is self._owner:
             return place
@@ -344,7 +348,7 @@ def _size(item: KeyValue | KeyChange | None) -> int:
 
 
 def item_of(place: Child | None) -> KeyValue | None:
-    """The key at a place, whether something lies below it or not."""
+    """The key at a place, whether or not something is below it."""
     return place.item if type(place) is Folder else place  # type: ignore[return-value]
 
 
@@ -366,8 +370,8 @@ def different_children(
     before: Child | None, after: Child | None
 ) -> Iterator[tuple[str, Child | None, Child | None]]:
     """
-    The names directly below two places where not the same object stands, and what stands there.
-    Of large folders of two snapshots, only the chunks that they do not share are looked at.
+    The names directly below two places whose objects differ, with these objects. For large folders
+    of two snapshots, only chunks that they do not share are looked at.
     """
     below: Mapping[str, Child] = before.children if type(before) is Folder else {}
     above: Mapping[str, Child] = after.children if type(after) is Folder else {}
@@ -406,7 +410,7 @@ def _names(path: str) -> list[str]:
 
 
 def _prune(trail: list[Folder], names: list[str]) -> None:
-    """Turn folders that have no child left into their own key, or into nothing, from below."""
+    """Replace folders without children by their own key, or remove them, from below."""
     for depth in range(len(trail) - 1, 0, -1):
         folder = trail[depth]
         if folder.children:
@@ -419,7 +423,7 @@ def _prune(trail: list[Folder], names: list[str]) -> None:
 
 
 def _differing(before: Child | None, after: Child | None) -> Iterator[str]:
-    """Keys whose value is not the same at and below two places."""
+    """Keys whose values differ at and below two places."""
     if before is after:
         return
     old, new = item_of(before), item_of(after)

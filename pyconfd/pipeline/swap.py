@@ -1,13 +1,13 @@
 """
-Swap: put checked files in the places of the live ones. Shell.
+Swap: puts checked files in the places of the live ones. Shell.
 
-One file is one rename, which is atomic. A set is journalled, its old versions are kept as hard
-links beside the live files until it is live, and on any failure it is put back; what a kill leaves
-half-done is completed or put back by `Journal.recover`. Notifying the service is for reload.py.
+A single file takes one rename, which is atomic. A set is journalled; its old versions are kept as
+hard links beside the live files until it is live, and put back on any failure. `Journal.recover`
+completes or undoes what a kill leaves half-done. reload.py notifies the service.
 
-A file that is a mount point of its own (a single file that a container mounts) cannot be replaced
-by a rename. It is written in place: its staged file stays until that is done. Of a set that is
-asked before; of a single file the rename itself tells (EBUSY), so that all others need no question.
+A file that is itself a mount point (a single file that a container mounts) cannot be replaced by a
+rename. It is written in place, and its staged file stays until that is done. For a set this is
+found out before; for a single file the rename itself fails (EBUSY), so all others need no look-up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SET_KEPT = "all live files of the set are as before"
 def swap(checked: Checked, *, journal: Journal | None, unsynced: set[str] | None = None) -> Swapped:
     """
     Make one checked file live. journal: None when no reload will follow (--sync-only). unsynced:
-    takes the folder of the file, which `sync` has to bring to disk then; None does so at once.
+    collects the folder of the file, which the caller has to `sync`; None syncs it at once.
 
     Raises SwapReverted; then the live file is as before and the staged one is discarded. SwapTorn
     when it was written in place and the old content could not be written back.
@@ -62,7 +62,9 @@ class _IsMounted(Exception):
 
 
 def _put_live(staged: Staged, entry: JournalEntry, journal: Journal | None) -> int | None:
-    """The number of the intent, None for none. Raises _IsMounted and as `swap` does."""
+    """
+    Returns the number of the intent, None for none. Raises _IsMounted, and the errors of `swap`.
+    """
     resource = staged.rendered.resource
     number: int | None = None
     try:
@@ -88,7 +90,7 @@ def _found_a_mount(entry: JournalEntry, error: OSError | StateError) -> bool:
 
 
 def sync(unsynced: set[str]) -> None:
-    """Bring the renames in these folders to disk: a folder once, however many files are new."""
+    """Sync the renames in these folders to disk; each folder once, however many files are new."""
     for folder in unsynced:
         files.sync_folder(os.path.join(folder, ""))
     unsynced.clear()
@@ -116,13 +118,14 @@ def swap_all(
     """
     Make a set of checked files of one service live, in the given order, all or none.
 
-    removals: resources of which the destinations disappear after that, as part of the set; the
-    check has to have left them out. A link goes, what it leads to stays. keep_old: the old versions
-    stay until the reload is settled, so that `revert` can put them back.
+    removals: resources whose destinations are then removed, as part of the set; the check must have
+    left them out. A link is removed, its target stays. keep_old: the old versions stay until the
+    reload is settled, so that `revert` can put them back.
     A reader that opens files between two renames may see a mix, which no file system can prevent;
-    the window holds nothing but the renames.
-    Raises SwapReverted: all live files are as before, the staged ones are discarded. SwapTorn: some
-    could not be put back; staged files, originals and the journal stay for the next start.
+    nothing but renames happens in that time.
+    Raises SwapReverted: all live files are as before, and the staged ones are discarded. Raises
+    SwapTorn: some could not be put back; staged files, originals and the journal stay for the next
+    start.
     """
     staged = [permit.staged for permit in permits]
     resources = [*(each.rendered.resource for each in staged), *removals]
@@ -153,11 +156,11 @@ def swap_all(
 
 def revert(service: str, *, journal: Journal) -> tuple[JournalEntry, ...]:
     """
-    Put back the old versions of what was swapped with `keep_old` and not settled since, by this run
-    or one before it. The reload is pending in the journal until the service has taken them.
+    Put back the old versions of what this run, or one before it, swapped with `keep_old` and did
+    not settle. The reload stays pending in the journal until the service has taken them.
 
-    Returns what was taken back, newest first; none when nothing was kept. Raises SwapTorn when one
-    cannot be put back; StateError as the journal does.
+    Returns what was put back, newest first; nothing when no old version was kept. Raises SwapTorn
+    when a file cannot be put back, and StateError like the journal.
     """
     reverted: list[JournalEntry] = []
     stays: set[str] = set()
@@ -196,7 +199,9 @@ def _rename_all(
 
 
 def _put_back(entries: Sequence[JournalEntry], cause: OSError | None) -> None:
-    """Raises SwapTorn, and leaves everything as it is, when one cannot be put back."""
+    """
+    Put the old versions back. Raises SwapTorn, and leaves everything as it is, when one cannot be.
+    """
     why = f"the swap failed because of: {cause.strerror or cause}; " if cause else ""
     for entry in reversed(entries):
         try:
@@ -221,8 +226,8 @@ def _intend(
 
 def _undo(journal: Journal, number: int) -> bool:
     """
-    False when the journal cannot be written. The staged files must stay then: to a recovery
-    they are the proof that the renames did not happen.
+    Note that a swap did not happen. False when the journal cannot be written. The staged files must
+    then stay: for a recovery they prove that the renames did not happen.
     """
     try:
         journal.undone(number)
@@ -232,7 +237,7 @@ def _undo(journal: Journal, number: int) -> bool:
 
 
 def _entry(staged: Staged, original: str = "", *, in_place: bool | None = None) -> JournalEntry:
-    """in_place: whether it is to be written in place, where that is known."""
+    """in_place: whether to write it in place, if that is known."""
     if in_place is None:
         in_place = staged.live.digest is not None and files.is_mount_point(staged.live.path)
     return JournalEntry(
@@ -261,13 +266,16 @@ def _with_original(staged: Staged) -> JournalEntry:
 
 
 def _still_leads_there(staged: Staged) -> None:
-    """The checked file goes to the place it was checked for, even if links change meanwhile."""
+    """
+    Raises OSError (ESTALE) if the destination's links now lead elsewhere than the file was checked
+    for.
+    """
     if files.follow(staged.rendered.resource.dest) != staged.live.path:
         raise OSError(errno.ESTALE, "the destination leads elsewhere than when it was staged")
 
 
 def _removal(resource: Resource) -> JournalEntry:
-    """Raises OSError (ENOENT) for a destination that is gone already."""
+    """Raises OSError (ENOENT) for a destination that is already gone."""
     os.lstat(resource.dest)
     return JournalEntry(
         dest=resource.dest,

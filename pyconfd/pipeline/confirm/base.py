@@ -1,4 +1,4 @@
-"""What every way to confirm a reload has in common. Pure."""
+"""The common part of all ways to confirm a reload. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyconfd.errors import ReloadError
 
 
 class ReloadVerdict(enum.Enum):
-    """What became of a reload."""
+    """The verdicts on a reload."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
@@ -21,10 +21,10 @@ Answer = tuple[ReloadVerdict, str]
 
 
 class BeforeReload(Protocol):
-    """A daemon as it was before its reload, to compare with what it is afterwards."""
+    """A daemon before its reload, to compare with the daemon afterwards."""
 
     def poll(self) -> Answer | None:
-        """The answer by now; None when there is none yet."""
+        """The present answer; None when there is none yet."""
 
     def missing(self) -> str:
         """What has not been seen, for a daemon that did not answer in time."""
@@ -34,12 +34,12 @@ class BeforeReload(Protocol):
         return None
 
     def close(self) -> None:
-        """Clean up, where there is something to, once the answer is no longer awaited."""
+        """Clean up once the answer is no longer awaited."""
         return
 
 
 def unreachable(what: str, where: str, hint: str = "") -> ReloadError:
-    """The error for a daemon that cannot be asked, though it may run. what: one sentence."""
+    """The error for a daemon that may run but cannot be asked. what: one sentence."""
     return ReloadError(
         what, where=where, kept="the new files are live, and the reload is pending", hint=hint
     )

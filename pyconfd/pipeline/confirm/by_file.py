@@ -1,6 +1,6 @@
 """
-A daemon that removes a file when it has read its configuration: the reload is confirmed when the
-file is gone, unless the log has complaints by then. Shell.
+For a daemon that removes a file when it has read its configuration: the reload is confirmed when
+the file is gone, unless the log has complaints by then. Shell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TEXT = b"to be removed by the reload\n"
 @dataclass(frozen=True, slots=True)
 class FileBefore(BeforeReload):
     """
-    The daemon, and the file that was written before the reload.
+    The daemon, and the file written before the reload.
 
     path: of the file.
     log: of the daemon, as it was then.
@@ -44,7 +44,7 @@ class FileBefore(BeforeReload):
         return f"{self.daemon.name} did not remove {self.path}"
 
     def close(self) -> None:
-        """Leave no file that a later reload would remove unnoticed."""
+        """Remove the file, so that it cannot be mistaken for that of a later reload."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
 

@@ -1,7 +1,7 @@
 """
-A daemon that shows a number on an HTTP page: the reload is confirmed when it has grown. Shell.
+For a daemon with a number on an HTTP page: the reload is confirmed when it has grown. Shell.
 
-The request goes straight to the daemon: neither proxies of the environment nor redirects are used.
+The request goes directly to the daemon, without proxies of the environment or redirects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _NoNumber(Exception):
     """
     The page has no number.
 
-    hint: what to do about it, "" when it simply does not answer.
+    hint: what to do about it, "" when the daemon simply does not answer.
     closed: nothing listens there.
     """
 
@@ -40,7 +40,7 @@ class PageBefore(BeforeReload):
     """
     The daemon and its number before the reload.
 
-    trouble: with the last request; "" when it was answered.
+    trouble: what went wrong with the last request; "" if it was answered.
     """
 
     daemon: Daemon

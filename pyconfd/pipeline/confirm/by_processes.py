@@ -1,6 +1,6 @@
 """
-A daemon of a master and workers: a new worker confirms the reload, unless it has replaced one that
-died; a refusal by that very master in its log refutes it. Shell.
+For a daemon with a master and workers: a new worker confirms the reload, unless it has replaced one
+that died; a refusal of the same master in its log refutes it. Shell.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class ProcessesBefore(BeforeReload):
     The processes before the reload.
 
     workers: without those that are shutting down.
-    replaced_s: since when none of the workers is left, in monotonic time.
-    mixed: whether some of them have been seen beside a new one.
+    replaced_s: when the last of the workers was gone, monotonic.
+    mixed: whether some of them were seen beside a new one.
     """
 
     daemon: Daemon
@@ -68,9 +68,9 @@ class ProcessesBefore(BeforeReload):
 
     def _makes_room(self, found: Mapping[Worker, bool]) -> bool:
         """
-        Whether a new worker is there because of a reload. A master also starts one in the place
-        of one that died; then the others stay. After a reload all of them are there for 100 ms more
-        (ngx_process_cycle.c), and then leave; some may have been about to leave before.
+        Whether a new worker was started by a reload. A master also replaces a worker that died;
+        then the others stay. After a reload all old workers remain for 100 ms (ngx_process_cycle.c)
+        and then leave; some may have been leaving before.
         """
         left = [found[worker] for worker in self.workers if worker in found]
         if len(left) == len(self.workers) or any(left):
@@ -96,7 +96,7 @@ class ProcessesBefore(BeforeReload):
 
 def inspect(daemon: Daemon, pidfile: str, log: DaemonLog, conf: str = "") -> ProcessesBefore:
     """
-    The processes of the master in the pid file. conf: its main file, which tells it from others.
+    The processes of the master in the pid file. conf: its main file, which identifies it.
 
     Raises ReloadError when that is not a running master of this daemon.
     """
@@ -144,7 +144,7 @@ def _title(pid: bytes) -> bytes:
 
 
 def _without_master(daemon: Daemon, conf: str) -> list[int]:
-    """The workers that a killed master has left, where there is nothing else that may be ours."""
+    """The workers that a killed master has left, if no other process may be this daemon."""
     found = dict(presence.candidates(daemon, conf))
     left = all(re.search(daemon.facts["worker"], line) for line in found.values())
     return sorted(found) if left else []

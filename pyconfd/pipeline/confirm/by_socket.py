@@ -1,6 +1,6 @@
 """
-A daemon whose master lists its workers on a unix socket: a new worker confirms the reload, a larger
-count of failed reloads refutes it. Shell.
+For a daemon whose master lists its workers on a unix socket: a new worker confirms the reload, a
+larger count of failed reloads refutes it. Shell.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _answers(daemon: Daemon, path: str) -> bool:
 
 
 def _list_with_patience(daemon: Daemon, path: str) -> _WorkerList:
-    """As _list; a master that is restarting itself gets some time."""
+    """Like _list, but waits for a master that is restarting itself."""
     deadline = time.monotonic() + _AWAY_S
     while time.monotonic() < deadline:
         try:

@@ -1,10 +1,10 @@
 """
-Confirm: whether a daemon took the configuration that it was to reload.
+Confirm: finds out whether a daemon has taken its new configuration.
 
-Shell. `nginx -t` and `nginx -s reload` both exit 0 while the master refuses in the end: a port of
+Shell. `nginx -t` and `nginx -s reload` may both exit with 0 although the master refuses: a port of
 another process, a shared zone with another key. So a daemon is inspected before the reload, and
-polled after it until it has answered. How to ask each daemon is data (config/daemons.py); the kinds
-of answers are in files of their own. What to do about a refusal is for reload.py and above.
+polled after it until it has answered. Data describes how to ask each daemon (config/daemons.py);
+the kinds of answers are in files of their own. reload.py and its callers handle a refusal.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Confirmation:
     """
     The answer of a daemon.
 
-    text: what the verdict rests on.
-    duration_s: how long it took to come.
+    text: the evidence for the verdict.
+    duration_s: how long it took.
     """
 
     verdict: ReloadVerdict
@@ -38,8 +38,8 @@ def inspect(name: str, at: str, log: str = "", pid: str = "", conf: str = "") ->
     """
     Inspect a running daemon before it is reloaded.
 
-    name: one of recipes/daemons. conf: its main file, where that tells it from others.
-    Raises ReloadError when it cannot be asked; then it must not be reloaded either.
+    name: one of recipes/daemons. conf: its main file, if that identifies it. Raises ReloadError
+    when it cannot be asked; then it must not be reloaded either.
     """
     daemon = load_daemon(name)
     lines = DaemonLog.begun(log, daemon)
@@ -63,7 +63,7 @@ def inspect(name: str, at: str, log: str = "", pid: str = "", conf: str = "") ->
 
 
 def wait(before: BeforeReload, timeout_s: float) -> Confirmation:
-    """Poll the daemon after the reload command until it answers; SILENT when it does not."""
+    """Poll the daemon after the reload command until it answers; SILENT if it does not."""
     begun = time.monotonic()
     pause = _FIRST_WAIT_S
     while True:

@@ -36,8 +36,8 @@ class DaemonLog:
 
     def refusal(self, pid: int = 0) -> str:
         """
-        The first refusal that the log has got since; "" for none, and for as long as the daemon may
-        still succeed. pid: of its master, where the lines name it.
+        The first refusal in the log since then; "" for none, and as long as the daemon may still
+        succeed. pid: of its master, if the lines name it.
         """
         if not self.path or not self.daemon.refusal:
             return ""
@@ -50,7 +50,7 @@ class DaemonLog:
 
     def numbers(self, pattern: str, pid: int) -> frozenset[int] | None:
         """
-        What the lines that it has got since name as group `number`; None when it cannot be read.
+        The values of the group `number` in the lines since then; None when the log cannot be read.
         pid: as in `refusal`.
         """
         if not self.path or not os.access(self.path, os.R_OK):
@@ -61,7 +61,7 @@ class DaemonLog:
         )
 
     def _grown(self) -> list[str]:
-        """Lines that it has got since; one that was rotated meanwhile counts from its start."""
+        """The lines added since then; a log that was rotated meanwhile is read from its start."""
         inode, size = self.at
         try:
             with open(self.path, "rb") as file:

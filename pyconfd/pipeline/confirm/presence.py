@@ -1,10 +1,10 @@
 """
-Whether a daemon that does not answer runs after all: it may be starting, or have lost its pid file.
-Shell.
+Whether a daemon that does not answer runs all the same: it may be starting, or have lost its pid
+file. Shell.
 
 Only the absence of every process of its name proves that it does not run, and that it will read the
-new files when it starts. A process that belongs to another instance, by the configuration file in
-its command line, is not counted.
+new files when it starts. A process of another instance, recognised by the configuration file in its
+command line, does not count.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _SCANS = 3
 
 def candidates(daemon: Daemon, instance: str) -> Iterator[tuple[int, str]]:
     """
-    Processes of this daemon that may be the one we mean, and their command lines.
+    The processes that may be this daemon, and their command lines.
 
-    instance: what tells it from others, as `facts["instance"]` finds it in a command line; "" when
-        that is not known, then any process of its name counts.
+    instance: what identifies it, as `facts["instance"]` finds it in a command line; "" if not
+    known, then any process of its name counts.
     """
     import psutil
 
@@ -52,8 +52,8 @@ def candidates(daemon: Daemon, instance: str) -> Iterator[tuple[int, str]]:
 
 def gone(daemon: Daemon, instance: str, answers: Callable[[], bool]) -> bool:
     """
-    Whether it provably does not run. answers: whether it can be asked by now; one that is starting
-    is waited for. False also means that it runs and cannot be asked.
+    Whether it provably does not run. answers: whether it can be asked by now; a starting daemon is
+    waited for. False also means that it runs but cannot be asked.
     """
     deadline = time.monotonic() + STARTING_S
     absent = 0

@@ -1,5 +1,5 @@
 """
-Checking nginx in context: the one service whose configuration pyconfd knows.
+Checks nginx in context: the one service whose configuration pyconfd reads.
 
 Read in this order: shadow (a copy of the configuration with the staged files in their places),
 shadow_tree (how it is made), include_glob, text and paths (nginx's rules for names and words).

@@ -1,8 +1,8 @@
 """
-The words of nginx's files, remembered for as long as a file is the same. Shell: reads files.
+The words of nginx's files, cached as long as a file is unchanged. Shell: reads files.
 
-A check of one changed file among thousands looks at all of them, because each may include it or
-name it; reading them is what that would cost.
+A check of one changed file among thousands looks at all of them, because each may include or name
+it; without the cache it would read them all.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _FEW = 8
 class FileWords:
     """
     identity: of the file that was read.
-    followed: whether it holds a statement that the shadow has to follow.
+    followed: whether it has a statement that the shadow has to follow.
     logs: whether it may name a log.
-    words: each once, with a line break before and after it: a third of the memory of a set.
+    words: each once, between line breaks: a third of the memory of a set.
     """
 
     identity: tuple[int, ...]
@@ -40,7 +40,7 @@ class FileWords:
     words: bytes
 
     def any_of(self, names: FileNames) -> bool:
-        """Whether one of these names of files may be the last part of a path in it."""
+        """Whether one of these file names may be the last part of a path in the file."""
         if names.many and not names.many.isdisjoint(self.words.split(b"\n")):
             return True
         for word in names.words:  # noqa: SIM110 - a generator costs more than the search
@@ -51,8 +51,8 @@ class FileWords:
 
 class FileNames:
     """
-    Names of files that words are searched for. A name that is several words here may be there when
-    the first of them is.
+    Names of files to search for among the words. A name that consists of several words may be
+    present when its first word is.
     """
 
     __slots__ = ("many", "words")
@@ -67,7 +67,7 @@ class FileNames:
 
 
 class WordsOfFiles:
-    """One entry for each path that was asked for. Any thread may call it."""
+    """A cache with one entry for each requested path. Any thread may call it."""
 
     def __init__(self) -> None:
         self._known: dict[str, FileWords] = {}
@@ -92,7 +92,7 @@ class WordsOfFiles:
         return found
 
     def keep(self, paths: Collection[str]) -> None:
-        """Forget the files that are not among these, when they have become many."""
+        """Forget files that are not among these, once there are many."""
         if len(self._known) > 2 * len(paths) + 1000:
             self._known = {path: self._known[path] for path in paths if path in self._known}
 
@@ -103,9 +103,9 @@ def _identity(facts: os.stat_result) -> tuple[int, ...]:
 
 class RealPaths:
     """
-    os.path.realpath, which asks for each folder of a path, with each folder asked for once.
+    Like os.path.realpath, but each folder is looked up only once.
 
-    facts: of each real path that was given as such.
+    facts: of each path that was given as a real path.
     """
 
     def __init__(self) -> None:

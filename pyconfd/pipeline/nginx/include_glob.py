@@ -1,11 +1,11 @@
 """
-Patterns of nginx's `include`, as its glob(3) reads them. Shell: lists folders.
+Patterns of nginx's `include`, matched as by its glob(3). Shell: lists folders.
 
-Python's glob knows neither `[^a]` nor `[[:alpha:]]` nor a backslash, and takes characters for
-bytes. nginx calls glob(3) without flags and in the C locale (ngx_conf_include, ngx_open_glob), and
-only for a path with `*`, `?` or `[` in it; any other is taken as it is, backslashes included.
-What glob(3) may not read is to it as if it were not there. Here that is an OSError: the nginx that
-runs may have other rights and limits than the one that checks.
+Python's glob supports neither `[^a]` nor `[[:alpha:]]` nor a backslash, and matches characters
+instead of bytes. nginx calls glob(3) without flags and in the C locale (ngx_conf_include,
+ngx_open_glob), and only for a path with `*`, `?` or `[`; any other path is used as it is,
+backslashes included. glob(3) ignores what it may not read. Here that is an OSError, because the
+running nginx may have other rights and limits than the checking one.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _CLASS = re.compile(r"\[:(\w+):\]")
 
 
 def is_pattern(path: str) -> bool:
-    """Whether nginx looks for files that match, and accepts that there are none."""
+    """Whether nginx searches for matching files, and accepts that there are none."""
     return bool(_MAGIC.search(path))
 
 
 def as_pattern(path: str) -> str:
-    """What stands in an `include` for this very file, whatever characters its path holds."""
+    """The argument of an `include` for exactly this file, whatever characters its path has."""
     return _SPECIAL.sub(r"\\\1", path) if is_pattern(path) else path
 
 
@@ -70,7 +70,7 @@ def _found(pattern: str) -> Iterator[str]:
 
 
 def folders(pattern: str) -> list[str]:
-    """The folders that the first parts of a pattern stand for. Raises OSError."""
+    """The folders that match the first parts of a pattern. Raises OSError."""
     return list(_found(pattern)) if is_pattern(pattern) else [_literal(pattern)]
 
 
@@ -94,7 +94,7 @@ def _exists(path: str) -> bool:
 
 
 def _literal(text: str) -> str:
-    """Without the backslashes that glob(3) takes away."""
+    """The text without the backslashes that glob(3) removes."""
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
@@ -121,7 +121,9 @@ def _compiled(pattern: str) -> re.Pattern[bytes]:
 
 
 def _end_of_set(pattern: str, at: int) -> int:
-    """Where the `]` of a set stands that begins at `at`; 0 when it is none, but a bracket."""
+    """
+    The place of the `]` of a set that begins at `at`; 0 if it is not a set but a plain bracket.
+    """
     if pattern[at : at + 1] in ("!", "^"):
         at += 1
     first = at
@@ -158,5 +160,5 @@ def _set(text: str) -> str:
 
 
 def _one(text: str) -> tuple[str, str]:
-    """The first character of a set, and what follows."""
+    """The first character of a set, and the rest."""
     return (text[1], text[2:]) if text[0] == "\\" and len(text) > 1 else (text[0], text[1:])

@@ -1,4 +1,4 @@
-"""Where a live nginx keeps its pid file and its error log. Shell."""
+"""The paths of a live nginx's pid file and error log. Shell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _VERSION_TIMEOUT_S = 10.0
 @dataclass(frozen=True, slots=True)
 class Paths:
     """
-    Where the files of the master are.
+    The paths of the master's files.
 
     pidfile: absolute path.
     log: of errors; "" when it is not a file.
@@ -32,7 +32,7 @@ class Paths:
 
 def paths(nginx: Nginx, run: Runner) -> Paths:
     """
-    From the live configuration, or from the program itself (`nginx -V`) where that names none.
+    From the live configuration, or if it names none, from the program itself (`nginx -V`).
 
     Raises ReloadError when neither can be read.
     """
@@ -52,7 +52,7 @@ def paths(nginx: Nginx, run: Runner) -> Paths:
 
 
 def built_in_prefix(nginx: Nginx, run: Runner) -> str:
-    """What relative paths of logs are relative to, where no prefix is configured."""
+    """The folder that relative paths of logs start at when no prefix is configured."""
     return _built_in(nginx, run).get("prefix", "/")
 
 
@@ -78,7 +78,7 @@ def _outside_of_blocks(path: str, conf_dir: str, level: int) -> Iterator[Stateme
 
 
 def _matching(pattern: str) -> list[str]:
-    """What may not be read is passed over, as a file is."""
+    """The matching files; unreadable folders are skipped, like unreadable files."""
     try:
         return include_glob.matching(pattern)
     except OSError:

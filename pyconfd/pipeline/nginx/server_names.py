@@ -1,8 +1,8 @@
 """
-Names that two servers of nginx claim. Shell: reads the live versions of staged files.
+Finds server names that two servers of nginx claim. Shell: reads the live versions of staged files.
 
-nginx only warns: the first of them gets the requests, in the order of files. So a new file could
-take those of another by its name alone. Who had the name keeps it.
+nginx only warns: the first server, in the order of files, gets the requests. So a new file could
+take another site's requests just by its file name. Here the site that had the name before keeps it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ _NAMES = re.compile(rb"(?<![\w$-])server_name\s([^;{}]*);")
 
 def claimed(staged: Sequence[Staged], output: str) -> tuple[Staged, int, str] | None:
     """
-    The staged file that claims another's name and did not have it before, the line and the name.
+    The staged file that newly claims another one's server name, with the line and the name.
 
-    output: of nginx's check. None when there is no such file; conflicts of live files are theirs.
+    output: of nginx's check. None when there is no such file; conflicts among live files are
+    ignored.
     """
     for found in _CONFLICT.finditer(output):
         for each in reversed(staged):

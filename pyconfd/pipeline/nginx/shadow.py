@@ -1,15 +1,15 @@
 """
-Shadow: the whole nginx configuration as it would be with staged files in their places. Shell.
+Shadow: the whole nginx configuration with staged files in their places. Shell.
 
-The only importer of crossplane, which finds the include statements and nothing more; the verdict
-is nginx's. The main file gets a shadow beside it, because relative includes, certificates and
-password files are looked up in the folder of the main file (`-c`), wherever the statement stands.
-From there only what leads to a changed file is copied, with the paths on the way rewritten in
-place on their own lines; all else is read where it is. Nothing live is written.
+The only importer of crossplane, which only finds the include statements; nginx gives the verdict.
+The shadow of the main file is beside it, because relative includes, certificates and password files
+are looked up in the folder of the main file (`-c`), wherever the statement is. Of the other files
+only those that lead to a changed file are copied, with the paths in them rewritten on their own
+lines; everything else is read where it is. Nothing live is written.
 
-The proof is nginx's own: `nginx -T` names every file that it has read, so a verdict counts only
-when the staged files and all others that the statements lead to were among them, and the live ones
-that are replaced were not.
+nginx itself gives the proof: `nginx -T` names every file that it has read. A verdict counts only if
+these include the staged files and all others that the statements lead to, and none of the live
+files that are replaced.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Finding:
     A message of nginx.
 
     severity: warn, emerg, ...
-    path, line: of the file; "" and 0 where it named none.
+    path, line: of the file; "" and 0 if it named none.
     """
 
     severity: str
@@ -80,14 +80,14 @@ class Shadow:
 
     argv: the command that checks it. Exit status 0 accepts it, if `unproven` finds no objection.
     command: the same for people.
-    listing: where argv writes the files that nginx has read; its messages go to both outputs.
+    listing: where argv writes the list of files read; nginx's messages go to both outputs.
     folder: of the copies.
     main: the shadow of the main file.
     names: (shadow path, real path), the longest shadow path first.
     expected: paths that nginx has to read.
     included: real paths of unchanged files that it has to read.
     replaced: real paths that it must not read.
-    real_paths: paths without links, as they were when the shadow was made.
+    real_paths: paths with links resolved, as they were when the shadow was made.
     """
 
     argv: tuple[str, ...]
@@ -119,7 +119,10 @@ class Shadow:
         return text
 
     def unproven(self) -> str:
-        """Why exit status 0 proves nothing: which file was not read, or wrongly; "" if it does."""
+        """
+        Why exit status 0 is no proof: a file was not read, or should not have been; "" if it is
+        one.
+        """
         try:
             read = set(_listed(files.read(self.listing)[0], self.real_paths.facts))
         except OSError as error:
@@ -155,8 +158,8 @@ class Shadow:
 
     def blamed(self, finding: Finding) -> tuple[tuple[str, int], ...]:
         """
-        Path and line of the files that a message is about: the one that it names, or those that
-        hold the path that it quotes. Empty when none is found.
+        Path and line of the files that a message concerns: the one that it names, or those with the
+        path that it quotes. Empty when none is found.
         """
         if finding.path:
             return ((finding.path, finding.line),)
@@ -217,10 +220,10 @@ def build(
 ) -> Shadow:
     """
     Make the shadow tree. staged: destination -> path of its new version; removed: destinations to
-    leave out; both as declared, links are followed. work_dir: for the copies; made if missing.
-    built_in_prefix: called where `nginx` has none and the path of a log is relative to it.
+    leave out; both as declared, links are followed. work_dir: for the copies; created if missing.
+    built_in_prefix: called if `nginx` has none and the path of a log is relative to it.
 
-    Raises CheckBroken when nothing in the configuration leads to one of the destinations, when a
+    Raises CheckBroken when the configuration does not include one of the destinations, when a
     statement on the way cannot be rewritten safely, or when the shadow cannot be written.
     """
     tree = ShadowTree(
@@ -297,9 +300,9 @@ def _found(path: str, *_identity: int) -> tuple[Statement, ...]:
     """
     The directives of one file in the order of their names, as far as crossplane can follow.
 
-    Its lexer alone is used, because its parser gives nothing of a file with a syntax error. What
-    it cannot read nginx will refuse; if it does not, the list of files read shows what was missed.
-    Cached for as long as the file is the same: most of the time of a check goes into lexing.
+    Only its lexer is used, because its parser returns nothing for a file with a syntax error. nginx
+    will refuse what the lexer cannot read; if not, the list of files read shows what was missed.
+    Cached as long as the file is unchanged: lexing takes most of the time of a check.
     """
     return tuple(_lexed(path))
 

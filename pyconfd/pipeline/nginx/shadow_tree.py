@@ -1,7 +1,7 @@
 """
-The copies of which an nginx shadow tree is made, and the rewritten paths in them. Shell.
+The copies that make up an nginx shadow tree, and the rewritten paths in them. Shell.
 
-A function that is passed in finds the statements in a file; shadow.py says why there is a shadow.
+A function that is passed in finds the statements in a file; shadow.py explains the shadow.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NAMES_FILES = re.compile(
 @dataclass
 class ShadowTree:
     """
-    A shadow tree while it grows.
+    A shadow tree under construction.
 
     conf: the real main file.
     prefix: of relative logs; "" for the one that is built in.
@@ -85,7 +85,7 @@ class ShadowTree:
         self.conf_dir = os.path.dirname(self.conf)
 
     def grow(self) -> None:
-        """Write it. Raises OSError and CheckBroken; `cut` then removes what was written."""
+        """Write the tree. Raises OSError and CheckBroken; `cut` then removes what was written."""
         files.make_folders(self.work_dir, 0o700)
         self.folder = files.staged_name(os.path.join(self.work_dir, "shadow"))
         os.mkdir(self.folder, 0o700)
@@ -99,7 +99,7 @@ class ShadowTree:
         self._refuse_unreached()
 
     def cut(self) -> None:
-        """Remove it; the staged files are not part of it."""
+        """Remove the tree; the staged files are not part of it."""
         if self.main:
             files.remove(self.main)
         if self.folder:
@@ -107,8 +107,8 @@ class ShadowTree:
 
     def _write_main(self, content: str) -> str:
         """
-        Beside the real one if that is possible, else in a folder that has the same neighbours,
-        upwards too: a pattern that finds nothing where it leads is no error to nginx.
+        Write the main file's shadow beside the real one if possible, else in a folder with the same
+        neighbours, also upwards: nginx does not report a pattern that finds nothing.
         """
         path = files.staged_name(self.conf)
         try:
@@ -124,8 +124,8 @@ class ShadowTree:
 
     def _mirrored(self) -> str:
         """
-        The folder of the main file below a root of our own: each folder on the way is made, and
-        all else in it is a link to the real one. `../extra` leads from there to what it leads to
+        The folder of the main file below a private root: each folder on the way is created, and
+        everything else in it is a link to the real one. So `../extra` leads to the same file as
         from the real folder.
         """
         mirror = os.path.join(self.folder, "root")
@@ -156,7 +156,7 @@ class ShadowTree:
                 raise broken
 
     def _file(self, path: str) -> str:
-        """What to include in the place of `path`: itself, its new version, or a copy of either."""
+        """What to include instead of `path`: itself, its new version, or a copy of either."""
         known = self._done.get(path)
         if known is not None:
             return known
@@ -176,7 +176,7 @@ class ShadowTree:
         return shadow
 
     def _is_no_part(self, path: str, real: str) -> bool:
-        """Whether it neither changes nor leads anywhere: all of thousands of files but a few."""
+        """Whether it neither changes nor leads to a change, like most of thousands of files."""
         facts = self.real.facts.get(real)
         if facts is None or real in self.by_real or real in self.gone or path == self.conf:
             return False
@@ -208,13 +208,15 @@ class ShadowTree:
         return shadow
 
     def _gone(self, path: str) -> str:
-        """A path where nothing is, in the place of a file that is to be removed; no pattern."""
+        """A path that does not exist, instead of a file to remove; not a pattern."""
         nothing = files.staged_name(path)
         self.names[nothing] = path
         return nothing
 
     def _rewritten(self, path: str, real: str, new: str | None) -> str | None:
-        """The text of `path`, or of its new version, with its paths rewritten; None if as it is."""
+        """
+        The text of `path`, or of its new version, with its paths rewritten; None if unchanged.
+        """
         if new is not None:
             self.reached.add(real)
         words = self.words(new or real, None if new else self.real.facts.get(real))
@@ -284,7 +286,7 @@ class ShadowTree:
         return "; ".join(map(_include_of, shadows))
 
     def _appearing(self, pattern: str) -> Iterator[str]:
-        """Destinations that do not exist yet and that the pattern will match once they do."""
+        """Destinations that do not exist yet, but that the pattern will match."""
         folder, base = os.path.split(pattern)
         if not self._new_in:
             return
@@ -310,8 +312,8 @@ class ShadowTree:
 
     def _log(self, path: str) -> str:
         """
-        A file of our own for each log that nginx could open, so that a check never makes one.
-        Where it could not (no such folder, a folder of that name) nginx is left to report it.
+        A private file for each log that nginx could open, so that a check never creates a log. If
+        nginx could not open it (no such folder, a folder of that name), nginx reports that itself.
         """
         if _NO_FILE.match(path):
             return path
@@ -336,7 +338,10 @@ def _include_of(path: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    """Without a sync: it need not outlive the check. Raises OSError, and leaves no file then."""
+    """
+    Write a file without syncing it: it need not outlive the check. Raises OSError; then no file is
+    left.
+    """
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:

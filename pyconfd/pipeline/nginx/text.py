@@ -1,8 +1,8 @@
 """
-Nginx configuration text: where the words of a statement stand, and edits that keep its lines. Pure.
+nginx configuration text: the places of a statement's words, and edits that keep its lines. Pure.
 
-Which statements there are is found by a parser (shadow.py); here they are only located, so that a
-single argument can be replaced without touching another byte.
+A parser finds the statements (shadow.py). Here they are only located, so that a single argument can
+be replaced without changing another byte.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class StatementSpan:
 
 
 class NotFound(Exception):
-    """The text does not hold the statement in the form in which it was parsed."""
+    """The text does not have the statement in the form in which it was parsed."""
 
 
 class ConfigText:
-    """One file's text, in which statements are located in the order in which they stand."""
+    """One file's text, in which statements are located in their order."""
 
     def __init__(self, text: str) -> None:
         self._text = without_lua(text)
@@ -83,7 +83,7 @@ class ConfigText:
         self._from = 0
 
     def locate(self, statement: Statement) -> StatementSpan:
-        """Where it stands, at or after the last one located. Raises NotFound."""
+        """The place of a statement, at or after the last one located. Raises NotFound."""
         if statement.line > len(self._lines):
             raise NotFound
         begin = max(self._from, self._lines[statement.line - 1])
@@ -114,7 +114,7 @@ class ConfigText:
 
 
 def _meaning(found: re.Match[str]) -> str:
-    """The word without its quotes, as crossplane gives it."""
+    """The word without its quotes, as crossplane returns it."""
     double, single = found["double"], found["single"]
     if double is not None:
         return double.replace('\\"', '"')
@@ -124,7 +124,7 @@ def _meaning(found: re.Match[str]) -> str:
 
 
 def without_lua(text: str) -> str:
-    """The same with blanks in the place of Lua; all else stays where it is, line ends too."""
+    """The text with blanks instead of Lua; everything else stays in place, line ends too."""
     if LUA_BLOCK not in text:
         return text
     parts: list[str] = []
@@ -164,7 +164,7 @@ def _end_of_lua(text: str, at: int) -> int:
 def edited(text: str, edits: Iterable[tuple[int, int, str]]) -> str:
     """
     The text with each (start, end, new) replaced. Line ends inside a replaced part are kept after
-    it, so that the lines that follow have the numbers they had.
+    it, so that later lines keep their numbers.
     """
     parts: list[str] = []
     done = 0
