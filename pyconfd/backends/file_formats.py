@@ -74,6 +74,8 @@ def _bounded(path: str, pairs: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
         size += len(key) + len(value)
         if size > LARGEST_TREE:
             raise broken(path, 0, f"more than {LARGEST_TREE} bytes of keys and values")
+        if key in keys:
+            raise broken(path, 0, f"{key} is given twice")
         keys[key] = value
     return keys
 
@@ -208,6 +210,13 @@ def _yaml_loader() -> Any:
             pairs = ((self.construct_object(key, deep=True), value) for key, value in node.value)
             return {scalar(key): self.construct_object(value, deep=deep) for key, value in pairs}
 
+        def flatten_mapping(self, node: Any) -> None:
+            """Takes in what is merged (<<), which may be given again; nothing else may."""
+            if not hasattr(node, "flat"):  # an anchor is flattened for each of its aliases
+                node.flat = True
+                _refuse_twins(self, node)
+            super().flatten_mapping(node)
+
     unwanted = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int")
     FormatLoader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in unwanted]
@@ -237,3 +246,17 @@ def _yaml_loader() -> Any:
         list("-+.0123456789"),
     )
     return FormatLoader
+
+
+def _refuse_twins(loader: Any, node: Any) -> None:
+    """Raises ConstructorError for a name that a map gives twice: one would be lost."""
+    import yaml
+
+    names = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            name = scalar(loader.construct_object(key, deep=True))
+            if name in names:
+                what = f"{name} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
+            names.add(name)

@@ -153,4 +153,6 @@ def _malformed(path: str, text: str, message: str, error: type[ConfigError]) -> 
     if 0 < number <= len(lines) and _LEADING_ZERO.search(lines[number - 1]):
         hint = 'a number cannot begin with 0; write it in quotes: "0644"'
     what = found[1] if found else message
+    if what == "Cannot overwrite a value":
+        what = "a key is given twice"
     return error(f"is not valid TOML: {what}{column}", where=f"{path}:{number}", hint=hint)

@@ -70,6 +70,10 @@ def test_an_empty_file_is_an_empty_tree() -> None:
         ("x.toml", b"a = 1\nb = \n", "x.toml:2"),
         ("x.yaml", b"a: 1\nb: [1\nc: 2\n", "x.yaml:3"),
         ("x.yaml", b"just text", "x.yaml:1"),
+        ("x.yaml", b"a: 1\nb: 2\na: 3\n", "x.yaml:3"),
+        ("x.yaml", b"a:\n  1: x\n  '1': y\n", "x.yaml:3"),
+        ("x.yaml", b"a:\n  b: x\na/b: y\n", "x.yaml"),
+        ("x.json", b'{"a": {"b": 1}, "a/b": 2}', "x.json"),
         ("x.yaml", b"a: 1\n? [b]\n: 1\n", "x.yaml:2"),
         ("x.yaml", b"a:\n- 1\n- ? {b: c}\n  : 1\n", "x.yaml:3"),
         ("x.json", b'{"a":\n"\xff"}', "x.json:2"),
@@ -272,4 +276,25 @@ def test_a_variable_is_found_by_either_spelling() -> None:
     assert {item.key: item.value for item in found.keys} == {
         "/xmpp_domain": b"a",
         "/xmpp_domain/ttl": b"5",
+    }
+
+
+def test_what_a_yaml_map_merges_may_be_given_again() -> None:
+    """Also where an alias is read before its anchor is."""
+    text = b"""
+base: &base {x: 1, y: 1}
+list:
+- &more {<<: *base, x: 2}
+last: {<<: *more, y: 3}
+both: {<<: [*base, *more], x: 4}
+"""
+    assert {
+        key: value for key, value in read_tree("x.yaml", text).items() if "base" not in key
+    } == {
+        "/list/0/x": b"2",
+        "/list/0/y": b"1",
+        "/last/x": b"2",
+        "/last/y": b"3",
+        "/both/x": b"4",
+        "/both/y": b"1",
     }

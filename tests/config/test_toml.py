@@ -21,7 +21,7 @@ def fault(path: Path) -> str:
     ("content", "said"),
     [
         (b"a = 1\nb = \n", ":2: is not valid TOML: Invalid value, column 5"),
-        (b"a = 1\na = 2\n", ":2: is not valid TOML: Cannot overwrite a value, column 6"),
+        (b"a = 1\na = 2\n", ":2: is not valid TOML: a key is given twice, column 6"),
         (b'x = "open\n', ":1: is not valid TOML: "),
         (b'x = """open\n', ":1: is not valid TOML: "),
         (b"mode = 0644\n", ':1: is not valid TOML: Expected newline or end of document after a '
