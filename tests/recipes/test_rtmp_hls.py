@@ -234,7 +234,7 @@ def test_an_edge_that_pulls_asks_the_origin_when_somebody_plays(running: Streams
 
 
 # These speak of keys that are others here; `pyconfd recipes test` proves them.
-OTHERS = ("no application", "an edge twice", "a playlist of less")
+OTHERS = ("all applications at once", "an edge twice", "a playlist of less")
 BROKEN = [one for one in EXAMPLE.broken if not one.why.startswith(OTHERS)]
 
 
