@@ -1,9 +1,9 @@
 """
-pyconfd keeps configuration files true to a live store, and publishes services in it.
+pyconfd keeps configuration files up to date with a live store, and publishes services in it.
 
-Public names: `register` and what it gives, `Registration`; `render`, for tests of templates, and
-what it raises, `RenderFailed`. They are imported at first use, so that the command line does not
-pay for them.
+Public names: `register` and its result `Registration`; `render`, for tests of templates, and its
+exception `RenderFailed`. They are imported at first use, so that they cost the command line
+nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starts the command line and leaves quickly: `python -m pyconfd` and the installed `pyconfd`."""
+"""Starts the command line and exits quickly: `python -m pyconfd` and the installed `pyconfd`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def main() -> None:
     """
     Run the command line and end the process with its exit status.
 
-    The process is left by `os._exit`: taking the interpreter apart with grpc loaded costs 50 ms
-    of every one-shot run and does nothing that the kernel does not do too. Whatever must be
-    finished (locks, journals, children, threads) is finished by the commands before they return.
+    The process ends by `os._exit`: tearing down the interpreter with grpc loaded costs 50 ms of
+    every one-shot run, and does nothing that the kernel does not do too. The commands finish what
+    must be finished (locks, journals, children, threads) before they return.
     """
     # With the default, 700, the modules are searched for garbage again and again while they are
     # imported, and one change in a hundred takes twice as long: a render of ten thousand keys
@@ -48,8 +48,8 @@ def _run() -> int:
 
 def _open_streams() -> None:
     """
-    Standard streams that were closed lead to nowhere: Python has None for them, and the first file
-    that is opened (a lock, a live configuration) would take their number and get our messages.
+    Open closed standard streams on /dev/null: Python has None for them, and otherwise the first
+    file opened (a lock, a live configuration) would get their number and pyconfd's messages.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

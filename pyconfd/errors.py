@@ -1,8 +1,8 @@
 """
-Every error pyconfd raises, and what each one means for what runs. Pure.
+Every error that pyconfd raises, and what each means for the running services. Pure.
 
     PyconfdError
-      ConfigError            the operator's words: file, line, key, hint
+      ConfigError            what the operator wrote: file, line, key, hint
         SettingsError        options, environment, config file
         ResourceError        conf.d
         RecipeError          a recipe, or the folder it is to be written to
@@ -11,26 +11,26 @@ Every error pyconfd raises, and what each one means for what runs. Pure.
           StoreFull          it takes no writes until space is freed
         SourceRefused        credentials, permission, TLS: retry slowly, report it
         RevisionCompacted    the history is gone: list again
-        ResponseTooLarge     more than is taken in one message: ask for less at a time
+        ResponseTooLarge     too large for one message: ask for less at a time
       RenderError            resource, template, line
-        MissingKey           the template asked for a key that is not there
+        MissingKey           the template asked for a key that does not exist
         TemplateFault        syntax, undefined name, bad value, failing function
       RenderFailed           a test of a template: it did not render
       HeldBack               a guard finds the change too suspicious to act on
       LeftOut                another member of its group failed
       StageError             path and reason; nothing live has changed
-      CheckBroken            the checker gave no verdict: absent, timed out
+      CheckBroken            the checker gave no verdict: missing, timed out
       SwapError
         SwapReverted         the originals are back
         SwapTorn             they are not: needs a person
       ReloadError            the reload could not be run at all
       RegistrationError
-        LeaseLost            the lease ended before we did
-        KeyTaken             a key of another member has our name
+        LeaseLost            the lease ended too early
+        KeyTaken             another member has the same key
       StateError             lock held, journal unreadable
 
-An error says *what* happened, *where*, what was *kept*, and what to do *next*; the last two
-are optional because most steps keep everything and the reader can see what to fix.
+An error says *what* happened, *where*, what was *kept*, and what to do *next*. The last two are
+optional, because most steps keep everything and the reader can see what to fix.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PyconfdError(Exception):
     what: one sentence without a final full stop.
     where: `file:line`, a path, a key or an address; empty when there is no place.
     kept: what still runs unchanged; empty when nothing could have changed.
-    hint: what to do next; empty when `what` says it.
+    hint: what to do next; empty if `what` makes it clear.
     """
 
     def __init__(self, what: str, *, where: str = "", kept: str = "", hint: str = "") -> None:
@@ -75,8 +75,8 @@ class PyconfdError(Exception):
 
 def forget_frames(error: BaseException) -> None:
     """
-    For an error that is kept: the frames that it and its causes were raised in hold all that was
-    known there, such as every key of the store.
+    For an error that is kept: drop the frames of it and its causes, which would keep everything
+    that was known there, such as every key of the store.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -116,7 +116,7 @@ class RecipeError(ConfigError):
 
 
 class SourceCause(Enum):
-    """What is wrong with a store, as far as anything is decided by it; the text is in `what`."""
+    """The causes that decisions depend on; the text is in `what`."""
 
     OTHER = auto()
     #: This user may not read or write the key.
@@ -153,17 +153,17 @@ class SourceUnavailable(SourceError):
 
 
 class StoreFull(SourceUnavailable):
-    """The store has no room and takes nothing that looks like a write. Single reads go on."""
+    """The store is full and accepts no writes. Single reads go on."""
 
 
 class SourceRefused(SourceError):
-    """The store answered no: credentials, permission, TLS, version. Retry slowly and say so."""
+    """The store refused: credentials, permission, TLS, version. Retry slowly and report it."""
 
 
 class RevisionCompacted(SourceError):
     """
-    The history before `revision` is gone: list again and replace what is held. future: the store
-    has not come to that revision.
+    The history before `revision` is gone: list again and replace the contents. future: the store
+    has not reached that revision.
     """
 
     def __init__(
@@ -183,9 +183,9 @@ class RenderError(PyconfdError):
     A template did not render; its destination was not touched.
 
     resource: name; template: path below the templates folder; line: 1-based, 0 if unknown.
-    read_keys, read_trees: what it asked the store for until then, as in model.reads; None when
-    it never started. Only a change to one of these, or to the template, can make it succeed.
-    keys: those that it is about or comes from, as far as they are known.
+    read_keys, read_trees: what it had read until then, as in model.reads; None if it never started.
+    Only a change of one of these, or of the template, can make it succeed.
+    keys: those that the error concerns or comes from, as far as known.
     """
 
     keys: tuple[str, ...] = ()
@@ -202,7 +202,7 @@ class RenderError(PyconfdError):
         self.line = line
 
     def within(self, folder: str) -> None:
-        """Name the template by its whole path, so that it can be opened as it is printed."""
+        """Name the template by its whole path, so that the printed path can be opened."""
         if not self.where.startswith("/"):
             self.where = f"{folder.rstrip('/')}/{self.where}"
 
@@ -234,7 +234,7 @@ class TemplateFault(RenderError):
 
 class RenderFailed(PyconfdError):
     """
-    What `pyconfd.render` raises: a template of a test does not render, or there is no such one.
+    The exception of `pyconfd.render`: a template of a test does not render, or does not exist.
 
     file, line: of the template, or of the TOML file that is wrong; "" and 0 for no place.
     keys: those that it is about or comes from, as far as they are known.
@@ -257,11 +257,10 @@ class RenderFailed(PyconfdError):
 
 class HeldBack(PyconfdError):
     """
-    The keys changed in a way that a guard does not let through by itself. The last good files
-    stay; the change goes through when the keys return, when an operator releases it, or after
-    the guard's timeout.
+    A guard holds a change of the keys back. The last good files stay. The hold ends when the keys
+    return, when an operator releases the change, or after the guard's timeout.
 
-    until_s: when that is over, monotonic; None when it has no timeout.
+    until_s: when the timeout is over, monotonic; None without a timeout.
     """
 
     #: Which guard objects: its key in a resource file.
@@ -270,7 +269,7 @@ class HeldBack(PyconfdError):
 
 
 class LeftOut(PyconfdError):
-    """A group is swapped whole or not at all, and another of its members cannot be."""
+    """A group is swapped as a whole or not at all, and another of its members cannot be swapped."""
 
 
 class StageError(PyconfdError):
@@ -279,10 +278,10 @@ class StageError(PyconfdError):
 
 class CheckBroken(PyconfdError):
     """
-    The checker gave no verdict: it is absent, hung or crashed. Treated as a refusal.
+    The checker gave no verdict: it is missing, hung or crashed. Treated as a refusal.
 
-    about: the one destination that it is about, where that is known. hopeless: no set of files
-    would get another verdict, because there is no checker, or what is live is refused already.
+    about: the destination that it concerns, if known. hopeless: no set of files would get another
+    verdict, because there is no checker, or the live files are already refused.
     """
 
     about: str = ""
@@ -291,10 +290,10 @@ class CheckBroken(PyconfdError):
 
 class LiveRefused(CheckBroken):
     """
-    What is live is refused already, whatever is new.
+    The live files are already refused, whatever is new.
 
-    reason: in the checker's words. blamed: the live files that it is about, as far as they can be
-    found; real paths.
+    reason: in the checker's words. blamed: the live files that it concerns, if they can be found;
+    real paths.
     """
 
     reason: str = ""
@@ -342,7 +341,7 @@ class StateError(PyconfdError):
 
 class RenderTimeout(BaseException):
     """
-    Raised in the thread that renders. Not an Exception, so that no template code catches it.
+    Raised in the rendering thread. Not an Exception, so that template code does not catch it.
 
     stopped: it was ended because pyconfd stops.
     """

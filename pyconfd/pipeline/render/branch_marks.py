@@ -1,9 +1,10 @@
 """
-Templates in which every decision is noted: what is in an `if` or a `for`, and who decided it. Pure.
+Marks every decision of a template: what is in an `if` or a `for`, and which keys decided it. Pure.
 
-Only for the render that follows a refusal (pipeline/render/provenance.py). The tree of a template
-is changed before it is compiled: the tracer is called around the body of each decision, and each
-test passes through it.
+Only for the render after a refusal (pipeline/render/provenance.py). The tree of a template is
+changed
+before it is compiled: the tracer is called around the body of each decision, and each test passes
+through it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def marked(tree: nodes.Template, environment: jinja2.Environment) -> nodes.Templ
 
 class _Marker(NodeTransformer):
     """
-    Jinja2's own way to change a tree. An `elif` lies inside its `if`, so its test adds to what has
+    Changes the tree in Jinja2's own way. An `elif` is inside its `if`, so its test is added to what
     decided the branch.
     """
 
@@ -35,7 +36,7 @@ class _Marker(NodeTransformer):
         self._open = [0]
 
     def visit_If(self, node: nodes.If) -> Sequence[nodes.Node]:  # noqa: N802 - Jinja2's name
-        """All branches stand between a beginning and an end."""
+        """Put all branches between a beginning and an end."""
         self._test(node)
         for other in node.elif_:
             self._test(other)
@@ -46,7 +47,7 @@ class _Marker(NodeTransformer):
         return [_statement("begin", node), node, _statement("end", node)]
 
     def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
-        """What is in a turn is decided by the items of that turn."""
+        """The items of a turn decide what is in it."""
         node.iter = self.visit(node.iter)
         turn = nodes.List(_names(node.target), lineno=node.lineno)
         self._open.append(1)
@@ -57,13 +58,13 @@ class _Marker(NodeTransformer):
         return node
 
     def visit_Break(self, node: nodes.Break) -> Sequence[nodes.Node]:  # noqa: N802
-        """What has begun in the loop ends with it; only Go templates have this."""
+        """A break ends what has begun in the loop; only Go templates have this."""
         return [*(_statement("end", node) for _ in range(self._open[-1])), node]
 
     visit_Continue = visit_Break  # noqa: N815
 
     def visit_CondExpr(self, node: nodes.CondExpr) -> nodes.Expr:  # noqa: N802
-        """`a if b else c`: what comes out is made of b, too."""
+        """`a if b else c`: the result is made of b, too."""
         self.generic_visit(node)
         node.test = _tested(node.test)
         return _call("chosen", node, _call("begin", node), node)
@@ -95,7 +96,7 @@ def _names(node: nodes.Node) -> list[nodes.Expr]:
 
 
 def _is_variable(node: nodes.Name | nodes.InternalName) -> bool:
-    """Whether it is no helper of Go templates, whose variables are locals by other names."""
+    """Whether the name is a variable, and not a helper of Go templates."""
     return isinstance(node, nodes.Name) or node.name.startswith("fi")
 
 

@@ -1,5 +1,5 @@
 """
-How templates become Python: Jinja2's code generator, with what checks of values need. Pure.
+Compiles templates to Python: Jinja2's code generator, extended for the checks of values. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SOURCES = (jinja2.compiler.__file__, __file__)
 
 class _Written(str):
     """
-    Text that stands in a template.
+    Text that is in a template.
 
     line: where it begins.
     """
@@ -36,10 +36,10 @@ class _Written(str):
 
 class CodeGenerator(jinja2.compiler.CodeGenerator):
     """
-    Jinja2's, with four differences: the text of an expression is made by one call instead of
-    three, also where a filter or call block prints; texts that the author wrote are marked; `~`
-    joins part by part; and `*` and `**` are bounded. The environment supplies what is called, so
-    that the same code serves with and without a format.
+    Jinja2's, with four differences: one call instead of three makes the text of an expression, also
+    for filter and call blocks; texts that the author wrote are marked; `~` joins part by part; and
+    `*` and `**` are bounded. The environment supplies the called functions, so the same code works
+    with and without a format.
     """
 
     def write_commons(self) -> None:
@@ -78,7 +78,7 @@ class CodeGenerator(jinja2.compiler.CodeGenerator):
         self.write(")")
 
     def visit_FilterBlock(self, node: nodes.FilterBlock, frame: Any) -> None:  # noqa: N802
-        """As in Jinja2, but what comes out of the filter is text of an expression."""
+        """As in Jinja2, but the result of the filter is text of an expression."""
         inner = frame.inner()
         inner.symbols.analyze_node(node)
         self.enter_frame(inner)
@@ -92,7 +92,7 @@ class CodeGenerator(jinja2.compiler.CodeGenerator):
         self.leave_frame(inner)
 
     def visit_CallBlock(self, node: nodes.CallBlock, frame: Any) -> None:  # noqa: N802
-        """As in Jinja2, but what comes out of the call is text of an expression."""
+        """As in Jinja2, but the result of the call is text of an expression."""
         inner, macro = self.macro_body(node, frame)
         self.writeline("caller = ")
         self.macro_def(macro, inner)

@@ -1,9 +1,9 @@
 """
 Compiled templates kept between runs. Shell.
 
-What it saves: about 1.5 ms a template (a hundred templates of ten lines: 0.15 s of a start), and
-2 ms once for the lexer. One file a template, overwritten when it was edited. Loading code is
-running code, so the folder must be ours and closed to others; else nothing is kept.
+It saves about 1.5 ms per template (a hundred templates of ten lines: 0.15 s of a start), and 2 ms
+once for the lexer. Each template has one file, overwritten after an edit. Loading code means
+running it, so the folder must belong to this user and be closed to others; else nothing is stored.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _DIGEST = 32
 
 class TemplateCache:
     """
-    A folder of compiled code. Whatever is wrong with it, templates are compiled as without it.
+    A folder of compiled code. With any fault of it, templates are compiled as without a cache.
 
-    made_by: files of the compiler; code that another version of them made is not used.
+    made_by: files of the compiler; code made by another version of them is not used.
     """
 
     def __init__(self, folder: str, made_by: tuple[str, ...]) -> None:
@@ -34,7 +34,7 @@ class TemplateCache:
         self._usable: bool | None = None
 
     def load(self, path: str, source: str) -> CodeType | None:
-        """The code of the template at `path`, None when it is not held for this very source."""
+        """The code of the template at `path`, None if it is not stored for exactly this source."""
         if not self._open():
             return None
         try:
@@ -61,7 +61,7 @@ class TemplateCache:
             os.replace(staged, place)
 
     def _open(self) -> bool:
-        """Make the folder, once; whether it is ours alone."""
+        """Make the folder, once. Returns whether only this user may use it."""
         if self._usable is None:
             try:
                 files.make_folders(self._folder, 0o700)
@@ -80,7 +80,9 @@ class TemplateCache:
 
 
 def _versions(files: tuple[str, ...]) -> str:
-    """Changes with the Python and with these files, without opening them."""
+    """
+    A value that changes with the version of Python and with these files, which are not opened.
+    """
     stats = [os.stat(file) for file in files]
     marks = [f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats]
     return " ".join([str(sys.implementation.cache_tag), *marks])

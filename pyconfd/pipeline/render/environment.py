@@ -1,8 +1,8 @@
 """
-Jinja2 as templates here know it: strict, for text files, with confd's functions.
+Jinja2 for pyconfd's templates: strict, for text files, with confd's functions.
 
-What is bound to one render is copied from the shared environment by its fields, so several threads
-render at once; what is shared is the compiled code of the templates.
+The environment of one render is copied from the shared one by its fields, so several threads can
+render at once; the compiled code of the templates is shared.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def _joined(parts: Iterable[Any]) -> str:
 
 def _called_as_jinjas(join: Callable[..., Any]) -> Callable[..., Any]:
     """
-    Our `join` with the first argument that Jinja2's has: the code of a file that is imported with
-    and without a format is compiled once.
+    pyconfd's `join` with the first argument of Jinja2's, so that a file imported with and without a
+    format is compiled once.
     """
 
     @jinja2.pass_eval_context
@@ -70,7 +70,7 @@ def _called_as_jinjas(join: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Context(jinja2.runtime.Context):
-    """Jinja2's, but a plain function is called at once, without a look at what it is."""
+    """Jinja2's, but a plain function is called directly, without inspection."""
 
     def call(self, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call something for an expression of a template."""
@@ -87,7 +87,7 @@ class Context(jinja2.runtime.Context):
 
 
 class Undefined(jinja2.StrictUndefined):
-    """Jinja2's, with words of our own for what a node's facts do not hold."""
+    """Jinja2's, with a message of its own for missing facts of the node."""
 
     __slots__ = ()
 
@@ -196,8 +196,8 @@ class Environment(jinja2.Environment):
 
     def release(self) -> None:
         """
-        Let go what one render was bound to. Functions, contexts and templates hold each other, and
-        with them the snapshot: they would wait for the collector, which looks seldom.
+        Release what one render was bound to. Functions, contexts and templates refer to each other,
+        and to the snapshot, and would stay until the garbage collector runs, which is rare.
         """
         self.globals.clear()
         if self.context is not None:
@@ -220,14 +220,16 @@ class Environment(jinja2.Environment):
         return traced
 
     def stream(self, resource: Resource) -> Iterator[str]:
-        """The output in pieces, made as they are taken."""
+        """The output in pieces, made while they are consumed."""
         template = self.get_template(resource.src)
         names = {"name": self.item(resource)} if resource.item else None
         self.context = template.new_context(names)
         return template.root_render_func(self.context)
 
     def make_globals(self, d: Any) -> Any:
-        """Our own globals: no others are passed, and a chain of maps is slow to copy."""
+        """
+        A plain copy of the globals: no others are passed, and a chain of maps is slow to copy.
+        """
         return self.globals if not d else super().make_globals(d)
 
     def handle_exception(self, source: str | None = None) -> NoReturn:  # noqa: ARG002 - its name
@@ -299,9 +301,9 @@ class MarkedLoader(TemplateLoader):
 
 def origin(stream: Any, text: str) -> tuple[str, int, bool]:
     """
-    Of the piece that a stream of output has just given: template, line, and whether it stands
-    there so. Found as Jinja2's generated code goes: `yield from` into parents and blocks, a loop
-    over `gen` for includes.
+    The origin of the piece that a stream of output has just yielded: template, line, and whether
+    the template has this text. Found by following Jinja2's generated code: `yield from` into
+    parents and blocks, a loop over `gen` for includes.
     """
     while inner := stream.gi_yieldfrom or stream.gi_frame.f_locals.get("gen"):
         if not getattr(inner, "gi_frame", None):

@@ -1,8 +1,8 @@
 """
-Which keys a fault of a template comes from. Pure.
+Finds the keys that a fault of a template comes from. Pure.
 
-Used after a fault and never before one: the same render is done once more with a FaultTracer in it.
-Beside functions and filters, it follows members, operators, comparisons, calls and loops.
+Only used after a fault: the same render is repeated with a FaultTracer. Beside functions and
+filters, it follows members, operators, comparisons, calls and loops.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class FaultTracer(Tracer):
     """
     Follows values until a render fails.
 
-    better: the error of an undefined value that a function was given and could not use.
+    better: the error of an undefined value that was passed to a function.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class FaultTracer(Tracer):
         self._latest: tuple[Place | None, frozenset[str]] = (None, _NONE)
 
     def keys_of(self, error: BaseException) -> frozenset[str]:
-        """The keys that the error comes from, as far as they are known."""
+        """The keys that the error comes from, as far as known."""
         failed, keys = self._failed
         if failed is error and keys:
             return keys
@@ -94,7 +94,7 @@ class FaultTracer(Tracer):
         return _NONE
 
     def following(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function; when it fails, the keys of its arguments are noted."""
+        """The same function, which notes the keys of its arguments when it fails."""
         followed = super().following(function)
 
         def watched(*args: Any, **kwargs: Any) -> Any:
@@ -110,7 +110,9 @@ class FaultTracer(Tracer):
         return marked_like(function, watched)
 
     def printing(self, function: Callable[[Any], str]) -> Callable[[Any], str]:
-        """What makes text of an expression; then it is done, and no value of it fails later."""
+        """
+        The function that makes text of an expression; after it no value of the expression can fail.
+        """
         followed = self.following(function)
 
         def printed(value: Any) -> str:
@@ -135,11 +137,11 @@ class FaultTracer(Tracer):
         return self.following(_COMPARING[how])(left, right)
 
     def call_binop(self, _: Any, how: str, left: Any, right: Any) -> Any:
-        """What an operator makes of two values."""
+        """Apply an operator to two values."""
         return self.following(_BINARY[how])(left, right)
 
     def call_unop(self, _: Any, how: str, value: Any) -> Any:
-        """What an operator makes of one value."""
+        """Apply an operator to one value."""
         return self.following(_UNARY[how])(value)
 
     def _note_use(self, *values: object) -> None:

@@ -1,7 +1,7 @@
 """
-How a kind of configuration file is read, as data: `pyconfd/recipes/formats/<name>.toml`.
+The syntax of kinds of configuration files, as data: `pyconfd/recipes/formats/<name>.toml`.
 
-Shell: reads those files, once each. What is done with them is in value_checks and structure.
+Shell: reads those files, once each. value_checks and structure use them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pyconfd.pipeline.render.function_errors import FunctionFault
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quoting:
     """
-    How a text is put in quotes.
+    The rules for a text in quotes.
 
     mark: the quote.
     escaped: characters that get a backslash.
-    refused: characters that cannot stand between quotes, beside control characters.
-    first: characters that none may begin with: the daemon takes the quotes away before it looks.
+    refused: characters that are not allowed between quotes, beside control characters.
+    first: characters that no text may begin with: the daemon removes the quotes before it looks.
     """
 
     mark: str
@@ -40,9 +40,9 @@ class Structure:
     ends: ";" or a line break.
     blocks: `{` and `}` nest.
     comment: characters that begin one.
-    inner_quotes: a quote counts inside a word too.
+    inner_quotes: a quote is special inside a word too.
     sections: `<Name ...>` and `</Name>` nest.
-    raw_single: a backslash means nothing between single quotes.
+    raw_single: a backslash is literal between single quotes.
     """
 
     ends: str
@@ -58,7 +58,7 @@ class Format:
     """
     A kind of configuration file.
 
-    refused: characters that no value may hold outside quotes, beside white space and control
+    refused: characters that no value may have outside quotes, beside white space and control
     characters.
     first: characters that none may begin with.
     directives: words, in lower case, that a value must not be where a directive begins.
@@ -77,13 +77,13 @@ class Format:
 
 
 def format_names() -> tuple[str, ...]:
-    """The formats there are, sorted."""
+    """The names of all formats, sorted."""
     return shipped.names("formats")
 
 
 @cache
 def load_format(name: str) -> Format:
-    """The format of this name. Raises FunctionFault with a near miss when there is none."""
+    """The format of this name. Raises FunctionFault, with the nearest name, when there is none."""
     if name not in format_names():
         raise FunctionFault(f"unknown format {name!r}: there are {', '.join(format_names())}")
     table = shipped.table("formats", name)

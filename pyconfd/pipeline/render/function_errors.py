@@ -1,4 +1,4 @@
-"""What functions raise at templates; the template language adds file and line. Pure."""
+"""The errors of template functions; the template language adds file and line. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ SLASH_HINT = 'keys start with "/"'
 
 
 class FunctionFault(ValueError):
-    """A function cannot answer. The text gives the reason and never holds the value of a key."""
+    """A function cannot answer. The text is the reason and never has the value of a key."""
 
 
 class NoSuchKey(FunctionFault):
@@ -14,7 +14,7 @@ class NoSuchKey(FunctionFault):
     A key does not exist.
 
     key: its path in the store.
-    hint: what to do, where that is not simply to put the key; else "".
+    hint: what to do, if that is not simply to put the key; else "".
     """
 
     def __init__(self, key: str, hint: str = "") -> None:
@@ -25,7 +25,7 @@ class NoSuchKey(FunctionFault):
 
 class NotCovered(FunctionFault):
     """
-    A template asks for keys that its resource does not declare, so no answer would be true.
+    A template asks for keys that its resource does not declare, so any answer could be wrong.
 
     path: as the template knows it.
     """
@@ -41,7 +41,7 @@ class NotCovered(FunctionFault):
 
 class Slashless(FunctionFault):
     """
-    Nothing is found below a path, but the store has keys of that name without a leading slash.
+    A path has no keys, but the store has keys of that name without the leading slash.
 
     path: as the store would have it.
     """

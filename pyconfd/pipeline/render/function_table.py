@@ -1,9 +1,9 @@
 """
-Everything a template can call, by confd's names, free of any template language.
+Everything that a template can call, by confd's names, independent of any template language.
 
-A template language binds `functions(view, environ)` as names that templates call and `FILTERS`
-as what can stand behind a pipe; it turns FunctionFault and its children into its own errors,
-and prints values with `as_text` of functions/text. The functions live in functions/, by subject.
+A template language binds `functions(view, environ)` as the functions and `FILTERS` as the filters
+of templates, turns FunctionFault and its subclasses into its own errors, and prints values with
+`as_text` of functions/text. The functions are in functions/, by subject.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def functions(
     """
     Name -> function, for one render of one resource; `view` records what they read.
 
-    checker: of the resource's format, where it has one; then texts remember their keys.
-    cached: what `gets` answered the resource before (pipeline/render/pair_cache.py).
+    checker: of the resource's format, if it has one; texts then remember their keys.
+    cached: the former answers of `gets` for the resource (pipeline/render/pair_cache.py).
     traced: texts remember their keys without a format, too.
     """
     table = {**FUNCTIONS, "getenv": host.reader_of(environ)}

@@ -1,5 +1,5 @@
 """
-Key patterns as confd has them: the semantics of Go's path.Match. Pure.
+Key patterns as in confd, with the meaning of Go's path.Match. Pure.
 
 `*` is any run of characters but "/", `?` one character but "/", `[a-z]` and `[^a]` a class,
 `\\` takes the next character as it is; the whole key has to match. Differences to fnmatch: `*`
@@ -30,13 +30,13 @@ class BadPattern(ValueError):
 @dataclass(frozen=True, slots=True)
 class KeyPattern:
     """
-    A pattern made ready for walking a trie.
+    A compiled pattern for walking a trie.
 
     literal: names of the folders before the first special character.
     rest: what each further level must match, a str where it is literal.
     whole: what the whole key must match.
-    crossing: from here on a class may match "/" (Go lets it), so the levels mean nothing and every
-    key below `literal` is tested with `whole`.
+    crossing: a class may match "/" (as in Go), so levels cannot be used, and every key below
+    `literal` is tested with `whole`.
     """
 
     literal: tuple[str, ...]
@@ -69,7 +69,9 @@ def key_pattern(text: str) -> KeyPattern | None:
 
 
 def literal_part(text: str) -> str:
-    """The folder below which all keys are that a pattern can match; the key if it is not one."""
+    """
+    The folder that has all keys that a pattern can match; the key itself if it is not a pattern.
+    """
     first = _SPECIAL.search(text)
     if first is None or not text.startswith(_SLASH):
         return text
@@ -103,8 +105,8 @@ def _level(tokens: list[str]) -> str | re.Pattern[str]:
 
 def _compiled(tokens: list[str]) -> re.Pattern[str]:
     """
-    A regular expression whose time grows with the product of both lengths at most: each star takes
-    the first place where what follows it matches and no other one, as Go's path.Match does.
+    A regular expression whose time grows at most with the product of both lengths: each star takes
+    only the first place where what follows it matches, as Go's path.Match does.
     """
     chunks: list[str] = [""]
     for token in tokens:

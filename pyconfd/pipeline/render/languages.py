@@ -1,8 +1,8 @@
 """
-Which language the templates of a folder are written in: Jinja2's or Go's. Shell: reads them.
+Finds out whether a template is Jinja2 or Go. Shell: reads templates.
 
-Jinja2 is tried first. A text that it cannot read and that holds `{{` is tried as a Go template,
-whose engine is imported only then.
+Jinja2 is tried first. A text that it cannot read and that contains `{{` is tried as a Go template;
+that engine is imported only then.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pyconfd.pipeline.render.template_files import BadTemplate, MissingTemplate,
 
 class UnknownLanguage(SeveralFaults):
     """
-    A text that is a template in neither language.
+    A text that is not a template in either language.
 
-    as_jinja: the fault of one that is most likely Jinja2; None for one that is most likely Go.
+    as_jinja: the fault of a text that is most likely Jinja2; None if it is most likely Go.
     """
 
     as_jinja: jinja2.TemplateSyntaxError | None = None
@@ -34,10 +34,10 @@ class Languages:
     """
     The environments of a folder's templates, one for each language. Any thread may call it.
 
-    cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
-    engine: "go" or "jinja2" for resources that name none; empty to find it out for each template.
-    compat: "confd" or "confd-fork" in a tree of theirs, whose functions Go templates have then; ""
-        for classic confd's in a tree of ours.
+    cache_dir: stores compiled templates between runs; None keeps them only in memory.
+    engine: "go" or "jinja2" for resources that name none; empty to detect it for each template.
+    compat: "confd" or "confd-fork" in a tree of theirs, whose functions Go templates then have; ""
+    in a tree of pyconfd, with those of classic confd.
     texts: templates that are in no file, by name.
     """
 
@@ -66,7 +66,7 @@ class Languages:
         """
         The shared environment for a resource's template.
 
-        Raises jinja2.TemplateSyntaxError when the template can be read in no language.
+        Raises jinja2.TemplateSyntaxError when neither language can read the template.
         """
         engine = resource.engine or self._engine
         if engine:
@@ -88,7 +88,7 @@ class Languages:
         return self._files.source(name)
 
     def others(self, error: BaseException) -> Sequence[jinja2.TemplateSyntaxError]:
-        """The faults of a template's syntax beside the one that it was refused for."""
+        """The other syntax faults of a template, beside the one that it was refused for."""
         found = isinstance(error, UnknownLanguage) and error.as_jinja
         fault = found or error
         if not isinstance(fault, jinja2.TemplateSyntaxError) or not fault.name:
@@ -113,8 +113,9 @@ class Languages:
 
     def _go_first(self, name: str) -> Environment | None:
         """
-        In a tree of confd a text without Jinja2's blocks is a Go template if it can be one: Jinja2
-        would change line ends, and take `{#` for a comment.
+        Whether Go is tried first. In a tree of confd a text without Jinja2's blocks is a Go
+        template if
+        it can be one: Jinja2 would change line ends, and read `{#` as a comment.
         """
         try:
             if "{%" in self._files.source(name):

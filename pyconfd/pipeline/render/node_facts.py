@@ -1,8 +1,8 @@
 """
-What templates know of the node they are rendered on: `node` and `vars`.
+The facts about the node for templates: `node` and `vars`.
 
-Shell: the kernel is asked for the addresses when a template wants them. Free of any template
-language, which uses `unknown_fact` for its message about what is not there.
+Shell: the kernel is asked for the addresses when a template uses them. Independent of the template
+language, which uses `unknown_fact` for its message about a missing fact.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class NodeFacts:
 
     name: of the node.
     vars: as the operator wrote them.
-    declared: the file they stand in.
+    declared: the file in which they are.
     """
 
     name: str = ""
@@ -29,14 +29,16 @@ class NodeFacts:
     declared: str = "the config file"
 
     def names(self) -> dict[str, Any]:
-        """What a template knows by name; made for each render, so that none changes them."""
+        """
+        The facts by name; made for each render, so that no render can change those of another.
+        """
         known = Vars("vars", self.declared)
         known.update({name: _known(raw, f"vars.{name}", self) for name, raw in self.vars.items()})
         return {"node": Node(self.name), "vars": known}
 
 
 class Node:
-    """This node. name: as the settings have it."""
+    """This node. name: from the settings."""
 
     __slots__ = ("name",)
 
@@ -62,7 +64,7 @@ class Node:
 
 
 class Vars(dict[str, Any]):
-    """A table of the operator's, in which nothing is missing silently."""
+    """A table of the operator, in which a missing name is an error."""
 
     __slots__ = ("_declared", "_path")
 
@@ -84,21 +86,21 @@ class Vars(dict[str, Any]):
 
 
 class VarText(str):
-    """A text that the operator wrote. origin: what to call it in a message."""
+    """A text that the operator wrote. origin: its name in messages."""
 
     __slots__ = ("origin",)
     origin: str
 
 
 class VarList(list[Any]):
-    """A list that the operator wrote. origin: what to call it in a message."""
+    """A list that the operator wrote. origin: its name in messages."""
 
     __slots__ = ("origin",)
     origin: str
 
 
 def unknown_fact(of: object, name: object) -> str | None:
-    """The message for an attribute that a fact does not have; None if `of` is not a fact."""
+    """The message for a missing attribute of a fact; None if `of` is not a fact."""
     if isinstance(of, Vars):
         return of.missing(name)
     if isinstance(of, Node):
@@ -107,7 +109,7 @@ def unknown_fact(of: object, name: object) -> str | None:
 
 
 def _known(raw: object, path: str, facts: NodeFacts) -> object:
-    """A value as templates see it, which knows where it stands."""
+    """A value as templates see it, with its place."""
     if isinstance(raw, Mapping):
         table = Vars(path, facts.declared)
         table.update({name: _known(one, f"{path}.{name}", facts) for name, one in raw.items()})

@@ -1,8 +1,8 @@
 """
-What `gets` answered at the last render of each resource, for the next one.
+Keeps the answers of `gets` at the last render of each resource for the next one.
 
-When one of ten thousand keys has changed, making only its pair takes a tenth of the time that
-making all of them does, and that was two fifths of a pass.
+When one of ten thousand keys has changed, making only its pair takes a tenth of the time of making
+all pairs, which was two fifths of a pass.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class PairCache:
     """
     Answers by resource and pattern. Any thread may call it.
 
-    most: how many pairs are kept for all resources together; beyond that it is emptied.
+    most: how many pairs are kept for all resources together; beyond that the cache is emptied.
     """
 
     def __init__(self, most: int = 100_000) -> None:
@@ -40,7 +40,7 @@ class PairCache:
         items: list[KeyValue],
         make: Callable[[list[KeyValue]], list[Pair]],
     ) -> list[Pair]:
-        """The pairs of these items, `make`ing those that are not what they were."""
+        """The pairs of these items; only changed ones are made again, with `make`."""
         last = self._last.get((name, pattern))
         if last is None or len(last[0]) != len(items):
             pairs = make(items)

@@ -1,7 +1,7 @@
 """
-Places: from a line of the output back to the line of the template and the keys. Pure.
+Provenance: from a line of the output back to the line of the template and the keys. Pure.
 
-Used after a refusal and never before one: the same render is done once more with a Tracer in it.
+Only used after a refusal: the same render is repeated with a Tracer.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Piece:
     A part of the output.
 
     template, line: where it begins, 1-based.
-    written: whether the template itself holds this text, over as many lines; else an expression
-    has made it.
-    keys: whose values or names are in it, as far as that could be followed.
-    decided: whose values or names are in the tests and loops that it stands in.
+    written: whether the template itself has this text, over as many lines; else an expression has
+    made it.
+    keys: those whose values or names are in it, as far as that could be followed.
+    decided: those whose values or names are in the tests and loops around it.
     """
 
     text: str
@@ -45,11 +45,11 @@ class Piece:
 @dataclass(frozen=True, slots=True)
 class Place:
     """
-    What made a line of the output.
+    The origin of a line of the output.
 
     template, line: that it comes from.
     keys: whose values are in it.
-    decided: keys that are not in the line, and because of which it is there.
+    decided: keys that are not in the line, but because of which it exists.
     """
 
     template: str
@@ -72,12 +72,12 @@ def some(keys: Iterable[str]) -> str:
 
 
 def made_of(refused: RefusedValue) -> str:
-    """The keys of a refused value that a tracer has followed, in words."""
+    """The keys that a refused value was made of, as a tracer has found them, in words."""
     return f" (it is made of {some(refused.keys)})" if refused.keys else ""
 
 
 def place_of(pieces: Iterable[Piece], line: int) -> Place | None:
-    """Where that line of the output comes from, 1-based; None when there is no such line."""
+    """The origin of this line of the output, 1-based; None if there is no such line."""
     found: Piece | None = None
     keys: set[str] = set()
     decided: set[str] = set()
@@ -98,7 +98,7 @@ def place_of(pieces: Iterable[Piece], line: int) -> Place | None:
 
 
 class TracedView(View):
-    """A view that reports to a tracer every single key that is read, there or not."""
+    """A view that reports every single key that is read, existing or not, to a tracer."""
 
     __slots__ = ("tracer",)
     tracer: Tracer
@@ -112,9 +112,9 @@ class TracedView(View):
 
 class Tracer:
     """
-    Follows values through one render: which keys each text and number was made of, and which ones
-    have decided what is rendered now. Has to be kept as long as the render, because it knows the
-    objects by their identity.
+    Follows values through one render: which keys each text and number was made of, and which keys
+    decided what is rendered now. Must be kept as long as the render, because it identifies objects
+    by their identity.
     """
 
     def __init__(self) -> None:
@@ -131,11 +131,11 @@ class Tracer:
     # What marked templates call, see branch_marks.py.
 
     def begin(self, turn: Iterable[object] = ()) -> None:
-        """A branch begins, or a turn of a loop about these values."""
+        """A branch begins, or a turn of a loop over these values."""
         self._decisions.append(set(_NONE.union(*map(self.keys, turn))))
 
     def end(self) -> None:
-        """What begun last is over."""
+        """The branch or turn that began last is over."""
         self._decisions.pop()
 
     def testing(self) -> None:
@@ -156,7 +156,7 @@ class Tracer:
         return outcome
 
     def chosen(self, _: None, value: Any) -> Any:
-        """The value of an `a if b else c`: an object of its own, made of what has decided it."""
+        """The value of an `a if b else c`: a new object, which is also made of what decided it."""
         keys = self._decisions.pop()
         if type(value) is SafeText:
             value = safe_text(str(value), value.neutral)
@@ -175,7 +175,7 @@ class Tracer:
         return self._keys.get(id(value), _NONE)
 
     def following(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function; what it returns is made of what it was given."""
+        """The same function, whose result is made of its arguments."""
 
         def followed(*args: Any, **kwargs: Any) -> Any:
             given = (*args, *kwargs.values())
@@ -191,11 +191,11 @@ class Tracer:
         return marked_like(function, followed)
 
     def following_all(self, table: Mapping[str, Any]) -> dict[str, Any]:
-        """A table of functions or filters; what else is in it stays as it is."""
+        """The same table with its functions or filters followed; other entries are unchanged."""
         return {name: self.following(one) if callable(one) else one for name, one in table.items()}
 
     def joining(self, join: Callable[[Iterable[Any]], Any]) -> Callable[[Iterable[Any]], Any]:
-        """A function of a list of parts; the whole is made of all of them."""
+        """A function of a list of parts, whose result is made of all of them."""
 
         def joined(parts: Iterable[Any]) -> Any:
             known = list(parts)
@@ -220,7 +220,7 @@ class Tracer:
 
 
 def marked_like(function: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
-    """The other function with the marks that Jinja2 puts on what gets a context."""
+    """The other function with Jinja2's marks of functions that get a context."""
     other.__dict__.update(getattr(function, "__dict__", {}))
     return other
 

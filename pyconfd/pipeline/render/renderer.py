@@ -1,17 +1,17 @@
 """
 From a template and a snapshot to the bytes of a destination.
 
-A template is Jinja2's or Go's (languages.py); both become Jinja2's nodes. Importing this
-module costs what jinja2 costs (docs/benchmarks.md): do so where the first render is due. Pure but
-for reading template files.
+A template is Jinja2 or Go (languages.py); both become Jinja2's nodes. Importing this module imports
+jinja2, which is slow (docs/benchmarks.md): do so when the first render is due. Pure except for
+reading template files.
 
-Each render has an environment of its own, made from the shared one by copying its fields, whose
-globals are the functions bound to that render's view. So macros see the functions even when
-their file is imported without context, several threads can render at once, and nothing hangs on
-a thread or context variable. What is shared is the compiled code of the templates.
+Each render has an environment of its own, copied from the shared one by its fields, whose globals
+are the functions bound to that render's view. So macros see the functions even if their file is
+imported without context, several threads can render at once, and no thread or context variable is
+needed. Only the compiled code of the templates is shared.
 
-The environment is not Jinja2's sandbox: templates are the operator's code, which also names the
-commands that are run, and can be trusted as much as those; values are never compiled.
+The environment is not Jinja2's sandbox: templates are the operator's code, and as trusted as the
+commands that the operator declares; values are never compiled.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class Renderer:
     """
     Renders the templates of one folder. Any thread may call it, several at once.
 
-    templates_dir: templates, includes and imports are looked for here and nowhere else. Each is
-    read once; `refreshed` reads those that were edited.
-    environ: what getenv sees.
-    cache_dir: where compiled templates are kept between runs; None keeps them in memory alone.
-    facts: what templates know of this node.
+    templates_dir: templates, includes and imports are searched only here. Each is read once;
+    `refreshed` reads those that were edited.
+    environ: the environment for getenv.
+    cache_dir: stores compiled templates between runs; None keeps them only in memory.
+    facts: the facts about this node.
     often: the same resources are rendered many times.
     engine: the language of templates whose resources name none, "go" or "jinja2"; "" detects it.
-    compat: "confd" or "confd-fork", as which Go templates are read.
+    compat: "confd" or "confd-fork": how Go templates are read.
     value_limit: the most characters of a value that a resource with a format may print.
     output_limit: the most bytes of an output.
     time_limit: what ends a render that takes too long.
@@ -97,7 +97,7 @@ class Renderer:
         self._watched: dict[tuple[type, str], CodeType] = {}
 
     def refreshed(self) -> Renderer:
-        """One for the same folder with the templates as they are now."""
+        """A renderer of the same folder with the templates as they are now."""
         return Renderer(
             self._templates_dir,
             self._environ,
@@ -118,9 +118,9 @@ class Renderer:
 
     def render(self, resource: Resource, snapshot: Snapshot) -> Rendered:
         """
-        The resource's bytes at this snapshot, with what they were made from.
+        The resource's bytes at this snapshot, and what they were made from.
 
-        Raises MissingKey and TemplateFault; `reads` of either holds what was read until then.
+        Raises MissingKey and TemplateFault, whose `reads` has what was read until then.
         """
         view = View(snapshot, resource.prefix, resource.keys)
         content = self._content(resource, view)
@@ -133,7 +133,7 @@ class Renderer:
         return Rendered(resource, content, digest, view.reads, snapshot.revision)
 
     def _content(self, resource: Resource, view: View) -> bytes | RenderError:
-        """The resource's bytes, or why there are none; it holds no frame of the template."""
+        """The resource's bytes, or the error, which keeps no frame of the template."""
         with _released() as bound:
             try:
                 return self._time_limit.run(
@@ -150,7 +150,7 @@ class Renderer:
                 return fault
 
     def _made(self, resource: Resource, view: View, bound: list[Environment]) -> bytes:
-        """The resource's bytes. bound: is given the environment."""
+        """The resource's bytes. bound: collects the environment."""
         environment = self._bound(resource, view, self._pair_cache)
         bound.append(environment)
         stream = environment.stream(resource)
@@ -162,7 +162,7 @@ class Renderer:
         return content
 
     def _without_values(self, fault: TemplateFault, view: View) -> str:
-        """What is wrong, without the values of the keys that were read."""
+        """The text of a fault, without the values of the keys that were read."""
         try:
             source = self._languages.source(fault.template)
         except (MissingTemplate, BadTemplate):
@@ -171,8 +171,8 @@ class Renderer:
 
     def place(self, resource: Resource, snapshot: Snapshot, line: int) -> Place | None:
         """
-        What made this line of the resource's bytes at this snapshot, 1-based; None when that
-        cannot be found. Renders once more, slowly: for lines that were refused.
+        The origin of this line (1-based) of the resource's bytes at this snapshot; None if it
+        cannot be found. Renders once more, slowly: only for lines that were refused.
         """
         from pyconfd.pipeline.render.provenance import Piece, Tracer, place_of
 
@@ -197,7 +197,7 @@ class Renderer:
     def _name_keys(
         self, fault: TemplateFault, error: Exception, resource: Resource, view: View
     ) -> None:
-        """Let the fault name the keys that it comes from. Renders once more, slowly."""
+        """Add the keys that a fault comes from to it. Renders once more, slowly."""
         from pyconfd.pipeline.render.fault_keys import FaultTracer, watched
 
         tracer = FaultTracer()
@@ -233,8 +233,9 @@ class Renderer:
 
     def faults(self, resource: Resource) -> list[RenderError]:
         """
-        All that is wrong with the template and what it names in include, import and extends,
-        without any key: syntax, a missing file, an unknown filter, test, function or variable, a
+        All faults of the template, and of those that it includes, imports or extends, that can be
+        found
+        without keys: syntax, a missing file, an unknown filter, test, function or variable, a
         literal path that the resource's keys do not cover, and an unknown format.
         """
         from pyconfd.pipeline.render.analysis.template_faults import faults, uncovered
@@ -253,7 +254,7 @@ class Renderer:
         return [self._fault_of(error, resource, known) for error in found]
 
     def unread_keys(self, resource: Resource) -> list[str]:
-        """The keys that the resource declares and its templates do not read, as far as certain."""
+        """The declared keys of the resource that its templates certainly do not read."""
         from pyconfd.pipeline.render.analysis.unread_keys import unread
 
         try:
@@ -307,7 +308,7 @@ class Renderer:
 
 @contextmanager
 def _released() -> Iterator[list[Environment]]:
-    """A list for the environments that are bound to a render; afterwards they let it go."""
+    """A list for the environments bound to a render, which are released afterwards."""
     bound: list[Environment] = []
     try:
         yield bound

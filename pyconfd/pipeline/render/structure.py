@@ -1,9 +1,9 @@
 """
-The second line of defence: the shape of a configuration file, compared with and without values.
+The second line of defence: compares the shape of a configuration file with and without values.
 
-A text is read into its words and what stands between them (ends of directives, braces), as roughly
-as the format describes; what matters is that no value can change it. So the same output with "x" in
-place of each value must have a word wherever it has one, and nothing else. Pure.
+A text is split into words and the marks between them (ends of directives, braces), as roughly as
+the format describes. No value may change this shape: the same output with "x" in place of each
+value must have the same words and marks in the same order. Pure.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NEUTRAL = "x"
 
 def compare(text: str, neutral: str, format: Format) -> None:  # noqa: A002 - the field's word
     """
-    Whether both texts have one shape. Raises FunctionFault with the output's line where not, and
-    where a value stands for one of the format's forbidden directives.
+    Compare the shapes of both texts. Raises FunctionFault with the output's line when they differ,
+    or when a value is one of the format's forbidden directives.
     """
     if text == neutral:
         return
@@ -76,7 +76,7 @@ def _line(text: str, at: int, format: Format) -> int:  # noqa: A002
 def _tokens(rules: Structure) -> re.Pattern[str]:
     """
     One pattern for the next token, with the white space before it. It matches everywhere, so that
-    no white space is read twice: that would take quadratic time.
+    no white space is read twice, which would take quadratic time.
     """
     single = r"'[^']*'" if rules.raw_single else r"'(?:[^'\\]|\\.)*'"
     quoted = r'"(?:[^"\\]|\\.)*"|' + single

@@ -1,5 +1,5 @@
 """
-What template code raises, as our errors: at which line of which template, and what to do. Pure.
+Turns exceptions of template code into pyconfd's errors, with template, line and hint. Pure.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ NAMES_ITSELF = (
 
 
 class SeveralFaults(jinja2.TemplateSyntaxError):
-    """A fault of a template. more: the others that are found with it."""
+    """A fault of a template. more: the other faults found with it."""
 
     more: tuple[jinja2.TemplateSyntaxError, ...] = ()
 
 
 def fault_of(error: BaseException, resource: Resource, known: Mapping[str, Any]) -> RenderError:
-    """Our error for it, at the innermost line of a template that it came through."""
+    """The error for an exception, at the innermost line of a template that it passed through."""
     template, line = _place(error.__traceback__) or (resource.src, 0)
     if isinstance(error, NoSuchKey):
         return MissingKey(
@@ -83,8 +83,8 @@ _QUOTED = re.compile(r"'[^'\\]*(?:\\.[^'\\]*)*'|\"[^\"\\]*(?:\\.[^\"\\]*)*\"", r
 
 def without_values(what: str, items: Iterable[KeyValue], source: str) -> str:
     """
-    The text of a fault with the names of keys in place of their values: a text that names a member
-    or filter quotes the value it came from. What the template itself holds stays.
+    The text of a fault with names of keys instead of their values, because a message about a member
+    or filter quotes its value. The template's own text stays.
 
     source: of the template.
     """
@@ -115,7 +115,7 @@ def _too_slow(error: RenderTimeout, resource: Resource) -> tuple[str, str]:
 
 
 def _text(error: BaseException, known: Mapping[str, Any]) -> tuple[str, str]:
-    """What went wrong and what to do about it."""
+    """The message, and what to do."""
     text = str(error)
     if isinstance(error, (FunctionFault, BadTemplate, jinja2.TemplateNotFound)):
         return text, getattr(error, "hint", "")
@@ -138,7 +138,7 @@ _PAIR = "pyconfd.pipeline.render.functions.store.Pair object"
 
 
 def _near(text: str, known: Mapping[str, Any]) -> str:
-    """The known name that an unknown one may stand for."""
+    """The known name that an unknown one probably means."""
     from jinja2 import filters
 
     from pyconfd.config.options import did_you_mean

@@ -1,7 +1,7 @@
 """
-Template files and their compiled code, free of any template language.
+Template files and their compiled code, independent of the template language.
 
-Shell: reads below one folder; with a cache it also keeps code there between runs.
+Shell: reads below one folder; with a cache it also stores code between runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ AS_WRITTEN = "{# whitespace as written #}"
 
 
 class MissingTemplate(LookupError):
-    """No such template; the text names it and the reason."""
+    """There is no such template; the text names it and the reason."""
 
 
 class BadTemplate(ValueError):
@@ -30,7 +30,7 @@ class _Held:
     """
     A template as it was read.
 
-    stamp: differs when its file is edited.
+    stamp: changes when its file is edited.
     """
 
     stamp: tuple[int, int, int]
@@ -42,12 +42,12 @@ class TemplateFiles:
     """
     The templates below one folder by their path in it, such as "nginx/site.conf.j2".
 
-    Each is read once, when it is first used, and stays as it was then: what is live is never made
-    from half of an edit. One that could not be read or compiled is read again the next time.
+    Each is read once, when it is first used, and kept: so no file is made from half of an edit. One
+    that could not be read or compiled is read again the next time.
 
     texts: templates that are in no file, by name.
 
-    Any thread may call it; two that miss at once compile twice and keep either.
+    Any thread may call it; if two miss at once, both compile, and either result is kept.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TemplateFiles:
 
     def code(self, name: str, compiled: Callable[[str, str], CodeType]) -> CodeType:
         """
-        The code of a template, made by `compiled(source, path)` unless it is held.
+        The code of a template, made by `compiled(source, path)` unless it is cached.
 
         Raises MissingTemplate, BadTemplate and whatever `compiled` raises.
         """
@@ -86,7 +86,7 @@ class TemplateFiles:
         return held.source if held is not None else self._read(name)[1]
 
     def edited(self) -> tuple[str, ...]:
-        """The templates whose files are no longer what was read, in order of their names."""
+        """The templates whose files have changed since they were read, sorted by name."""
         return tuple(
             name for name, held in sorted(self._held.items()) if self._stamp(name) != held.stamp
         )
@@ -111,7 +111,7 @@ class TemplateFiles:
             raise BadTemplate(f"template {name!r} is not UTF-8 text in line {line}") from error
 
     def _path(self, name: str) -> str:
-        """Where a template lies. A path that leaves the folder names none."""
+        """The path of a template. A path that leaves the folder is not a template."""
         if name.startswith("/") or ".." in name.split("/") or "\0" in name:
             raise MissingTemplate(f"template {name!r} is outside the templates folder")
         return os.path.join(self._folder, name)

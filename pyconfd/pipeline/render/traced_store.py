@@ -1,5 +1,5 @@
 """
-The functions that read keys, with answers that remember which key they came from. Pure.
+The functions that read keys, with answers that remember their keys. Pure.
 
 For resources with a format, whose refusals name the key.
 """
@@ -14,7 +14,7 @@ from pyconfd.pipeline.render.value_checks import NameText, TaintedText, key_text
 
 
 class TracedFunctions(StoreFunctions):
-    """As StoreFunctions, but every value is a TaintedText and every name a NameText."""
+    """Like StoreFunctions, but every value is a TaintedText and every name a NameText."""
 
     __slots__ = ()
 

@@ -1,12 +1,12 @@
 """
-Values are data, never configuration: what a resource with a format may print. Pure.
+Checks what a resource with a format prints: values are data, never configuration. Pure.
 
-The first line of defence: every text that an expression prints is checked for the strictest
-place, outside quotes, unless the template's author wrote it, or used `| quoted`, `| words` or
-`| raw`. A checked text is a `SafeText`; every operation on it gives a plain text again, which is
-checked again. So an operation that is forgotten here is refused, not let through.
-A SafeText also carries what it would be with "x" for each value that is not tame, for the second
-line of defence (structure.py).
+The first line of defence: every text that an expression prints is checked for the strictest place,
+outside quotes, unless the template's author wrote it, or used `| quoted`, `| words` or `| raw`. A
+checked text is a `SafeText`; every operation on it gives a plain text, which is checked again. So
+the result of an operation that was forgotten here is refused, not let through. A SafeText also
+carries its text with "x" for each value that is not tame, for the second line of defence
+(structure.py).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class NameText(TaintedText):
     """
     A name from the store.
 
-    key: absolute path of what it names.
+    key: absolute path of the key or folder that it names.
     """
 
     __slots__ = ()
@@ -89,8 +89,8 @@ class RefusedValue(FunctionFault):
     """
     A value that the format would read as more than data.
 
-    made: whether it is not simply the value or name of a key.
-    keys: of which it was made then, as far as a Tracer has followed it.
+    made: whether it was made from values, and is not simply the value or name of a key.
+    keys: those it was made from, as far as a Tracer has followed it.
     """
 
     def __init__(self, origin: str, holds: str, hint: str) -> None:
@@ -120,14 +120,14 @@ def item_text(resource: Resource) -> NameText:
 
 
 def safe_text(text: str, neutral: str | None = None) -> SafeText:
-    """A text that the template's author answers for, unless `neutral` differs."""
+    """A text for which the template's author is responsible, unless `neutral` differs."""
     made = SafeText(text)
     made.neutral = text if neutral is None else neutral
     return made
 
 
 def is_tame(text: str) -> bool:
-    """Whether it is one word in every format, whatever stands beside it, and no directive."""
+    """Whether it is one word in every format, whatever is beside it, and not a directive."""
     return bool(_TAME.fullmatch(text) and _NO_DIRECTIVE.search(text))
 
 
@@ -147,7 +147,7 @@ class ValueChecker:
         self._unquotable = re.compile(f"[{_CONTROL}{re.escape(format.quoted.refused)}]")
 
     def text(self, value: Any) -> str:
-        """What an expression prints. Raises RefusedValue."""
+        """The text that an expression prints. Raises RefusedValue."""
         if type(value) is SafeText:
             return value
         if not isinstance(value, str):
@@ -169,12 +169,12 @@ class ValueChecker:
             raise RefusedValue(_origin(value), what, "")
 
     def concat(self, pieces: Iterable[str]) -> SafeText:
-        """Pieces of output as one: each was checked, or written by the author."""
+        """Pieces of output as one text: each was checked, or written by the author."""
         pieces = list(pieces)
         return safe_text("".join(pieces), neutral(pieces))
 
     def joined(self, parts: Iterable[Any]) -> str:
-        """The `~` of templates: a SafeText when every part is safe, else a text to check later."""
+        """The `~` of templates: a SafeText if every part is safe, else a text to check later."""
         parts = list(parts)
         try:
             return self.concat(list(map(self.text, parts)))
@@ -184,11 +184,11 @@ class ValueChecker:
             return key_text(text, key) if key else text
 
     def raw(self, value: Any) -> SafeText:
-        """As it is: the template's author answers for it."""
+        """The value unchanged: the template's author is responsible for it."""
         return safe_text(as_text(value))
 
     def quoted(self, value: Any) -> SafeText:
-        """In the format's quotes, where nearly everything is data."""
+        """The value in the format's quotes, between which nearly everything is data."""
         text, rules = as_text(value), self._format.quoted
         self._bound(text)
         first = text.lstrip(" ")[:1]
@@ -217,7 +217,7 @@ class ValueChecker:
         return self.joined(parts)
 
     def keeping(self, change: Callable[..., str]) -> Callable[..., str]:
-        """A filter that only lays out: what is safe in the format stays so."""
+        """A filter that only changes the layout: a safe text stays safe."""
 
         def changed(value: Any, *args: Any, **kwargs: Any) -> str:
             given = [*args, *kwargs.values()]

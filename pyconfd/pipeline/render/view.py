@@ -1,9 +1,9 @@
 """
-What one resource sees of a snapshot, and the record of what it has read. Pure.
+What one resource sees of a snapshot, and what it has read. Pure.
 
-Templates speak of paths below the resource's prefix; everything outside the resource's `keys`
-does not exist for them. Each question is recorded as an absolute path, so that only a change
-that can alter the answer makes the resource render again.
+Templates use paths below the resource's prefix; everything outside the resource's `keys` does not
+exist for them. Each read is recorded as an absolute path, so that only a change that can alter the
+result makes the resource render again.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ class View:
 
     @property
     def reads(self) -> Reads:
-        """What was asked so far."""
+        """What was read so far."""
         return Reads(keys=frozenset(self._keys), trees=frozenset(self._trees))
 
     def read(self) -> Iterator[KeyValue]:
-        """The keys that were looked at so far, with their values, in order of key and tree."""
+        """The keys that were read so far, with their values, in order of key and tree."""
         for key in sorted(self._keys):
             if item := self.snapshot.get(key):
                 yield item
@@ -80,20 +80,20 @@ class View:
         return self._cut
 
     def absolute(self, path: str) -> str:
-        """A path of the template as the store has it."""
+        """The absolute path of a template's path."""
         if not self._cut:
             return path
         return self._prefix if path == "/" else self._prefix + path
 
     def slashless(self, path: str) -> str:
-        """The path as the store has keys below it, without a leading slash; "" when it has none."""
+        """The path without its leading slash if the store has such keys below it; else ""."""
         absolute = key_path(self.absolute(path))
         if any(is_under(absolute, one) for one in self.snapshot.slashless):
             return absolute.removeprefix("/") or "keys"
         return ""
 
     def allows(self, key: str) -> bool:
-        """Whether the resource may read this key, be it there or not."""
+        """Whether the resource may read this key, existing or not."""
         return key.startswith(self._below) or key in self._paths
 
     def covers(self, path: str) -> bool:
@@ -202,7 +202,7 @@ def _scope(paths: tuple[str, ...]) -> Scope:
 
 
 def _scope_at(scope: Scope, steps: Iterable[str]) -> Scope:
-    """What of a scope lies at and below a place; {} where nothing may be read."""
+    """The part of a scope at and below a place; {} if nothing may be read there."""
     for step in steps:
         if scope is None:
             return None
@@ -211,7 +211,7 @@ def _scope_at(scope: Scope, steps: Iterable[str]) -> Scope:
 
 
 def _paths(scope: Scope, path: str) -> Iterator[str]:
-    """The trees of a scope that stands at `path`."""
+    """The trees of a scope at `path`."""
     if scope is None:
         yield path
         return
@@ -229,7 +229,7 @@ def _enter(place: _Place, name: str) -> _Place | None:
 
 
 def _children(place: _Place) -> Iterable[tuple[str, _Place]]:
-    """The children that have anything to show, sorted by name."""
+    """The children with visible keys, sorted by name."""
     here, scope = place
     if type(here) is not Folder:
         return

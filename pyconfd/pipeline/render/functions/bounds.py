@@ -1,8 +1,8 @@
 """
-What one call of a template may make at most. Pure.
+Limits of what one call of a template may make. Pure.
 
-Such calls are one step for Python, which no time limit can interrupt; the numbers may come from
-values of keys.
+Such calls are one step for Python, which a time limit cannot interrupt, and their numbers may come
+from values of keys.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def bounded_range(*limits: Any) -> range:
 
 
 def few(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter of Jinja2 that takes long for much: then it raises FunctionFault."""
+    """A slow filter of Jinja2, which raises FunctionFault for large inputs."""
     # What Jinja2 reads off a filter: which of its own objects it wants first.
     first = 1 if hasattr(filter_, "jinja_pass_arg") else 0
 
@@ -49,7 +49,9 @@ def few(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def method(called: Any, args: tuple[Any, ...]) -> None:
-    """Raises FunctionFault for a method of a text or list that would make or read too much."""
+    """
+    Raises FunctionFault for a call of a text's or list's method that would make or read too much.
+    """
     of = getattr(called, "__self__", None)
     if isinstance(of, (str, bytes, list)) and len(of) > MOST_ITEMS:
         raise FunctionFault(f"{called.__name__}: more than {MOST_ITEMS} {_unit(of)}")

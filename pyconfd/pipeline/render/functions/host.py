@@ -37,7 +37,7 @@ class SrvTarget(NamedTuple):
 
 
 def reader_of(environ: Mapping[str, str]) -> Callable[..., str]:
-    """`getenv` for this environment and no other."""
+    """`getenv` for this environment."""
 
     def getenv(name: str, default: str = "") -> str:
         return environ.get(name) or default
@@ -47,7 +47,7 @@ def reader_of(environ: Mapping[str, str]) -> Callable[..., str]:
 
 @template_function()
 def datetime() -> datetimes.datetime:
-    """The time now, in local time. What prints it differs in every render."""
+    """The local time now. A file that prints it differs in every render."""
     import datetime as datetimes
 
     return datetimes.datetime.now().astimezone()
@@ -127,8 +127,8 @@ def interface_ipv6(interface: str) -> str:
 
 def _waited_for(look_up: Callable[[], _Answer]) -> _Answer:
     """
-    What it returns or raises. It runs on a thread of its own, as a call that waits in C cannot be
-    interrupted, and the wait for it can: by the time limit of a render.
+    Call a function on a thread of its own, and return or raise its result. A call that waits in C
+    cannot be interrupted, but the wait for its thread can, by the time limit of a render.
     """
     import threading
 

@@ -74,7 +74,7 @@ def _dump(value: Any, spaces: int | None, separators: tuple[str, str]) -> str:
 
 
 def _whole(value: Any) -> Any:
-    """The value with whole numbers in the place of floats such as 1.0, as Go writes them."""
+    """The value with whole numbers instead of floats such as 1.0, as Go writes them."""
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < _EXPONENT else value
     if isinstance(value, dict):

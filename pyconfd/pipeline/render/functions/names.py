@@ -1,8 +1,8 @@
 """
-The names of functions in templates, given beside each function. Pure.
+Gives each function its names in templates. Pure.
 
-Names and order of arguments are confd's and its active fork's, except that nothing is changed
-in place and that no fault prints a value. Numbers are whole, as in Go's add and div.
+Names and order of arguments are those of confd and its active fork, except that nothing is changed
+in place and no fault prints a value. Numbers are whole, as in Go's add and div.
 """
 
 from __future__ import annotations
@@ -40,5 +40,5 @@ def template_filter(name: str = "") -> Callable[[Function], Function]:
 
 
 def behind_pipe(name: str, function: Callable[..., Any]) -> None:
-    """What stands behind a pipe, where it does not take its arguments in the same order."""
+    """The filter of a function that takes its arguments in another order after a pipe."""
     FILTERS[name] = function

@@ -25,8 +25,8 @@ def collected(stream: Iterator[str], limit: int, *, merge: bool) -> list[str]:
     """
     The pieces of an output.
 
-    limit: characters, of which none is less than a byte. merge: the places of the pieces do not
-    matter. Raises OutputTooLong, at the line of the template that exceeds the limit.
+    limit: in characters, each of at least one byte. merge: pieces may be joined, because their
+    places do not matter. Raises OutputTooLong, at the template's line that exceeds the limit.
     """
     assert isinstance(stream, GeneratorType)  # noqa: S101 - says so to the type checker
     try:
@@ -52,8 +52,8 @@ def _collected(stream: GeneratorType[str, None, None], limit: int, merge: bool) 
 
 def _within(stream: Iterator[str], room: int) -> list[str]:
     """
-    The next pieces, until one exceeds the room. Without a step of Python of its own: that would
-    cost as much as the pieces, and a render that takes too long would end there, at no line.
+    The next pieces, until one exceeds the room. It takes no step of Python itself: that would cost
+    as much as the pieces, and a render that takes too long would end there, outside of any line.
     """
     kept, counted = tee(islice(stream, _MERGED))
     sizes = islice(accumulate(map(len, counted), initial=1), 1, None)

@@ -1,8 +1,8 @@
 """
-The filter for paths of the node that come from keys: path_below. Shell: follows links on the node.
+The filter path_below, for paths of the node that come from keys. Shell: follows links on the node.
 
-Whoever may write keys must not choose where a daemon that runs as root reads and writes: the node
-says which folders they may choose from.
+Whoever may write keys must not choose where a daemon that runs as root reads and writes. The node
+names the allowed folders.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class RefusedPath(FunctionFault):
 
 def path_below(value: Any, folders: Any, setting: str = "", key: str = "") -> str:
     """
-    An absolute path below one of these folders, also where its links lead; normalized.
+    An absolute path below one of these folders, with links followed; normalized.
 
-    folders: one or a list, absolute; one that is a file allows that file. Of `vars`, not of keys.
-    setting: what to call them in a message, where they are not of `vars`.
-    key: what to call the value, where it is not that of a key as it is.
+    folders: one or a list, absolute; a file allows only itself. From `vars`, not from keys.
+    setting: their name in a message, if they are not from `vars`.
+    key: the name of the value in a message, if it is not simply the value of a key.
     """
     origin = f"the value of {key}" if key else str(getattr(value, "origin", "the value"))
     allowed = [folders] if isinstance(folders, str) else list(folders)
@@ -52,7 +52,7 @@ def path_below(value: Any, folders: Any, setting: str = "", key: str = "") -> st
 
 
 def _normal(value: Any) -> str:
-    """The path without what means nothing in it; "" for what is no path of a file system."""
+    """The normalized path; "" for a text that is not a path of a file system."""
     try:
         if len(os.fsencode(str(value))) <= _LONGEST_PATH_BYTES:
             return "/" + os.path.normpath(path(value)).lstrip("/")
@@ -66,6 +66,6 @@ def _is_below(name: str, folder: str) -> bool:
 
 
 def _setting(facts: list[Any]) -> str:
-    """Where the folders stand in the config file, as far as they do."""
+    """The place of the folders in the config file, if they are from it."""
     origins = (str(getattr(each, "origin", "")) for each in facts)
     return ", ".join(dict.fromkeys(re.sub(r"\[\d+\]$", "", each) for each in origins if each))

@@ -1,8 +1,8 @@
 """
 Regular expressions of templates, matched with limits. Pure; imported when a template uses one.
 
-The package `regex` reads Python's syntax, lets other threads run while it matches, and gives up
-after a time; `re` does neither, and one pattern with a hostile value stops the whole process.
+The package `regex` has Python's syntax, lets other threads run while it matches, and has a timeout.
+`re` has neither: one pattern with a hostile value would stop the whole process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BadPattern = regex.error
 
 
 class Pattern:
-    """One that is compiled. Its methods raise FunctionFault for a text that takes too long."""
+    """A compiled pattern. Its methods raise FunctionFault for a text that takes too long."""
 
     def __init__(self, pattern: str) -> None:
         """Raises BadPattern."""

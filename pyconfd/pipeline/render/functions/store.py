@@ -1,7 +1,7 @@
 """
 The functions of templates that read keys: get, gets, getv, getvs, exists, ls, lsdir. Pure.
 
-Semantics are confd's (memkv's store.go), except that ls and lsdir answer for "/" too.
+They work as in confd (memkv's store.go), except that ls and lsdir also answer for "/".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pyconfd.pipeline.render.view import View
 
 
 class Pair(NamedTuple):
-    """A key as the template knows it, and its value; unpacks as `key, value`."""
+    """A key as the template sees it, and its value; unpacks as `key, value`."""
 
     key: str
     value: str
@@ -41,8 +41,8 @@ class StoreFunctions:
     """
     The functions, bound to what one resource sees.
 
-    lenient: keys that the resource does not declare are as if they did not exist, as in confd;
-        else asking for them is a fault.
+    lenient: keys that the resource does not declare do not exist, as in confd; otherwise asking for
+    them is a fault.
     """
 
     __slots__ = ("_cached", "_lenient", "_view")
@@ -134,14 +134,20 @@ class StoreFunctions:
         return found
 
     def _check_covered(self, path: str, covered: bool) -> None:
-        """Asked only where nothing was found: what was found is covered."""
+        """
+        Raises a fault for paths that the resource does not cover. Called only if nothing was found:
+        keys that were found are covered.
+        """
         if not covered and not self._lenient:
             raise NotCovered(path)
         if self._view.snapshot.slashless and self._view.slashless(literal_part(path)):
             raise Slashless(self._view.absolute(literal_part(path)))
 
     def missing(self, key: str) -> NoSuchKey:
-        """Names the key as in the store, and tells whether the resource covers it at all."""
+        """
+        The error for a missing key, which names it as in the store, and says if the resource does
+        not cover it.
+        """
         if not key.startswith("/"):
             return NoSuchKey(key, SLASH_HINT)
         if not self._view.allows(key):

@@ -21,8 +21,8 @@ def as_text(value: Any) -> str:
     """
     A value as templates print it: true, false and whole numbers such as 1.0 as confd writes them.
 
-    Raises FunctionFault for what is not text and would only print Python's own notation: nothing,
-    lists, mappings, bytes, functions, generators.
+    Raises FunctionFault for values that would print Python's own notation: none, lists, mappings,
+    bytes, functions, generators.
     """
     if isinstance(value, str):
         return value
@@ -84,7 +84,7 @@ def join(items: Iterable[Any], separator: str = "") -> str:
 
 @template_function()
 def replace(text: str, old: str, new: str, count: int = -1) -> str:
-    """`old` replaced by `new`, `count` times from the left; -1 is everywhere."""
+    """`old` replaced by `new`, `count` times from the left; -1 replaces all."""
     return text.replace(old, new, count)
 
 
@@ -123,7 +123,7 @@ def nospace(text: str) -> str:
 
 @template_function()
 def indent(spaces: int, text: str) -> str:
-    """Every line pushed in by so many spaces; the empty text stays empty."""
+    """Every line indented by this many spaces; the empty text stays empty."""
     pad = " " * spaces
     return pad + text.replace("\n", "\n" + pad) if text else ""
 
@@ -257,7 +257,7 @@ def base64_encode(text: str) -> str:
 
 @template_filter("base64Decode")
 def base64_decode(text: str) -> str:
-    """The text behind base64. Line breaks are allowed, nothing else is."""
+    """The text decoded from base64, which may only contain line breaks in addition."""
     import base64 as codec
 
     try:

@@ -1,5 +1,5 @@
 """
-Filters that refuse what is not of a kind: host, hostport, integer, name, one_of, path, port,
+Filters that refuse values of the wrong kind: host, hostport, integer, name, one_of, path, port,
 seconds, weight. Pure.
 
 They work in every format and without one. Faults name the kind and never the value.
@@ -74,7 +74,7 @@ def name(value: Any) -> str:
 
 
 def one_of(value: Any, *allowed: Any) -> Any:
-    """One of these and nothing else."""
+    """One of these values."""
     if value not in allowed:
         raise FunctionFault(f"{_origin(value)} is none of {', '.join(map(str, allowed))}")
     return value
@@ -96,7 +96,7 @@ def port(value: Any) -> int:
 
 def seconds(value: Any) -> int:
     """
-    A length of time as whole seconds: 30, "30", "30s", "5m", "1h", "1d", "1w".
+    A duration in whole seconds: 30, "30", "30s", "5m", "1h", "1d", "1w".
 
     The unit is not printed: write `{{ value | seconds }}s`.
     """
