@@ -269,6 +269,16 @@ class Loop:
     def _lose(self, message: Lost) -> None:
         if self._outage.heard(message.cause, time.monotonic()):
             report.lost(message)
+        if self._child and not (self._listed or self.stopping or self._child.runs):
+            self._start_unread(self._child)
+
+    def _start_unread(self, child: Supervised) -> None:
+        """The command does not wait for a store, where an earlier run has made all of its files."""
+        resources = self._resources.values()
+        if all(self._deps.versions.has(one) for one in resources):
+            child.start(resources)
+            if child.runs:
+                log.warn("the command runs with the files of before until the store can be read")
 
     def _apply(self, message: Listed | Changed) -> None:
         """Apply a message to the mirror, and mark what reads the keys that really changed."""

@@ -3,7 +3,8 @@ The command after `--`: started once its files are there, signalled, and followe
 
 It is started when the first pass over all resources is done and every destination exists. A file
 that does not exist because its first version was refused or could not be rendered delays the start
-until the next good version. The daemon ends with the command and its exit status; the platform
+until the next good version. A store that cannot be read does not delay it where an earlier run has
+made the files. The daemon ends with the command and its exit status; the platform
 restarts both.
 """
 

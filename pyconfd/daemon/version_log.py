@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
+from pyconfd.model.resources import Resource
 from pyconfd.observe import log
 from pyconfd.status.versions import VersionEntry
 
@@ -71,6 +72,14 @@ class VersionLog:
                 if isinstance(revision := one.get("revision"), int)
             }
         return self._revisions.get(name, 0)
+
+    def has(self, resource: Resource) -> bool:
+        """Whether an earlier run has put a version live, of a pattern one of any name."""
+        if self.revision(resource.name):
+            return True
+        begin = f"{resource.name}["
+        known = self._revisions or {}
+        return bool(resource.each) and any(name.startswith(begin) for name in known)
 
     def read(self) -> Iterator[Mapping[str, Any]]:
         """All entries, oldest first, without lines that were cut short."""

@@ -97,6 +97,29 @@ def test_a_bad_value_beside_a_good_file_starts_the_command_with_that(world: Worl
         assert "the check refused the new version" in daemon.log
 
 
+def test_an_outage_at_the_start_does_not_keep_the_command_from_its_last_good_files(
+    world: World,
+) -> None:
+    """Those that an earlier run has made; what else stands there is waited for."""
+    dest = world.confdir.simple(reload_cmd='"echo reload >> @OUT@/reloads"')
+    text = world.keys.read_text()
+    world.keys.unlink()
+    dest.write_text("of the image\n")
+    with world.confdir.daemon(*world.command(dest)) as daemon:
+        daemon.wait_log("status: store unavailable")
+        assert not world.seen()
+        save(world.keys, text)
+        daemon.wait(lambda: world.seen() == ["started /app/a=1"], "start")
+    world.keys.unlink()
+    with world.confdir.daemon(*world.command(dest)) as daemon:
+        daemon.wait(lambda: world.seen()[2:] == ["started /app/a=1"], "start without a store")
+        daemon.wait_log("the command runs with the files of before until the store can be read")
+        world.put({"a": "2"})
+        daemon.wait_file(dest, "/app/a=2\n")
+        daemon.wait_log("reloaded")
+    assert world.seen()[3:] == ["SIGTERM"]
+
+
 @pytest.mark.parametrize(("ending", "status"), [("exit 3", 3), ("kill -9 $$", 137)])
 def test_pyconfd_ends_with_its_command(world: World, ending: str, status: int) -> None:
     """With its status; starting it again is for the platform."""
