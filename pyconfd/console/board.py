@@ -1,4 +1,4 @@
-"""What the console knows of a fleet, kept up to date with the messages of one watch. Pure."""
+"""The console's knowledge of a fleet, updated by the messages of one watch. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class FleetBoard:
     One thread owns it.
 
     book: the fleet's records. members: those of the key pattern.
-    revision: of the store, 0 before it was read. lost: why the store is unavailable; "" while not.
+    revision: of the store, 0 before it was read. lost: why the store is unavailable; "" if it is
+    not.
     """
 
     def __init__(self, paths: FleetPaths, places: Places) -> None:
@@ -26,11 +27,11 @@ class FleetBoard:
 
     @property
     def prefixes(self) -> Sequence[str]:
-        """What has to be watched."""
+        """The prefixes to watch."""
         return covering((self.paths.root, self.places.root))
 
     def apply(self, message: SourceMessage) -> bool:
-        """Whether there may be something new to show."""
+        """Apply a message. Returns whether there may be something new to show."""
         before, self.lost = self.lost, ""
         match message:
             case Lost(_, cause):

@@ -1,4 +1,4 @@
-"""An order as a form gives it, and what carries it out. Shell."""
+"""Reads orders from forms, and carries them out. Shell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CALL_S = 10.0
 
 
 class BadOrder(PyconfdError):
-    """A form that is no order."""
+    """A form that is not an order."""
 
 
 def order_of(
@@ -56,7 +56,7 @@ class OrderDesk:
     """
     Safe to call from any thread.
 
-    source: the store, for whether it has a revision that is to be pinned.
+    source: the store, to check that it has a revision to pin.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class OrderDesk:
 
     def take(self, form: Mapping[str, str], by: str, client: str) -> str:
         """
-        Carry it out; what has been done, in words. Raises PyconfdError. client: where the browser
-        is.
+        Carry out an order. Returns what was done, in words. Raises PyconfdError. client: the
+        address of the browser.
         """
         where = f"{client}, by the console on {os.uname().nodename}"
         order = order_of(form, by=by, where=where, at=time.time())
@@ -87,7 +87,7 @@ class OrderDesk:
             registry.close()
 
     def _must_be_there(self, revision: int) -> None:
-        """Raises RevisionCompacted when etcd does not have the revision (any more)."""
+        """Raises RevisionCompacted when etcd does not have the revision, or no longer has it."""
         if not isinstance(self._source, SourceWithPast):
             raise RegistrationError("the store keeps no earlier revisions")
         self._source.list_at([self._paths.root], revision, timeout_s=_CALL_S)

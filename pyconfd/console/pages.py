@@ -1,9 +1,9 @@
 """
-HTML of what is shown: the one door between texts of any content and a browser.
+The HTML of the pages: the only place where texts of any content reach a browser.
 
-Every value that a template prints passes `escaped`, as all text that leaves the process, and is
-then escaped for HTML by Jinja2; attributes are always in quotes. Its policy allows the browser
-this page's own style and script and nothing else.
+Every value that a template prints passes `escaped`, like all text that leaves the process, and
+Jinja2 then escapes it for HTML; attributes are always in quotes. The content policy allows only the
+page's own style and script.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _TEMPLATES = jinja2.Environment(
 
 
 def query_text(query: ViewQuery, **changed: object) -> str:
-    """A query as the address has it, `?q=web&nodes=2`; changed: what is another one there."""
+    """A query as in the address, `?q=web&nodes=2`; changed: members to replace."""
     fields = {"q": query.text, "nodes": query.nodes, "members": query.members, **changed}
     kept = {name: value for name, value in fields.items() if value not in ("", 1)}
     return f"?{urlencode(kept, errors='replace')}"
@@ -78,7 +78,7 @@ def page(
 ) -> str:
     """
     The whole page. found: as made by `sections`. version: of what is shown, for the events.
-    user: who gives orders; None without one. notice: what became of the last order.
+    user: the one who gives orders, or None. notice: the result of the last order.
     """
     return _TEMPLATES.get_template("page.html").render(
         sections={name: Markup(text) for name, text in found.items()},  # noqa: S704 - made above
@@ -92,7 +92,7 @@ def page(
 
 
 def login_page(fleet: str, notice: str) -> str:
-    """Where the token is given."""
+    """The page on which the token is entered."""
     return _TEMPLATES.get_template("login.html").render(fleet=fleet, notice=notice)
 
 

@@ -1,4 +1,4 @@
-"""Who may give orders: tokens from a file, and the browsers that have shown one."""
+"""Who may give orders: tokens from a file, and the sessions of browsers that have shown one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def read_tokens(path: str) -> Mapping[str, str]:
 
 
 class Sessions:
-    """tokens: as `read_tokens` has them; empty where no orders are taken. One thread owns it."""
+    """tokens: from `read_tokens`; empty when no orders are accepted. One thread owns it."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._tokens = tokens
@@ -58,11 +58,11 @@ class Sessions:
 
     @property
     def allowed(self) -> bool:
-        """Whether orders are taken at all."""
+        """Whether orders are accepted at all."""
         return bool(self._tokens)
 
     def user_of(self, token: str) -> str | None:
-        """Whose token it is."""
+        """The user of a token."""
         digest, user = _digest(token), None
         for each, name in self._tokens.items():  # all of them, in the same time
             if hmac.compare_digest(each, digest):
@@ -70,7 +70,7 @@ class Sessions:
         return user
 
     def open(self, user: str) -> str:
-        """A session of a user: what the cookie holds."""
+        """Open a session of a user. Returns the value of its cookie."""
         while len(self._sessions) >= _MOST_SESSIONS:
             self.close(next(iter(self._sessions)))
         made = secrets.token_urlsafe(32)
@@ -78,7 +78,7 @@ class Sessions:
         return made
 
     def user_in(self, session: str) -> str | None:
-        """Who has opened a session."""
+        """The user of a session."""
         user, end_s = self._sessions.get(session, (None, 0.0))
         if user is not None and time.monotonic() > end_s:
             self.close(session)
@@ -91,12 +91,12 @@ class Sessions:
         self._notices.pop(session, None)
 
     def leave_notice(self, session: str, text: str) -> None:
-        """What the next page of a session says once."""
+        """Leave a notice that the next page of a session shows once."""
         if session in self._sessions:
             self._notices[session] = text
 
     def take_notice(self, session: str) -> str:
-        """That, "" for nothing."""
+        """Take the notice, "" for none."""
         return self._notices.pop(session, "")
 
 

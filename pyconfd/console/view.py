@@ -1,9 +1,9 @@
 """
-What the console shows, as plain data: fleet records, member records and a moment in, a view out.
+What the console shows, as plain data: a view made from fleet records, member records and a time.
 Pure.
 
-Everything in it may come from keys that others write: texts are texts of any content, and only
-pages.py makes HTML of them.
+Everything in it may come from keys that others write: texts may have any content, and only pages.py
+makes HTML of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BRIEF = 120
 
 
 class Condition(enum.StrEnum):
-    """How something is; the worst first."""
+    """The condition of something, the worst first."""
 
     BAD = "bad"
     WAITING = "waiting"
@@ -53,7 +53,7 @@ class ViewQuery:
     """
     Which part of a large fleet.
 
-    text: nodes and members whose names, addresses or services hold it; "" for all.
+    text: show nodes and members whose names, addresses or services contain it; "" for all.
     nodes, members: which page of them, from 1.
     """
 
@@ -65,7 +65,7 @@ class ViewQuery:
 @dataclass(frozen=True, slots=True)
 class _Sights:
     """
-    How far the nodes have read, by what they read.
+    How far the nodes have read, by the prefixes that they read.
 
     found: prefixes -> revisions in order, with the names of the nodes.
     """
@@ -73,7 +73,7 @@ class _Sights:
     found: Mapping[tuple[str, ...], Sequence[tuple[int, str]]] = field(default_factory=dict)
 
     def of(self, key: str, revision: int) -> Plain:
-        """Who has seen a key as it is since this revision."""
+        """The nodes that have read a key's value of this revision."""
         nodes, count, late = 0, 0, list[str]()
         for prefixes, found in self.found.items():
             if any(is_under(key, prefix) for prefix in prefixes):
@@ -122,7 +122,7 @@ def _nodes(
     states: Mapping[str, Condition],
     query: ViewQuery,
 ) -> Plain:
-    """One page of them, those in trouble first."""
+    """One page of the nodes, those in trouble first."""
     holding = [one for one in found if _holds(one["node"], records[one["node"]], query.text)]
     holding.sort(key=lambda one: (_ORDER[states[one["node"]]], one["node"]))
     newest = _newest(records)
@@ -136,7 +136,7 @@ def _holds(node: str, record: Mapping[str, Any], text: str) -> bool:
 
 
 def _newest(records: Mapping[str, Mapping[str, Any]]) -> Mapping[tuple[str, ...], int]:
-    """How far those are that read the same."""
+    """How far the nodes that read the same prefixes are."""
     newest: dict[tuple[str, ...], int] = {}
     for record in records.values():
         reads = _reads(record)
@@ -170,7 +170,7 @@ def _services(record: Mapping[str, Any]) -> list[tuple[str, object]]:
 
 
 def _service(name: str, own: object) -> Plain:
-    """A service of a node. revision: None where it takes no turns."""
+    """A service of a node. revision: None if it takes no turns."""
     own = own if isinstance(own, Mapping) else {}
     rollout = own.get("rollout")
     rollout = rollout if isinstance(rollout, Mapping) else {}
@@ -183,7 +183,7 @@ def _service(name: str, own: object) -> Plain:
 
 
 def _rollout(one: Plain) -> Plain:
-    """One service's way to its newest version."""
+    """The progress of one service to its newest version."""
     nodes, halts = one["nodes"], [_halt(halt) for halt in one["halts"]]
     revision, digest = _target(nodes)
     culprits = {halt["by"] for halt in halts}
@@ -221,7 +221,7 @@ def _target(nodes: Sequence[Plain]) -> tuple[int, str]:
 
 
 def _turn(node: Plain, digest: str, culprits: Collection[str], held: bool) -> Plain:
-    """A node of a rollout. held: it goes no further."""
+    """A node of a rollout. held: it is stopped."""
     state = node["state"]
     done = node["version"] == digest and not node["wanted_version"]
     gone = state.startswith("gone")
@@ -249,7 +249,7 @@ def _turn(node: Plain, digest: str, culprits: Collection[str], held: bool) -> Pl
 
 
 def _stage(rows: Sequence[Plain], done: int, halts: Sequence[Plain], stopped: Plain | None) -> str:
-    """Where the rollout stands, in words."""
+    """The stage of the rollout, in words."""
     total = len(rows)
     if stopped:
         return f"stopped by {stopped['by']}: no turn begins"
@@ -278,7 +278,7 @@ def _rollout_tone(
 
 
 def _segments(tones: Mapping[Condition, int], total: int) -> list[Plain]:
-    """The bar of progress in thousandths, what is done first."""
+    """The segments of the progress bar in thousandths, the finished ones first."""
     found, x = list[Plain](), 0
     for tone in reversed(Condition):
         if count := tones.get(tone, 0):
@@ -294,7 +294,7 @@ def _halt(halt: Plain) -> Plain:
 
 
 def _orders(found: Sequence[Plain], rows: Sequence[Row]) -> list[Plain]:
-    """The last ones of the fleet, and of each member its last one: the newest first."""
+    """The last orders of the fleet, and the last one of each member, newest first."""
     orders = [_order(one) for one in reversed(found)]
     orders += [_member_order(row, row.order) for row in rows if row.order]
     return sorted(orders, key=itemgetter("when"), reverse=True)[:ORDERS]
@@ -362,7 +362,7 @@ def _member(row: Row, places: Places, sights: _Sights) -> Plain:
 
 
 def _page(rows: Sequence[Any], number: int) -> Plain:
-    """One page of many rows. number: from 1; one that is too large is the last."""
+    """One page of many rows. number: from 1; a number that is too large means the last page."""
     pages = max(1, math.ceil(len(rows) / PAGE_ROWS))
     number = min(max(1, number), pages)
     begin = (number - 1) * PAGE_ROWS
@@ -371,7 +371,7 @@ def _page(rows: Sequence[Any], number: int) -> Plain:
 
 
 def _reads(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """The prefixes that a node reads; one that does not say so is taken to read everything."""
+    """The prefixes that a node reads; everything if it does not publish them."""
     reads = record.get("reads")
     return tuple(map(str, reads)) if isinstance(reads, list) else ("/",)
 

@@ -1,8 +1,8 @@
 """
 Requests of browsers: the page, its events, logging in, orders.
 
-One event loop owns the board. What is shown is made once for each query after each change, and
-shared by all who look at it; etcd is never asked for a browser's sake, orders excepted.
+One event loop owns the board. A view is made once for each query after each change, and shared by
+all browsers that show it. Browsers cause no requests to etcd, except orders.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ TakeOrder = Callable[[Mapping[str, str], str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """What a browser that follows has been sent."""
+    """What was sent to a browser that follows the events."""
 
     query: ViewQuery
     orders: bool
@@ -60,7 +60,7 @@ class _Stream:
 
 
 class Show:
-    """What is shown, version by version. Of the event loop."""
+    """What is shown, version by version. For the event loop only."""
 
     def __init__(self, board: FleetBoard) -> None:
         self.board = board
@@ -79,13 +79,15 @@ class Show:
         return f"{self._start}.{self._number}"
 
     def apply(self, message: SourceMessage) -> None:
-        """Take what the watch reports; shown at once, or after a short pause when much changes."""
+        """
+        Apply a message of the watch; it is shown at once, or after a short pause if much changes.
+        """
         if self.board.apply(message) and self._due is None:
             loop = asyncio.get_running_loop()
             self._due = loop.call_at(max(loop.time(), self._next_s), self.publish)
 
     def publish(self) -> None:
-        """Show what is known now."""
+        """Show the present state."""
         self._due = None
         self._next_s = asyncio.get_running_loop().time() + PAUSE_S
         self._number += 1
@@ -99,14 +101,14 @@ class Show:
         self.publish()
 
     async def change(self) -> None:
-        """Until there is another version, or for ALIVE_S."""
+        """Wait for another version, at most ALIVE_S."""
         try:
             await asyncio.wait_for(self._changed.wait(), ALIVE_S)
         except TimeoutError:
             return
 
     def sections(self, query: ViewQuery, orders: bool) -> Sections:
-        """For this query, as of now."""
+        """The sections for this query, as of now."""
         found = self._made.get((query, orders))
         if found is None:
             if len(self._made) > MOST_LISTENERS:
@@ -137,8 +139,8 @@ def application(
 
 def names_of(host: str, more: list[str]) -> frozenset[str] | None:
     """
-    Names that browsers may call a listener on this host by; None for any. On a loopback address
-    they are known, so that no page of another site reaches it by a name of its own.
+    Host names that browsers may use for a listener on this host; None for any. For a loopback
+    address they are fixed, so that a page of another site cannot reach it by a name of its own.
     """
     if host not in _LOOPBACK and not more:
         return None
@@ -244,7 +246,10 @@ class _Web:
         return response
 
     async def order(self, request: Request) -> Response:
-        """Of a browser that has logged in, or of a program with `Authorization: Bearer TOKEN`."""
+        """
+        Take an order of a browser that has logged in, or of a program with `Authorization: Bearer
+        TOKEN`.
+        """
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         bearer = kind.lower() == "bearer"
         if not bearer and (refusal := self._foreign(request, writes=True)):
@@ -270,8 +275,8 @@ class _Web:
 
     def _foreign(self, request: Request, *, writes: bool = False) -> Response | None:
         """
-        A refusal of what comes by a name that is not ours, or to write from another page: a
-        browser names the page that a form is on.
+        The refusal of a request with a foreign host name, or of a form on a page of another site,
+        which the browser names.
         """
         host = request.headers.get("host", "")
         if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
@@ -303,7 +308,7 @@ def _page_number(text: str) -> int:
 
 
 async def _form(request: Request) -> Mapping[str, str]:
-    """The fields of a form; none of one that is too long."""
+    """The fields of a form; none if it is too long."""
     from urllib.parse import parse_qsl
 
     body = b""

@@ -1,6 +1,6 @@
 """
-The fleet: the nodes that share an etcd, what each publishes of itself, and their turns.
+The fleet: the nodes that share an etcd, what each publishes about itself, and their turns.
 
-What is decided is in reconcile/turns.py and reconcile/rollout.py. Must not know how files are made
-or services reloaded.
+reconcile/turns.py and reconcile/rollout.py make the decisions. Nothing here may know how files are
+made or services reloaded.
 """

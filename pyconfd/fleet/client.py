@@ -1,8 +1,8 @@
 """
-This node in the fleet's records: one thread with a lease and a watch. Shell.
+Keeps this node in the fleet's records: one thread with a lease and a watch. Shell.
 
-The lease's machine is the registrar's. What is written and when a turn begins is decided by the
-daemon's loop (fleet/rollouts.py); this carries it out and reports. Nothing is written without the
+The lease's state machine is the registrar's. The daemon's loop (fleet/rollouts.py) decides what is
+written and when a turn begins; this carries it out and reports. Nothing is written without the
 lease and the node's own record, so a second node of the same name writes nothing but its refusal.
 """
 
@@ -48,8 +48,8 @@ OpenLeases = Callable[[Callable[[int, int], None], Callable[[], None]], LeaseReg
 class FleetClient:
     """
     open_leases, open_source: the store, opened by the thread.
-    node, instance: the name of this node, and what tells it from another of that name.
-    put: takes what happens; called from the thread, must not block.
+    node, instance: the name of this node, and what distinguishes it from another of that name.
+    put: takes the events; called from the thread, must not block.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FleetClient:
     # From any thread
 
     def start(self) -> None:
-        """Begin; once."""
+        """Start the thread; may be called once."""
         self._thread = threading.Thread(target=self._live, name="fleet", daemon=True)
         self._thread.start()
 
@@ -109,15 +109,15 @@ class FleetClient:
             self._thread.join(timeout_s)
 
     def publish(self, record: Mapping[str, Any]) -> None:
-        """What the node says of itself from now on."""
+        """Replace the record that the node publishes."""
         self._inbox.post(partial(self._publish, record))
 
     def join(self, service: str, proved: Version | None) -> None:
-        """This node takes turns for a service."""
+        """Take turns for a service."""
         self._inbox.post(partial(self._join, service, proved))
 
     def leave(self, service: str) -> None:
-        """It no longer does."""
+        """Take no more turns for a service."""
         self._inbox.post(partial(self._leave, service))
 
     def ask(self, service: str, version: Version) -> None:
@@ -127,12 +127,12 @@ class FleetClient:
         self._inbox.post(partial(self._do, write))
 
     def withdraw(self, service: str) -> None:
-        """Ask for none."""
+        """Withdraw the request for a turn."""
         key = self._paths.of(service, "asked", self._node)
         self._inbox.post(partial(self._do, partial(self._write, {}, lambda _: [], [key])))
 
     def begin(self, service: str, version: Version, records: TurnRecords) -> None:
-        """Note a begin that was decided on these records. Answers with Began."""
+        """Record a begin that was decided on these records. Answers with Began."""
         self._inbox.post(partial(self._do, partial(self._begin, service, version, records)))
 
     def fail(self, service: str, version: Version, why: str) -> None:
@@ -195,7 +195,7 @@ class FleetClient:
             self._advance()
 
     def _withhold(self, services: set[str], why: str) -> None:
-        """What cannot be read here may be a halt: nothing is decided, and no other node waits."""
+        """Records that cannot be read may be a halt: decide nothing, and let no other node wait."""
         first = self._withheld is None
         self._withheld = services | (self._withheld or set())
         self._listed = False
@@ -248,7 +248,7 @@ class FleetClient:
                     self._away(f"the lease is lost: {why}")
 
     def _away(self, why: str, *, refused: bool = False) -> None:
-        """Nothing is begun until we are back; what was to be written is decided again then."""
+        """Begin nothing until the store is back; pending writes are then decided again."""
         self._ready = False
         self._operations.clear()
         if why != self._reported and not self._stopping:
@@ -258,7 +258,7 @@ class FleetClient:
     # What is written
 
     def _advance(self) -> None:
-        """Become ready, and do what is to be done; called again whenever something has changed."""
+        """Become ready, and do the pending work; called again whenever something has changed."""
         if self._stopping or not (self._state.usable and self._listed):
             return
         try:
@@ -284,7 +284,7 @@ class FleetClient:
             self._again(RETRY_S)
 
     def _give_up(self) -> None:
-        """Leave the queue of those that ask, with the lease, and try again later."""
+        """Withdraw the request together with the lease, and try again later."""
         self._given_up = True
         self._lease(session.Release())
         again = partial(self._lease, session.Acquire())
@@ -294,13 +294,13 @@ class FleetClient:
         self._inbox.plan(self._inbox.now() + in_s, "advance", self._advance)
 
     def _do(self, operation: Operation) -> None:
-        """In order, once; while we are away there is nothing to be done."""
+        """Do the pending work once, in order; none while the store is away."""
         if self._ready:
             self._operations.append(operation)
             self._advance()
 
     def _claim(self) -> None:
-        """Our own record, unless another node has it. Raises KeyTaken."""
+        """Put this node's own record, unless another node has it. Raises KeyTaken."""
         there = self._client.get(self._paths.node(self._node))
         if there is not None and decoded(there.value).get("instance") != self._instance:
             raise KeyTaken("the name is taken", where=self._node)
@@ -319,7 +319,7 @@ class FleetClient:
         self._written = self._record
 
     def _contest(self) -> None:
-        """Another node has our name: say so to both, and try again."""
+        """Another node has the same name: report it on both, and try again."""
         self._claimed = False
         own = {"host": self._record.get("host", "?"), "instance": self._instance}
         value = encoded({**own, "at": self._wall_clock()})
@@ -335,7 +335,7 @@ class FleetClient:
         self._again(REFUSED_S)
 
     def _come_back(self) -> None:
-        """The services' records under this lease; what a former life has asked for is gone."""
+        """Put the services' records under this lease; requests of a former run are removed."""
         for service, proved in self._proved.items():
             self._write_presence(service, proved)
         self._ready = True

@@ -1,4 +1,4 @@
-"""What the fleet's threads put on the daemon's inbox. Pure."""
+"""The events that the fleet's threads put on the daemon's inbox. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyconfd.reconcile.turns import TurnRecords
 
 @dataclass(frozen=True, slots=True)
 class FleetEvent:
-    """What has happened to a service's turn. service: "" for all."""
+    """An event about a service's turn. service: "" for all."""
 
     service: str
     message: RolloutMessage
@@ -23,7 +23,7 @@ class FleetEvent:
 @dataclass(frozen=True, slots=True)
 class RecordsRead:
     """
-    The records of some services are these now.
+    The present records of some services.
 
     records: by service.
     pins: the orders to stay at a revision, by service; None for none.
@@ -35,7 +35,7 @@ class RecordsRead:
 
 @dataclass(frozen=True, slots=True)
 class NameContested:
-    """Another daemon has come up with this node's name. by: its host, "" when it has gone."""
+    """Another daemon uses this node's name. by: its host, "" when it is gone."""
 
     by: str
 
@@ -45,10 +45,10 @@ class KeysFetched:
     """
     The gated keys of a service at an earlier revision of the store.
 
-    pin: they were asked for to stay there.
+    pin: they were requested for a pin.
     keys: None when they could not be read.
     problem: why not, in words.
-    lasting: whether asking again cannot help.
+    lasting: whether a retry cannot help.
     """
 
     service: str

@@ -1,7 +1,7 @@
 """
-The gated keys that this node uses, kept over restarts. Shell.
+The gated keys that this node uses, stored over restarts. Shell.
 
-Values of keys are written to a file of the state folder, which only its owner may enter.
+Values of keys are stored in a file of the state folder, which only its owner may enter.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class KeptView:
     used: its gated keys; None for nothing yet.
     former: those before, while a turn is under way.
     pin: the revision that an operator keeps the node at, 0 for none.
-    pinned: the gated keys of that revision, used in place of all others.
+    pinned: the gated keys of that revision, used instead of all others.
     pinned_by: who gave the order. by_fleet: it holds for the whole fleet.
     """
 
@@ -55,7 +55,7 @@ class KeptViews:
     By service. For one thread.
 
     folder: the state folder.
-    instance: tells this node from another of its name; lives as long as the state folder.
+    instance: distinguishes this node from another of its name; lives as long as the state folder.
     """
 
     folder: str
@@ -64,7 +64,7 @@ class KeptViews:
 
     @classmethod
     def read(cls, folder: str) -> KeptViews:
-        """As they were kept; empty where they cannot be read."""
+        """The stored views; empty if they cannot be read."""
         found = read_json(os.path.join(folder, FILE))
         try:
             views = {str(name): _view(fields) for name, fields in found["services"].items()}
@@ -77,12 +77,12 @@ class KeptViews:
         return self.views.get(service, NOTHING_KEPT)
 
     def change(self, service: str, **changed: Any) -> None:
-        """Note what a service uses; what cannot be written down holds for this run."""
+        """Note what a service uses; if it cannot be stored, it holds for this run only."""
         self.views[service] = replace(self.get(service), **changed)
         self.write()
 
     def forget(self, services: frozenset[str]) -> None:
-        """These have no rollout and no pin any more."""
+        """Forget services that no longer have a rollout or a pin."""
         if not services.isdisjoint(self.views):
             for name in services:
                 self.views.pop(name, None)

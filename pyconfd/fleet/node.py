@@ -1,7 +1,7 @@
 """
 This daemon as a node of its fleet: its record, its turns, and the threads that go with them.
 
-Shell. Made only where a fleet is named.
+Shell. Made only if a fleet is named.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class FleetNode:
         self._waits = False
 
     def start(self, record: Mapping[str, Any]) -> None:
-        """Begin. record: what the node says of itself."""
+        """Start. record: what the node publishes about itself."""
         self._client.publish(record)
         self._client.start()
 
@@ -83,7 +83,7 @@ class FleetNode:
         self._client.stop(timeout_s)
 
     def publish(self, record: Callable[[], Mapping[str, Any]], now: float) -> None:
-        """Make the record, at most once a second, and have it written if it is another one."""
+        """Make the record, at most once a second, and have it written if it has changed."""
         self._waits = now < self._next_s
         if self._waits:
             return
@@ -95,12 +95,12 @@ class FleetNode:
 
     @property
     def due_s(self) -> float | None:
-        """When the record is looked at again; None when nothing has happened since."""
+        """When the record is made again; None if nothing has happened since."""
         return self._next_s if self._waits else None
 
 
 class _NoFleet:
-    """Where no fleet is named there are no turns."""
+    """Without a fleet there are no turns."""
 
     def join(self, service: str, proved: Version | None) -> None: ...
     def leave(self, service: str) -> None: ...
@@ -112,7 +112,7 @@ class _NoFleet:
 
 
 def pins_alone(folder: str, source: Source, run: Runner, put: Put) -> Rollouts:
-    """For a daemon without a fleet, of which something is pinned."""
+    """The rollouts of a daemon without a fleet that has a pin."""
     return Rollouts("", "", KeptViews.read(folder), _actions(_NoFleet(), source, run, put))
 
 
@@ -150,8 +150,8 @@ def _fetch(
 
 def _keys_of(source: SourceWithPast, paths: Sequence[str], version: Version) -> GatedKeys:
     """
-    Where the revision was compacted, from the oldest one that is left: the keys may not have
-    changed until then. Raises RevisionCompacted when they have.
+    The keys at a revision. If it was compacted, they are read at the oldest remaining revision, if
+    they have not changed until then. Raises RevisionCompacted if they have.
     """
     try:
         found = source.list_at(paths, version.revision, timeout_s=_FETCH_S)

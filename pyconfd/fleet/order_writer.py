@@ -1,4 +1,7 @@
-"""Carries an operator's order out: reads the fleet's records and writes them in one step. Shell."""
+"""
+Carries out an operator's order: reads the fleet's records and writes them in one transaction.
+Shell.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ def carry_out(
     registry: LeaseRegistry, paths: FleetPaths, order: FleetOrder, services: Sequence[str]
 ) -> list[str]:
     """
-    For these services, or for all of the fleet: what has been done, in words. Raises
-    RegistrationError when there is nothing to do.
+    Carry it out for these services, or for all of the fleet. Returns what was done, in words.
+    Raises RegistrationError when there is nothing to do.
     """
     for _ in range(_TRIES):
         keys = registry.list(paths.root)
@@ -47,11 +50,11 @@ def carry_out(
 
 
 def _order_key(paths: FleetPaths, at: float) -> str:
-    """Where an order of this moment (seconds since 1970) is kept."""
+    """The key of an order given now (seconds since 1970)."""
     return paths.order(datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%S.%fZ"))
 
 
 def _too_old(paths: FleetPaths, keys: Iterable[KeyValue]) -> list[str]:
-    """The keys of orders that go when another one comes."""
+    """The keys of old orders, which are removed when another one is added."""
     found = sorted(item.key for item in keys if item.key.startswith(paths.order("")))
     return found[: max(0, len(found) - MOST_ORDERS)]

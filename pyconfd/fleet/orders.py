@@ -1,8 +1,8 @@
 """
-Orders of an operator to a fleet: which keys each of them writes and removes. Pure.
+Orders of an operator to a fleet: the keys that each of them writes and removes. Pure.
 
-An order that lets nodes go on, or stops them, moves the fence: what was decided before it begins
-nothing.
+An order that lets nodes continue, or stops them, moves the fence, so a decision made before it can
+no longer begin a turn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pyconfd.reconcile.turns import Halt, TurnRecords, wanted
 
 
 class Verb(enum.StrEnum):
-    """What can be ordered."""
+    """The kinds of orders."""
 
     HALT = "halt"
     RESUME = "resume"
@@ -47,10 +47,10 @@ class FleetOrder:
 @dataclass(frozen=True, slots=True)
 class OrderWrites:
     """
-    What an order comes to for one service.
+    The effect of an order on one service.
 
     puts: keys and values. deletes: keys.
-    words: what has been done, for the user.
+    words: what was done, for the user.
     """
 
     puts: Mapping[str, bytes] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class OrderWrites:
 def writes(
     order: FleetOrder, paths: FleetPaths, service: str, records: TurnRecords
 ) -> OrderWrites | None:
-    """For one service; None when there is nothing to do for it."""
+    """The effect on one service; None when there is nothing to do."""
     fence = {paths.of(service, "fence"): encoded({"by": order.by})}
     found = _WRITES[order.verb](order, paths, service, records)
     if found is None:
@@ -70,7 +70,7 @@ def writes(
 
 
 def nothing_to_do(order: FleetOrder, services: Iterable[str]) -> RegistrationError:
-    """The error for an order that comes to nothing."""
+    """The error for an order without effect."""
     where = ", ".join(services) or "no service of the fleet has turns"
     what = {
         Verb.RESUME: "nothing is halted",
@@ -82,7 +82,7 @@ def nothing_to_do(order: FleetOrder, services: Iterable[str]) -> RegistrationErr
 
 
 def order_value(order: FleetOrder, services: Iterable[str]) -> bytes:
-    """How an order is kept."""
+    """The stored value of an order."""
     fields: dict[str, Any] = {
         "do": str(order.verb),
         "by": order.by,
@@ -114,7 +114,9 @@ def _resume(
     service: str,
     records: TurnRecords,
 ) -> OrderWrites | None:
-    """Also what was refused is tried again, and turns of nodes that went count no more."""
+    """
+    Resume. Refused versions are also tried again, and turns of nodes that are gone no longer count.
+    """
     gone = [node for node in records.begun if node not in records.nodes]
     deletes = [
         *(paths.of(service, "halts", digest) for digest in records.halts),
@@ -129,7 +131,7 @@ def _resume(
 def _promote(
     order: FleetOrder, paths: FleetPaths, service: str, records: TurnRecords
 ) -> OrderWrites | None:
-    """Promotions of versions that are over go at the same time."""
+    """Promote a version. Promotions of versions that are over are removed at the same time."""
     digests = {turn.version.digest for turn in records.asked.values()} - records.promoted
     if not digests:
         return None
@@ -146,7 +148,7 @@ def _promote(
 def _skip(
     order: FleetOrder, paths: FleetPaths, service: str, records: TurnRecords
 ) -> OrderWrites | None:
-    """The version that the node is to take, or that the others are at, goes on without it."""
+    """Skip a node: the version that it should take, or that the others have, goes on without it."""
     own = records.begun.get(order.node) or records.asked.get(order.node)
     turns = [*([own] if own else []), *records.begun.values(), *records.asked.values()]
     if not turns:

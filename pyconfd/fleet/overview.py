@@ -70,7 +70,7 @@ def _rollout(service: str, book: RecordBook, nodes: Mapping[str, Mapping[str, An
 
 
 def _turn(service: str, name: str, records: TurnRecords, record: Mapping[str, Any]) -> Plain:
-    """One node of a rollout; what it says of itself may be a second old."""
+    """One node of a rollout; what it publishes may be a second old."""
     services = record.get("services")
     own = services.get(service) if isinstance(services, Mapping) else None
     rollout = own.get("rollout") if isinstance(own, Mapping) else None
@@ -109,7 +109,7 @@ def _halt(halt: Halt) -> Plain:
 
 
 def _orders(book: RecordBook) -> list[Plain]:
-    """The last ones, in order of time."""
+    """The last orders, in order of time."""
     found = [book.orders[time] for time in sorted(book.orders)[-ORDERS:]]
     return [
         {key: each for key, each in {**order, "at": number(order.get("at"))}.items()

@@ -1,5 +1,5 @@
 """
-The fleet's keys in the store: where they are and what they hold. Pure.
+The fleet's keys in the store: their paths and values. Pure.
 
     /pyconfd/fleets/NAME/nodes/NODE                        what a node says of itself, leased
     /pyconfd/fleets/NAME/refused/NODE                      a second node of that name, leased
@@ -14,8 +14,8 @@ The fleet's keys in the store: where they are and what they hold. Pure.
     /pyconfd/fleets/NAME/rollouts/SERVICE/fence            written with every begin, halt and order
     /pyconfd/fleets/NAME/orders/TIME                       every order of an operator
 
-Values are JSON. One that cannot be read counts as absent. Each has the number of its format: a node
-that meets a newer one takes no turns, because what it cannot read may halt it (decision 0014).
+Values are JSON; an unreadable one counts as absent. Each has the number of its format: a node that
+meets a newer one takes no turns, because what it cannot read may be a halt (decision 0014).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class FleetPaths:
         return f"{self.root}/nodes"
 
     def node(self, node: str) -> str:
-        """What a node says of itself."""
+        """The record of a node about itself."""
         return f"{self.nodes}/{node}"
 
     def refused(self, node: str) -> str:
@@ -86,7 +86,7 @@ class FleetPaths:
         return f"{path}/{name}" if name else path
 
     def parts(self, key: str) -> tuple[str, str, str] | None:
-        """Service, kind and name of a record's key; None for another key."""
+        """Service, kind and name of a record's key; None for any other key."""
         below = key.removeprefix(f"{self.rollouts}/")
         service, _, rest = below.partition("/")
         kind, _, name = rest.partition("/")
@@ -118,7 +118,7 @@ def encoded(fields: Mapping[str, Any]) -> bytes:
 
 
 def decoded(value: bytes) -> Mapping[str, Any]:
-    """The fields of a value; none of one that cannot be read."""
+    """The fields of a value; none if it cannot be read."""
     try:
         found = json.loads(value)
     except (ValueError, RecursionError):
@@ -127,7 +127,7 @@ def decoded(value: bytes) -> Mapping[str, Any]:
 
 
 def newer_format(fields: Mapping[str, Any]) -> int:
-    """The number of a format that is newer than those known here, 0 for those."""
+    """The number of a format that is newer than the known ones, else 0."""
     found = fields.get("format")
     return found if isinstance(found, int) and found > FORMAT else 0
 
@@ -173,7 +173,7 @@ def _pin(fields: Mapping[str, Any]) -> FleetPin | None:
 
 
 def number(raw: object) -> float:
-    """A moment or a revision; 0 for what is neither (JSON has room for Infinity and NaN)."""
+    """A time or a revision; 0 for anything else (JSON may have Infinity and NaN)."""
     fits = isinstance(raw, int | float) and 0 <= raw < _LARGEST
     return float(raw) if fits else 0.0  # type: ignore[arg-type]
 
@@ -210,11 +210,11 @@ _MADE: Mapping[str, Callable[[Mapping[str, Any], KeyValue], Any]] = {
 
 class RecordBook:
     """
-    The records of all services of a fleet, kept up to date with the messages of a watch. A key is
-    read once, when it changes. One thread owns it.
+    The records of all services of a fleet, updated by the messages of a watch. A key is parsed
+    once, when it changes. One thread owns it.
 
     refused: node -> its second node. nodes: node -> what it says of itself. orders: time -> the
-    order. Each only where the watch covers them. newer: key -> its format, of records that only a
+    order. Each only if the watch covers them. newer: key -> its format, of records that only a
     newer pyconfd can read; nothing may be decided while there are any.
     """
 
@@ -231,11 +231,11 @@ class RecordBook:
 
     @property
     def services(self) -> list[str]:
-        """Those that have records."""
+        """The services that have records."""
         return sorted(self._services)
 
     def apply(self, message: Listed | Changed) -> set[str]:
-        """The services whose records have changed; all after a listing."""
+        """Apply a message. Returns the services whose records have changed; all after a listing."""
         if isinstance(message, Listed):
             before = set(self._services)
             self._services.clear()
@@ -256,7 +256,7 @@ class RecordBook:
         return touched
 
     def records(self, service: str) -> TurnRecords:
-        """As the decision takes them."""
+        """The records for the decision."""
         found = self._services.get(service, _ServiceRecords())
         return TurnRecords(
             fence=found.of("fence").get("", 0),
@@ -276,7 +276,7 @@ class RecordBook:
 
     @property
     def objection(self) -> str:
-        """Why nothing may be decided on these records, "" where all of them can be read."""
+        """Why nothing may be decided on these records, "" if all of them can be read."""
         for key, number in self.newer.items():
             return (
                 f"{key} has format {number} of a newer pyconfd; "

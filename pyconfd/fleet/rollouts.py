@@ -1,9 +1,10 @@
 """
-What the services with a rollout are made from on this node, and its way through their versions.
+The keys that services with a rollout use on this node, and the node's way through their versions.
 
-Owned by the daemon's loop. The machine (reconcile/rollout.py) decides; this class knows the keys of
-its versions, carries its commands to the fleet's client and to a runner of verify_cmd, and says
-which services have to be made again. Imported only where something is gated or a fleet is named.
+Owned by the daemon's loop. The state machine (reconcile/rollout.py) decides. This class knows the
+keys of its versions, passes its commands to the fleet's client and to a runner of verify_cmd, and
+returns the services whose files have to be made again. Imported only if something is gated or a
+fleet is named.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LONGEST = 400
 
 
 class TurnKeeper(Protocol):
-    """What writes the fleet's records; FleetClient is one."""
+    """Writes the fleet's records; FleetClient is one."""
 
     def join(self, service: str, proved: Version | None) -> None: ...
     def leave(self, service: str) -> None: ...
@@ -47,7 +48,7 @@ class TurnKeeper(Protocol):
 @dataclass(frozen=True, slots=True)
 class RolloutActions:
     """
-    What the loop lends.
+    What the loop provides.
 
     keeper: writes the fleet's records.
     fetch: reads a service's gated keys at a revision, and puts KeysFetched: service, paths,
@@ -65,16 +66,16 @@ class _Gate:
     """
     One service.
 
-    known: digest -> the gated keys, of the versions that the machine speaks of.
+    known: digest -> the gated keys, for the versions that the state machine refers to.
     names: of its resources.
     awaits: resources that a job must name to count as one with the version in use.
     generation: of the first such job; 0 while it has not been handed out.
-    fetching: the version that is being read to start from.
+    fetching: the version being read, to start from it.
     unreadable: digests of versions whose keys the store no longer has.
     begun_on: the records on which a begin was decided.
-    target: the keys of the revision that the fleet is pinned at.
+    target: the keys of the revision at which the fleet is pinned.
     target_asked: the revision whose keys are being read for it, 0 for none.
-    target_gone: the revision of which the store no longer has the keys, 0 for none.
+    target_gone: the revision whose keys the store no longer has, 0 for none.
     since_at: of the present state, seconds since 1970.
     """
 
@@ -99,7 +100,7 @@ class _Gate:
 
 class Rollouts:
     """
-    All services with a rollout. Methods return the services that have to be made again.
+    All services with a rollout. Methods return the services whose files have to be made again.
 
     fleet, node: the names of the fleet and of this node.
     """
@@ -128,7 +129,7 @@ class Rollouts:
         return service in self._gates
 
     def view(self, service: str, live: Snapshot) -> Snapshot | None:
-        """What the service's files are made from; None while that is nothing yet."""
+        """What the service's files are made from; None if there is nothing yet."""
         gate = self._gates.get(service)
         kept = self._kept.get(service)
         keys = kept.effective if gate else kept.pinned
@@ -145,21 +146,21 @@ class Rollouts:
 
     @property
     def pins(self) -> Mapping[str, str]:
-        """By service: at which revision an operator keeps it, in words."""
+        """By service: the revision at which an operator keeps it, in words."""
         return self._pins
 
     def revision(self, service: str) -> int:
-        """The revision of the gated keys that a service is made from; 0 when all of it is live."""
+        """The revision of the gated keys that a service uses; 0 when all of its keys are live."""
         keys = self._kept.get(service).effective
         return keys.snapshot.revision if keys else 0
 
     def gated(self, service: str) -> Sequence[str]:
-        """The key paths that a service is not made from as they are now."""
+        """The key paths that a service uses at another revision than the newest."""
         keys = self._kept.get(service).effective
         return keys.paths if keys else ()
 
     def difference(self, service: str) -> Sequence[str]:
-        """Names of the gated keys in which what is used now differs from what was used before."""
+        """Names of the gated keys that differ between what is used now and before."""
         return self._differences.pop(service, ())
 
     @property
@@ -175,7 +176,7 @@ class Rollouts:
 
     @property
     def away(self) -> str:
-        """Why no turn begins now, "" when turns can."""
+        """Why no turn can begin now, "" if turns can."""
         return self._away
 
     @property
@@ -186,7 +187,7 @@ class Rollouts:
     # What the loop reports
 
     def adopt(self, resources: Iterable[Resource]) -> None:
-        """A new set of resources; services that stay gated keep their state."""
+        """Take a new set of resources; services that stay gated keep their state."""
         members: dict[str, list[Resource]] = {}
         read: dict[str, list[str]] = {}
         for one in resources:
@@ -210,8 +211,8 @@ class Rollouts:
 
     def pin(self, service: str, revision: int, by: str) -> str:
         """
-        Keep a service at an earlier revision, on this node, from when its keys are read. Returns
-        what speaks against it, "" when nothing does.
+        Keep a service at an earlier revision on this node, as soon as its keys are read. Returns
+        why that is not possible, "" if it is.
         """
         gate = self._gates.get(service)
         if gate and gate.state.phase in IN_TURN:
@@ -221,7 +222,7 @@ class Rollouts:
         return ""
 
     def unpin(self, service: str) -> set[str]:
-        """Let it go on; the service has to be made again if it was pinned."""
+        """Unpin a service; its files have to be made again if it was pinned."""
         kept = self._kept.get(service)
         if not kept.pin:
             return set()
@@ -238,7 +239,9 @@ class Rollouts:
         return self._step(gate, machine.Pinned(why))
 
     def _stays(self, gate: _Gate) -> str:
-        """An order for this node, or one for the fleet whose keys it has not: in words, or ""."""
+        """
+        An order for this node, or one for the fleet whose keys it does not have, in words; else "".
+        """
         kept, pin = self._kept.get(gate.service), self._fleet_pins.get(gate.service)
         if kept.pinned is not None:
             return _pin_words(kept)
@@ -264,7 +267,7 @@ class Rollouts:
         return self._each(list(self._gates.values()), self._refresh)
 
     def changed(self, keys: Iterable[str], live: Callable[[], Snapshot]) -> set[str]:
-        """These keys have changed; costs no more than it takes to see that none is gated."""
+        """Note changed keys; if none is gated, this is all it costs to find that out."""
         names = self._index.affected(keys)
         if not names:
             return set()
@@ -272,7 +275,7 @@ class Rollouts:
         return self._each([self._gates[name] for name in names], self._refresh)
 
     def handed_out(self, job: Job) -> None:
-        """A job goes to a lane, with the view of now."""
+        """Note that a job goes to a lane, with the present view."""
         gate = self._gates.get(job.service)
         if gate and gate.awaits and gate.awaits <= job.resources:
             gate.awaits, gate.generation = frozenset(), job.generation
@@ -295,7 +298,7 @@ class Rollouts:
         return self._each(due, lambda gate: self._step(gate, machine.TimePassed()))
 
     def take(self, message: FleetMessage) -> set[str]:
-        """Something of the fleet has happened."""
+        """Handle an event of the fleet."""
         match message:
             case RecordsRead(records, pins):
                 for gate in self._gates.values():
@@ -342,7 +345,7 @@ class Rollouts:
         return found
 
     def _refresh(self, gate: _Gate) -> set[str]:
-        """The gated keys may be others now."""
+        """Look at the gated keys, which may have changed."""
         assert self._live is not None  # noqa: S101 - for the type checker: it was listed
         pin = self._fleet_pins.get(gate.service)
         newest = self._target(gate, pin) if pin else GatedKeys.of(self._live, gate.rollout.keys)
@@ -356,7 +359,7 @@ class Rollouts:
         return touched | self._stay(gate)
 
     def _target(self, gate: _Gate, pin: FleetPin) -> GatedKeys | None:
-        """The keys that the fleet is pinned at; None while they are not read."""
+        """The keys at which the fleet is pinned; None while they are not read."""
         used = self._kept.get(gate.service).used
         if used and used.snapshot.revision == pin.revision and used.paths == gate.rollout.keys:
             gate.target = (pin.revision, used)  # from before a restart; etcd may have it no more
@@ -368,7 +371,7 @@ class Rollouts:
         return None
 
     def _fetch_pin(self, service: str, revision: int) -> None:
-        """Have the keys of a revision read. A node that uses them has published their digest."""
+        """Request the keys of a revision. A node that uses them has published their digest."""
         gate = self._gates.get(service)
         proved = gate.records.nodes.values() if gate else ()
         known = next((it for it in proved if it and it.revision == revision), None)
@@ -377,12 +380,12 @@ class Rollouts:
 
     def _find_base(self, gate: _Gate) -> set[str]:
         """
-        What to start from: what this node used before; else what most nodes have proved; else, when
-        no node has proved anything or the records may not be read, what is in the store now.
+        Find what to start from: what this node used before; else what most nodes have proved; else,
+        if no node has proved anything or the records may not be read, what is in the store now.
 
-        Where the store no longer has what most have proved, another version that a node has proved
-        and none has refused is better than no files at all: but not while the fleet is pinned,
-        which takes it away from there. The newest version is no choice: it may be the bad one.
+        If the store no longer has what most nodes have proved, another version that a node has
+        proved and none has refused is better than no files at all, unless the fleet is pinned, and
+        so leaves that version. The newest version is not used: it may be the bad one.
         """
         assert self._live is not None  # noqa: S101 - for the type checker
         kept = self._kept.get(gate.service)
@@ -406,7 +409,7 @@ class Rollouts:
         return self._base(gate, gate.known[newest.digest], None) if newest else set()
 
     def _without_files(self, gate: _Gate) -> set[str]:
-        """Nothing that a node has proved can be read: wait for a turn, or for an operator."""
+        """No proved version can be read: wait for a turn, or for an operator."""
         log.warn(
             "etcd no longer has what the fleet uses: this node has no files until its turn, or"
             f" until: pyconfd pin {gate.service} --revision N",
@@ -415,7 +418,7 @@ class Rollouts:
         return self._base(gate, None, None)
 
     def _base(self, gate: _Gate, used: GatedKeys | None, former: GatedKeys | None) -> set[str]:
-        """Start from these keys; from None when there is nothing, until the node's turn comes."""
+        """Start from these keys, or from None until the node's turn comes."""
         versions = []
         for keys in (used, former):
             if keys is not None:
@@ -435,7 +438,7 @@ class Rollouts:
         return touched
 
     def _fleet_pinned(self, pins: Mapping[str, FleetPin | None]) -> set[str]:
-        """What the fleet is pinned at: a gated service goes there in turn, another one at once."""
+        """Follow the pin of the fleet: a gated service goes there in turn, any other at once."""
         touched: set[str] = set()
         for name, pin in pins.items():
             gate, kept = self._gates.get(name), self._kept.get(name)
@@ -535,7 +538,7 @@ class Rollouts:
         return self._step(gate, machine.Decided(decision))
 
     def _step_based(self, gate: _Gate, message: machine.RolloutMessage) -> set[str]:
-        """As `_step`, for a service that may not know yet what to start from."""
+        """Like `_step`, for a service that may not know yet what to start from."""
         if gate.based:
             return self._step(gate, message)
         if isinstance(message, machine.Away | machine.Back):
@@ -594,7 +597,7 @@ class Rollouts:
         return {gate.service} if version is not None else set()
 
     def _keep(self, gate: _Gate) -> None:
-        """Write down what the machine uses, so that a restart goes on from there."""
+        """Store what the machine uses, so that a restart continues from there."""
         kept = self._kept.get(gate.service)
         used, former = (
             gate.known.get(it.digest) if it else None for it in (gate.state.used, gate.state.former)
@@ -604,7 +607,7 @@ class Rollouts:
             self._kept.change(gate.service, used=used, former=former)
 
     def _forget_others(self, gate: _Gate) -> None:
-        """Keys of versions that are over."""
+        """Forget the keys of versions that are over."""
         state = gate.state
         needed = {it.digest for it in (state.used, state.newest, state.turn, state.former) if it}
         if gate.based and gate.known.keys() - needed:
@@ -621,14 +624,14 @@ def _named(keys: GatedKeys | None) -> object:
 
 
 def _alone(keys: GatedKeys | None) -> GatedKeys | None:
-    """Without the rest of the snapshot, which would stay in memory."""
+    """The gated keys without the rest of the snapshot, which would stay in memory."""
     if keys is None:
         return None
     return GatedKeys.holding(keys.snapshot.revision, keys.items(), keys.paths)
 
 
 def failure_of(report: LaneReport) -> str:
-    """Why a pass does not count as well, "" when it does."""
+    """Why a pass counts as failed, "" when it does not."""
     if isinstance(report.reload, ReloadFailed):
         return _brief(_reload_words(report.reload))
     failed = next((one for one in report.outcomes if one.result.failed), None)
@@ -653,7 +656,7 @@ def _brief(words: str) -> str:
 
 
 def _say(gate: _Gate, before: machine.NodeState) -> None:
-    """One line in the log for each step that an operator wants to see."""
+    """Log one line for each step that matters to an operator."""
     state = gate.state
     revision = state.turn.revision if state.turn else None
     facts = {"service": gate.service, "revision": revision}

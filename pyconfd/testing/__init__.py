@@ -1,1 +1,1 @@
-"""Fakes that stand in for the world, for the tests; not in the wheel."""
+"""Fakes of stores, commands and leases for the tests; not in the wheel."""

@@ -1,5 +1,5 @@
 """
-A lease registry in memory that can fail the way etcd fails. Safe to use from any thread.
+A lease registry in memory that can fail like etcd. May be used from any thread.
 
 It is the same for every client that shares one FakeStore; time is the caller's clock.
 """
@@ -25,7 +25,7 @@ class _Lease:
 @dataclass(slots=True)
 class FakeStore:
     """
-    What the server holds.
+    The contents of the server.
 
     failure: raised by every call while it is set (the server is away)
     silent: heartbeats are not answered
@@ -53,7 +53,7 @@ class FakeStore:
         self.failure = None
 
     def wipe(self) -> None:
-        """Remove everything, as if an empty store had taken its place."""
+        """Remove everything, as if the store had been replaced by an empty one."""
         with self.lock:
             self.keys.clear()
             self.leases.clear()
@@ -79,7 +79,7 @@ class FakeStore:
             return self.keys.pop(key, None) is not None
 
     def value(self, key: str) -> str | None:
-        """What readers see now."""
+        """The value that readers see now."""
         self.expire()
         there = self.keys.get(key)
         return there.value.decode() if there else None
@@ -92,7 +92,7 @@ class FakeStore:
 
 
 class FakeLeases:
-    """One client of a FakeStore; as the LeaseRegistry protocol has it."""
+    """One client of a FakeStore; implements the LeaseRegistry protocol."""
 
     def __init__(self, store: FakeStore, answered: KeptAlive) -> None:
         self._store = store

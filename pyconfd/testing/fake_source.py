@@ -1,5 +1,5 @@
 """
-A source without a server, which can fail as real stores do.
+A source without a server, which can fail like real stores.
 
     source = FakeSource({"/app/a": "1"})
     watch = source.watch(("/app",), inbox.put)
@@ -42,7 +42,7 @@ def _bytes(value: str | bytes) -> bytes:
 class FakeSource:
     """
     name: as the messages carry it.
-    revision, cluster_id: of the pretended store; tests may read them.
+    revision, cluster_id: of the fake store; tests may read them.
     refusal: an error that `list` raises and watches report.
     """
 
@@ -76,7 +76,7 @@ class FakeSource:
         return watch
 
     def close(self) -> None:
-        """Watches are stopped by who started them."""
+        """Do nothing: watches are stopped by those who started them."""
 
     # What a store does
 
@@ -128,7 +128,7 @@ class FakeSource:
                     watch.send(watch.last)
 
     def lose(self, cause: SourceError | None = None) -> None:
-        """The store cannot be reached; what changes meanwhile is seen after `recover`."""
+        """Make the store unreachable; changes meanwhile are seen after `recover`."""
         with self._lock:
             self.refusal = cause or SourceUnavailable("no answer (pretended)")
             for watch in self._watches:
@@ -148,7 +148,7 @@ class FakeSource:
                         watch.send(Progressed(self.name, watch.position))
 
     def compact(self) -> None:
-        """The history is gone: who is behind must list again."""
+        """Drop the history: watches that are behind must list again."""
         with self._lock:
             self._compacted = self.revision
             self._history.clear()
@@ -170,7 +170,7 @@ class FakeSource:
                     watch.position = 0
 
     def settle(self, timeout_s: float = 5.0) -> None:
-        """Until every watch has put all that it was sent. Raises TimeoutError."""
+        """Wait until every watch has put everything. Raises TimeoutError."""
         with self._lock:
             watches = list(self._watches)
         for watch in watches:
@@ -223,7 +223,7 @@ class FakeSource:
 
 
 class FakeWatch:
-    """One follower; its thread puts what the source sends it."""
+    """One watch; its thread puts what the source sends."""
 
     def __init__(self, source: FakeSource, prefixes: tuple[str, ...], put: Put) -> None:
         self.position = 0

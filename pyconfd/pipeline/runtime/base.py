@@ -1,4 +1,4 @@
-"""What is asked of each daemon that can be changed while it runs, and where that is written."""
+"""The interface to daemons that can be changed while they run, and its implementations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Surveyed(Protocol):
 
     @property
     def reason(self) -> str:
-        """Why a reload is needed whatever runs; "" when commands may do."""
+        """Why a reload is needed in any case; "" when commands may be enough."""
 
     @property
     def problem(self) -> str:
@@ -29,14 +29,14 @@ class Surveyed(Protocol):
 
     @property
     def hand(self) -> Mapping[tuple[str, ...], Any]:
-        """What was changed by hand: the name of each, in parts."""
+        """What was changed by hand: each name, in parts."""
 
     def by_hand(self) -> list[str]:
-        """The same in words, a line for each."""
+        """The same in words, one line for each."""
 
 
 class RuntimeDaemon(Protocol):
-    """A module that speaks to one daemon. Files and what is surveyed are its own values."""
+    """A module for one daemon. The types of files and surveys are its own."""
 
     def compare(self, texts: Sequence[Sequence[str]]) -> tuple[Any, str]:
         """
@@ -45,7 +45,7 @@ class RuntimeDaemon(Protocol):
         """
 
     def survey(self, runtime: Runtime, files: Any, reason: str) -> Surveyed:
-        """Ask what runs. files, reason: of `compare`."""
+        """Ask the daemon for its state. files, reason: from `compare`."""
 
     def change(self, runtime: Runtime, found: Any) -> tuple[list[str], str]:
         """

@@ -1,7 +1,7 @@
 """
-HAProxy at its socket: the master's, or the admin socket of its worker. Shell.
+Changes HAProxy through its socket: the master's, or the admin socket of its worker. Shell.
 
-What is wrong with the socket or the answer is a text: the reload is done instead.
+A fault of the socket or the answer is returned as text; then a reload is done instead.
 """
 
 from __future__ import annotations
@@ -184,7 +184,10 @@ def _ask_once(path: str, line: str) -> str:
 
 
 def _of_root_or_own(stream: Any) -> None:
-    """Who may listen there decides whether a reload is left out. Raises PermissionError."""
+    """
+    Raises PermissionError unless root or this user owns the socket, because its answers decide
+    whether a reload is left out.
+    """
     import socket
 
     size = struct.calcsize("3i")
@@ -194,7 +197,7 @@ def _of_root_or_own(stream: Any) -> None:
 
 
 def _batches(lines: Sequence[str]) -> list[str]:
-    """Commands on as few lines as it takes; all of one line go to one worker."""
+    """Commands on as few lines as possible; all commands of a line go to one worker."""
     batches = [_WORKER]
     for line in lines:
         if len(batches[-1]) + len(line) > _LINE_BYTES:

@@ -1,1 +1,1 @@
-"""What can be known of a template without a render: for `pyconfd check`."""
+"""What is known about a template without a render: for `pyconfd check`."""

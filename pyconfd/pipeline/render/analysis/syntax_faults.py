@@ -1,9 +1,9 @@
 """
-The syntax faults of a Jinja2 template beside the first, at which its parser stops. Pure.
+The further syntax faults of a Jinja2 template, whose parser stops at the first. Pure.
 
-Each tag is parsed alone, with what closes it; one that cannot be is wrong whatever stands around
-it. Then the template is parsed once more with good tags in the place of the wrong ones, which shows
-whether something is not closed, or in the wrong place.
+Each tag is parsed alone, together with what closes it; if that fails, the tag is wrong whatever is
+around it. Then the template is parsed again with good tags instead of the wrong ones, which shows
+whether something is not closed or in the wrong place.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class _Tag(NamedTuple):
     """
     A tag that cannot be parsed.
 
-    begin, end: in the template. keyword: "" for an expression, or where there is none.
+    begin, end: in the template. keyword: "" for an expression, or if there is none.
     """
 
     begin: int
@@ -64,7 +64,7 @@ class _Tag(NamedTuple):
 
 
 def further_faults(environment: Environment, source: str, first: Fault) -> list[Fault]:
-    """The faults of a template that the parser has refused, without the first, by line."""
+    """The faults of a template that the parser has refused, without the first one, by line."""
     wrong = list(_wrong_tags(environment, source, first.name))
     found = {(tag.fault.lineno, tag.fault.message): tag.fault for tag in wrong}
     around = _around(environment, source, wrong, first.name)
@@ -93,7 +93,9 @@ def _wrong_tags(environment: Environment, source: str, name: str | None) -> Iter
 def _tag(
     environment: Environment, source: str, begin: int, name: str | None
 ) -> tuple[int, Fault | None]:
-    """Where a tag ends and what is wrong with it, with lines from its own; None for nothing."""
+    """
+    Where a tag ends, and what is wrong with it, with lines counted from its own; None for nothing.
+    """
     first: tuple[int, Fault | None] = (begin + 2, None)
     for found in _CLOSING_OF[source[begin : begin + 2]].finditer(source, begin + 2):
         if not found[1]:
@@ -110,7 +112,7 @@ def _tag(
 
 
 def _fault_of(environment: Environment, tag: str, name: str | None) -> Fault | None:
-    """Why a tag cannot be parsed, whatever stands around it; None when it can be."""
+    """Why a tag cannot be parsed, whatever is around it; None if it can."""
     fault: Fault | None = None
     for before, after in _frames(tag):
         try:
@@ -123,7 +125,7 @@ def _fault_of(environment: Environment, tag: str, name: str | None) -> Fault | N
 
 
 def _frames(tag: str) -> tuple[tuple[str, str], ...]:
-    """What can stand before and after a tag so that it is a whole template."""
+    """Texts that can be put around a tag so that it is a whole template."""
     keyword = _keyword(tag)
     if _END.fullmatch(keyword):
         return ()
@@ -143,7 +145,7 @@ def _keyword(tag: str) -> str:
 def _around(
     environment: Environment, source: str, wrong: list[_Tag], name: str | None
 ) -> Fault | None:
-    """What is wrong with the template when its wrong tags are replaced."""
+    """The faults of the template after its wrong tags are replaced."""
     parts, at = [], 0
     for tag in wrong:
         text = source[tag.begin : tag.end]
@@ -160,7 +162,7 @@ def _around(
 
 
 def _good(tag: str, keyword: str) -> str:
-    """A good tag in the place of one; "" where none is needed."""
+    """A valid tag to replace a wrong one; "" if none is needed."""
     if keyword == "set":
         return "" if "=" in tag else "{% set _ %}"
     return "{% elif 1 %}" if keyword == "elif" else _OPENING.get(keyword, "")

@@ -1,8 +1,8 @@
 """
-All that is wrong with a template and what it names, as far as that is clear without any key. Pure
-but for reading templates.
+All faults of a template, and of those that it names, that can be found without keys. Pure except
+for reading templates.
 
-A render stops at the first fault that it reaches; these are found in branches not taken as well.
+A render stops at the first fault that it reaches; these are also found in branches not taken.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def faults(environment: Environment, name: str, known: set[str]) -> list[Fault]:
     The faults of a template and of those that it includes, imports or extends by a plain name, in
     the order of their lines.
 
-    environment: bound to a render. known: names that a render defines beside the environment's.
+    environment: bound to a render. known: names that a render defines in addition to the
+    environment's.
     """
     trees, found = parsed(environment, name)
     # Blocks, parents and what is included see what any of them defines at its top.
@@ -64,7 +65,7 @@ def parsed(environment: Environment, name: str) -> tuple[dict[str, nodes.Templat
 
 
 def others(environment: Environment, name: str, fault: Fault) -> Sequence[Fault]:
-    """The syntax faults of a template beside the one that it was refused for."""
+    """The further syntax faults of a template, beside the one that it was refused for."""
     if isinstance(fault, SeveralFaults):
         return fault.more
     from pyconfd.pipeline.render.analysis.syntax_faults import further_faults
@@ -74,8 +75,7 @@ def others(environment: Environment, name: str, fault: Fault) -> Sequence[Fault]
 
 def uncovered(environment: Environment, name: str, view: View) -> Iterator[Fault]:
     """
-    Literal paths in a template which its resource's keys do not cover; none where it cannot be
-    parsed.
+    Literal paths in a template that its resource's keys do not cover; none if it cannot be parsed.
     """
     try:
         tree = environment.parse(environment.files.source(name), name)
@@ -96,7 +96,10 @@ def uncovered(environment: Environment, name: str, view: View) -> Iterator[Fault
 def _parse(
     environment: Environment, name: str, trees: dict[str, nodes.Template]
 ) -> Iterator[Fault]:
-    """Fill in the trees of a template and all that it names; the faults of those without one."""
+    """
+    Fill in the trees of a template and of all that it names. Returns the faults of those without
+    one.
+    """
     todo = [(name, name, 0, False)]
     while todo:
         name, user, line, optional = todo.pop()
@@ -119,7 +122,7 @@ def _parse(
 
 
 def _named(tree: nodes.Template, name: str) -> Iterator[tuple[str, str, int, bool]]:
-    """The plain names of other templates, where they stand, and whether they may be missing."""
+    """The plain names of other templates, their places, and whether they may be missing."""
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         target = getattr(node, "template", None)
         if isinstance(target, nodes.Const) and isinstance(target.value, str):
@@ -127,7 +130,7 @@ def _named(tree: nodes.Template, name: str) -> Iterator[tuple[str, str, int, boo
 
 
 def _defined(tree: nodes.Template) -> Iterator[str]:
-    """The names that a template gives to something."""
+    """The names that a template defines."""
     for node in tree.find_all((nodes.Macro, nodes.Import, nodes.FromImport, nodes.Name)):
         match node:
             case nodes.Macro():
@@ -141,7 +144,7 @@ def _defined(tree: nodes.Template) -> Iterator[str]:
 
 
 def _optional(tree: nodes.Template) -> Iterator[str]:
-    """The names of which a template asks whether they are defined."""
+    """The names that a template tests with `is defined` and the like."""
     for node in tree.find_all((nodes.Filter, nodes.Test)):
         asking = _ASK_FILTERS if isinstance(node, nodes.Filter) else _ASK_TESTS
         if node.name in asking and node.node is not None:
@@ -151,7 +154,7 @@ def _optional(tree: nodes.Template) -> Iterator[str]:
 
 
 class _Every(dict[str, Any]):
-    """Filters or tests of any name."""
+    """A table that has filters or tests of any name."""
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ARG002 - Jinja2 calls it
         """As if there were one."""
@@ -180,7 +183,7 @@ def _unknown_filters(environment: Environment, tree: nodes.Template, name: str) 
 
 
 def _uncompilable(environment: Environment, name: str) -> Iterator[Fault]:
-    """What only the compiler finds."""
+    """The faults that only the compiler finds."""
     try:
         environment.get_template(name)
     except Fault as fault:

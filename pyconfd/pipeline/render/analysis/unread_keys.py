@@ -1,7 +1,8 @@
 """
-Keys that a resource declares and no template of it reads. Pure but for reading templates.
+Keys that a resource declares but that none of its templates reads. Pure except for reading
+templates.
 
-Only literal paths make that certain: where one path is computed, it could be any.
+That is only certain if all paths are literal: a computed path could be any.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class _AnyPath(Exception):
 
 
 def unread(environment: Environment, resource: Resource) -> list[str]:
-    """The keys as declared, in their order; none where it is not certain."""
+    """The unread keys as declared, in their order; none if that is not certain."""
     if not resource.keys or _counts(resource.guard):
         return []
     trees, faults = parsed(environment, resource.src)
@@ -46,7 +47,7 @@ def unread(environment: Environment, resource: Resource) -> list[str]:
 
 
 def _counts(guard: Guard) -> bool:
-    """Whether keys matter by being there."""
+    """Whether it matters that keys exist."""
     return bool(guard.min_keys or guard.max_shrink < 1 or guard.shrink_in)
 
 

@@ -1,7 +1,7 @@
 """
-Arguments whose type is only known when a call is made, checked as Go's validateType. Pure.
+Checks arguments whose type is only known at the call, like Go's validateType. Pure.
 
-One function for each type of a parameter; it returns the value that the function gets.
+One function for each type of a parameter; it returns the value to pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How translated Go templates become Python: pyconfd's generator, with less to decide. Pure."""
+"""Compiles translated Go templates to Python: pyconfd's generator, simplified. Pure."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PAIR_FIELDS = {"Key": 0, "Value": 1}
 
 class GoCodeGenerator(CodeGenerator):
     """
-    Variables of Go templates are locals that the translator has named, so Jinja2's scopes are not
-    needed: loops are plain loops, templates that are defined are plain functions. What is called
-    is looked up once, at the beginning, where constants are made too.
+    Variables of Go templates are locals named by the translator, so Jinja2's scopes are not needed:
+    loops are plain loops, and defined templates are plain functions. Called functions are looked up
+    once, at the beginning, where constants are made too.
     """
 
     def visit_Template(self, node: nodes.Template, frame: Any = None) -> None:  # noqa: N802
@@ -78,7 +78,7 @@ class GoCodeGenerator(CodeGenerator):
         self.outdent()
 
     def visit_For(self, node: nodes.For, frame: Any) -> None:  # noqa: N802
-        """A loop; what stands after its end is the translator's affair."""
+        """A loop; the translator handles what follows its end."""
         self.writeline("for ", node)
         self.visit(node.target, frame)
         self.write(" in ")
@@ -89,7 +89,9 @@ class GoCodeGenerator(CodeGenerator):
         self.outdent()
 
     def visit_Call(self, node: nodes.Call, frame: Any, forward_caller: bool = False) -> None:  # noqa: N802, ARG002
-        """A function or a helper, which are always there; go_let sets a local inside of one."""
+        """
+        A call of a function or a helper, which always exist; go_let sets a local inside a call.
+        """
         if isinstance(node.node, nodes.InternalName) and node.node.name == "go_let":
             self._let(node, frame)
             return
@@ -111,7 +113,7 @@ class GoCodeGenerator(CodeGenerator):
         self.write(")[1]")
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Any) -> None:  # noqa: N802
-        """A member; those of pairs are looked at first, because loops over them are common."""
+        """A member; those of pairs are tried first, because loops over pairs are common."""
         place = _PAIR_FIELDS.get(node.attr)
         if place is not None and isinstance(node.node, nodes.InternalName):
             name = node.node.name

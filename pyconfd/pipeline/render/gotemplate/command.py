@@ -1,5 +1,5 @@
 """
-Command lines that are Go templates, as confd's check_cmd. Only Go's own functions exist in them.
+Command lines that are Go templates, like confd's check_cmd. They can only call Go's own functions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = "command"
 
 
 class _OneText(TemplateFiles):
-    """A text that is in no file."""
+    """A template that is not in a file."""
 
     def __init__(self, text: str) -> None:
         super().__init__("")
@@ -38,7 +38,7 @@ def rendered(text: str, data: Mapping[str, str]) -> str:
 
 
 def check(text: str) -> None:
-    """Raises CannotExpand for a text that is no Go template."""
+    """Raises CannotExpand for a text that is not a Go template."""
     try:
         _environment(text).get_template(_NAME)
     except TEMPLATE_ERRORS as error:

@@ -1,8 +1,8 @@
 """
-The door to Go templates: Jinja2's environment for them, in place of environment.Environment.
+The entry to Go templates: Jinja2's environment for them, instead of environment.Environment.
 
-Everything that the renderer does with the one it does with the other: bind functions, stream,
-check values, trace. Only the way from a text to Jinja2's nodes and what they call differ.
+The renderer uses both in the same way: binds functions, streams, checks values, traces. Only the
+way from a text to Jinja2's nodes, and the called functions, differ.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class GoEnvironment(Environment):
         return go_functions(view, environ, self.compat, checker, cached, traced=traced)
 
     def encoded(self, text: str) -> bytes:
-        """The bytes of an output, in which values may be no UTF-8."""
+        """The bytes of an output, in which values may not be UTF-8."""
         return values.to_bytes(text)
 
     def checked(self, checker: ValueChecker) -> Environment:
@@ -112,14 +112,14 @@ class GoEnvironment(Environment):
         return checked
 
     def bound(self, names: Mapping[str, Any]) -> Environment:
-        """The same environment with these functions, and include where there is one."""
+        """The same environment with these functions, and `include` if the fork has it."""
         bound = super().bound(names)
         if "include" in SIGNATURES[self.compat]:
             bound.globals["include"] = Include(bound)
         return bound
 
     def stream(self, resource: Resource) -> Iterator[str]:
-        """The output in pieces, made as they are taken; the dot holds the name of an item."""
+        """The output in pieces, made while they are consumed; the dot is the name of an item."""
         template = self.get_template(resource.src)
         data = {DATA: {"name": self.item(resource)}} if resource.item else None
         return template.root_render_func(template.new_context(data))
@@ -157,7 +157,7 @@ _TOO_DEEP = "the template is nested too deeply"
 
 
 class GoTemplateError(SeveralFaults):
-    """A text that is no Go template. at: where; what: without the place."""
+    """A text that is not a Go template. at: where; what: the message without the place."""
 
     def __init__(self, what: str, at: Position, name: str | None, filename: str | None) -> None:
         super().__init__(f"{what} (column {at.column})", at.line, name, filename)
@@ -166,7 +166,7 @@ class GoTemplateError(SeveralFaults):
 
 
 def _checking(checker: ValueChecker) -> Callable[[Any], str]:
-    """What prints values where they are checked."""
+    """The functions that print values which are checked."""
 
     def text(value: Any) -> str:
         if isinstance(value, str):

@@ -24,7 +24,7 @@ class Position:
 
 class GoSyntaxError(ValueError):
     """
-    A text that is no Go template, or one that cannot be carried over.
+    A text that is not a Go template, or one that cannot be translated.
 
     at: where. more: what else was found.
     """
