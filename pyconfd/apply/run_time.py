@@ -12,8 +12,9 @@ kill or a failed reload that is not known, and the service is reloaded.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import replace
 
 from pyconfd.apply.context import PassContext
@@ -36,15 +37,17 @@ def change_or_reload(
     *,
     may_change: bool,
     reload: Callable[[], ReloadResult] | None,
+    live: Callable[[], Iterable[str]],
 ) -> tuple[ReloadResult | None, Debt]:
     """
     Change the service at run time, or else reload it. Returns the result, and the debt before it.
 
     may_change: whether what it runs with is known. reload: None when no reload may happen now.
+    live: the paths of all files of the service.
     """
     texts = _texts(context.journal.unsettled(service))
     daemon = runtime_daemon(runtime.by)
-    files, reason = daemon.compare(texts or ())
+    files, reason = daemon.compare(list(texts.values()) if texts else ())
     if not may_change or texts is None:
         reason = "what it runs with is not known"
     if reason and reload is None:
@@ -61,6 +64,11 @@ def change_or_reload(
             return _changed(service, lines, time.monotonic() - began_s), debt
         if lines:
             debt = replace(debt, certain=True)
+    if reload and texts is not None and runtime.adopt:
+        # It starts with the other files anew as well.
+        files, _ = daemon.compare([*texts.values(), *_others(live(), texts)])
+        found = daemon.survey(runtime, files, reason)
+        problem = problem or found.problem
     answer = reload() if reload else None
     if not isinstance(answer, NotRunning):
         _say_problem(context, service, problem)
@@ -70,7 +78,15 @@ def change_or_reload(
     return answer, debt
 
 
-def _texts(intents: Iterable[Intent]) -> list[list[str]] | None:
+def _others(paths: Iterable[str], known: Container[str]) -> Iterator[list[str]]:
+    """The files that have not changed since the last reload, those that can be read."""
+    for path in paths:
+        if path not in known:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                yield [_text(path)]
+
+
+def _texts(intents: Iterable[Intent]) -> dict[str, list[str]] | None:
     """
     For each file, its versions since the last reload, ending with the live one; None when a version
     is not known.
@@ -84,7 +100,7 @@ def _texts(intents: Iterable[Intent]) -> list[list[str]] | None:
                 if not entry.original or not entry.digest:
                     return None
                 found.setdefault(entry.path, []).append(_text(entry.original))
-        return [[*before, _text(path)] for path, before in found.items()]
+        return {path: [*before, _text(path)] for path, before in found.items()}
     except (OSError, UnicodeDecodeError):
         return None
 

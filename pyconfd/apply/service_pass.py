@@ -110,7 +110,7 @@ def run_pass(
     outcomes, reads = apply_groups(context, due, snapshot, some=some, failing=job.failing)
     outcomes = of_checks(outcomes, resources, snapshot)
     debt = pending_after(job, outcomes, time.monotonic())
-    answer, debt = _settle(context, job, spec, debt)
+    answer, debt = _settle(context, job, spec, debt, resources)
     answer = of_reload(answer, resources, snapshot) if answer else None
     names = frozenset(resource.name for resource in due)
     aside = frozenset(one.resource.declared for one in outcomes) - names
@@ -138,7 +138,11 @@ def run_pass(
 
 
 def _settle(
-    context: PassContext, job: Job, spec: ReloadSpec | None, debt: Debt | None
+    context: PassContext,
+    job: Job,
+    spec: ReloadSpec | None,
+    debt: Debt | None,
+    resources: Sequence[Resource],
 ) -> tuple[ReloadResult | None, Debt | None]:
     """Handle the pending reload. Returns the result, and the pending reload as it was before."""
     step = next_step(job, debt)
@@ -155,7 +159,13 @@ def _settle(
 
     reload_now = (lambda: _reload(context, job.service, spec)) if step is NextStep.RELOAD else None
     return change_or_reload(
-        context, job.service, spec.runtime, debt, may_change=known, reload=reload_now
+        context,
+        job.service,
+        spec.runtime,
+        debt,
+        may_change=known,
+        reload=reload_now,
+        live=lambda: (one.dest for each in resources for one in context.made_files.known(each)),
     )
 
 

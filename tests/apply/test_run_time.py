@@ -263,6 +263,24 @@ def test_killed_between_swap_and_commands_the_reload_is_done_by_the_next_run(
         assert applied(confdir)[0] == 0
 
 
+def test_what_is_adopted_stays_over_the_reload_for_another_file(
+    confdir: Confdir, short: Path
+) -> None:
+    """A reload starts with all files of the service anew, not only with those that have changed."""
+    path = confdir.folder / "conf.d" / "h.toml"
+    path.write_text(path.read_text() + "adopt_runtime = true\n")
+    other = path.read_text().replace("h.j2", "x.j2").replace("h.cfg", "x.cfg")
+    (path.parent / "x.toml").write_text(other)
+    confdir.template("x.j2", "global\n    maxconn {{ getv('/x') }}\n")
+    put(confdir, max=100, a=1, x=1)
+    assert applied(confdir)[0] == 1
+    with Listener(short, Balancer(a=1, b=9)):
+        put(confdir, max=100, a=1, x=2)
+        reloads, log = applied(confdir)
+    assert reloads == 1
+    assert "changed by hand at run time: web/b; it stays, as adopt_runtime has it" in log
+
+
 @pytest.mark.parametrize("adopt", [False, True])
 def test_what_was_changed_by_hand_is_overwritten_or_adopted(
     confdir: Confdir, short: Path, adopt: bool
