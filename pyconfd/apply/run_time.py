@@ -65,7 +65,7 @@ def change_or_reload(
         if lines:
             debt = replace(debt, certain=True)
     if reload and texts is not None and runtime.adopt:
-        # It starts with the other files anew as well.
+        # The other files start with it as well.
         files, _ = daemon.compare([*texts.values(), *_others(live(), texts)])
         found = daemon.survey(runtime, files, reason)
         problem = problem or found.problem

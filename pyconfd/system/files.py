@@ -6,7 +6,7 @@ Nothing here decides whether a file should be written; journals and groups are e
 A staged file is in the folder of its destination, because a rename is atomic only within a file
 system. Its name is `.<base>.<owner>.pyconfd~`: the leading dot hides it from the globs of include
 statements, and the tilde from patterns with a suffix such as `*.conf`. `<owner>` names the process
-that made it, so files left by a killed run can be told from those of a running one.
+that made it, so files left by a killed run can be distinguished from those of a running one.
 """
 
 from __future__ import annotations

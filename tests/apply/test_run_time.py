@@ -266,7 +266,7 @@ def test_killed_between_swap_and_commands_the_reload_is_done_by_the_next_run(
 def test_what_is_adopted_stays_over_the_reload_for_another_file(
     confdir: Confdir, short: Path
 ) -> None:
-    """A reload starts with all files of the service anew, not only with those that have changed."""
+    """A reload starts with all files of the service, not only with those that have changed."""
     path = confdir.folder / "conf.d" / "h.toml"
     path.write_text(path.read_text() + "adopt_runtime = true\n")
     other = path.read_text().replace("h.j2", "x.j2").replace("h.cfg", "x.cfg")
