@@ -79,11 +79,12 @@ class World:
         return [*words, "--node", self.etcd.endpoint, *options]
 
     @contextmanager
-    def daemon(self, confdir: str, ready: Callable[[], bool]) -> Iterator[Watched]:
-        """A daemon that is up and at rest."""
+    def daemon(self, confdir: str, ready: Callable[[], bool], *more: str) -> Iterator[Watched]:
+        """A daemon that is up and at rest. more: further options."""
         log = os.path.join(confdir, "log")
+        argv = [*self.argv(confdir, "watch"), *more]
         with open(log, "wb") as file:
-            process = subprocess.Popen(self.argv(confdir, "watch"), stdout=file, stderr=file)
+            process = subprocess.Popen(argv, stdout=file, stderr=file)
         watched = Watched(process, log)
         try:
             watched.wait(ready)
@@ -354,18 +355,47 @@ def flat_getv(world: World, size: int) -> Cost:
     return _changes(world, confdir, 1, key="/flat/key0", out="one")
 
 
+def fleet_change(world: World, size: int) -> Cost:
+    """Watch: a member's change in a fleet, service without a rollout; so many members."""
+    return _fleet_change(world, size, "")
+
+
+def gated_change(world: World, size: int) -> Cost:
+    """Watch: the same, through a rollout that gates the settings beside the members."""
+    return _fleet_change(world, size, f'[service.web.rollout]\nkeys = ["{_PREFIX}/settings"]\n')
+
+
+def _fleet_change(world: World, size: int, rollout: str) -> Cost:
+    pairs = [(f"/members/{n}", "0") for n in range(size)]
+    world.fill([*pairs, *((f"/settings/{n}", "1") for n in range(20))])
+    world.etcd.delete("/pyconfd", prefix=True)
+    keys = ["/members", "/settings"]
+    table = _table(src="one", dest="CONFDIR/out/one", prefix=_PREFIX, keys=keys, service="web")
+    text = "{{ getv('/members/0') }} {{ getvs('/settings/*') | join(' ') }}"
+    service = '[service.web]\nreload_cmd = "true"\n'
+    confdir = world.confdir(table + service + rollout, {"one": text})
+    more = ("--fleet", "bench", "--node-name", "n")
+    return _changes(world, confdir, 1, *more, key="/members/0", out="one", times=150)
+
+
 def _all_there(confdir: str, size: int) -> Callable[[], bool]:
     out = os.path.join(confdir, "out")
     return lambda: _count(out) >= size
 
 
 def _changes(
-    world: World, confdir: str, size: int, *, key: str = "", out: str = "", times: int = 30
+    world: World,
+    confdir: str,
+    size: int,
+    *more: str,
+    key: str = "",
+    out: str = "",
+    times: int = 30,
 ) -> Cost:
     """The mean of so many changes, one after the other; the first ones are not counted."""
     path = glob.escape(os.path.join(confdir, "out", out or "0"))
     key = key or "/sites/0/key0"
-    with world.daemon(confdir, _all_there(confdir, size)) as daemon:
+    with world.daemon(confdir, _all_there(confdir, size), *more) as daemon:
         if not out and os.path.exists(path + ".conf"):
             path += ".conf"
         before = daemon.cost()
@@ -384,7 +414,7 @@ ROWS: dict[str, Callable[[World, int], Cost]] = {
     for each in (
         one_shot, one_shot_each, each_change, each_change_nginx, nginx_alone,
         first_start, first_start_nginx,
-        restart, sighup, tree_deleted, wiped, beside_failing, flat_getv,
+        restart, sighup, tree_deleted, wiped, beside_failing, flat_getv, fleet_change, gated_change,
     )
 }  # fmt: skip
 _SIZES = (500, 1000, 2000, 4000)
