@@ -8,7 +8,7 @@ from typing import Any
 from pyconfd.errors import StateError
 from pyconfd.fleet.records import FleetPaths, RecordBook, number
 from pyconfd.model.keys import KeyValue, Listed
-from pyconfd.reconcile.turns import Halt, TurnRecords, wanted, working
+from pyconfd.reconcile.turns import QUEUED, Halt, TurnRecords, waits_for, wanted, working
 
 Plain = dict[str, Any]
 
@@ -85,6 +85,7 @@ def _turn(service: str, name: str, records: TurnRecords, record: Mapping[str, An
         state = "beginning"
     elif name not in records.nodes:
         state = "gone"
+    why = str(says.get("bad") or says.get("held") or "")
     return {
         "node": name,
         "revision": proved.revision if proved else None,
@@ -94,7 +95,7 @@ def _turn(service: str, name: str, records: TurnRecords, record: Mapping[str, An
         "wanted": (begun or asked).version.revision if begun or asked else None,  # type: ignore[union-attr]
         "state": state,
         "halted": bool(says.get("halted")),
-        "why": str(says.get("bad") or says.get("held") or ""),
+        "why": waits_for(records, name) if asked and why == QUEUED else why,
     }
 
 

@@ -22,7 +22,7 @@ from dataclasses import replace
 
 from pyconfd.model.resources import Rollout
 from pyconfd.model.values import dataclass
-from pyconfd.reconcile.turns import Answer, TurnDecision, TurnRecords, Version
+from pyconfd.reconcile.turns import QUEUED, Answer, TurnDecision, TurnRecords, Version
 
 #: Between two tries of verify_cmd.
 VERIFY_PAUSE_S = 1.0
@@ -302,8 +302,7 @@ def _aim(state: NodeState) -> RolloutStep:
     if asking and state.turn == state.newest:
         return state, ()
     turn = state.newest
-    why = "asks for its turn"
-    asks = replace(state, phase=TurnPhase.ASKING, turn=turn, held=why, halted=False)
+    asks = replace(state, phase=TurnPhase.ASKING, turn=turn, held=QUEUED, halted=False)
     return asks, (Ask(turn),)
 
 

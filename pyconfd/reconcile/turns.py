@@ -22,6 +22,9 @@ from pyconfd.model.first_few import first_few
 from pyconfd.model.resources import Rollout
 from pyconfd.model.values import dataclass
 
+#: The words for a node that others are before. Their names are no part of them: a node publishes
+#: and logs its words, and each of a thousand waiting nodes would do so at every turn of another.
+QUEUED = "waits for its turn"
 #: Of versions that no node wants any more; they are kept in case the keys come back to them.
 MOST_HALTS = 50
 
@@ -122,7 +125,7 @@ def decide(records: TurnRecords, rollout: Rollout, node: str, version: Version) 
         return TurnDecision(Answer.HALTED, "this node is skipped")
     ask = records.asked.get(node)
     if ask is None or ask.version != version:
-        return TurnDecision(Answer.WAIT, "asks for its turn")
+        return TurnDecision(Answer.WAIT, QUEUED)
     missing = {digest: _missing(records, rollout, digest) for digest in _asked_for(records)}
     if missing[version.digest] and node not in rollout.canaries:
         return TurnDecision(Answer.WAIT, _waits_for_canaries(records, missing[version.digest]))
@@ -137,7 +140,7 @@ def decide(records: TurnRecords, rollout: Rollout, node: str, version: Version) 
     ]
     if free > 0 and not before:  # each begins alone, so none undoes another's decision
         return TurnDecision(Answer.BEGIN)
-    return TurnDecision(Answer.WAIT, _waits_for_others(records, before))
+    return TurnDecision(Answer.WAIT, QUEUED)
 
 
 def halted(records: TurnRecords, digest: str) -> Halt | None:
@@ -237,6 +240,9 @@ def _waits_for_canaries(records: TurnRecords, missing: Collection[str]) -> str:
     return f"waits for canary {', '.join(missing)}"
 
 
-def _waits_for_others(records: TurnRecords, before: Collection[Turn]) -> str:
-    names = [turn.node for turn in (*working(records), *before)]
-    return f"waits for {first_few(names, 3)}"
+def waits_for(records: TurnRecords, node: str) -> str:
+    """The nodes that a queued node comes after, in words."""
+    asked = sorted(records.asked.values(), key=lambda turn: turn.order)
+    names = [turn.node for turn in (*working(records), *asked)]
+    before = names[: names.index(node)] if node in names else names
+    return f"waits for {first_few(before, 3)}" if before else QUEUED

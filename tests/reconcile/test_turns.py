@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from pyconfd.model.resources import Rollout
 from pyconfd.reconcile.turns import (
     MOST_HALTS,
+    QUEUED,
+    Answer,
     Halt,
     Turn,
     TurnRecords,
     Version,
     approved,
+    decide,
     forgotten_halts,
+    waits_for,
 )
 
 OLD, NEW, BAD = Version("old", 10), Version("new", 20), Version("bad", 30)
@@ -52,3 +57,14 @@ def test_the_oldest_halts_of_versions_that_are_over_are_forgotten() -> None:
     asked = {"a": Turn("a", Version("v001"))}
     assert forgotten_halts(TurnRecords(halts=halts, asked=asked)) == ["v000", "v002"]
     assert forgotten_halts(TurnRecords(halts={})) == []
+
+
+def test_the_words_of_a_queued_node_are_the_same_while_others_take_their_turns() -> None:
+    """For a node publishes them; who is before it is seen from the records."""
+    asked = {name: Turn(name, NEW, order) for order, name in enumerate("bcdef", 40)}
+    given = records(OLD, OLD, OLD, OLD, OLD, OLD, asked=asked, begun={"a": Turn("a", NEW, 39)})
+    found = decide(given, Rollout(), "f", NEW)
+    assert (found.answer, found.why) == (Answer.WAIT, QUEUED)
+    assert waits_for(given, "f") == "waits for a, b, c and 2 more"
+    assert waits_for(given, "b") == "waits for a"
+    assert waits_for(records(OLD, asked={"b": Turn("b", NEW, 40)}), "b") == QUEUED
