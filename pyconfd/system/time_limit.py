@@ -63,7 +63,14 @@ class TimeLimit:
             result = work()
             self._end(running)
         except BaseException:
-            self._end(running)
+            # A call into C that raised an error of its own leaves the interruption pending: it
+            # comes here, before the first line of what is called.
+            while True:
+                try:
+                    self._end(running)
+                    break
+                except RenderTimeout:
+                    continue
             raise
         return result
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,15 @@ def test_a_template_cannot_catch_the_end(tmp_path: Path) -> None:
     limit = TimeLimit()
     with pytest.raises(RenderTimeout):
         limit.run(_stubborn, 0.2)
+
+
+def test_a_limited_step_of_c_that_fails_after_its_time_is_no_longer_limited() -> None:
+    """Its thread lives on: nothing is raised there when the work has ended."""
+    limit = TimeLimit()
+    late_and_wrong = partial(list, map(time.sleep, [0.5, "no number"]))
+    with pytest.raises((RenderTimeout, TypeError)):
+        limit.run(late_and_wrong, 0.1)
+    _spin(1.0)  # what an interrupted work of this long ago would not survive
 
 
 TRACED = """
