@@ -26,6 +26,8 @@ PID_VARIABLE = "PYCONFD_CHILD_PID"
 #: Would end a daemon without a command; they are ignored.
 HARMLESS = (signal.SIGUSR1, signal.SIGUSR2)
 PASSED_ON = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+#: The exit statuses that mean that a signal has ended the command, as in a shell.
+SIGNALLED = range(128 + 1, 128 + 1 + 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,13 @@ class Supervised:
             self._child.send(number)
 
     def ended(self, message: ChildExited) -> None:
-        """It has ended by itself, or because it was asked to."""
+        """
+        It has ended by itself, or because it was asked to. What one that was killed has left in its
+        group goes too: workers of nginx would keep its ports, and the next start would fail.
+        """
         self.status = message.status
+        if message.status in SIGNALLED:
+            self._child.kill()
         os.environ.pop(PID_VARIABLE, None)
         log.info("the command has ended", command=self._argv[0], exit_status=message.status)
 

@@ -129,6 +129,24 @@ def test_pyconfd_ends_with_its_command(world: World, ending: str, status: int) -
         assert f"exit_status={status}" in daemon.log
 
 
+def test_what_a_killed_command_leaves_behind_goes_with_it(world: World) -> None:
+    """Workers of nginx would keep its ports. What one leaves that ends by itself stays."""
+    world.confdir.simple()
+    left = world.confdir.out / "left"
+    for ending, stays in (("kill -9 $$", False), ("exit 3", True)):
+        script = f"sleep 600 </dev/null >/dev/null 2>&1 & echo $! > {left}; {ending}"
+        with world.confdir.daemon("--", "sh", "-c", script) as daemon:
+            daemon.process.wait(60)
+        process = Path("/proc", left.read_text().strip())
+        if stays:
+            os.kill(int(process.name), signal.SIGKILL)
+        wait_until(lambda process=process: not process.exists() or is_zombie(process))
+
+
+def is_zombie(process: Path) -> bool:
+    return ") Z " in (process / "stat").read_text()
+
+
 def test_a_command_that_does_not_exist_is_said(world: World) -> None:
     """As a shell does, with status 127."""
     world.confdir.simple()
