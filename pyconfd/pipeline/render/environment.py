@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
 from types import BuiltinMethodType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -39,6 +40,8 @@ _LAYOUT = ("indent", "lower", "nindent", "toLower", "toUpper", "trim", "upper")
 
 # Filters of Jinja2 that are one long step for Python.
 _SLOW = ("dictsort", "groupby", "sort", "title", "urlize", "wordwrap")
+# Those that make as much as a number says.
+_FILLING = ("batch", "center", "round", "slice")
 
 
 def _as_written(text: str) -> str:
@@ -54,6 +57,42 @@ def _item(resource: Resource) -> str:
 def _joined(parts: Iterable[Any]) -> str:
     """The `~` operator, without a format."""
     return "".join(map(as_text, parts))
+
+
+def _indent_of(filter_: Callable[..., str]) -> Callable[..., str]:
+    """Jinja2's `indent`, bounded."""
+
+    @wraps(filter_)
+    def indent(text: str, width: int | str = 4, *args: Any, **kwargs: Any) -> str:
+        spaces = len(width) if isinstance(width, str) else width
+        bounds.indented("indent", spaces, str(text))
+        return filter_(text, width, *args, **kwargs)
+
+    return indent
+
+
+def _join_of(filter_: Callable[..., str]) -> Callable[..., str]:
+    """Jinja2's `join`, bounded."""
+
+    @wraps(filter_)
+    def join(context: Any, items: Iterable[Any], d: Any = "", attribute: Any = None) -> str:
+        if d:
+            items = list(items)
+            bounds.separators(str(d), items)
+        return filter_(context, items, d, attribute)
+
+    return join
+
+
+def _replace_of(filter_: Callable[..., str]) -> Callable[..., str]:
+    """Jinja2's `replace`, bounded."""
+
+    @wraps(filter_)
+    def replace(context: Any, text: Any, old: str, new: str, count: int | None = None) -> str:
+        bounds.replacement(str(text), old, new, -1 if count is None else count)
+        return filter_(context, text, old, new, count)
+
+    return replace
 
 
 def _called_as_jinjas(join: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,7 +119,7 @@ class Context(jinja2.runtime.Context):
             kwargs.pop("_block_vars", None)
             return obj(*args, **kwargs)
         if kind is BuiltinMethodType:
-            bounds.method(obj, args)
+            bounds.method(obj, args, kwargs)
         if kind is jinja2.runtime.BlockReference:  # Jinja2 3.1.4 joins it without the environment
             return self.environment.concat(obj._stack[obj._depth](obj._context))
         return super().call(obj, *args, **kwargs)
@@ -132,6 +171,12 @@ class Environment(jinja2.Environment):
         )
         self.filters.update({**FILTERS, **PLAIN_FILTERS})
         self.filters.update({one: bounds.few(one, self.filters[one]) for one in _SLOW})
+        self.filters.update({one: bounds.filled(one, self.filters[one]) for one in _FILLING})
+        self.filters.update(
+            indent=_indent_of(self.filters["indent"]),
+            join=_join_of(self.filters["join"]),
+            replace=_replace_of(self.filters["replace"]),
+        )
         self.globals["range"] = bounds.bounded_range
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:

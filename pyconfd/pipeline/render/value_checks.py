@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pyconfd.model.keys import join_paths
 from pyconfd.model.resources import VALUE_LIMIT
 from pyconfd.pipeline.render.function_errors import FunctionFault
+from pyconfd.pipeline.render.functions import bounds
 from pyconfd.pipeline.render.functions.json import from_json, json_array, json_object
 from pyconfd.pipeline.render.functions.text import as_text, indent, nindent
 from pyconfd.pipeline.render.functions.validators import weight_between
@@ -211,6 +212,8 @@ class ValueChecker:
         """Jinja2's join, each item checked by itself."""
         if attribute is not None:
             items = [_member(item, attribute) for item in items]
+        items = list(items)
+        bounds.separators(str(d), items)
         parts: list[Any] = []
         for item in items:
             parts += [d, item] if parts else [item]

@@ -8,7 +8,9 @@ from values of keys.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sized
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 from pyconfd.pipeline.render.function_errors import FunctionFault
@@ -48,15 +50,96 @@ def few(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
     return bounded
 
 
-def method(called: Any, args: tuple[Any, ...]) -> None:
+def filled(name: str, filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja2 that makes as much as a number says: a large one is a FunctionFault."""
+
+    @functools.wraps(filter_)
+    def bounded(*args: Any, **kwargs: Any) -> Any:
+        numbers = (one for one in (*args[1:], *kwargs.values()) if isinstance(one, int))
+        if any(abs(number) > MOST_ITEMS for number in numbers):
+            raise FunctionFault(f"{name}: more than {MOST_ITEMS} characters or items")
+        return filter_(*args, **kwargs)
+
+    return bounded
+
+
+def method(called: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """
     Raises FunctionFault for a call of a text's or list's method that would make or read too much.
     """
-    of = getattr(called, "__self__", None)
+    of, name = getattr(called, "__self__", None), called.__name__
     if isinstance(of, (str, bytes, list)) and len(of) > MOST_ITEMS:
-        raise FunctionFault(f"{called.__name__}: more than {MOST_ITEMS} {_unit(of)}")
-    if isinstance(of, (str, bytes)) and any(isinstance(a, int) and a > MOST_ITEMS for a in args):
-        raise FunctionFault(f"{called.__name__}: more than {MOST_ITEMS} {_unit(of)}")
+        raise FunctionFault(f"{name}: more than {MOST_ITEMS} {_unit(of)}")
+    if not isinstance(of, (str, bytes)):
+        return
+    if name == "replace" and len(args) > 1:
+        replacement(of, *args[:3])
+    elif name == "join" and args and isinstance(args[0], (list, tuple)):
+        separators(of, args[0])
+    elif name == "format" and isinstance(of, str):
+        _widths(of, (*args, *kwargs.values()))
+    elif name in _FILLING and any(isinstance(a, int) and a > MOST_ITEMS for a in args):
+        raise FunctionFault(f"{name}: more than {MOST_ITEMS} {_unit(of)}")
+
+
+def replacement(text: Any, old: Any, new: Any, count: Any = -1) -> None:
+    """Raises FunctionFault when `text.replace(old, new, count)` would be too long."""
+    if not all(isinstance(one, (str, bytes)) for one in (text, old, new)):
+        return  # the call says what is wrong
+    more = len(new) - len(old)
+    if more <= 0 or len(text) + (len(text) + 1) * more <= MOST_CHARACTERS:
+        return
+    times = text.count(old)
+    if isinstance(count, int) and count >= 0:
+        times = min(times, count)
+    if len(text) + times * more > MOST_CHARACTERS:
+        raise FunctionFault(f"replace: more than {MOST_CHARACTERS} characters")
+
+
+def separators(separator: Sized, items: Sized) -> None:
+    """Raises FunctionFault when all that stand between these items are too long."""
+    if len(separator) * len(items) > MOST_CHARACTERS:
+        raise FunctionFault(f"join: more than {MOST_CHARACTERS} characters")
+
+
+def indented(name: str, spaces: int, text: str) -> None:
+    """Raises FunctionFault when the lines of a text, pushed in so far, would be too long."""
+    if spaces > 0 and len(text) + spaces * (text.count("\n") + 1) > MOST_CHARACTERS:
+        raise FunctionFault(f"{name}: more than {MOST_CHARACTERS} characters")
+
+
+def metered(name: str, make: Callable[[Any], str]) -> Callable[[Any], str]:
+    """What makes parts of a text. It raises FunctionFault when all of them are too long."""
+    made = 0
+
+    def part(of: Any) -> str:
+        nonlocal made
+        text = make(of)
+        made += len(text)
+        if made > MOST_CHARACTERS:
+            raise FunctionFault(f"{name}: more than {MOST_CHARACTERS} characters")
+        return text
+
+    return part
+
+
+#: Methods of a text that fill it up to a number of characters.
+_FILLING = ("center", "expandtabs", "ljust", "rjust", "zfill")
+_NUMBER = re.compile("[0-9]+")
+_MOST_DIGITS = len(str(MOST_ITEMS))
+
+
+def _widths(text: str, args: Sequence[Any]) -> None:
+    """Raises FunctionFault for a width in `text.format(*args)` that is too large."""
+    try:
+        specs = [spec for _, _, spec, _ in string.Formatter().parse(text) if spec]
+    except ValueError:
+        return  # the call says what is wrong
+    for spec in specs:
+        numbers = _NUMBER.findall(spec)
+        wide = any(len(n) > _MOST_DIGITS or int(n) > MOST_ITEMS for n in numbers)
+        if wide or ("{" in spec and any(isinstance(a, int) and a > MOST_ITEMS for a in args)):
+            raise FunctionFault(f"format: more than {MOST_ITEMS} characters")
 
 
 def _unit(of: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyconfd.pipeline.render.function_errors import FunctionFault
-from pyconfd.pipeline.render.functions.bounds import product
+from pyconfd.pipeline.render.functions import bounds
 from pyconfd.pipeline.render.functions.names import behind_pipe, template_filter, template_function
 
 if TYPE_CHECKING:  # only templates with regular expressions need them
@@ -79,12 +79,15 @@ def split(text: str, separator: str) -> list[str]:
 @template_function()
 def join(items: Iterable[Any], separator: str = "") -> str:
     """All items as text, with the separator between them."""
-    return separator.join(map(as_text, items))
+    texts = list(map(as_text, items))
+    bounds.separators(separator, texts)
+    return separator.join(texts)
 
 
 @template_function()
 def replace(text: str, old: str, new: str, count: int = -1) -> str:
     """`old` replaced by `new`, `count` times from the left; -1 replaces all."""
+    bounds.replacement(text, old, new, count)
     return text.replace(old, new, count)
 
 
@@ -109,7 +112,7 @@ def trim_suffix(text: str, suffix: str) -> str:
 @template_function()
 def repeat(count: int, text: str) -> str:
     """The text `count` times; empty for zero and less."""
-    return str(product(text, count))
+    return str(bounds.product(text, count))
 
 
 behind_pipe("repeat", lambda text, count: repeat(count, text))
@@ -124,6 +127,7 @@ def nospace(text: str) -> str:
 @template_function()
 def indent(spaces: int, text: str) -> str:
     """Every line indented by this many spaces; the empty text stays empty."""
+    bounds.indented("indent", spaces, text)
     pad = " " * spaces
     return pad + text.replace("\n", "\n" + pad) if text else ""
 
@@ -219,7 +223,8 @@ behind_pipe("regexFind", lambda text, pattern: regex_find(pattern, text))
 @template_function("regexReplaceAll")
 def regex_replace_all(pattern: str, text: str, new: str) -> str:
     """Every match replaced; `$1` and `${name}` are groups, `$$` is a dollar, as in Go."""
-    return _compiled(pattern).replaced(text, lambda match: _expand(new, match))
+    expand = bounds.metered("regexReplaceAll", lambda match: _expand(new, match))
+    return _compiled(pattern).replaced(text, expand)
 
 
 behind_pipe("regexReplaceAll", lambda text, pattern, new: regex_replace_all(pattern, text, new))

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pyconfd.pipeline.render.functions import host
+from pyconfd.pipeline.render.functions import bounds, host
 from pyconfd.pipeline.render.functions.host import SrvTarget
 from pyconfd.pipeline.render.functions.store import CachedPairs
 from pyconfd.pipeline.render.gotemplate.functions.builtins import BUILTINS, sprint_parts
@@ -61,7 +61,7 @@ def go_functions(
 def _texts(checker: ValueChecker | None) -> dict[str, Callable[..., Any]]:
     """What makes texts of values; with a format they know what the author wrote."""
     if checker is None:
-        return {**_printing("".join, str), "join": lambda items, separator: separator.join(items)}
+        return {**_printing("".join, str), "join": _join}
     from pyconfd.pipeline.render.value_checks import safe_text, with_key
 
     def traced(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -79,6 +79,12 @@ def _texts(checker: ValueChecker | None) -> dict[str, Callable[..., Any]]:
         "jsonArray": traced(json_array),
         "quote": checker.quoted,
     }
+
+
+def _join(items: list[str], separator: str) -> str:
+    """strings.Join."""
+    bounds.separators(separator, items)
+    return separator.join(items)
 
 
 def _printing(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from pyconfd.pipeline.render.functions import bounds
 from pyconfd.pipeline.render.functions.numbers import parse_bool
 from pyconfd.pipeline.render.functions.text import base, camelcase, kebabcase, snakecase
 from pyconfd.pipeline.render.gotemplate.errors import GoFault
@@ -68,6 +69,7 @@ def contains(text: str, part: str) -> bool:
 
 def replace(text: str, old: str, new: str, count: int) -> str:
     """strings.Replace."""
+    bounds.replacement(text, old, new, count)
     return text.replace(old, new, max(count, -1))
 
 
@@ -155,7 +157,8 @@ def seq_both_ways(first: int, last: int) -> Ints:
 
 def indent(spaces: int, text: str) -> str:
     """Every line pushed in."""
-    pad = " " * min(spaces, _MOST_TEXT)
+    bounds.indented("indent", spaces, text)
+    pad = " " * spaces
     return pad + text.replace("\n", "\n" + pad) if text else ""
 
 
@@ -209,11 +212,12 @@ def regex_replace_all(pattern: str, text: str, new: str) -> str:
     none, unlike in Python.
     """
     made: list[str] = []
+    expand = bounds.metered("regexReplaceAll", lambda match: _expanded(new, match))
     done, last = 0, -1
     for found in compiled(str(pattern)).matches(text):
         if found.start() == found.end() == last:
             continue
-        made += [text[done : found.start()], _expanded(new, found)]
+        made += [text[done : found.start()], expand(found)]
         done = last = found.end()
     return "".join(made) + text[done:]
 
