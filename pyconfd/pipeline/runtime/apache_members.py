@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pyconfd.model.values import dataclass
+from pyconfd.pipeline.runtime import hand_changes
 from pyconfd.pipeline.runtime.apache_config import FLAGS, OUT, ApacheConfig, Key, named
 
 _TAG = re.compile(r"<httpd:(name|nonce|loadfactor|status|route)>([^<]*)</httpd:")
@@ -21,6 +22,8 @@ _BALANCER = "balancer://"
 #: Words of `status` -> letters of FLAGS; the rest is the health of a member.
 _LETTERS = {"Ign": "I", "Drn": "N", "Dis": "D", "Stop": "S", "Stby": "H", "Spar": "R"}
 _MOST_SHARE = 1e6
+#: Fields of a state that are changed each by itself.
+_SETTINGS = (("load",), ("flags",), ("route",))
 #: Letters in words, for people.
 _CALLED = {
     "I": "ignoring errors",
@@ -117,34 +120,13 @@ def wanted(config: ApacheConfig) -> dict[Key, MemberState]:
 
 
 def by_hand(running: MemberStates, versions: Sequence[ApacheConfig]) -> dict[Key, MemberState]:
-    """
-    The members that run otherwise than in any of these versions of the file: those since the last
-    reload, what is live last. A human, or another program, has changed them.
-    """
-    known = [wanted(one) for one in versions]
-    return {
-        key: state
-        for key, state in running.items()
-        if all(key in one and state.differs(one[key]) for one in known)
-    }
+    """The members that were changed by hand. versions: of the file, since the last reload."""
+    return hand_changes.by_hand(running, [wanted(one) for one in versions])
 
 
 def adopted(hand: MemberStates, versions: Sequence[ApacheConfig]) -> dict[Key, MemberState]:
-    """
-    The members of the last version, with what was changed by hand and the versions agree about.
-    """
-    known = [wanted(one) for one in versions]
-    result = dict(known[-1])
-    for key, state in hand.items():
-        before, now = [one[key] for one in known], result[key]
-        if all(one.load == now.load for one in before):
-            now = replace(now, load=state.load)
-        if all(one.flags == now.flags for one in before):
-            now = replace(now, flags=state.flags)
-        if all(one.route == now.route for one in before):
-            now = replace(now, route=state.route)
-        result[key] = now
-    return result
+    """The members of the last version, with those changes."""
+    return hand_changes.adopted(hand, [wanted(one) for one in versions], lambda _: _SETTINGS)
 
 
 def unlike(

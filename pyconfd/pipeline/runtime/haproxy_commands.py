@@ -8,9 +8,9 @@ not read: HAProxy is asked for its state afterwards, and that counts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from pyconfd.model.values import dataclass
+from pyconfd.pipeline.runtime import hand_changes
 from pyconfd.pipeline.runtime.haproxy_config import Config, Key, Server, normalized
 
 #: Columns of "show servers state", version 1.
@@ -91,34 +91,18 @@ def _as_state(server: Server) -> State:
 
 
 def by_hand(running: States, versions: Sequence[Config]) -> dict[Key, State]:
-    """
-    The servers that run otherwise than in any of these versions of the file: those since the last
-    reload, what is live last. A human, or another program, has changed them.
-    """
-    known = [wanted(one) for one in versions]
-    return {
-        key: state
-        for key, state in running.items()
-        if all(key in one and state.differs(one[key]) for one in known)
-    }
+    """The servers that were changed by hand. versions: of the file, since the last reload."""
+    return hand_changes.by_hand(running, [wanted(one) for one in versions])
 
 
 def adopted(hand: States, versions: Sequence[Config]) -> dict[Key, State]:
-    """
-    The servers of the last version, with what was changed by hand and the versions agree about.
-    """
-    known = [wanted(one) for one in versions]
-    result = dict(known[-1])
-    for key, state in hand.items():
-        before, now = [one[key] for one in known], result[key]
-        if all(one.weight == now.weight for one in before):
-            now = replace(now, weight=state.weight)
-        if all(one.mode == now.mode for one in before):
-            now = replace(now, maint=state.maint, drain=state.drain)
-        if now.address and all(one.address == now.address for one in before):
-            now = replace(now, address=state.address)
-        result[key] = now
-    return result
+    """The servers of the last version, with those changes."""
+    return hand_changes.adopted(hand, [wanted(one) for one in versions], _settings)
+
+
+def _settings(state: State) -> list[tuple[str, ...]]:
+    address = [("address",)] if state.address else []
+    return [("weight",), ("maint", "drain"), *address]
 
 
 def unlike(running: States, target: States, backends: Iterable[str]) -> str:
