@@ -1,9 +1,9 @@
 """
-From the tree of a Go template to Jinja2's nodes. Pure.
+Translates the tree of a Go template to Jinja2's nodes. Pure.
 
-What Go would refuse only when it is reached becomes a call that fails there. Go's variables are
-Python's locals: each declaration has a name of its own, so scopes need no code. Each template
-that is defined becomes a macro of the data that it is given.
+An action that Go refuses only when it is reached becomes a call that fails there. Go's variables
+are Python's locals: each declaration has a name of its own, so scopes need no code. Each defined
+template becomes a macro with its data as the argument.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def translate(
     tree: Tree, name: str, source: str, signatures: Mapping[str, Signature]
 ) -> nodes.Template:
     """
-    The template as Jinja2 has it.
+    The template as Jinja2's nodes.
 
     name: of the file, by which the whole template can be called too.
     signatures: of the functions that it calls.
@@ -76,7 +76,7 @@ def translate(
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """An expression and the type of its value, as signatures call it; "any" when unknown."""
+    """An expression and the type of its value, in the terms of signatures; "any" if unknown."""
 
     node: nodes.Expr
     type: str = "any"
@@ -85,7 +85,7 @@ class _Value:
 @dataclass(slots=True)
 class _Loop:
     """
-    What break and continue mean.
+    The meaning of break and continue.
 
     is_else: whether this is the else of a range: break ends it, continue is that of the range
     around it.
@@ -148,14 +148,14 @@ class _Translator:
         return nodes.Call(_local(name), list(args), [], None, None, lineno=self._line)
 
     def _fails(self, what: str) -> _Value:
-        """An expression that refuses the template when it is reached."""
+        """An expression that fails when it is reached."""
         return _Value(self._helper("go_fail", self._const(what)))
 
     def _nothing(self) -> _Value:
         return _Value(_local("go_nothing"), "any")
 
     def _settled(self, value: _Value) -> nodes.Expr:
-        """A value after its pipeline: a nil in an interface is nothing then."""
+        """A value after its pipeline, where a nil in an interface becomes no value."""
         if value.type not in _ANYTHING:
             return value.node
         return self._helper("go_settled", value.node)
@@ -296,7 +296,7 @@ class _Translator:
         return [*made, *before, nodes.If(test, [loop], [], other, lineno=line), *after]
 
     def _turn(self, branch: Branch) -> tuple[nodes.Expr, list[nodes.Node]]:
-        """What a loop sets each time, and what it does then."""
+        """What a loop sets in each turn, and its body."""
         declared = branch.pipe.declared
         outer, line = self._dot, self._line
         first: list[nodes.Node] = []
@@ -358,7 +358,7 @@ class _Translator:
         return self._fails(f"can't give argument to non-function {_shown(first)}")
 
     def _operand(self, operand: Operand) -> _Value:
-        """A value where its type is open."""
+        """A value whose type is not determined by its place."""
         match operand:
             case Dot():
                 return _Value(self._dot)
@@ -432,7 +432,7 @@ class _Translator:
         return _Value(nodes.Concat(made, lineno=self._line), "string")
 
     def _carry_over(self, name: str, args: list[Operand]) -> None:
-        """Refuse what Go can do and Python cannot, where it stands in the template."""
+        """Refuse a feature that Go has and Python has not, at its place in the template."""
         if not args or not isinstance(args[0], Text):
             return
         if name == "printf" and "p" in _VERBS.findall(args[0].value):
@@ -456,7 +456,7 @@ class _Translator:
         return join(left, right, lineno=self._line)
 
     def _joined_after(self, name: str, given: list[nodes.Expr]) -> _Value:
-        """The last operand comes out of a pipeline, so it is evaluated before the others."""
+        """The last operand comes from a pipeline, so it is evaluated before the others."""
         held = self._fresh("let")  # which need not be reached
         node = self._joined(name, [*given[:-1], held])
         return _Value(self._helper("go_let", held, given[-1], node), "value")
@@ -495,7 +495,7 @@ def _local(name: str) -> nodes.InternalName:
 
 
 def _shown(operand: Operand) -> str:
-    """A constant or variable as it is written."""
+    """A constant or variable as written in the template."""
     match operand:
         case Number():
             return operand.text
@@ -513,7 +513,9 @@ def _shown(operand: Operand) -> str:
 
 
 def _only_if(body: Body | None) -> Branch | None:
-    """The `if` that an else consists of; None when there is more in it, or it declares."""
+    """
+    The `if` that is the only statement of an else; None if there is more, or it declares variables.
+    """
     if body is None or len(body) != 1 or not isinstance(body[0], Branch):
         return None
     return body[0] if body[0].kind == "if" and not body[0].pipe.declared else None
@@ -532,7 +534,7 @@ def _calls(tree: Tree, name: str) -> bool:
 
 
 def _has_jump(statement: Statement) -> bool:
-    """Whether a break or continue in it leaves what is around it."""
+    """Whether it has a break or continue of the loop around it."""
     if isinstance(statement, Jump):
         return True
     if not isinstance(statement, Branch):

@@ -1,12 +1,12 @@
 """
-Go's values as Python has them. Pure.
+Go's values in Python. Pure.
 
-str is a string, with bytes that are no UTF-8 as surrogates; int, float, bool, complex are int,
+str is a string, with bytes that are not UTF-8 as surrogates; int, float, bool, complex are int,
 float64, bool, complex128; list is []interface{} and dict map[string]interface{}; Pair is memkv's
-KVPair. What else differs in Go has a class here. Python's truth of all of them is Go's.
+KVPair. Other types of Go have a class here. All of them are true in Python if they are in Go.
 
-None is a nil in an interface, as JSON's null gives; NOTHING is no value at all, as a missing
-member gives. Both print the same; only a member of None is an error.
+None is a nil in an interface, such as JSON's null; NOTHING is no value at all, such as a missing
+member. Both print the same; only a member of None is an error.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Slice(list[Any]):
     A slice of one type of elements.
 
     is_nil: whether it is a nil slice, which toJson writes as null.
-    behind: the list that shares its elements, so that both change.
+    behind: the list that shares its elements, so that a change is visible in both.
     """
 
     __slots__ = ("behind", "is_nil")
@@ -142,7 +142,7 @@ def go_type(value: Any) -> str:
 
 
 def wrapped(number: int) -> int:
-    """A whole number as 64 bits hold it."""
+    """A whole number wrapped to 64 bits."""
     if -(1 << 63) <= number < 1 << 63:
         return number
     number &= (1 << _INT_BITS) - 1
@@ -155,12 +155,12 @@ def to_bytes(text: str) -> bytes:
 
 
 def to_text(data: bytes) -> str:
-    """A string of these bytes."""
+    """The string of these bytes."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def settled(value: Any) -> Any:
-    """What a pipeline gives: no longer a nil in an interface but no value."""
+    """The value of a pipeline, in which a nil in an interface becomes no value."""
     return NOTHING if value is None else value
 
 
@@ -187,7 +187,7 @@ def member(value: Any, name: str) -> Any:
 
 
 def _meant(kind: type, name: str) -> str:
-    """A field of the same name in Go's capital letters, such as `.Value` of a pair."""
+    """The field of this name in Go's spelling with a capital letter, such as `.Value` of a pair."""
     fields = {Pair: ("Key", "Value"), SrvTarget: _SRV_FIELDS}.get(kind, ())
     found = (field for field in fields if field.lower() == name.lower())
     return "".join(f"; did you mean .{field}?" for field in found)
@@ -205,7 +205,7 @@ def invoked(value: Any, name: str, *args: Any) -> Any:
 
 def elements(value: Any, several: bool = False) -> Any:
     """
-    What a range goes over: something with a length, empty when there is nothing.
+    The elements that a range goes over: something with a length, empty for nothing.
 
     several: whether there are two variables. Raises GoFault.
     """

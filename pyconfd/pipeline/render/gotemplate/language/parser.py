@@ -1,8 +1,8 @@
 """
-From the text of a Go template to its tree. Pure.
+Parses the text of a Go template to a tree. Pure.
 
-After text/template/parse/parse.go, quirks included. What Go finds only when it gets there (a
-variable that is assigned and never declared, a call with too many arguments) is in the tree.
+After text/template/parse/parse.go, quirks included. Faults that Go finds only at execution (a
+variable that is assigned but never declared, a call with too many arguments) stay in the tree.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def parse(
 
     Raises GoSyntaxError for the first fault, with all others that can be found after it.
 
-    elsewhere: further functions, with what to say to those who call one.
+    elsewhere: functions of the other confd, with the message for a template that calls one.
     """
     return _Parser(source, functions, elsewhere).tree()
 
@@ -78,7 +78,7 @@ class _Scope:
     """
     The variables of one template in the order of their declaration.
 
-    A slot of None is a name that Go's parser knows and its executor will not find.
+    A slot of None is a name that Go's parser knows but its executor does not find.
     """
 
     def __init__(self) -> None:
@@ -87,14 +87,14 @@ class _Scope:
         self.blocks = 0
 
     def slot(self, name: str) -> int | None:
-        """The latest declaration that is in scope; LookupError when there is no such name."""
+        """The latest declaration in scope; LookupError if there is no such name."""
         slots = [slot for known, slot in self.known if known == name]
         if not slots:
             raise LookupError(name)
         return next((slot for slot in reversed(slots) if slot is not None), None)
 
     def lose(self, after: int) -> None:
-        """What was declared in a body that is over can be named and not be found."""
+        """Variables declared in a body that has ended can be named, but are not found."""
         self.known[after:] = [(name, None) for name, _ in self.known[after:]]
 
 
@@ -166,7 +166,7 @@ class _Parser:
         raise GoSyntaxError(what, self._places.position(token.at))
 
     def _note(self, token: Token, what: str) -> None:
-        """A fault after which it is clear how to go on."""
+        """Note a fault after which parsing can continue."""
         self._faults.append(GoSyntaxError(what, self._places.position(token.at)))
 
     def _unexpected(self, token: Token, context: str) -> NoReturn:
@@ -205,7 +205,7 @@ class _Parser:
         return self._constant(token, unquoted)
 
     def _body(self) -> tuple[Body, Token]:
-        """Statements until an else or end, and that."""
+        """Statements until an else or end, and that token."""
         body: list[Statement] = []
         while True:
             token = self._next_word()
@@ -217,7 +217,10 @@ class _Parser:
             body.append(made)
 
     def _statement(self, token: Token) -> Statement | Token:
-        """A text or an action; the token of an end or else, which belongs to what is around."""
+        """
+        A text or an action; or the token of an end or else, which belongs to the statement around
+        it.
+        """
         if token.kind is Kind.TEXT:
             return Literal(token.at, token.text)
         if token.kind is not Kind.LEFT:
@@ -333,7 +336,7 @@ class _Parser:
         return Pipeline(first.at, tuple(commands), declared, assigns)
 
     def _declarations(self, context: str) -> tuple[list[Token], bool]:
-        """The variables that a pipeline begins with, and whether they are there already."""
+        """The variables that a pipeline begins with, and whether they already exist."""
         names: list[Token] = []
         while self._peek_word().kind is Kind.VARIABLE:
             after = 2 if self._peek(1).kind is Kind.SPACE else 1
@@ -382,7 +385,7 @@ class _Parser:
         return commands
 
     def _command(self) -> Stage:
-        """Operands until a pipe, which is taken, or the end of the pipeline."""
+        """Operands until a pipe, which is consumed, or the end of the pipeline."""
         at = self._peek_word().at
         args: list[Operand] = []
         while True:
@@ -472,5 +475,5 @@ def _nested(parts: list[tuple[Token, Pipeline, Body]], other: Body | None) -> Br
 
 
 def _is_empty(body: Body) -> bool:
-    """Whether a template holds nothing but space, as Go sees it when it is defined twice."""
+    """Whether a template has nothing but space, which Go checks when it is defined twice."""
     return all(isinstance(part, Literal) and not part.text.strip() for part in body)

@@ -1,5 +1,5 @@
 """
-What the parser makes of a Go template: its tree. Pure.
+The tree that the parser makes of a Go template. Pure.
 
 Every node has `at`, its place in characters of the template.
 """
@@ -13,11 +13,12 @@ from typing import TypeAlias
 @dataclass(frozen=True, slots=True)
 class Number:
     """
-    A number constant, whose type depends on where it stands.
+    A number constant, whose type depends on its place.
 
     text: as written.
-    value: what it is where the type is open: int, float or complex; None where it is too large.
-    integer: what it is where an int is expected; None when it is none.
+    value: its value if the place does not determine the type: int, float or complex; None if it is
+    too large.
+    integer: its value where an int is expected; None if it is not one.
     """
 
     at: int
@@ -70,7 +71,7 @@ class Variable:
     """
     A variable. name: with its dollar sign.
     slot: which declaration it belongs to, unique in the template; 0 is `$` itself, None is a
-    variable that was assigned and never declared.
+    variable that was assigned but never declared.
     """
 
     at: int
@@ -98,10 +99,10 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """
-    Commands, each of which gets what the one before it gave as its last argument.
+    Commands, each of which gets the result of the one before it as its last argument.
 
     declared: the variables that take the value, at most two.
-    assigns: whether they exist already (`=`).
+    assigns: whether they already exist (`=`).
     """
 
     at: int
@@ -115,7 +116,7 @@ Operand: TypeAlias = Number | Text | Bool | Nil | Dot | Identifier | Variable | 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """Text that stands in the template."""
+    """Text of the template."""
 
     at: int
     text: str

@@ -1,7 +1,7 @@
 """
-A Go template taken apart into texts and actions, with their trim markers. Pure.
+Splits a Go template into texts and actions, with their trim markers. Pure.
 
-The parser's tree has texts as they are after trimming; a person keeps the layout of the source.
+The parser's tree has texts after trimming, but a conversion has to keep the layout of the source.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SourceAction:
 
     @property
     def comment(self) -> str | None:
-        """The text of a comment; None for what is none."""
+        """The text of a comment; None if it is not one."""
         text = self.inside.strip()
         return text[2:-2] if text.startswith("/*") else None
 
@@ -60,6 +60,6 @@ def actions(source: str) -> list[SourceAction]:
 
 
 def trimmed(text: str, before: SourceAction | None, after: SourceAction | None) -> str:
-    """A text between two actions as it is printed."""
+    """The printed part of a text between two actions."""
     text = text.lstrip(SPACES) if before and before.right else text
     return text.rstrip(SPACES) if after and after.left else text

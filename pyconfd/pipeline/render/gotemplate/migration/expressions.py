@@ -1,8 +1,8 @@
 """
-Expressions of Go templates as Jinja2 has them. Pure.
+Converts expressions of Go templates to Jinja2. Pure.
 
-Where the types are not known, what confd's users have is assumed: texts, and objects out of JSON.
-Whether that is right is shown by rendering both.
+If types are not known, those usual for confd are assumed: texts, and objects from JSON. Rendering
+both templates shows whether that is right.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _VERB = re.compile(r"%(?:%|([-+0 #]*\d*(?:\.\d+)?)([a-zA-Z])|)")
 
 class ByHand(Exception):
     """
-    What a person has to decide.
+    Something that must be converted by hand.
 
     what: the reason.
     at: where, in characters of the template.
@@ -67,7 +67,7 @@ class Expression:
     type: of its value, as signatures call it; "data" is what a macro was given, "two" a pair that a
         loop gives as two names, with a NUL between them in the text.
     atom: whether it needs no parentheses inside of another one.
-    may_miss: whether it is a member of an object, which may not have it.
+    may_miss: whether it is a member of an object that may not have it.
     """
 
     text: str
@@ -77,19 +77,19 @@ class Expression:
 
     @property
     def tight(self) -> str:
-        """For use inside of another expression."""
+        """The expression for use inside another one."""
         return self.text if self.atom else f"({self.text})"
 
     @property
     def test(self) -> Expression:
-        """For a test: a member that is missing is false to Go, and a fault to Jinja2."""
+        """The expression for a test: a missing member is false in Go, but a fault in Jinja2."""
         if not self.may_miss:
             return self
         return Expression(f"{self.tight} | default", self.type, False)
 
     @property
     def element(self) -> str:
-        """The type of what a loop over it gives."""
+        """The type of the elements of a loop over it."""
         return _ELEMENTS.get(self.type, "any")
 
 

@@ -1,4 +1,4 @@
-"""Names of Jinja2 for Go's variables and for what a loop goes over. Pure."""
+"""Chooses names in Jinja2 for Go's variables and for the elements of loops. Pure."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Names:
 
     def new(self, wanted: str, *, stays: bool = False) -> str:
         """
-        A name close to this one that hides no other; that of a variable which is declared again in
-        its own scope is used again. stays: it is used for more than a variable.
+        A name close to this one that hides no other. The name of a variable that is declared again
+        in its own scope is reused. stays: it is also used for something other than a variable.
         """
         word = re.sub(r"\W", "_", wanted.lstrip("$"), flags=re.ASCII) or "value"
         word = f"_{word}" if word[0].isdigit() else word
@@ -48,7 +48,7 @@ class Names:
         return name
 
     def keep(self, name: str) -> None:
-        """A variable is used for more from now on."""
+        """Note that a variable is also used for something else from now on."""
         for scope in self._scopes:
             if name in scope:
                 scope[name] = True

@@ -1,8 +1,8 @@
 """
-A whole Go template as Jinja2. Pure.
+Converts a whole Go template to Jinja2. Pure.
 
 Each action of the source becomes one block or output, or several beside each other, so that the
-layout stays. Raises ByHand for what has no counterpart.
+layout stays. Raises ByHand for an action without a counterpart.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _INDEX_NAMES = frozenset(("i", "idx", "index", "n", "j", "_"))
 
 
 class Untranslatable(Exception):
-    """A template that a person has to write. what: why. line: where, 1-based."""
+    """A template that must be converted by hand. what: why. line: where, 1-based."""
 
     def __init__(self, what: str, line: int) -> None:
         super().__init__(what)
@@ -291,7 +291,7 @@ class _Template:
         return self._tested(branch)
 
     def _tested(self, branch: Branch) -> list[Code]:
-        """if and with, after what they declare."""
+        """if and with, after their declarations."""
         pipe = branch.pipe
         value = self._expressions.pipeline(pipe).test
         made: list[Code] = []
@@ -334,7 +334,7 @@ class _Template:
         return made + [code for one in pipe.declared for code in self._loop_variable(one, dot)]
 
     def _loop_variable(self, variable: Variable, value: Expression) -> list[Code]:
-        """What the loop sets; a variable of its own where the body gives it another value."""
+        """What the loop sets: a separate variable if the body assigns another value to it."""
         slot = variable.slot
         if slot is None:
             return []
@@ -482,7 +482,7 @@ def _pipe(statement: Statement) -> Pipeline | None:
 
 
 def _operands(pipe: Pipeline) -> Iterator[Operand]:
-    """Every operand, chains and what they are of included."""
+    """Every operand, including chains and their bases."""
     for stage in pipe.commands:
         for operand in stage.args:
             yield from _inside(operand)
@@ -497,7 +497,7 @@ def _inside(operand: Operand) -> Iterator[Operand]:
 
 
 def _takes_both(body: Body) -> bool:
-    """Whether a body takes the dot's Key and Value, both, and the dot in no other way."""
+    """Whether a body uses both the dot's Key and its Value, and the dot in no other way."""
     fields: set[str] = set()
     for operand in _of_the_dot(body):
         if isinstance(operand, Dot) or operand.fields[0] not in ("Key", "Value"):
@@ -507,7 +507,7 @@ def _takes_both(body: Body) -> bool:
 
 
 def _of_the_dot(body: Iterable[Statement]) -> Iterator[Dot | Chain]:
-    """The uses of the dot in a body, without those where it is another one."""
+    """The uses of this dot in a body, without places where the dot is another one."""
     for statement in body:
         pipe = _pipe(statement)
         for operand in _operands(pipe) if pipe else ():
@@ -542,7 +542,7 @@ def _is_slot(operand: Operand, slot: int) -> bool:
 
 
 def _assigned_elsewhere(tree: Tree) -> frozenset[int]:
-    """The slots that get a value in another loop than the one they were declared in."""
+    """The slots that get a value in another loop than that of their declaration."""
     declared: dict[int, tuple[int, ...]] = {}
     found: set[int] = set()
 

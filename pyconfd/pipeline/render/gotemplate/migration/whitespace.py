@@ -1,8 +1,8 @@
 """
-Which trim markers a Jinja2 template needs so that its gaps come out as they should. Pure.
+Finds the trim markers that a Jinja2 template needs to print the same white space. Pure.
 
 Two layouts are tried: pyconfd's own, in which a line that holds only a block leaves no line
-behind, and "whitespace as written". The one with fewer markers is taken.
+behind, and "whitespace as written". The one that needs fewer markers is used.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Code:
 @dataclass(frozen=True, slots=True)
 class Gap:
     """
-    What stands between two of them.
+    The text between two of them.
 
     raw: in the source.
-    printed: of that, what comes out.
+    printed: the part that is printed.
     trims: whether the source has a marker before it, and after it.
     """
 
@@ -49,7 +49,7 @@ class Gap:
 
 
 class Unkeepable(ValueError):
-    """White space that Jinja2 cannot leave as it is. at: which text."""
+    """White space that Jinja2 cannot reproduce. at: the text."""
 
     def __init__(self, at: int) -> None:
         super().__init__(at)
@@ -88,7 +88,7 @@ def _unix(text: str, at: int) -> str:
 
 
 def _marked(gaps: Sequence[Gap], codes: Sequence[Code], *, own: bool) -> tuple[str, int]:
-    """The template in one layout, and what its markers cost a reader."""
+    """The template in one layout, and the cost of its markers for a reader."""
     made: list[str] = []
     cost = 0
     left = ""
@@ -114,7 +114,7 @@ def _markers(
     wanted = text.trims
 
     def cost(markers: tuple[str, str]) -> tuple[int, bool]:
-        """Few markers, and where the source has them."""
+        """The cost: lower for fewer markers, and for those at the places of the source's."""
         right, left = markers
         return _COST[right] + _COST[left], (right == "-", left == "-") != wanted
 
@@ -133,7 +133,7 @@ def _options(code: Code | None, own: bool) -> tuple[str, ...]:
 def _printed(
     text: str, before: Code | None, right: str, after: Code | None, left: str, own: bool
 ) -> str:
-    """What Jinja2 makes of a text, after its lexer."""
+    """A text as Jinja2's lexer leaves it."""
     starts_line = before is None
     if right == "-":
         rest = text.lstrip()
