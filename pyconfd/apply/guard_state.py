@@ -206,7 +206,7 @@ def _replaces(renderer: Renderer, resource: Resource, snapshot: Snapshot) -> boo
 def _read(path: str) -> dict[str, int]:
     try:
         return {str(name): int(count) for name, count in (read_json(path) or {}).items()}
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, OverflowError):
         return {}
 
 

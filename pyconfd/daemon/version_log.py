@@ -82,17 +82,17 @@ class VersionLog:
         return bool(resource.each) and any(name.startswith(begin) for name in known)
 
     def read(self) -> Iterator[Mapping[str, Any]]:
-        """All entries, oldest first, without lines that were cut short."""
-        with contextlib.suppress(OSError), open(self._path, encoding="utf-8") as stream:
+        """All entries, oldest first, without lines that cannot be read."""
+        with contextlib.suppress(OSError), open(self._path, "rb") as stream:
             for line in stream:
-                if found := _entry(line):
+                if found := _entry(line.decode(errors="replace")):
                     yield found
 
     def _cut(self) -> None:
-        with open(self._path, encoding="utf-8") as stream:
+        with open(self._path, "rb") as stream:
             lines = stream.readlines()
         new = f"{self._path}.new"
-        with open(new, "w", encoding="utf-8") as stream:
+        with open(new, "wb") as stream:
             stream.writelines(lines[len(lines) // 2 :])
         os.replace(new, self._path)
 
@@ -100,6 +100,6 @@ class VersionLog:
 def _entry(line: str) -> Mapping[str, Any] | None:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

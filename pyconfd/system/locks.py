@@ -4,6 +4,7 @@ The lock of a state folder: one pyconfd at a time. Shell; the caller decides whe
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 
@@ -50,8 +51,9 @@ class InstanceLock:
                 where=os.path.dirname(self._path),
                 hint="stop it, or give this one a state_dir of its own",
             ) from error
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk: the number is only for people
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
         self._fd = fd
 
     def release(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,21 @@ def test_the_end_of_a_process_frees_its_lock(tmp_path: Path) -> None:
     assert in_child(InstanceLock(str(tmp_path)).acquire) == 0
     with InstanceLock(str(tmp_path)):
         assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_disk_without_room_for_its_number_does_not_keep_it_from_being_held(
+    tmp_path: Path,
+) -> None:
+    """The number is only for people; the limit of a file's size is met in the same place."""
+    lock, limits = InstanceLock(str(tmp_path)), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        lock.acquire()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with pytest.raises(StateError, match="another process works with"):
+        InstanceLock(str(tmp_path)).acquire()
+    lock.release()
 
 
 def test_commands_do_not_inherit_the_lock(tmp_path: Path) -> None:
