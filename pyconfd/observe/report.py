@@ -26,10 +26,10 @@ def lane(report: LaneReport) -> None:
     logged: set[int] = set()
     for outcome in report.outcomes:
         outcome_line(outcome)
-        check = outcome.report if outcome.result is Result.UPDATED else None
-        if check and id(check) not in logged:  # one check can be about many files
-            logged.add(id(check))
-            _output(check)
+        ran = outcome.report if outcome.result in (Result.UPDATED, Result.REVERTED) else None
+        if ran and id(ran) not in logged:  # one command can be about many files
+            logged.add(id(ran))
+            _output(ran, failed=outcome.result is Result.REVERTED)
     match report.reload:
         case Reloaded(at_run_time=True):
             log.info(
@@ -136,9 +136,12 @@ def lost(message: Lost) -> None:
     )
 
 
-def _output(report: CommandReport) -> None:
+def _output(report: CommandReport, *, failed: bool = False) -> None:
     if output := _output_lines(report):
-        log.debug(f"output of the command{output}", command=report.command)
+        if failed:
+            log.error(f"output of the command that failed{output}", command=report.command)
+        else:
+            log.debug(f"output of the command{output}", command=report.command)
 
 
 def _output_lines(report: CommandReport) -> str:

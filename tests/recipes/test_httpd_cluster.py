@@ -258,7 +258,7 @@ def test_a_node_that_cannot_open_its_port_is_started_with_the_old_version(
         )
         assert node.dest.read_text() == before
         cluster.wait(page="site one")
-        assert "its reload command failed" in node.log[seen:]
+        node.daemon.wait(lambda: "could not bind to address" in node.log[seen:], "Apache's words")
     cluster.etcd.delete(f"{BASE}/nodes/web03/port")
 
 
