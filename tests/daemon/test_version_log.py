@@ -15,7 +15,7 @@ from pyconfd.system.json_file import write_json
 ENTRY = VersionEntry("app", "/d", 0.0, 7, 7, ("/app/k",), 0, "changed")
 
 
-@pytest.mark.parametrize("damage", [b"\x8d\xff\n", b"[" * 100_000 + b"\n", b"null\n", b"{\n"])
+@pytest.mark.parametrize("damage", [b"\x8d\xff\n", b"[" * 5_000 + b"\n", b"null\n", b"{\n"])
 def test_a_damaged_line_costs_that_line_alone(tmp_path: Path, damage: bytes) -> None:
     """As a power cut or another program leaves it: the next run reads the others."""
     VersionLog(str(tmp_path)).note([ENTRY])
