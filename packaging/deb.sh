@@ -61,6 +61,7 @@ rm -r "$site/share"
 
 for unit in packaging/*.service; do put 0644 "$unit" "lib/systemd/system/$(basename "$unit")"; done
 put 0644 packaging/pyconfd.sysusers usr/lib/sysusers.d/pyconfd.conf
+put 0644 packaging/pyconfd.tmpfiles usr/lib/tmpfiles.d/pyconfd.conf
 put 0644 packaging/pyconfd.rules usr/share/polkit-1/rules.d/50-pyconfd.rules
 for drop_in in packaging/pyconfd-*.conf; do
     put 0644 "$drop_in" "usr/share/doc/pyconfd/examples/$(basename "$drop_in")"

@@ -40,6 +40,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (root / "fake" / "systemctl").chmod(0o755)
     (root / "fake" / "systemd-sysusers").symlink_to("/bin/true")
+    (root / "fake" / "systemd-tmpfiles").symlink_to("/bin/true")
     script = "".join(_below(block, root) for block in BLOCKS)
     script = re.sub(r"pip install (--upgrade )?\.", rf"pip install \1{_OFFLINE} .", script)
     script = script.replace("pyconfd status\n", "")

@@ -220,6 +220,19 @@ def _sites(folder: str, names: list[str]) -> list[str]:
     return names if folder.endswith(("sites-enabled", "conf.d")) else []
 
 
+@pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="systemd is not here")
+def test_the_folder_of_the_states_is_there_from_boot_on(tmp_path: Path) -> None:
+    """systemd's own program makes it below another root."""
+    argv = [
+        "systemd-tmpfiles",
+        "--create",
+        f"--root={tmp_path}",
+        str(UNIT.parent / "pyconfd.tmpfiles"),
+    ]
+    subprocess.run(argv, check=True)
+    assert (tmp_path / "run" / "pyconfd-notify").stat().st_mode & 0o777 == 0o755
+
+
 def test_the_image_is_not_roots_and_its_base_is_one_image() -> None:
     """The base by its digest: a tag can be given to another image."""
     lines = (ROOT / "packaging" / "docker" / "Dockerfile").read_text().splitlines()

@@ -263,3 +263,17 @@ def test_a_listener_that_is_killed_knows_the_states_when_it_is_back(pair: Pair) 
     pair.two.notify = pair.two.listen(pair.etcd)
     wait_until(lambda: pair.state("lb2") == before, what="the state of before")
     assert len(pair.two.told()) == told
+
+
+def test_a_listener_that_starts_after_keepalived_has_its_states(pair: Pair) -> None:
+    """Where its folder is there, keepalived makes the pipe, which keeps what it reports."""
+    end(pair.two.notify, pair.two.keepalived)
+    wait_until(lambda: not pair.state("lb2"), what="the key's end")
+    pipe = pair.two.node.run / "pyconfd-notify"
+    for path in pipe.iterdir():
+        path.unlink()
+    pair.two.keepalived = pair.two.node.keepalived()
+    pair.two.keepalived.wait_log("Entering BACKUP STATE")
+    assert [path.name for path in pipe.iterdir()] == ["keepalived"]
+    pair.two.notify = pair.two.listen(pair.etcd)
+    wait_until(lambda: pair.state("lb2").get("state") == "BACKUP", what="its state")
