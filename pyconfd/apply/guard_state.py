@@ -211,7 +211,7 @@ def _read(path: str) -> dict[str, int]:
 
 
 def _hint(name: str, found: Objection) -> str:
-    hint = f"pyconfd release {name}, if it is meant"
+    hint = f"pyconfd release {name}, if it is intended"
     if found.guard is GuardKind.ALLOW_EMPTY:
         hint += "; allow_empty = true lets it through every time"
     return hint

@@ -169,7 +169,7 @@ def _keys(table: Table) -> tuple[str, ...]:
         table.fault("keys", "keys holds an empty path", 'write "/" for the whole store')
     for key in keys:
         if _PATTERN.search(key):
-            what = f"keys holds a pattern: {key}; a path stands for all that is below it"
+            what = f"keys holds a pattern: {key}; a path already covers all keys below it"
             table.fault("keys", what, f'write "{_above_pattern(key)}"')
     return tuple(dict.fromkeys(key_path(key) for key in keys))
 

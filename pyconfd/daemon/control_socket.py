@@ -209,7 +209,7 @@ def _absent(path: str) -> StateError:
             where=path,
             hint=f"that one has its state in {SYSTEM_STATE}: ask as root (sudo), or as its user",
         )
-    hint = "the daemon's own --confdir and --state-dir are needed to find it"
+    hint = "give the daemon's --confdir and --state-dir"
     return StateError("no pyconfd runs here", where=path, hint=hint)
 
 

@@ -97,7 +97,7 @@ def local_only(written: Written, nodes: Sequence[str]) -> RegistrationError | No
     return RegistrationError(
         f"{join(written.host, written.port)!r} can be reached from this machine only",
         where="address",
-        hint=f"write :{written.port}, or :{written.port} --interface lo where that is meant",
+        hint=f"write :{written.port}, or :{written.port} --interface lo if that is intended",
     )
 
 

@@ -47,7 +47,7 @@ class InstanceLock:
             os.close(fd)
             who = f"process {holder}" if holder else "another process"
             raise StateError(
-                f"{who} works with this state folder already",
+                f"{who} already uses this state folder",
                 where=os.path.dirname(self._path),
                 hint="stop it, or give this one a state_dir of its own",
             ) from error

@@ -73,7 +73,8 @@ def parse_target(text: str) -> Target:
     """A target from an operator's words. Raises ValueError with what is wrong."""
     kind, colon, rest = text.partition(":")
     if not colon or kind not in KINDS:
-        raise ValueError(f"is none of {', '.join(f'{each}:' for each in KINDS)}")
+        *most, last = (f"{each}:" for each in KINDS)
+        raise ValueError(f"does not begin with {', '.join(most)} or {last}")
     if kind in ("unix", "pid"):
         return _file_target(kind, text, rest.removeprefix("//"))
     if not rest.startswith("//"):

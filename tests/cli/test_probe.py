@@ -132,7 +132,7 @@ def test_redirects_are_followed_when_asked_for(server: Callable[..., Server], pr
     assert probe(f"{base}/")[0] == 0
     assert probe(f"{base}/", "--follow") == (1, f"bad   {base}/: answered 503\n")
     assert "redirects more than 5 times" in probe(f"{base}/circle", "--follow")[1]
-    assert "is none of http:" in probe(f"{base}/away", "--follow")[1]
+    assert "does not begin with http:" in probe(f"{base}/away", "--follow")[1]
 
 
 def test_a_server_that_says_nothing_is_bad_in_time(probe: Probe) -> None:
@@ -257,7 +257,7 @@ def test_all_or_any_must_be_good(server: Callable[..., Server], probe: Probe) ->
         (("GOOD", "BAD"), 2, r"PYCONFD CRITICAL - BAD connection refused, GOOD answered 200 \| "
          r"time=0\.\d{3}s good=1;;;0;2\n"),
         (("GOOD", "BAD", "--any"), 0, r"PYCONFD OK - BAD .*\n"),
-        (("gopher://x",), 3, r"PYCONFD UNKNOWN - gopher://x: is none of http:, .*\n"),
+        (("gopher://x",), 3, r"PYCONFD UNKNOWN - gopher://x: does not begin with http:, .*\n"),
         (("GOOD", "--timeout", "x"), 3, r"PYCONFD UNKNOWN - --timeout: 'x' is not a duration.*\n"),
         ((), 3, r"PYCONFD UNKNOWN - pyconfd probe: names no target .*\n"),
     ],

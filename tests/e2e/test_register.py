@@ -409,7 +409,7 @@ def test_process_1_reaps_and_leaves_with_the_status_of_the_command(
         (["www", "[::]:80"], "is where a program listens, not where others reach it", 2),
         (
             ["www", "localhost:80", "--node", "10.0.0.1:2379"],
-            "write :80, or :80 --interface lo where that is meant",
+            "write :80, or :80 --interface lo if that is intended",
             2,
         ),
         (["www", "1.2.3.4:80", "--check", "htp:/"], "did you mean http?", 2),

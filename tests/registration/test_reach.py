@@ -69,7 +69,7 @@ def test_this_machine_alone_is_refused_where_etcd_is_another(text: str) -> None:
     written = parse_address(text)
     wrong = local_only(written, ["http://10.0.0.1:2379", "127.0.0.1:2379"])
     assert wrong is not None
-    assert wrong.hint == "write :80, or :80 --interface lo where that is meant"
+    assert wrong.hint == "write :80, or :80 --interface lo if that is intended"
     assert local_only(written, ["http://127.0.0.1:2379", "[::1]:2379"]) is None
     assert local_only(written, []) is None
     assert local_only(parse_address("10.0.0.5:80"), ["10.0.0.1:2379"]) is None

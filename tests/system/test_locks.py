@@ -17,7 +17,7 @@ def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
     """By process number; after the release the lock is free."""
     folder = str(tmp_path / "state")
     first, second = InstanceLock(folder), InstanceLock(folder)
-    says = rf"process {os.getpid()} works with .*state_dir"
+    says = rf"process {os.getpid()} already uses .*state_dir"
     with first, pytest.raises(StateError, match=says):
         second.acquire()
     with second:
@@ -42,7 +42,7 @@ def test_a_disk_without_room_for_its_number_does_not_keep_it_from_being_held(
         lock.acquire()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    with pytest.raises(StateError, match="another process works with"):
+    with pytest.raises(StateError, match="another process already uses"):
         InstanceLock(str(tmp_path)).acquire()
     lock.release()
 

@@ -24,7 +24,7 @@ from pyconfd.errors import (
 )
 from pyconfd.model.values import dataclass
 
-KEPT = "what runs is unchanged"
+KEPT = "files and services stay as they are"
 _TEXTS = {
     SourceCause.NO_ANSWER: "no answer in time",
     SourceCause.UNKNOWN_HOST: "the host name is not known",

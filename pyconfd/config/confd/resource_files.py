@@ -151,7 +151,7 @@ class ConfdFile:
         for key in keys:
             if isinstance(key, str) and _PATTERN.search(key):
                 what = f"keys holds a pattern: {key}; confd takes it for a name, which no key has"
-                self._note(what, "a path stands for all that is below it", line=line)
+                self._note(what, "a path already covers all keys below it", line=line)
         taken["keys"] = [
             key or "/" for key in keys if not (isinstance(key, str) and _PATTERN.search(key))
         ]

@@ -194,10 +194,12 @@ class ValueChecker:
         self._bound(text)
         first = text.lstrip(" ")[:1]
         if first and first in rules.first:
-            raise RefusedValue(_origin(value), _holds(first, self._format, " at its beginning"), "")
+            raise RefusedValue(_origin(value), _holds(first, self._format, " at the beginning"), "")
         found = self._unquotable.search(text)
         if found:
-            raise RefusedValue(_origin(value), _holds(found[0], self._format, " in quotes"), "")
+            raise RefusedValue(
+                _origin(value), _holds(found[0], self._format, " even in quotes"), ""
+            )
         text = text.translate({ord(char): "\\" + char for char in rules.escaped})
         return safe_text(rules.mark + text + rules.mark, rules.mark + NEUTRAL + rules.mark)
 
@@ -280,7 +282,7 @@ def _holds(char: str, format: Format, place: str) -> str:  # noqa: A002
     shown = names.get(char) or (
         repr(char) if char.isprintable() else f"the control character U+{ord(char):04X}"
     )
-    return f"holds {shown}, which is not data to {format.name}{place}"
+    return f"contains {shown}, which {format.name} may read as syntax{place}"
 
 
 def _is_plain(value: Any) -> bool:

@@ -196,7 +196,7 @@ class Agent:
                 f"{other} listens there already",
                 where=address,
                 kept="the command was not started",
-                hint="stop it, or --no-check if that is meant",
+                hint="stop it, or --no-check if that is intended",
             )
 
     def _store_answered(self) -> bool:

@@ -114,7 +114,7 @@ def declaration(service: str, address: str, values: Mapping[str, Any], prefix: s
 def whole_seconds(ttl_s: float) -> int:
     """A TTL in whole seconds, as etcd requires. Raises RegistrationError for fractions."""
     if ttl_s != int(ttl_s):
-        raise RegistrationError(f"a TTL of {ttl_s:g} is not in whole seconds", where="ttl")
+        raise RegistrationError(f"{ttl_s:g} is not a whole number of seconds", where="ttl")
     return int(ttl_s)
 
 

@@ -73,7 +73,7 @@ def test_a_template_may_ask_whether_a_var_is_declared(tmp_path: Path) -> None:
 def test_texts_are_judged_in_a_format_by_their_name(tmp_path: Path) -> None:
     """The operator may have written one thing for many places."""
     says = refusal(tmp_path, "x {{ vars.text }};", form="nginx")
-    assert "vars.text holds a space, which is not data to nginx" in says
+    assert "vars.text contains a space, which nginx may read as syntax" in says
     assert "vars.text is not a valid port number" in refusal(tmp_path, "{{ vars.text | port }}")
     assert render(tmp_path, "x {{ vars.text | words }} {{ node.name }};", form="nginx") == (
         "x a b web1;"

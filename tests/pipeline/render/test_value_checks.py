@@ -75,8 +75,8 @@ def test_hostile_value_is_refused_by_name_of_key_and_line(site: Site) -> None:
     """The one that passes nginx -t everywhere else; it is not printed itself."""
     said = site.refusal(SITE, {"/name": "x", "/up/a": HOSTILE})
     assert said == (
-        "t.j2:3: the value of /n/up/a holds ';', which is not data to nginx (resource site); the"
-        " live file is unchanged (| quoted puts it in quotes, | raw prints it as it is)"
+        "t.j2:3: the value of /n/up/a contains ';', which nginx may read as syntax (resource site);"
+        " the live file is unchanged (| quoted puts it in quotes, | raw prints it as it is)"
     )
 
 
@@ -93,7 +93,7 @@ def test_hostile_value_is_refused_by_name_of_key_and_line(site: Site) -> None:
 def test_a_refused_text_names_the_keys_that_it_was_made_of(site: Site, template: str) -> None:
     """It is no value of one key any more."""
     said = site.refusal("\na " + template + ";", {"/v": "a;$b", "/other": "x"})
-    assert said.startswith("t.j2:2: the value holds ")
+    assert said.startswith("t.j2:2: the value contains ")
     assert "(it is made of /n/v)" in said
 
 
@@ -110,7 +110,7 @@ def test_a_refused_name_of_a_pattern_is_named(tmp_path: Path) -> None:
         keys=("/",),
         format="nginx",
     )
-    with pytest.raises(TemplateFault, match=r"the name of '/n/sites/a;b' holds ';'"):
+    with pytest.raises(TemplateFault, match=r"the name of '/n/sites/a;b' contains ';'"):
         Renderer(str(tmp_path), {}).render(pattern.for_item("a;b"), Store().snapshot())
 
 
@@ -120,7 +120,7 @@ def test_a_refused_name_of_a_pattern_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["{}x", "x{}", "x{}y", "{}"])
 def test_no_character_of_nginx_gets_through(site: Site, char: str, place: str) -> None:
     """Wherever it stands in the value."""
-    assert "/n/v holds" in site.refusal("a {{ getv('/v') }};", {"/v": place.replace("{}", char)})
+    assert "/n/v contains" in site.refusal("a {{ getv('/v') }};", {"/v": place.replace("{}", char)})
 
 
 WAYS = [
@@ -208,7 +208,7 @@ def test_no_way_around(site: Site, template: str) -> None:
         "p": "{{ x }}",
     }
     said = site.refusal("a " + template + ";\n", keys, **files)
-    assert "holds" in said or "cannot be printed" in said
+    assert "contains" in said or "cannot be printed" in said
     assert "a;b" not in said
 
 
@@ -289,8 +289,8 @@ def test_quoted_values(site: Site, kind: str, value: str, quoted: str) -> None:
 def test_what_quotes_do_not_tame_is_refused(site: Site, kind: str, value: str) -> None:
     """Variables, the quote where it has no escape, line breaks."""
     said = site.refusal("x {{ getv('/v') | quoted }}\n", {"/v": value}, kind)
-    assert "/n/v holds" in said
-    assert f"not data to {kind} in quotes" in said
+    assert "/n/v contains" in said
+    assert f"which {kind} may read as syntax even in quotes" in said
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_what_quotes_do_not_tame_is_refused(site: Site, kind: str, value: str) -
 )
 def test_other_formats(site: Site, kind: str, value: str) -> None:
     """As data, without a word of code."""
-    assert "/n/v holds" in site.refusal("x {{ getv('/v') }}\n", {"/v": value}, kind)
+    assert "/n/v contains" in site.refusal("x {{ getv('/v') }}\n", {"/v": value}, kind)
 
 
 def test_value_in_the_place_of_a_directive(site: Site) -> None:
@@ -385,5 +385,5 @@ def test_macros_that_join_serve_resources_with_and_without_a_format(
 def test_a_piped_log_is_no_data_to_apache(site: Site, value: str, how: str) -> None:
     """`CustomLog |program` runs it as root, in quotes too."""
     template = f"CustomLog {{{{ getv('/log'){how} }}}} agent\n"
-    with pytest.raises(TemplateFault, match="not data to apache"):
+    with pytest.raises(TemplateFault, match="which apache may read as syntax"):
         site.render(template, {"/log": value}, "apache")
