@@ -20,6 +20,15 @@ def escaped(text: str, keep: str = "") -> str:
     return "".join(char if char.isprintable() or char in keep else _code(char) for char in text)
 
 
+def shortened(text: str, most: int) -> str:
+    """A text of about `most` characters at most: of a longer one, such as a name, both ends."""
+    left_out = len(text) - most
+    if left_out <= 0:
+        return text
+    half = most // 2
+    return f"{text[:half]}... {left_out} characters ...{text[-half:]}"
+
+
 def _code(char: str) -> str:
     if "\udc80" <= char <= "\udcff":  # as surrogateescape has it
         return f"\\x{ord(char) - 0xDC00:02x}"

@@ -13,7 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
-from pyconfd.model.safe_text import escaped
+from pyconfd.model.safe_text import escaped, shortened
 from pyconfd.observe.log_stream import LogStream, to_journal
 
 #: confd's level names and the standard library's numbers.
@@ -31,14 +31,22 @@ _NAMES = {10: "DEBUG", 20: "INFO", 30: "WARN", 40: "ERROR", 50: "FATAL"}
 _PRIORITIES = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}
 _COLOURS = {10: "2", 20: "", 30: "33", 40: "31", 50: "31;1"}
 
+#: Characters of a sentence, which may have the output of a command, and of a field. The name of a
+#: key may be a megabyte.
+_MOST_TEXT, _MOST_FIELD = 80 * 1024, 4 * 1024
+
 LOG = logging.getLogger("pyconfd")
 
 
 def event(level: int, text: str, **fields: object) -> None:
-    """Log one event. Fields with the value None or "" are left out."""
+    """Log one event. Fields with the value None or "" are left out, and long texts shortened."""
     if LOG.isEnabledFor(level):
-        kept = {name: value for name, value in fields.items() if value not in (None, "")}
-        LOG.log(level, text, extra={"fields": kept})
+        kept = {
+            name: shortened(value, _MOST_FIELD) if isinstance(value, str) else value
+            for name, value in fields.items()
+            if value not in (None, "")
+        }
+        LOG.log(level, shortened(text, _MOST_TEXT), extra={"fields": kept})
 
 
 def debug(text: str, **fields: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import time
@@ -85,3 +86,21 @@ def test_another_stream_is_no_journal(
     log.configure(level="info", style="text", stream=stream)
     log.error("no")
     assert os.read(reading, 100).decode()[0] == "2", "a line begins with its time"
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_a_name_of_a_megabyte_makes_no_line_of_three(style: str) -> None:
+    """Both ends are there: the hint of a fault stands at its end."""
+    stream, name = io.StringIO(), "n" * 1_000_000
+    log.configure(level="info", style=style, stream=stream)
+    log.error(
+        f"render failed: {name}: no file (rename the key)", dest=f"/d/{name}.conf", revision=1
+    )
+    log.info("short", dest="/d")
+    line, short = stream.getvalue().splitlines()
+    assert len(line) < 100_000
+    assert "render failed: nnn" in line
+    assert "(rename the key)" in line
+    assert "/d/nnn" in line
+    assert "nnn.conf" in line
+    assert "characters" not in short
