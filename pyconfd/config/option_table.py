@@ -31,8 +31,8 @@ CONNECTION = (
            choices=("http", "https")),
     Option("srv-domain", "text", "", "find the nodes in the DNS SRV records of this domain", ETCD,
            "DOMAIN"),
-    Option("client-ca-keys", "text", "", "CA certificates (PEM) that the store must be signed by",
-           ETCD, "FILE", aliases=("client-cakeys",)),
+    Option("client-ca-keys", "text", "", "CA certificates (PEM); one must have signed the "
+           "store's certificate", ETCD, "FILE", aliases=("client-cakeys",)),
     Option("client-cert", "text", "", "our certificate (PEM), together with --client-key", ETCD,
            "FILE"),
     Option("client-key", "text", "", "our private key (PEM), together with --client-cert", ETCD,
@@ -43,20 +43,20 @@ CONNECTION = (
     Option("password", "text", "", "its password; better: --password-file", ETCD, "WORD"),
     Option("password-file", "text", "", "read the password from the first line of a file", ETCD,
            "FILE"),
-    Option("serializable", "flag", False, "read from one member without asking the others; may be "
-           "old", ETCD),
+    Option("serializable", "flag", False, "read from one member without asking the others; the "
+           "answer may be old", ETCD),
     Option("refresh-members", "flag", False, "ask the cluster for its members and use them too",
            ETCD),
     Option("dial-timeout", "wait", 5.0, "for reaching one node", ETCD),
     Option("timeout", "wait", 10.0, "for reading the store once, over all nodes", ETCD,
            aliases=("backend-timeout",)),
-    Option("listing-limit", "count", LISTING_LIMIT, "bytes of all keys and values that are held, "
-           "400 more for each key", ETCD, "NUMBER"),
+    Option("listing-limit", "count", LISTING_LIMIT, "most bytes of keys and values to hold in "
+           "memory; each key counts 400 more", ETCD, "NUMBER"),
 )
 
 # Logging and metrics, the same for every command.
 SAYING = (
-    Option("log-level", "text", "info", "least level that is logged", SAY, choices=LOG_LEVELS),
+    Option("log-level", "text", "info", "lowest level that is logged", SAY, choices=LOG_LEVELS),
     Option("log-format", "text", "text", "text for people, json for machines", SAY,
            choices=("text", "json")),
 )
@@ -77,8 +77,8 @@ OPTIONS = (
            MODE),
     Option("revision", "text", "", "with --noop: the store as it was at this revision", MODE, "N",
            in_file=False),
-    Option("reload-signal", "text", "", "after --: signal the command on changes, for resources "
-           "without a reload_cmd", MODE, "NAME"),
+    Option("reload-signal", "text", "", "signal for the command after -- on changes of "
+           "resources without a reload_cmd", MODE, "NAME"),
     Option("sync-only", "flag", False, "write files without check_cmd and reload_cmd", MODE),
     Option("keep-stage-file", "flag", False, "keep the staged files", MODE),
     Option("resource", "text", (), "do only this resource; may be repeated", MODE, "NAME",
@@ -92,7 +92,7 @@ OPTIONS = (
     Option("template-engine", "text", "", "the language of templates whose resources name none",
            FILES, choices=("go", "jinja2"), default_text="found out for each template"),
     Option("compat", "text", "", "the folder is a tree of classic confd or of its fork, and is "
-           "taken as it takes it", FILES, choices=("confd", "confd-fork"),
+           "read as that program reads it", FILES, choices=("confd", "confd-fork"),
            default_text="confd for /etc/confd, or when called by the name confd"),
     Option("node-name", "text", None, "what templates know as node.name", FILES, "NAME",
            default_text="the host's name"),
@@ -108,17 +108,17 @@ OPTIONS = (
            "PATTERN"),
     *CONNECTION,
     Option("wait-for-store", "wait", 0.0, "with --onetime: try this long to reach the store", TIME),
-    Option("hold-min", "duration", 0.0, "for resources that name none: wait until their keys are "
-           "quiet for so long", TIME, aliases=("debounce", "batch-interval")),
+    Option("hold-min", "duration", 0.0, "for resources that name none: wait until their keys "
+           "have been quiet this long", TIME, aliases=("debounce", "batch-interval")),
     Option("resync", "duration", 60.0, "with --watch: compare live files this often; 0 never",
            TIME),
     Option("check-cmd-timeout", "wait", 30.0, "for a check_cmd that names no other", TIME),
     Option("reload-cmd-timeout", "wait", 60.0, "for a reload_cmd that names no other", TIME),
     Option("render-timeout", "wait", RENDER_TIMEOUT_S, "for a render whose resource names no other",
            TIME),
-    Option("value-limit", "count", VALUE_LIMIT, "characters of a value that a resource with a "
-           "format may print", FILES, "NUMBER"),
-    Option("output-limit", "count", OUTPUT_LIMIT, "bytes that a template may make", FILES,
+    Option("value-limit", "count", VALUE_LIMIT, "longest value that a resource with a format may "
+           "print, in characters", FILES, "NUMBER"),
+    Option("output-limit", "count", OUTPUT_LIMIT, "largest output of a template, in bytes", FILES,
            "NUMBER"),
     Option("shutdown-timeout", "duration", 30.0, "how long SIGTERM waits for a running reload",
            TIME),

@@ -48,7 +48,7 @@ usage: pyconfd console [FLEET] [--listen HOST:PORT] [OPTIONS]
 Serves a page with the nodes of a fleet, its rollouts and its members, live. It is read-only;
 with --allow-orders, who gives a token of the file may drain, weigh, take down and bring up members,
 and halt, resume, pin and unpin services. Anyone who reaches the address sees the page: put a proxy
-with TLS before one that is not of this machine. Needs pip install 'pyconfd-etcd[console]'.
+with TLS in front to open it to other machines. Needs pip install 'pyconfd-etcd[console]'.
 """
 
 

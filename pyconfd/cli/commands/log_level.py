@@ -17,7 +17,7 @@ from pyconfd.errors import SettingsError
 _HELP = f"""\
 usage: pyconfd log-level [LEVEL] [OPTIONS]
 
-Sets the least level that the running daemon logs ({", ".join(LOG_LEVELS)}), until
+Sets the lowest level that the running daemon logs ({", ".join(LOG_LEVELS)}), until
 it is restarted; without LEVEL, shows it.
 """
 

@@ -56,10 +56,10 @@ usage: pyconfd members [SERVICE] [-o FORM] [OPTIONS]
        pyconfd members weight SERVICE ID NUMBER [OPTIONS]
 
 Lists who is registered: address, weight, state, what is left of the lease, since when. drain takes
-a member out for new sessions, down takes it out, weight gives it another share, up ends all of
-that. The setting is kept in the store beside the member's own key (override/ID): it holds for
-everyone, and a restart of the member does not undo it. Who gave the last order, where and when, is
-listed with it.
+a member out for new sessions, down takes it out entirely, weight gives it another share, up ends
+all of that. The setting is kept in the store beside the member's own key (override/ID): it holds
+for everyone, and a restart of the member does not undo it. Who gave the last order, where and when,
+is listed with it.
 """
 
 

@@ -30,8 +30,8 @@ NOTIFYING = "Notifying"
 NOTIFY_OPTIONS = (
     Option("key-pattern", "text", "", "where the keys go, below --prefix", NOTIFYING, "PATTERN",
            default_text="the daemon's, such as /keepalived/{service}/{id}", in_file=False),
-    Option("ttl", "wait", float(DEFAULT_TTL_S), "the keys go this long after we do, whole seconds",
-           NOTIFYING, in_file=False),
+    Option("ttl", "wait", float(DEFAULT_TTL_S), "the keys expire this long after their last "
+           "renewal; whole seconds", NOTIFYING, in_file=False),
     Option("hooks", "text", "", "run every executable file of this folder at each new state",
            NOTIFYING, "FOLDER", in_file=False),
     Option("hook-timeout", "wait", 10.0, "for one hook; then it is ended", NOTIFYING,

@@ -31,10 +31,10 @@ _HELP = """\
 usage: pyconfd pin RESOURCE|SERVICE --revision N [--fleet NAME] [OPTIONS]
 
 Makes the files of a service from its keys as they were at revision N of the store, until pyconfd
-unpin: the gated keys of a service with a rollout, everything it reads of another one. A resource is
-pinned with its whole service. On this node it happens at once. With --fleet it holds for every
-node; a service with a rollout goes there in turn. Status, page and metrics say so as long as it
-lasts. pyconfd history RESOURCE lists revisions.
+unpin. With a rollout, only the gated keys of the service are taken from that revision, else all
+that it reads. A resource is pinned with its whole service. On this node it happens at once. With
+--fleet it holds for every node; a service with a rollout goes there in turn. Status, page and
+metrics say so as long as it lasts. pyconfd history RESOURCE lists revisions.
 """
 _UNPIN_HELP = """\
 usage: pyconfd unpin RESOURCE|SERVICE [--fleet NAME] [OPTIONS]

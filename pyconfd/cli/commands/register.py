@@ -34,10 +34,10 @@ _HELP = """\
 usage: pyconfd register SERVICE ADDRESS [OPTIONS] [-- COMMAND ARGUMENT...]
        pyconfd register --file services.toml [OPTIONS]
 
-Publishes a member of a service in etcd under a lease: the key is there while the member is well,
-and goes by itself when it, this process or the machine ends. With a COMMAND, starts it, registers
-it once it is healthy, passes signals on, withdraws it before it is stopped, and leaves with its
-exit status.
+Publishes a member of a service in etcd under a lease: the key is there while the member is healthy,
+and vanishes by itself when it, this process or the machine ends. With a COMMAND, starts it,
+registers it once it is healthy, passes signals on, withdraws it before it is stopped, and leaves
+with its exit status.
 
 ADDRESS is host:port, :port (this machine's address on the route to etcd), unix:/path, pid:N, or
 port:auto (the port on which COMMAND listens).

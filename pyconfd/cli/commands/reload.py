@@ -16,9 +16,9 @@ from pyconfd.cli.usage_errors import say_error, style_asked
 _HELP = """\
 usage: pyconfd reload [OPTIONS]
 
-The daemon of this confdir reads conf.d and the templates again, as for SIGHUP: with a fault in any
-of them all of it is refused, and what runs stays in use. Prints the verdict; exit status 1 when it
-was refused. For ExecReload= of a unit, so that `systemctl reload` tells.
+Has the daemon of this confdir read conf.d and the templates again, as for SIGHUP: with a fault in
+any of them the whole set is refused, and the previous one stays in use. Prints the verdict; exit
+status 1 when it was refused. For ExecReload= of a unit, so that `systemctl reload` reports it.
 """
 
 

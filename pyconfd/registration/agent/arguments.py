@@ -27,9 +27,9 @@ RUN_OPTIONS = (
            in_file=False),
     Option("start-anyway", "flag", False, "start the command before the store answers", RUN,
            in_file=False),
-    Option("control-fd", "text", "", "of programs: take orders from this open file; leave at its"
+    Option("control-fd", "text", "", "for programs: take orders from this open file; leave at its"
            " end", RUN, "N", in_file=False),
-    Option("status-fd", "text", "", "of programs: one JSON line on this open file for each change",
+    Option("status-fd", "text", "", "for programs: one JSON line on this open file for each change",
            RUN, "N", in_file=False),
     # Not from the config file, where it is the daemon's.
     Option("metrics-listen", "text", "", "serve /metrics (Prometheus) and /health here", RUN,

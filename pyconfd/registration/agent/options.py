@@ -29,11 +29,12 @@ MEMBER_OPTIONS = (
             default_text="host:port"),
     _option("key-pattern", "text", KEY_PATTERN, "where the key goes, below --prefix", KEY,
             metavar="PATTERN", aliases=("key",)),
-    _option("ttl", "wait", 10.0, "the key goes this long after we do, whole seconds", KEY),
+    _option("ttl", "wait", 10.0, "the key expires this long after its last renewal; whole"
+            " seconds", KEY),
     _option("interface", "text", "", "with :port: the address of this network interface", KEY,
             metavar="NAME"),
     _option("value", "text", "auto", "host:port alone, or JSON; auto is JSON when there is more"
-            " to say", KEY, choices=("auto", "plain", "json")),
+            " to publish", KEY, choices=("auto", "plain", "json")),
     _option("weight", "text", "", "share of the requests, a number; auto follows the load", KEY,
             metavar="N|auto"),
     _option("weight-interval", "wait", 30.0, "with --weight auto: never rewrite more often", KEY),
@@ -42,11 +43,12 @@ MEMBER_OPTIONS = (
     _option("app-version", "text", "", "the version in the value", KEY, metavar="WORD"),
     _option("field", "text", (), "a further field of the value, such as max_fails=2; may be"
             " repeated", KEY, metavar="NAME=JSON", repeatable=True, aliases=("fields",)),
-    _option("takeover", "flag", False, "replace a foreign key of this name", KEY),
+    _option("takeover", "flag", False, "replace a key of this name that is not this member's"
+            " own", KEY),
     _option("check", "text", (), "http:/PATH, http://HOST/PATH, https:..., tcp, grpc, exec:COMMAND,"
             " pid:N; may be repeated", HEALTH, metavar="CHECK", repeatable=True,
             default_text="tcp", aliases=("checks",)),
-    _option("no-check", "flag", False, "register without asking how it is", HEALTH),
+    _option("no-check", "flag", False, "register without a health check", HEALTH),
     _option("check-interval", "wait", 2.0, "from one check to the next", HEALTH,
             aliases=("interval",)),
     _option("check-timeout", "wait", 1.0, "for one check", HEALTH, aliases=("timeout",)),
