@@ -174,6 +174,8 @@ def _snapshot(keys: Mapping[str, object] | os.PathLike[str]) -> Snapshot:
 
         try:
             items = tuple(KeyValue(key, value, 1) for key, value in tree_keys(keys))
+        except RecursionError:
+            raise RenderFailed("keys is nested too deeply, or within itself") from None
         except (TypeError, ValueError) as error:
             what = f"a value of keys cannot be read: {error}"
             hint = "values are text, UTF-8 as bytes, numbers, True and False"

@@ -7,6 +7,7 @@ Shell: reads below one folder; with a cache it also stores code between runs.
 from __future__ import annotations
 
 import os
+import stat as modes
 from collections.abc import Callable, Mapping
 from types import CodeType
 
@@ -15,6 +16,8 @@ from pyconfd.pipeline.render.compiled_cache import TemplateCache
 
 #: The first line of a Jinja2 template whose blocks leave the white space around them as it is.
 AS_WRITTEN = "{# whitespace as written #}"
+#: No template has as many; the compiler would need a hundred times the memory.
+_MOST_BYTES = 16 * 1024 * 1024
 
 
 class MissingTemplate(LookupError):
@@ -22,7 +25,7 @@ class MissingTemplate(LookupError):
 
 
 class BadTemplate(ValueError):
-    """The file is not text; the message names it."""
+    """The file is not text, or no file of that kind; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +104,25 @@ class TemplateFiles:
         """Stamp and text of the file."""
         if name in self._texts:
             return (0, 0, 0), self._texts[name]
+        path = self._path(name)
         try:
-            with open(self._path(name), encoding="utf-8", newline="") as file:
+            self._refuse(
+                name, os.stat(path)
+            )  # before it is opened, which waits for ever for a pipe
+            with open(path, encoding="utf-8", newline="") as file:
                 return _stamp(os.fstat(file.fileno())), file.read()
         except OSError as error:
             raise self._missing(name, error) from error
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             raise BadTemplate(f"template {name!r} is not UTF-8 text in line {line}") from error
+
+    @staticmethod
+    def _refuse(name: str, found: os.stat_result) -> None:
+        if not (modes.S_ISREG(found.st_mode) or modes.S_ISDIR(found.st_mode)):
+            raise BadTemplate(f"template {name!r} is a pipe, a socket or a device")
+        if found.st_size > _MOST_BYTES:
+            raise BadTemplate(f"template {name!r} has more than {_MOST_BYTES} bytes")
 
     def _path(self, name: str) -> str:
         """The path of a template. A path that leaves the folder is not a template."""
