@@ -9,6 +9,7 @@ checked or reloaded. Shell: reads the confdir.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -61,6 +62,8 @@ def render(
     Raises RenderFailed for whatever is wrong, with file, line and keys.
     """
     named = os.path.abspath(confdir) if confdir else ""
+    if named and not os.path.isdir(named):
+        raise RenderFailed("confdir= is no folder", file=named)
     settings = _settings(named, node_name, options)
     if isinstance(template, str) and not ("{" in template or "\n" in template):
         resource, templates = _declared(template, named, settings), f"{named}/templates"
@@ -180,6 +183,9 @@ def _snapshot(keys: Mapping[str, object] | os.PathLike[str]) -> Snapshot:
             what = f"a value of keys cannot be read: {error}"
             hint = "values are text, UTF-8 as bytes, numbers, True and False"
             raise RenderFailed(what, hint=hint) from None
+        counts = Counter(item.key for item in items)
+        if twice := [key for key, count in counts.items() if count > 1]:
+            raise RenderFailed(f"keys has {twice[0]} twice")
         store.apply(Listed("keys", 0, 1, items))
         return store.snapshot()
     from pyconfd.backends.file import FileSource

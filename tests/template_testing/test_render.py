@@ -184,3 +184,16 @@ def test_importing_pyconfd_imports_none_of_it() -> None:
     """Nor Jinja2: the program that only registers does not pay for it."""
     code = "import sys, pyconfd; assert not {'jinja2', 'pyconfd.config'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("keys", [{"/a": 1, "a": 2}, {"a": {"b": 1}, "/a/b": 2}])
+def test_a_key_that_is_given_twice_is_a_failed_render(keys: dict[str, object]) -> None:
+    """As in a file of keys: which of the two it is would be chance."""
+    with pytest.raises(pyconfd.RenderFailed, match=r"keys has /a(/b)? twice"):
+        pyconfd.render("{{ 1 }}\n", keys)
+
+
+def test_a_confdir_that_is_not_there_is_a_failed_render(tmp_path: Path) -> None:
+    """Its settings would be missing without a word."""
+    with pytest.raises(pyconfd.RenderFailed, match="nowhere: confdir= is no folder"):
+        pyconfd.render("{{ 1 }}\n", {}, confdir=tmp_path / "nowhere")
