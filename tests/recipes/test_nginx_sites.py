@@ -289,10 +289,12 @@ def test_names_that_no_site_has_get_404_whichever_site_sorts_first(site: Site) -
     assert site.ask(host="nobody.example.com").status == 404
     put("0.example.com")
     site.nginx.wait_answer("0.example.com", "b1")
+    settled(site.nginx, site.confdir)  # old workers answer for some moments more
     assert site.ask(host="nobody.example.com").status == 404
     assert site.ask(host=f"127.0.0.1:{port}").status == 404
     put("z.example.com", default="true")
     site.daemon.wait(lambda: site.ask(host="nobody.example.com").body == "b1", "the default")
+    settled(site.nginx, site.confdir)
     assert site.ask("/marker").status == 204
     said = len(site.daemon.log)
     put("y.example.com", default="true")
