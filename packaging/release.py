@@ -29,6 +29,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 INIT = "pyconfd/__init__.py"
 CHANGELOG = "CHANGELOG.md"
+#: What is public now, and what was in the last release.
+PUBLIC, RELEASED = "generate/public.txt", "generate/released.txt"
 _VERSION = re.compile(r'^__version__ = "(.*)"$', re.MULTILINE)
 _HEADING = re.compile(r"^## \[(.*?)\].*\n", re.MULTILINE)
 
@@ -142,6 +144,7 @@ def _edit(clone: Path, version: str, epoch: str) -> None:
     init.write_text(released(init.read_text(), version))
     changelog.write_text(section(changelog.read_text(), version, day))
     _run(sys.executable, "-m", "generate", cwd=clone, more={"PYTHONPATH": str(clone)})
+    (clone / RELEASED).write_text((clone / PUBLIC).read_text())
 
 
 def _build(clone: Path, unpacked: Path, made: Path, epoch: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import pytest
 
 from generate.__main__ import outdated
 from tests.support.repository import ROOT
 
 PUBLIC = (ROOT / "generate" / "public.txt").read_text().splitlines()
+RELEASED = (ROOT / "generate" / "released.txt").read_text().splitlines()
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_generated_files_are_current() -> None:
@@ -38,3 +43,32 @@ def test_generated_files_are_current() -> None:
 def test_what_is_public_is_on_record(line: str) -> None:
     """One of each kind, so that none is left out."""
     assert line in PUBLIC
+
+
+def unnamed(released: Iterable[str], public: Iterable[str], changelog: str) -> list[str]:
+    """Lines that have gone since the last release, and that the newest section does not name."""
+    newest = changelog.split("\n## [")[1]
+    named = [name for name in re.findall(r"`([^`\n]+)`", newest) if len(name) > 2]
+    gone = sorted(set(released) - set(public))
+    return [line for line in gone if not any(name in line for name in named)]
+
+
+def test_what_has_gone_since_the_last_release_is_in_the_changelog() -> None:
+    """A removed or changed line of what is public breaks installations."""
+    assert unnamed(RELEASED, PUBLIC, CHANGELOG) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "missing"),
+    [
+        ("- `--interval` takes seconds alone.", []),
+        ("- Something else: `--watch`.", ["pyconfd --interval wait = 600"]),
+        ("- interval, without backticks.", ["pyconfd --interval wait = 600"]),
+    ],
+)
+def test_a_line_that_has_gone_has_to_be_named(entry: str, missing: list[str]) -> None:
+    """In the newest section: an older one speaks of another release."""
+    changelog = f"# Changelog\n\n## [Unreleased]\n\n{entry}\n\n## [1.0.0]\n\n- `--interval`\n"
+    before = ["pyconfd --interval wait = 600", "pyconfd --watch flag"]
+    now = ["pyconfd --interval number = 600", "pyconfd --watch flag"]
+    assert unnamed(before, now, changelog) == missing
