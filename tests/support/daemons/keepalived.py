@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -243,9 +244,13 @@ class Node:
         return self.start("keepalived", argv)
 
     def priority(self, keepalived: Daemon) -> int:
-        """What keepalived itself says of the first instance's priority, with all checks counted."""
+        """
+        What keepalived itself says of the first instance's priority, with all checks counted. Asked
+        a hundred times a second while it reloads, keepalived 2.2 never ends the reload.
+        """
         dump = self.run / "keepalived.data"
         dump.unlink(missing_ok=True)
+        time.sleep(0.2)
         keepalived.signal(signal.SIGUSR1)
         words = r"Effective priority = (\d+)"
         found = wait_until(
