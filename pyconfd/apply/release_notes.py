@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from pyconfd.model.values import dataclass
 from pyconfd.system.json_file import read_json, write_json
 
 

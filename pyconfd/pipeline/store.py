@@ -159,8 +159,7 @@ class Store:
     may use its snapshots.
 
     fleets: whether the records of fleets are held too. Otherwise they are hidden from templates
-    that
-    read all keys: each node would render again whenever a node writes its state.
+    that read all keys: each node would render again whenever a node writes its state.
 
     size_bytes: of all held keys and values, with KEY_BYTES for each key.
     """

@@ -30,13 +30,13 @@ pytestmark = [
 STEPS = """\
 set -e
 mount -t tmpfs none "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay overlay "$1/root" -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" || exit 77
-mount --bind /proc "$1/root/proc"
-mount --bind /dev "$1/root/dev"
-cp "$2" "$1/root/older.deb"
-cp "$3" "$1/root/newer.deb"
-cat >"$1/root/steps" <<'END'
+mkdir "$1/upper" "$1/work" "$1/system"
+mount -t overlay overlay "$1/system" -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" || exit 77
+mount --bind /proc "$1/system/proc"
+mount --bind /dev "$1/system/dev"
+cp "$2" "$1/system/older.deb"
+cp "$3" "$1/system/newer.deb"
+cat >"$1/system/steps" <<'END'
 set -e
 package() { dpkg --no-triggers --force-confold "$@" >/log 2>&1 || { cat /log; exit 1; }; }
 package -i older.deb
@@ -70,7 +70,7 @@ ls /etc/pyconfd/pyconfd.toml
 package -P pyconfd
 rm -f older.deb newer.deb log
 END
-chroot "$1/root" sh steps
+chroot "$1/system" sh steps
 echo == left
 cd "$1/upper"
 rm -f steps
